@@ -1,0 +1,283 @@
+"""The one complete config tree, and how a command line, a file or a workdir becomes one.
+
+A file in `configs/` starts from `default()` and says only what differs. The tree is locked: a key
+that is not here is an error that names the nearest one. Lengths are text, "20 epochs",
+"500 steps" or "100000 examples", and `steps` is the one place that resolves them.
+"""
+
+import difflib
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from bcjax.errors import UserError
+
+UNITS = ("steps", "epochs", "examples")
+
+
+def default() -> ConfigDict:
+    """Returns the complete tree with its defaults, locked."""
+    c = ConfigDict()
+    c.seed = 0
+    c.workdir = ""  # where the run is written; "": runs/<name of the config file>
+
+    c.data = ConfigDict()
+    c.data.source = "synthetic"  # a folder, .csv, .npz, TFDS name, prepared set, or "synthetic"
+    c.data.classes = ()  # fixes the names and their order; (): as found in the data
+    c.data.image_size = 96  # pixels; pictures are resized to this square on entry
+    c.data.val_fraction = 0.15  # where the source has no validation split of its own
+    c.data.test_fraction = 0.15  # where the source has no test split of its own
+    c.data.split_seed = 0
+    c.data.on_bad_image = "error"  # error | skip
+    c.data.store = "auto"  # auto | disk | host | device: where decoded pictures live
+    c.data.synthetic_images = 2400  # how many drawings the synthetic source holds
+    c.data.cache_dir = ""  # prepared sets; "": $BCJAX_CACHE, or ~/.cache/bcjax
+    c.data.tfds_dir = ""  # where TFDS keeps its data; "": TFDS's own default
+    c.data.threads = 0  # decoding threads; 0: one per core
+    c.data.workers = 0  # decoding processes of the disk store; 0: threads only
+    c.data.prefetch = 4  # calls of the step prepared ahead
+
+    c.augment = ConfigDict()
+    c.augment.flip = True  # left-right and up-down, each with probability 1/2
+    c.augment.turn = True  # by 0, 90, 180 or 270 degrees, equally likely
+
+    c.model = ConfigDict()
+    c.model.name = "elu_cnn"
+    c.model.dtype = "float32"  # float32 | bfloat16: the compute dtype; parameters stay float32
+    c.model.dropout = 0.0  # before the classifier
+    c.model.small_stem = False  # 3x3 stride 1 without pooling, for pictures of 28-64 px
+    c.model.mean = ()  # per-channel normalisation of pictures in 0..1; (): the model's own
+    c.model.std = ()
+
+    c.optim = ConfigDict()
+    c.optim.name = "adamw"  # adam adamw nadam nadamw rmsprop sgd lion adafactor
+    c.optim.lr = 1e-3
+    c.optim.b1 = 0.9
+    c.optim.b2 = 0.999
+    c.optim.eps = 1e-8
+    c.optim.momentum = 0.9  # sgd and rmsprop
+    c.optim.nesterov = False
+    c.optim.weight_decay = 1e-4  # kernels only: never biases and norms
+    c.optim.clip_norm = 0.0  # global gradient norm; 0: off
+    c.optim.schedule = "cosine"  # constant cosine step exponential linear
+    c.optim.warmup = "0 steps"
+    c.optim.final_lr = 0.0  # fraction of lr reached at the end of the schedule
+    c.optim.step_at = (0.5, 0.75)  # fractions of the run at which schedule "step" drops
+    c.optim.step_factor = 0.1
+    c.optim.accumulate = 1  # micro-batches whose gradients are averaged inside one step
+    c.optim.ema = 0.0  # decay of the average of parameters and batch statistics; 0: off
+    c.optim.plateau = ConfigDict()  # lr x factor after `patience` evaluations without gain
+    c.optim.plateau.patience = 0  # 0: off
+    c.optim.plateau.factor = 0.2
+    c.optim.plateau.min_scale = 1e-3
+
+    c.train = ConfigDict()
+    c.train.batch_size = 64  # over all devices
+    c.train.length = "20 epochs"
+    c.train.steps_per_call = 0  # steps per dispatch; 0: 8 on accelerators, 1 on CPU
+    c.train.log_every = "50 steps"
+    c.train.label_smoothing = 0.0
+    c.train.class_weights = "none"  # none | balanced
+    c.train.patience = 0  # stop after this many evaluations without gain; 0: never
+    c.train.min_delta = 0.0  # what counts as a gain
+
+    c.checkpoint = ConfigDict()
+    c.checkpoint.every = "1 epochs"
+    c.checkpoint.keep = 2  # latest ones kept, besides the best
+    c.checkpoint.best = "accuracy"  # accuracy | balanced_accuracy | macro_f1 | macro_auc | log_loss
+
+    c.eval = ConfigDict()
+    c.eval.every = "1 epochs"
+    c.eval.split = "val"  # what is watched during training
+    c.eval.final_split = "test"  # what the best checkpoint is evaluated on at the end
+    c.eval.batch_size = 0  # 0: train.batch_size
+    c.eval.resamples = 1000  # of the bootstrap behind the 95 % intervals
+
+    c.mesh = ConfigDict()
+    c.mesh.fsdp = 1  # devices over which large parameters are sharded; the rest is `data`
+    c.mesh.fsdp_min_size = 1 << 18  # parameters with fewer elements are replicated
+    c.mesh.coordinator = ""  # host:port of process 0; "": from the environment, if it says
+    c.mesh.processes = 0
+    c.mesh.process_id = -1
+    return c.lock()
+
+
+# What may differ between the run that wrote a workdir and the command that resumes it: nothing
+# here changes a bit of the result.
+FREE_KEYS = (
+    "workdir", "data.store", "data.cache_dir", "data.threads", "data.workers", "data.prefetch",
+    "train.log_every", "train.steps_per_call", "checkpoint.keep", "eval.resamples", "mesh.",
+)  # fmt: skip
+
+_CHOICES = {
+    "data.on_bad_image": ("error", "skip"),
+    "data.store": ("auto", "disk", "host", "device"),
+    "model.dtype": ("float32", "bfloat16"),
+    "train.class_weights": ("none", "balanced"),
+    "checkpoint.best": ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss"),
+    "eval.split": ("train", "val", "test"),
+    "eval.final_split": ("train", "val", "test"),
+}
+_AT_LEAST = {
+    "data.image_size": 8, "data.synthetic_images": 8, "data.threads": 0, "data.workers": 0,
+    "data.prefetch": 1, "train.batch_size": 1, "train.steps_per_call": 0, "train.patience": 0,
+    "optim.accumulate": 1, "checkpoint.keep": 1, "eval.batch_size": 0, "eval.resamples": 0,
+    "mesh.fsdp": 1, "optim.plateau.patience": 0,
+}  # fmt: skip
+_FRACTIONS = (
+    "data.val_fraction", "data.test_fraction", "model.dropout", "train.label_smoothing",
+    "optim.ema",
+)  # fmt: skip
+
+
+def flatten(config: ConfigDict) -> dict[str, Any]:
+    """Returns {"optim.lr": 0.001, ...}, sorted by key."""
+    leaves = {}
+    for key, value in config.items():
+        if isinstance(value, ConfigDict):
+            leaves |= {f"{key}.{k}": v for k, v in flatten(value).items()}
+        else:
+            leaves[key] = value
+    return dict(sorted(leaves.items()))
+
+
+def validate(config: ConfigDict) -> ConfigDict:
+    """Returns `config` if each value is in its range.
+
+    Raises:
+      UserError: Naming the first key whose value is not, and what it may be.
+    """
+    leaves = flatten(config)
+    for key, choices in _CHOICES.items():
+        if leaves[key] not in choices:
+            raise UserError(f"config.{key} is {leaves[key]!r}: choose one of {', '.join(choices)}.")
+    for key, least in _AT_LEAST.items():
+        if leaves[key] < least:
+            raise UserError(f"config.{key} is {leaves[key]}: it must be at least {least}.")
+    for key in _FRACTIONS:
+        if not 0 <= leaves[key] < 1:
+            raise UserError(f"config.{key} is {leaves[key]}: it must be in [0, 1).")
+    for key in ("train.length", "train.log_every", "optim.warmup", "checkpoint.every",
+                "eval.every"):  # fmt: skip
+        steps(leaves[key], examples=1, batch_size=1, key=key)
+    if config.train.batch_size % config.optim.accumulate:
+        raise UserError(
+            f"config.train.batch_size {config.train.batch_size} cannot be divided into "
+            f"config.optim.accumulate = {config.optim.accumulate} equal micro-batches."
+        )
+    return config
+
+
+def steps(text: str, *, examples: int, batch_size: int, key: str = "length") -> int:
+    """Resolves a length to optimizer steps, rounded up.
+
+    Args:
+      text: "NUMBER steps", "NUMBER epochs" or "NUMBER examples"; singular units are fine.
+      examples: Training pictures in one epoch.
+      batch_size: Pictures per step.
+      key: The config key, for the error message.
+
+    Raises:
+      UserError: If `text` is not of that form.
+    """
+    number, _, unit = text.strip().partition(" ")
+    unit = unit.strip().rstrip("s") + "s"
+    try:
+        count = float(number)
+    except ValueError:
+        count = math.nan
+    if unit not in UNITS or not 0 <= count < math.inf:
+        raise UserError(
+            f'config.{key} is {text!r}: write a length such as "20 epochs", "500 steps" or '
+            '"100000 examples".'
+        )
+    per_unit = {"steps": 1.0, "epochs": examples / batch_size, "examples": 1 / batch_size}
+    # A relative hair below the ceiling: 10 epochs of 64 in batches of 64 are 10 steps, not 11.
+    return math.ceil(count * per_unit[unit] * (1 - 1e-12))
+
+
+def define_flag(flag_values: flags.FlagValues, argv: list[str]) -> None:
+    """Defines `--config=FILE[:VARIANT]` and `--config.KEY=VALUE` on `flag_values`."""
+    config_flags.DEFINE_config_file(
+        "config",
+        help_string="A config file, such as configs/elu_cnn.py; --config.KEY=VALUE changes a key.",
+        flag_values=flag_values,
+        sys_argv=argv,
+    )
+
+
+def check_overrides(argv: list[str]) -> None:
+    """Refuses `--config.KEY` for a key that is not in the tree, naming the nearest.
+
+    Raises:
+      UserError: Naming the key.
+    """
+    known = list(flatten(default()))
+    branches = {key.rsplit(".", 1)[0] for key in known if "." in key}
+    for argument in argv:
+        if argument.startswith("--config."):
+            key = argument.removeprefix("--config.").partition("=")[0]
+            if key in branches:
+                raise UserError(f"config.{key} is a branch, not a value: set a key below it.")
+            if key not in known:
+                raise UserError(f"There is no config key {key!r}{nearest(key, known)}.")
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """Returns '; did you mean X?' for the known word most like `word`, or ''."""
+    tail = word.rsplit(".", 1)[-1]
+    match = difflib.get_close_matches(word, known, 1, 0.6) or [
+        k for k in known if k.rsplit(".", 1)[-1] == tail
+    ]
+    return f": did you mean {match[0]!r}?" if match else ""
+
+
+def save(config: ConfigDict, path: Path) -> None:
+    """Writes the tree as sorted JSON, atomically."""
+    text = json.dumps(config.to_dict(), indent=2, sort_keys=True, default=list) + "\n"
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    os.replace(partial, path)
+
+
+def from_dict(tree: dict[str, Any]) -> ConfigDict:
+    """Rebuilds a config from its JSON form: keys that it lacks keep their defaults.
+
+    Raises:
+      UserError: For a key that this version does not know.
+    """
+    config = default()
+    known = flatten(config)
+    for key, value in flatten(ConfigDict(tree)).items():
+        if key not in known:
+            raise UserError(f"The saved config has a key {key!r} that this bcjax does not know.")
+        value = tuple(value) if isinstance(known[key], tuple) else value
+        config.update_from_flattened_dict({key: value})
+    return config
+
+
+def load(workdir: Path) -> ConfigDict:
+    """Reads the config that the run in `workdir` was trained with.
+
+    Raises:
+      UserError: If no run was started there.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise UserError(f"{workdir} holds no run: {path.name} is missing; give a trained workdir.")
+    return from_dict(json.loads(path.read_text()))
+
+
+def differences(saved: ConfigDict, asked: ConfigDict) -> list[str]:
+    """Returns 'optim.lr (0.001 there, 0.003 here)' for each key that a resumed run must keep."""
+    there, here = flatten(saved), flatten(asked)
+    return [
+        f"{key} ({there[key]!r} there, {here[key]!r} here)"
+        for key in there
+        if there[key] != here[key] and not key.startswith(FREE_KEYS)
+    ]

@@ -1,0 +1,183 @@
+"""Drawing a stained smear: dyes on glass, and the light that comes through them.
+
+A smear absorbs light; it does not reflect it. So nothing here has a colour: shapes lay down amounts
+of dye, and `Smear.photograph` turns amounts into optical density and density into light by
+Beer-Lambert's law. Overlapping red cells darken each other, and a stronger or bluer stain changes
+every cell in the way that it does under a microscope.
+
+Lengths and positions are fractions of the picture's side, so that a scene does not depend on the
+number of pixels it is drawn with.
+"""
+
+import cv2
+import numpy as np
+
+# Natural-log optical density of one unit of each dye over red, green and blue light, relative to
+# clear glass: read off photographs of the PBC set (Acevedo et al. 2020, Data in Brief 30:105474).
+DYES = {
+    "violet": (1.26, 2.02, 0.56),  # azure B on DNA and on azurophilic granules
+    "blue": (0.62, 0.55, 0.12),  # azure B on the RNA of cytoplasm
+    "eosin": (0.26, 0.80, 0.58),  # on the proteins of eosinophilic granules
+    "haemoglobin": (0.24, 0.35, 0.22),
+}
+WARM_LIGHT, COLD_LIGHT = (253, 227, 203), (221, 216, 238)  # two white balances of the same camera
+SUBPIXEL_BITS = 6  # fixed-point coordinates: what OpenCV anti-aliases with
+
+Point = tuple[float, float]
+
+
+class Smear:
+    """Dyes on a square of glass.
+
+    Masks are float32 (size, size) in [0, 1], anti-aliased; points are (x, y).
+
+    Attributes:
+      size: Side of the picture in pixels.
+      rng: Where every accident of this smear comes from.
+      dyes: Amount of each dye, float32 (size, size), in units of `DYES`.
+    """
+
+    def __init__(self, size: int, rng: np.random.Generator):
+        self.size = size
+        self.rng = rng
+        self._planes = np.zeros((len(DYES), size, size), np.float32)
+        self.dyes = dict(zip(DYES, self._planes, strict=True))
+
+    def lay(self, mask: np.ndarray, **amounts: float | np.ndarray) -> None:
+        """Puts something where `mask` is: the dyes named, instead of what was there."""
+        for name, plane in self.dyes.items():
+            plane += mask * (amounts.get(name, 0.0) - plane)
+
+    def stain(self, mask: np.ndarray, **amounts: float | np.ndarray) -> None:
+        """Adds dye where `mask` is, over what was there."""
+        for name, amount in amounts.items():
+            self.dyes[name] += mask * amount
+
+    def outline(self, centre: Point, radius: float, wobble: float = 0.0) -> np.ndarray:
+        """A filled, nearly round mask; `wobble` is how far the radius strays, relative to it."""
+        angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
+        waves = np.arange(2, 6)[:, None]
+        heights = self.rng.normal(size=(4, 1)) / waves
+        phases = self.rng.uniform(0, 2 * np.pi, (4, 1))
+        stray = wobble * (heights * np.cos(waves * angle + phases)).sum(0)
+        radii = self._trimmed(radius * (1 + np.clip(stray, -0.3, 0.3)))[:, None]
+        points = centre + radii * np.stack([np.cos(angle), np.sin(angle)], -1)
+        canvas = np.zeros((self.size, self.size), np.uint8)
+        cv2.fillPoly(canvas, [self._fixed(points)], 255, cv2.LINE_AA, SUBPIXEL_BITS)
+        return canvas * np.float32(1 / 255)
+
+    def discs(self, points: np.ndarray, radii: np.ndarray, shades: np.ndarray) -> np.ndarray:
+        """Discs of `radii` (N,) at `points` (N, 2), each as strong as its shade (N,) in [0, 1]."""
+        canvas = np.zeros((self.size, self.size), np.uint8)
+        scale = self.size * (1 << SUBPIXEL_BITS)
+        radii = np.rint(self._trimmed(radii) * scale).astype(int)
+        shades = np.rint(255 * shades).astype(int)
+        for point, radius, shade in zip(
+            self._fixed(points).tolist(), radii.tolist(), shades.tolist(), strict=True
+        ):
+            cv2.circle(canvas, point, radius, shade, -1, cv2.LINE_AA, SUBPIXEL_BITS)
+        return canvas * np.float32(1 / 255)
+
+    def lobes(self, points: np.ndarray, radii: np.ndarray, filament: float = 0.0) -> np.ndarray:
+        """Discs melted together; if `filament` is given, a thread so wide runs through them all."""
+        softness = 0.01 * self.size
+        melted = cv2.GaussianBlur(self.discs(points, radii, np.ones(len(radii))), (0, 0), softness)
+        melted = np.clip((melted - 0.5) * max(1.0, 2 * softness) + 0.5, 0, 1)
+        if filament:  # drawn after the melting, which would have swallowed it
+            line = np.zeros((self.size, self.size), np.uint8)
+            path, width = self._fixed(points), max(1, round(filament * self.size))
+            cv2.polylines(line, [path], False, 230, width, cv2.LINE_AA, SUBPIXEL_BITS)
+            melted = np.maximum(melted, line * np.float32(1 / 255))
+        return melted
+
+    def granules(self, centre: Point, spread: float, radius: float, count: int) -> np.ndarray:
+        """`count` separate grains of about `radius`, unevenly dark, over a disc of `spread`."""
+        distance, angle = np.sqrt(self.rng.random(count)), 2 * np.pi * self.rng.random(count)
+        places = distance[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
+        radii = radius * self.rng.uniform(0.7, 1.3, count)
+        return self.discs(centre + spread * places, radii, self.rng.uniform(0.43, 1.0, count))
+
+    def texture(self, grain: float) -> np.ndarray:
+        """Smooth noise in patches `grain` wide: float32 (size, size), mean 0, deviation about 1."""
+        cells = round(1 / grain)
+        coarse = self.rng.standard_normal((cells, cells), np.float32)
+        return 1.4 * cv2.resize(coarse, (self.size, self.size), interpolation=cv2.INTER_CUBIC)
+
+    def border(self, mask: np.ndarray, width: float) -> np.ndarray:
+        """The inner edge of a mask, about `width` wide."""
+        return mask * (1 - cv2.GaussianBlur(mask, (0, 0), width * self.size))
+
+    def red_cells(self, centre: Point, clearing: float) -> None:
+        """Covers the glass with red cells, except for a disc of `clearing` around `centre`."""
+        rng, radius = self.rng, self.rng.uniform(0.088, 0.108)
+        places = self._scattered(radius)
+        radii = radius * rng.normal(1, 0.07, len(places))
+        kept = np.hypot(*(places - centre).T) > clearing + 0.85 * radii
+        places, radii = self.size * places[kept], self.size * radii[kept]
+
+        # Each is drawn on a tile of its own, all tiles at once, then laid on the padded glass.
+        side = int(2.6 * radius * self.size) + 2
+        corners = np.rint(places).astype(int) - side // 2
+        offsets = (corners - places + 0.5).astype(np.float32)
+        u = (offsets[:, :1] + np.arange(side, dtype=np.float32))[:, None, :]
+        v = (offsets[:, 1:] + np.arange(side, dtype=np.float32))[:, :, None]
+        tilt, squash, hollow, pallor, depth = (
+            rng.uniform(low, high, (len(places), 1, 1)).astype(np.float32)
+            for low, high in ((0, np.pi), (0, 0.09), (0.2, 0.36), (-0.15, 0.1), (0.85, 1.1))
+        )
+        pallor += np.float32(rng.uniform(0.4, 0.9))
+        pixels = radii.astype(np.float32)[:, None, None]
+        long, short = pixels * (1 + squash), pixels * (1 - squash)
+        along = u * (np.cos(tilt) / long) + v * (np.sin(tilt) / long)
+        across = v * (np.cos(tilt) / short) - u * (np.sin(tilt) / short)
+        d2 = along * along + across * across  # squared distance from the middle; 1 at the edge
+        well = d2 / hollow
+        tiles = depth * (1 - pallor / (1 + well * well * well))
+        tiles *= np.clip((1 - d2) * (pixels / 2) + 0.5, 0, 1)
+
+        # Squares are summed, so that where two cells overlap it is darker, but not twice as dark.
+        glass = np.zeros((self.size + 2 * side,) * 2, np.float32)
+        for (left, top), tile in zip((corners + side).tolist(), tiles * tiles, strict=True):
+            glass[top : top + side, left : left + side] += tile
+        self.dyes["haemoglobin"] += np.sqrt(glass[side:-side, side:-side])
+
+    def _scattered(self, radius: float) -> np.ndarray:
+        """Middles of red cells (N, 2) all over the glass: even, as a good smear is, not regular."""
+        rng = self.rng
+        steps = np.arange(-5, 6) * radius * rng.uniform(1.95, 2.5)
+        x, y = (axis.ravel() for axis in np.meshgrid(steps, steps))
+        turn = rng.uniform(0, np.pi / 2)
+        lattice = [x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)]
+        places = 0.5 + np.stack(lattice, -1) + radius * rng.normal(0, 0.4, (len(x), 2))
+        kept = rng.random(len(places)) < rng.uniform(0.6, 1.0)
+        return places[kept & (np.abs(places - 0.5) < 0.5 + radius).all(1)]
+
+    def photograph(self) -> np.ndarray:
+        """The smear seen through a microscope: uint8 (size, size, 3), RGB."""
+        rng = self.rng
+        density = np.array(list(DYES.values())) * rng.normal(1, 0.05, (len(DYES), 3))
+        density *= rng.uniform(0.8, 1.2) * rng.uniform(0.85, 1.15, (len(DYES), 1))
+        light = np.array(COLD_LIGHT if rng.random() < 0.1 else WARM_LIGHT)
+        light = light * rng.uniform(0.95, 1.01) * rng.normal(1, 0.01, 3)
+        # The lamp is never quite centred, and plasma dries unevenly.
+        ramp = np.linspace(-1, 1, self.size, dtype=np.float32)
+        tilt = rng.normal(0, 0.015, 2).astype(np.float32)
+        haze = tilt[0] * ramp + tilt[1] * ramp[:, None] + 0.006 * self.texture(1 / 4)
+
+        absorbed = density.T.astype(np.float32) @ self._planes.reshape(len(DYES), -1)
+        absorbed += haze.ravel()
+        absorbed -= np.log(light).astype(np.float32)[:, None]
+        cv2.exp(-absorbed, absorbed)
+        picture = cv2.merge(list(absorbed.reshape(3, self.size, self.size)))
+        focus = self.size * rng.uniform(0.001, 0.006)
+        picture = cv2.GaussianBlur(picture, (0, 0), focus)
+        noise = rng.uniform(0.5, 2.5) * rng.standard_normal((self.size, self.size), np.float32)
+        return cv2.add(picture, cv2.merge([noise] * 3), dtype=cv2.CV_8U)  # rounds and saturates
+
+    def _fixed(self, points: np.ndarray) -> np.ndarray:
+        """Positions in OpenCV's fixed-point pixels, of which (0, 0) is the first one's middle."""
+        return np.rint((points * self.size - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
+
+    def _trimmed(self, radii: np.ndarray) -> np.ndarray:
+        """Half a pixel less: OpenCV draws its anti-aliased edge around a shape, not within."""
+        return np.maximum(radii - 0.5 / self.size, 0)

@@ -1,0 +1,106 @@
+"""Class folders: CLASS/picture.png, or SPLIT/CLASS/picture.png."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from bcjax.data import splits
+from bcjax.data.records import Record, Source
+from bcjax.data.sources.classes import natural_order
+from bcjax.data.sources.fingerprint import fingerprint
+from bcjax.errors import UserError
+
+# No .gif: it may be an animation, which is not one picture.
+PICTURES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
+
+
+def read(folder: Path) -> Source:
+    """Reads a folder whose sub-folders are the classes, or the splits with the classes in them.
+
+    Pictures may lie at any depth in a class folder. Hidden files are left alone; other files
+    that are no pictures are counted in a note. Links to pictures are followed, and so is a
+    class folder that is a link; links to folders within a class folder are not.
+
+    Raises:
+      OSError: A folder cannot be listed, or a link leads nowhere.
+      UserError: There is no class folder, one without a picture, or two folders for one split.
+    """
+    found: list[tuple[Path, str, str]] = []  # picture, class name, split
+    ignored: list[Path] = []
+    notes = []
+    roots = _split_folders(folder)
+    if roots:
+        others = [path.name for path in _subfolders(folder) if path not in roots.values()]
+        if others:
+            notes.append(f"Ignored beside the split folders: {', '.join(others)}.")
+    for split, root in (roots or {"": folder}).items():
+        ignored += [path for path in _visible(root) if path.is_file()]
+        class_folders = _subfolders(root)
+        if not class_folders:
+            raise UserError(
+                f"{root} holds no class folders: put the pictures of each class into a folder "
+                "named after it, or list them in a CSV file with the columns filename and label"
+            )
+        for class_folder in class_folders:
+            files = list(_files(class_folder))
+            pictures = [path for path in files if path.suffix.lower() in PICTURES]
+            if not pictures:
+                raise UserError(
+                    f"class folder {class_folder} holds no picture "
+                    f"({', '.join(sorted(PICTURES))}): add some or remove it"
+                )
+            found += [(path, class_folder.name, split) for path in pictures]
+            ignored += [path for path in files if path.suffix.lower() not in PICTURES]
+
+    classes = natural_order(name for _, name, _ in found)
+    if len(classes) == 1 and not roots and _subfolders(folder / classes[0]):
+        raise UserError(
+            f"{folder} holds one class folder only, {classes[0]!r}: "
+            f"if the classes are the folders inside it, name {folder / classes[0]} instead"
+        )
+    if ignored:
+        examples = ", ".join(path.relative_to(folder).as_posix() for path in ignored[:3])
+        more = ", ..." if len(ignored) > 3 else ""
+        notes.append(f"Ignored {len(ignored)}, no pictures of a class: {examples}{more}.")
+    label_of = {name: label for label, name in enumerate(classes)}
+    records, identity = [], []
+    for path, name, split in found:
+        status = path.stat()
+        id_ = path.relative_to(folder).as_posix()
+        records.append(Record(id_, label_of[name], path.read_bytes, split=split))
+        identity.append((id_, status.st_size, status.st_mtime_ns))
+    return Source(
+        kind="class folders in split folders" if roots else "class folders",
+        location=str(folder),
+        classes=classes,
+        records=records,
+        fingerprint=fingerprint(identity),
+        notes=tuple(notes),
+    )
+
+
+def _split_folders(folder: Path) -> dict[str, Path]:
+    roots: dict[str, Path] = {}
+    for path in _subfolders(folder):
+        split = splits.named(path.name)
+        if split and roots.setdefault(split, path) != path:
+            raise UserError(
+                f"{folder} holds two folders for {split}, {roots[split].name} and {path.name}: "
+                "merge them"
+            )
+    return roots
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    return [path for path in _visible(folder) if path.is_dir()]
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    for path in _visible(folder):
+        if path.is_dir() and not path.is_symlink():
+            yield from _files(path)
+        else:
+            yield path

@@ -1,0 +1,142 @@
+"""A dataset of TensorFlow Datasets, read without TensorFlow."""
+
+import difflib
+import functools
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from bcjax.data import splits
+from bcjax.data.records import Record, Source
+from bcjax.data.sources.fingerprint import fingerprint
+from bcjax.errors import UserError
+
+
+def read(name: str, data_dir: str | None = None) -> Source:
+    """Reads `dataset`, `dataset/config` or `dataset/config:1.0.0`, prepared or to be prepared.
+
+    The picture and the label are found by type, `Image` and `ClassLabel`. Labels are read here,
+    in one pass over the files; pictures stay encoded.
+
+    Args:
+      name: As `tfds.load` takes it.
+      data_dir: Where the prepared files are or go; None: TFDS's own folder.
+
+    Raises:
+      UserError: There is no such dataset, it cannot be prepared here, its files need TensorFlow,
+        or it has no picture and label that are the only ones of their type.
+    """
+    import tensorflow_datasets as tfds
+
+    builder = _prepared(name, data_dir)
+    label = _only(builder, tfds.features.ClassLabel)
+    named = {key: splits.named(key) for key in builder.info.splits}
+    known = {key: split for key, split in named.items() if split}
+    notes = [
+        f"Ignored the split {key!r}, which is none of train, val and test."
+        for key in named
+        if known and key not in known
+    ]
+    records, unlabelled = [], 0
+    for key, split in (known or named).items():
+        for i, (value, read_) in enumerate(_examples(builder, key, label)):
+            if value < 0:  # how TFDS marks a label that is withheld
+                unlabelled += 1
+            else:
+                records.append(Record(f"{key}/{i}", value, read_, split=split or ""))
+    if unlabelled:
+        notes.append(f"Left out {unlabelled} pictures without a label.")
+    files = sorted(builder.data_path.iterdir(), key=lambda path: path.name)
+    return Source(
+        kind="TFDS dataset",
+        location=name,
+        classes=tuple(builder.info.features[label].names),
+        records=records,
+        fingerprint=fingerprint(
+            builder.info.full_name,
+            [(file.name, file.stat().length, file.stat().mtime) for file in files],
+        ),
+        notes=tuple(notes),
+    )
+
+
+def _examples(builder: Any, split: str, label: str) -> Iterator[tuple[int, Callable[[], bytes]]]:
+    """Yields the label of each example, and what reads its picture, still encoded."""
+    import tensorflow_datasets as tfds
+
+    image = _only(builder, tfds.features.Image)
+    encoded = {
+        key: tfds.decode.SkipDecoding()
+        for key, feature in builder.info.features.items()
+        if isinstance(feature, tfds.features.Image)
+    }
+    try:
+        examples = builder.as_data_source(split=split, decoders=encoded)
+    except NotImplementedError as error:
+        raise UserError(
+            f"{builder.info.full_name} in {builder.data_path} is stored as "
+            f"{builder.info.file_format.value}, which needs TensorFlow to read: prepare it "
+            "again with file_format='array_record' into another data.tfds_dir"
+        ) from error
+    for i in range(len(examples)):
+        yield int(examples[i][label]), functools.partial(_picture, examples, i, image)
+
+
+def _picture(examples: Sequence[dict[str, Any]], index: int, image: str) -> bytes:
+    return examples[index][image]
+
+
+def _prepared(name: str, data_dir: str | None) -> Any:
+    """The builder of a dataset that is on disk; what is not there yet is downloaded."""
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        dataset = name.split("/")[0].split(":")[0]
+        known = tfds.list_builders(with_community_datasets=False)
+        # What is misspelt may be a folder here, or a dataset that was prepared elsewhere.
+        for folder in filter(os.path.isdir, {".", data_dir or "."}):
+            known += os.listdir(folder)
+        near = difflib.get_close_matches(dataset, known, n=1)
+        raise UserError(
+            f"{name!r} is neither a file or folder nor a dataset of TFDS"
+            + (
+                f": did you mean {near[0]!r}?"
+                if near
+                else ": write a path, or a name from its list"
+            )
+        ) from error
+    except (AssertionError, ValueError, ImportError) as error:  # config, version, requirements
+        raise UserError(
+            f"TFDS cannot open {name!r} ({_last_line(error)}): correct the name, or install what "
+            "it needs"
+        ) from error
+    if not builder.is_prepared():
+        try:
+            builder.download_and_prepare(file_format="array_record")
+        except Exception as error:  # whatever a network, a disk or a dataset's own code raises
+            raise UserError(
+                f"{name!r} is not in {builder.data_path} and cannot be prepared here "
+                f"({type(error).__name__}: {_last_line(error)}): where TensorFlow and the network "
+                f"are at hand run tfds.builder({name!r}).download_and_prepare("
+                "file_format='array_record') and copy the folder here"
+            ) from error
+    return builder
+
+
+def _last_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no reason given"])[-1]
+
+
+def _only(builder: Any, kind: type) -> str:
+    """The one feature of this type; where there are several, the one to be supervised."""
+    found = [key for key, value in builder.info.features.items() if isinstance(value, kind)]
+    supervised = [key for key in found if key in (builder.info.supervised_keys or ())]
+    if len(found) == 1 or len(supervised) == 1:
+        return (found if len(found) == 1 else supervised)[0]
+    features = ", ".join(sorted(builder.info.features))
+    raise UserError(
+        f"{builder.info.full_name} has {len(found)} features of the type {kind.__name__} where one "
+        f"is needed (its features: {features}): choose another dataset or config"
+    )

@@ -1,0 +1,60 @@
+"""The front door: chooses the command. `python -m bcjax.main`, or `bcjax` once installed.
+
+Nothing heavy is imported here, and a command's module only when that command is asked for, so
+`bcjax --help` answers at once and no command pays for another's imports.
+"""
+
+import difflib
+import importlib
+import sys
+
+COMMANDS = {
+    "train": "Train a network (the default command); the same command again resumes.",
+    "evaluate": "Evaluate a checkpoint on a split, or follow a running job with --watch.",
+    "prepare": "Write pictures as a sharded TFDS/ArrayRecord set, checked and split.",
+    "predict": "Label pictures or folders with a trained network.",
+}
+
+
+def usage() -> str:
+    lines = ["usage: bcjax [COMMAND] [--flags]", "", "commands:"]
+    lines += [f"  {name:<10} {line}" for name, line in COMMANDS.items()]
+    lines += ["", "bcjax COMMAND --help shows the flags of one command."]
+    return "\n".join(lines)
+
+
+def main() -> int:
+    """Runs the command in `sys.argv` and returns its exit status.
+
+    0: done; 1: a defect of bcjax (with its traceback); 2: a mistake of the user's (one sentence);
+    130 or 143: interrupted or terminated, after saving.
+    """
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("help", "-h", "--help", "-help", "--helpfull"):
+        print(usage())
+        return 0
+    name = arguments.pop(0) if not arguments[0].startswith("-") else "train"
+    if name not in COMMANDS:
+        match = difflib.get_close_matches(name, COMMANDS, 1)
+        hint = f": did you mean {match[0]!r}?" if match else "; bcjax --help lists the commands."
+        print(f"bcjax: There is no command {name!r}{hint}", file=sys.stderr)
+        return 2
+
+    # After the help text, so that it costs nothing there.
+    from bcjax.commands import arguments as command_line
+    from bcjax.errors import UserError
+
+    try:
+        command = importlib.import_module(f"bcjax.commands.{name}")
+        parsed = command_line.parse(command, name, arguments)
+        return 0 if parsed is None else command.run(*parsed) or 0
+    except UserError as error:
+        print(f"bcjax: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("bcjax: interrupted.", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main())

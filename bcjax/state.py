@@ -1,0 +1,95 @@
+"""The whole state of a run as one pytree: what a checkpoint holds, and nothing beside it."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+from flax import struct
+from jax.sharding import Mesh
+from jaxtyping import Array, Int32
+
+from bcjax import mesh as meshes
+from bcjax import patience as patiences
+from bcjax.patience import Mode, Patience
+
+Variables = dict[str, Any]
+
+
+class State(struct.PyTreeNode):
+    """A run between two steps.
+
+    Attributes:
+      step: Optimizer steps taken; also the position in the order of the pictures.
+      params: Float32 parameters.
+      batch_stats: Running statistics of batch norm; {} for networks without it.
+      opt_state: Optax's.
+      ema: Averages of `params` and `batch_stats`, {} if switched off.
+      patience: Best evaluation so far, and what its age has done to the learning rate.
+    """
+
+    step: Int32[Array, ""]
+    params: Variables
+    batch_stats: Variables
+    opt_state: optax.OptState
+    ema: Variables
+    patience: Patience
+
+    @property
+    def variables(self) -> Variables:
+        """What the network trains with."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+    @property
+    def best_variables(self) -> Variables:
+        """What the network is evaluated with: the averages where there are any."""
+        return self.ema or self.variables
+
+
+def initializer(
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    *,
+    image_size: int,
+    seed: int,
+    ema: bool,
+    mode: Mode,
+) -> Callable[[], State]:
+    """Returns a jittable function that makes the state of step 0."""
+
+    def init() -> State:
+        pictures = jnp.zeros((1, image_size, image_size, 3))
+        variables = model.init(jax.random.key(seed), pictures, train=False)
+        params, batch_stats = variables["params"], variables.get("batch_stats", {})
+        return State(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            batch_stats=batch_stats,
+            opt_state=optimizer.init(params),
+            ema={"params": params, "batch_stats": batch_stats} if ema else {},
+            patience=jax.tree.map(jnp.asarray, patiences.init(mode)),
+        )
+
+    return init
+
+
+def shapes(init: Callable[[], State], mesh: Mesh, fsdp_min_size: int) -> State:
+    """Returns the state as abstract arrays with their shardings; nothing is computed."""
+    abstract = jax.eval_shape(init)
+    shardings = meshes.parameter_shardings(mesh, abstract, fsdp_min_size)
+    return jax.tree.map(
+        lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),
+        abstract,
+        shardings,
+    )
+
+
+def create(init: Callable[[], State], abstract: State) -> State:
+    """Makes the state of step 0, each part where it will live (no device ever holds the whole)."""
+    return jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract))()
+
+
+def parameter_count(state: State) -> int:
+    return sum(leaf.size for leaf in jax.tree.leaves(state.params))
