@@ -3,14 +3,18 @@
 import contextlib
 import errno
 import importlib.metadata
+import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from orbax.checkpoint import checkpoint_managers as policies
+from jax import lax
+from jaxtyping import Array, UInt32
+from ml_collections import ConfigDict
 
 from bcjax.errors import UserError
 from bcjax.state import State, Variables
@@ -37,16 +41,13 @@ class Checkpoints:
           read_only: For readers of a run that may be going on.
         """
         self.folder = (workdir / "checkpoints").absolute()  # orbax insists
+        self._keep = keep
         self._metric = metric
-        keep_latest = policies.LatestN(keep)
-        keep_best = policies.BestN(
-            get_metric_fn=self._score, n=1, keep_checkpoints_without_metrics=False
-        )
+        self._scores: dict[int, float | None] = {}
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
-                preservation_policy=policies.AnyPreservationPolicy([keep_latest, keep_best]),
-                best_fn=self._score,  # without it orbax writes no metrics
+                preservation_policy=self,
                 cleanup_tmp_directories=not read_only,  # what a killed run left half-written
                 create=not read_only,
                 read_only=read_only,
@@ -54,30 +55,53 @@ class Checkpoints:
             item_names=("state", "about"),
         )
 
-    def _score(self, metrics: dict[str, float]) -> float:
-        value = metrics[self._metric]
-        return -value if self._metric == "log_loss" else value
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Keeps the latest few and the best: orbax asks, before it deletes."""
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        best = self._best_of(steps)
+        return [step == best or step in steps[-self._keep :] for step in steps]
 
-    def save(self, state: State, about: dict[str, Any], metrics: dict[str, float] | None) -> None:
+    def _best_of(self, steps: Sequence[int]) -> int | None:
+        scored = [(score, step) for step in steps if (score := self._score(step)) is not None]
+        return max(scored)[1] if scored else None
+
+    def _score(self, step: int) -> float | None:
+        """Returns the step's evaluation, more being better; None if there was none."""
+        if step not in self._scores:
+            try:
+                evaluation = self.about(step)["evaluation"]
+            except Exception as error:
+                log.debug("No score for checkpoint %d: %s", step, error)
+                evaluation = None
+            self._remember(step, evaluation)
+        return self._scores[step]
+
+    def _remember(self, step: int, evaluation: dict[str, float] | None) -> None:
+        sign = -1 if self._metric == "log_loss" else 1
+        value = (evaluation or {}).get(self._metric)
+        self._scores[step] = None if value is None else sign * value
+
+    def save(self, state: State, about: dict[str, Any]) -> None:
         """Starts to write the state; returns once it is copied off the devices.
 
         A failure in the background shows at the next `save` or `wait`.
 
         Args:
           state: To be written; may be donated to the next step at once.
-          about: JSON-ready; see `about`.
-          metrics: Headline values of the evaluation at this step, if there was one.
+          about: From `about_page`.
 
         Raises:
           UserError: If the disk is full. The checkpoints written before are whole.
         """
+        step = int(state.step)
+        self._remember(step, about["evaluation"])
+        page = about | {"checksum": int(_checksum(state))}
         with self._full_disk_said():
             self._manager.save(
-                int(state.step),
+                step,
                 args=ocp.args.Composite(
-                    state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
+                    state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(page)
                 ),
-                metrics=metrics,
             )
 
     def wait(self) -> None:
@@ -101,21 +125,26 @@ class Checkpoints:
 
     def best(self) -> int | None:
         """Returns the step with the best evaluation, the latest among equals; None if none."""
-        metrics = {step: self._manager.metrics(step) for step in self.steps()}
-        scored = [(self._score(values), step) for step, values in metrics.items() if values]
-        return max(scored)[1] if scored else None
+        return self._best_of(self.steps())
 
     def about(self, step: int) -> dict[str, Any]:
-        """Returns the page about a checkpoint: classes, config, versions, evaluation."""
-        return self._manager.restore(step, args=ocp.args.Composite(about=ocp.args.JsonRestore()))[
-            "about"
-        ]
+        """Returns the page about a checkpoint: see `about_page`."""
+        pages = ocp.args.Composite(about=ocp.args.JsonRestore())
+        return self._manager.restore(step, args=pages)["about"]
 
     def restore(self, step: int, abstract: State) -> State:
-        """Reads a whole state onto the devices that `abstract` names, whatever wrote it."""
-        return self._manager.restore(
-            step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
-        )["state"]
+        """Reads a whole state onto the devices that `abstract` names, whatever wrote it.
+
+        Raises:
+          ValueError: If what was read is not what was written.
+        """
+        whole = ocp.args.Composite(
+            state=ocp.args.StandardRestore(abstract), about=ocp.args.JsonRestore()
+        )
+        read = self._manager.restore(step, args=whole)
+        if int(_checksum(read["state"])) != read["about"]["checksum"]:
+            raise ValueError("its content does not match its checksum")
+        return read["state"]
 
     def restore_latest(self, abstract: State) -> State | None:
         """Reads the newest whole state; None if there is none.
@@ -125,7 +154,7 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 return self.restore(step, abstract)
-            except Exception as error:  # noqa: BLE001 - whatever the damage makes orbax raise
+            except Exception as error:
                 aside = self.folder.parent / "damaged" / str(step)
                 log.warning(
                     "Checkpoint %d cannot be read (%s): moved to %s, going on from the one before.",
@@ -166,12 +195,32 @@ class Checkpoints:
             raise
 
 
-def about(config: dict[str, Any], classes: tuple[str, ...], evaluation: dict | None) -> dict:
-    """Returns the page that is written beside each state."""
-    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+@jax.jit
+def _checksum(state: State) -> UInt32[Array, ""]:
+    """Adds up the bits of a state: the same on any topology, since integer sums are associative.
+
+    Orbax notices files that are cut short, but not a flipped bit.
+    """
+    total = jnp.uint32(0)
+    for position, leaf in enumerate(jax.tree.leaves(state)):
+        bits = lax.bitcast_convert_type(leaf, jnp.dtype(f"uint{8 * leaf.dtype.itemsize}"))
+        total += (2 * position + 1) * bits.sum(dtype=jnp.uint32)
+    return total
+
+
+def about_page(
+    config: ConfigDict, classes: Sequence[str], evaluation: dict[str, float] | None
+) -> dict[str, Any]:
+    """Returns what is written beside each state.
+
+    Args:
+      config: Resolved.
+      classes: In label order.
+      evaluation: Headline values of the evaluation at this step, if there was one.
+    """
     return {
         "classes": list(classes),
-        "config": config,
-        "versions": versions,
+        "config": json.loads(config.to_json_best_effort()),
+        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
         "evaluation": evaluation,
     }

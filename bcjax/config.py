@@ -211,6 +211,23 @@ def define_flag(flag_values: flags.FlagValues, argv: list[str]) -> None:
     )
 
 
+def from_flags(values: flags.FlagValues) -> ConfigDict:
+    """Returns the config that the command line describes, validated.
+
+    Raises:
+      UserError: If the file cannot be read, or a value is out of its range.
+    """
+    config = values.config
+    if config is None:
+        raise UserError("Give a config file, such as --config=configs/elu_cnn.py.")
+    try:
+        config.lock()
+    except OSError as error:
+        name = values["config"].config_filename
+        raise UserError(f"There is no config file {name}: configs/ holds some.") from error
+    return validate(config)
+
+
 def check_overrides(argv: list[str]) -> None:
     """Refuses `--config.KEY` for a key that is not in the tree, naming the nearest.
 

@@ -79,9 +79,7 @@ def evaluate(
         "macro_auc": _macro(auc),
         "log_loss": losses.mean(),
     }
-    draws = {}
-    if resamples:
-        draws = _bootstrap(probabilities, losses, labels, predicted, resamples, seed)
+    draws = _bootstrap(probabilities, losses, labels, predicted, resamples, seed)
 
     per_class = [
         {
@@ -152,7 +150,7 @@ def _checked(probabilities, labels, classes) -> tuple[np.ndarray, np.ndarray]:
 
 def _figure(value: float, n: int, draws: Float[np.ndarray, " R"] | None = None) -> dict[str, Any]:
     figure: dict[str, Any] = {"value": _plain(value), "n": n, "interval": None}
-    if draws is not None and not math.isnan(value):
+    if draws is not None and not np.isnan(draws).all():
         tail = (1 - LEVEL) / 2
         low, high = np.nanquantile(draws, (tail, 1 - tail))
         figure |= {"interval": "bootstrap", "low": float(low), "high": float(high)}

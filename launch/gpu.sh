@@ -91,8 +91,9 @@ if ((processes > 1)); then
       mistake "nvidia-smi lists no GPUs here; name them, like --gpus=0,1."
   fi
   IFS=, read -ra gpu_list <<<"$gpus"
-  ((${#gpu_list[@]} % processes == 0)) ||
-    mistake "${#gpu_list[@]} GPUs cannot be shared equally among $processes processes; change --gpus or --processes."
+  gpu_count=${#gpu_list[@]}
+  ((gpu_count && gpu_count % processes == 0)) ||
+    mistake "$gpu_count GPUs cannot be shared equally among $processes processes; change one of the two."
 fi
 
 # The console script is the last thing that an installation writes, so one that was cut short is
@@ -116,7 +117,7 @@ pids=() # the processes that still run, each at its own number
 trap 'kill -TERM "${pids[@]}" 2>/dev/null || true' INT TERM
 for ((i = 0; i < processes; i++)); do
   # Without the bind address, JAX's coordinator listens on every network interface.
-  command=(env "CUDA_VISIBLE_DEVICES=$(share "$i" $((${#gpu_list[@]} / processes)))"
+  command=(env "CUDA_VISIBLE_DEVICES=$(share "$i" $((gpu_count / processes)))"
     "JAX_COORDINATOR_ADDRESS=$address" "JAX_COORDINATOR_BIND_ADDRESS=$address"
     "JAX_NUM_PROCESSES=$processes" "JAX_PROCESS_ID=$i" "${program[@]}")
   if [[ -n $dry_run ]]; then

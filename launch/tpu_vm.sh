@@ -185,7 +185,7 @@ on_vm "cd $home || exit
   fi" || leave "The VM $name is out of reach."
 
 trap 'on_vm "kill -TERM \$(cat $home/job/pid)" || true' INT TERM
-trap 'leave "The terminal is gone; training goes on."' HUP
+trap 'leave "The terminal is gone; the run stays on the VM."' HUP
 while true; do
   # In the background, so that a signal is acted on at once. How the following ended says nothing
   # of the run, which may go on: that is asked next.

@@ -145,7 +145,7 @@ def test_tpu_vm_finds_the_workdir_as_the_program_would(cloud, program):
 
 
 def test_tpu_vm_is_deleted_when_training_fails(cloud):
-    cloud.set(python=f"{FINISHED}; exit 3")
+    cloud.set(python=f"sleep 0.5; {FINISHED}; exit 3")
     assert cloud.run()[0] == 3
     assert cloud.verbs() == ALL_THE_WAY
     assert cloud.checkpoint().exists()

@@ -71,12 +71,12 @@ def test_intervals_agree_with_a_bootstrap_written_as_a_loop(decimals):
     rng = np.random.default_rng(2)
     draws = [
         reference(probabilities[sample], labels[sample])
-        for sample in (rng.integers(150, size=150) for _ in range(200))
+        for sample in rng.integers(150, size=(150, 150))
     ]
     for name in ("balanced_accuracy", "macro_f1", "macro_auc", "log_loss"):
         values = [draw[name] for draw in draws]
         low, high = np.quantile(values, (0.025, 0.975))
-        slack = 0.25 * (high - low)
+        slack = 0.3 * (high - low)
         assert figures[name]["low"] == pytest.approx(low, abs=slack)
         assert figures[name]["high"] == pytest.approx(high, abs=slack)
         assert figures[name]["interval"] == "bootstrap"
@@ -87,7 +87,7 @@ def test_bootstrapped_intervals_cover_the_truth_about_as_often_as_they_say():
     hits = 0
     for seed in range(100):
         probabilities, labels = predictions(200, skill=0.0, seed=seed)
-        figure = evaluate(probabilities, labels, NAMES, resamples=200)["metrics"]
+        figure = evaluate(probabilities, labels, NAMES, resamples=100)["metrics"]
         figure = figure["balanced_accuracy"]
         hits += figure["low"] <= 0.25 <= figure["high"]
     assert 85 <= hits <= 100
@@ -128,7 +128,7 @@ def test_the_ends_of_the_scale(shift, value):
     # a third of its negatives above it, and ties with the others.
     assert figures["log_loss"]["value"] == pytest.approx([0.0, 36.0437][shift], abs=1e-4)
     assert figures["macro_auc"]["value"] == pytest.approx([1.0, 1 / 3][shift])
-    assert figures["accuracy"]["high"] == pytest.approx(1.0) if value else True
+    assert value in (figures["accuracy"]["low"], figures["accuracy"]["high"])
 
 
 def test_a_class_without_pictures_is_named_and_left_out_of_the_averages():
@@ -139,9 +139,7 @@ def test_a_class_without_pictures_is_named_and_left_out_of_the_averages():
     result = evaluate(probabilities, labels, NAMES, resamples=100)
     row = result["per_class"][2]
     assert row == dict.fromkeys(row) | {"name": "lymphocyte", "n": 0}
-    assert result["undefined"] == dict.fromkeys(
-        ("precision", "recall", "f1", "auc"), ["lymphocyte"]
-    )
+    assert all(names == ["lymphocyte"] for names in result["undefined"].values())
     without = [0, 1, 3]
     alone = evaluate(
         probabilities[:, without], np.searchsorted(without, labels), list("abc"), resamples=100
@@ -163,10 +161,14 @@ def test_one_class_alone_has_no_auc():
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(0, 3), min_size=1, max_size=12), st.integers(0, 9))
-def test_any_labels_give_strict_json(labels, seed):
+@given(
+    st.lists(st.integers(0, 3), min_size=1, max_size=12),
+    st.integers(0, 9),
+    st.sampled_from([1, 20]),
+)
+def test_any_labels_give_strict_json(labels, seed, resamples):
     probabilities, _ = predictions(len(labels), seed=seed, decimals=1)
-    result = evaluate(probabilities, np.array(labels), NAMES, resamples=20)
+    result = evaluate(probabilities, np.array(labels), NAMES, resamples=resamples)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 

@@ -1,5 +1,7 @@
 """The table of networks: what was published holds, and what each module promises."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,28 +14,36 @@ from bcjax.models.resnet import BasicBlock, Bottleneck, ResNet
 
 # What needs arithmetic is tested on shallow networks of the same parts; whole ones are traced.
 TINY = {
-    "elu_cnn": EluCNN(3, widths=(4, 4, 8), hidden=8, dropout=0.5),
+    "elu_cnn": EluCNN(3, widths=(4, 8), hidden=8, dropout=0.5),
     "basic": ResNet(3, depths=(1, 2), block=BasicBlock, dropout=0.5),
     "bottleneck": ResNet(3, depths=(1, 2), block=Bottleneck, dropout=0.5),
 }
 
 
-def pictures(count, size, seed=1):
-    return jax.random.normal(jax.random.key(seed), (count, size, size, 3))
+def key(seed=0):
+    return jax.random.key(seed, impl="rbg")  # compiles several times faster than the default
+
+
+def pictures(count, size):
+    return jax.random.normal(key(1), (count, size, size, 3))
+
+
+@functools.cache
+def initialised(name):
+    return TINY[name], jax.jit(TINY[name].init)(key(), pictures(1, 32))
 
 
 def shapes(model, size=64, channels=3):
-    return jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, size, size, channels)))
+    return jax.eval_shape(model.init, key(), jnp.zeros((1, size, size, channels)))
 
 
 def parameters(variables):
     return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
 
 
-@pytest.fixture(scope="module", params=TINY)
+@pytest.fixture(params=TINY)
 def tiny(request):
-    model = TINY[request.param]
-    return model, jax.jit(model.init)(jax.random.key(0), pictures(1, 32))
+    return initialised(request.param)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -68,14 +78,14 @@ def test_any_picture_gives_float32_logits(name, size, channels, dtype):
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
-@pytest.mark.parametrize(("dtype", "width"), [("float32", 2048), ("bfloat16", 2048)])
-def test_features_are_the_pooled_vector(dtype, width):
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_features_are_the_pooled_vector(dtype):
     model = create("resnet50", classes=5, dtype=dtype)
     features = jax.eval_shape(
-        lambda images: model.init_with_output(jax.random.key(0), images, method="features")[0],
+        lambda images: model.init_with_output(key(), images, method="features")[0],
         pictures(2, 32),
     )
-    assert (features.shape, features.dtype) == ((2, width), jnp.dtype(dtype))
+    assert (features.shape, features.dtype) == ((2, 2048), jnp.dtype(dtype))
 
 
 @pytest.mark.parametrize(
@@ -86,7 +96,7 @@ def test_a_small_stem_keeps_more_of_a_small_picture(name, small_stem, side):
     model = create(name, classes=2, small_stem=small_stem)
 
     def last_map(images):
-        _, state = model.init_with_output(jax.random.key(0), images, capture_intermediates=True)
+        _, state = model.init_with_output(key(), images, capture_intermediates=True)
         return state["intermediates"][MODELS[name].stages[-2]]["__call__"][0]
 
     assert jax.eval_shape(last_map, pictures(1, 64)).shape[1:3] == (side, side)
@@ -103,9 +113,8 @@ def test_evaluation_treats_each_picture_alone(tiny):
 
 
 def test_the_head_reads_the_features():
-    model = TINY["basic"]
+    model, variables = initialised("basic")
     images = pictures(2, 32)
-    variables = jax.jit(model.init)(jax.random.key(0), images)
     features = model.apply(variables, images, method="features")
     head = variables["params"]["head"]
     expected = features @ head["kernel"] + head["bias"]
@@ -113,9 +122,8 @@ def test_the_head_reads_the_features():
 
 
 def test_training_moves_the_batch_statistics_and_evaluation_does_not():
-    model = TINY["basic"].clone(dropout=0.0)
-    images = pictures(4, 32) + 3.0
-    variables = jax.jit(model.init)(jax.random.key(0), images)
+    model, variables = initialised("basic")
+    model, images = model.clone(dropout=0.0), pictures(4, 32) + 3.0
     before = variables["batch_stats"]
 
     _, state = model.apply(variables, images, mutable=["batch_stats"])
@@ -145,9 +153,8 @@ def test_bfloat16_stays_near_float32(tiny):
 
 @pytest.mark.parametrize("name", ["basic", "bottleneck"])
 def test_residual_blocks_start_as_their_shortcut(name):
-    model, images = TINY[name], pictures(1, 32)
-    variables = jax.jit(model.init)(jax.random.key(0), images)
-    _, state = model.apply(variables, images, capture_intermediates=True)
+    model, variables = initialised(name)
+    _, state = model.apply(variables, pictures(1, 32), capture_intermediates=True)
     stage = state["intermediates"]["stage2"]
     first, second = (stage[block]["__call__"][0] for block in ("block1", "block2"))
     assert first.any()
@@ -165,7 +172,7 @@ def test_gradients_are_finite_and_reach_every_stage(tiny):
             {**variables, "params": params},
             images,
             train=True,
-            rngs={"dropout": jax.random.key(2)},
+            rngs={"dropout": key(2)},
             mutable=["batch_stats"],
         )
         return -jax.nn.log_softmax(logits)[:, 0].mean()
@@ -181,12 +188,12 @@ def test_dropout_acts_in_training_alone(tiny):
     images = pictures(4, 32)
 
     @jax.jit
-    def train(key):
+    def train(dropout):
         return model.apply(
-            variables, images, train=True, rngs={"dropout": key}, mutable=["batch_stats"]
+            variables, images, train=True, rngs={"dropout": dropout}, mutable=["batch_stats"]
         )[0]
 
-    assert not jnp.array_equal(train(jax.random.key(1)), train(jax.random.key(2)))
+    assert not jnp.array_equal(train(key(1)), train(key(2)))
     assert jnp.array_equal(model.apply(variables, images), model.apply(variables, images))
 
 
@@ -195,17 +202,18 @@ def test_elu_cnn_keeps_the_scale_of_activations_through_its_depth(size):
     model, images = create("elu_cnn", classes=2), pictures(2, size)
 
     @jax.jit
-    def variances(key):
-        _, state = model.init_with_output(key, images, capture_intermediates=True)
+    def variances(images):
+        _, state = model.init_with_output(key(), images, capture_intermediates=True)
         return {
             jax.tree_util.keystr(path): leaf.var()
             for path, leaf in jax.tree_util.tree_leaves_with_path(state["intermediates"])
             if "conv" in jax.tree_util.keystr(path)
         }
 
-    found = variances(jax.random.key(0))
+    # A gain of 1 would leave a hundredth of the variance after 15 layers, a gain of 2 gives 20.
+    found = variances(images)
     assert len(found) == 15
-    assert all(0.2 < variance < 5 for variance in found.values()), found
+    assert all(0.1 < variance < 10 for variance in found.values()), found
 
 
 @pytest.mark.parametrize(

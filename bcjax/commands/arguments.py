@@ -10,6 +10,7 @@ from types import ModuleType
 
 from absl import flags
 
+from bcjax import config as configs
 from bcjax.errors import UserError
 
 
@@ -23,6 +24,7 @@ def parse(
     """
     values = flags.FlagValues()
     asks_help = any(a in ("-h", "--help", "-help") for a in argv)
+    configs.check_overrides(argv)
     try:
         command.define(values, [name] if asks_help else [name, *argv])
         if asks_help:

@@ -134,6 +134,7 @@ def write(source: Source, out: Path, data: ConfigDict) -> Prepared:
         val_fraction=data.val_fraction,
         test_fraction=data.test_fraction,
         seed=data.split_seed,
+        classes=source.classes,
     )
     log.info("Preparing %s pictures (%s) into %s ...", f"{len(records):,}", source.kind, out)
     out.parent.mkdir(parents=True, exist_ok=True)

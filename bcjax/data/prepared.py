@@ -2,6 +2,7 @@
 
 import csv
 import functools
+import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -67,6 +68,11 @@ class Prepared:
             seen = Counter((row["split"], row["label"]) for row in csv.DictReader(file))
         splits = self._builder.info.splits
         return {split: [seen[split, name] for name in self.classes] for split in splits}
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """Identifies the set: which pictures, labels and splits, in which order."""
+        return hashlib.sha256((self.path / MANIFEST).read_bytes()).hexdigest()[:16]
 
     def size(self, split: str) -> int:
         return sum(self.counts.get(split, ()))

@@ -58,7 +58,7 @@ class EluCNN(nn.Module):
     """15 convolutional and 2 dense layers with ELU, after Kandel and Castelli.
 
     They published the depth, the activation and the two dropouts of the classifier
-    (Applied Sciences 2020), not the widths. Those here cost 51 million multiply-adds for a
+    (Applied Sciences 2020), not the widths. Those here cost 59 million multiply-adds for a
     picture of 96x96, of which a CPU trains on some hundred a second. The average pool, where a
     flattening would do, makes the parameters independent of the picture's size.
 

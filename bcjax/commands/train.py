@@ -1,0 +1,44 @@
+"""Train a network, or go on training it.
+
+  bcjax train --config=configs/elu_cnn.py --workdir=runs/a --config.optim.lr=3e-4
+
+The run is written to the workdir (config.json, checkpoints/, metrics.jsonl, tensorboard/, eval/).
+The same command again goes on from the last checkpoint.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from rich.console import Console
+
+from bcjax import config as configs
+from bcjax.errors import UserError
+
+
+def define(values: flags.FlagValues, argv: list[str]) -> None:
+    configs.define_flag(values, argv)
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "Where the run is written; default: config.workdir, or runs/<name of the config file>.",
+        flag_values=values,
+    )
+
+
+def run(values: flags.FlagValues, positional: list[str]) -> int:
+    if positional:
+        raise UserError(f"bcjax train takes flags only, not {positional[0]!r}.")
+    config = configs.from_flags(values)
+    name = Path(values["config"].config_filename or "default").stem
+    config.workdir = values.workdir or config.workdir or f"runs/{name}"
+    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    from bcjax import compilation
+    from bcjax.commands import tables
+    from bcjax.train import train
+
+    compilation.use_cache()
+    console = Console()
+    outcome = train(config, console)
+    if outcome.final:
+        console.print(tables.evaluation(outcome.final))
+    return outcome.exit_status

@@ -1,0 +1,105 @@
+"""From stores on the host to batches on the devices."""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from bcjax import mesh as meshes
+from bcjax.data import order, pipeline
+from bcjax.data.prepared import Prepared
+from bcjax.data.store import DeviceStore, Store, open_store
+from bcjax.plan import Call
+from bcjax.steps import Batch, Pictures
+
+HostBatch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class _LoadCall:
+    """Loads this host's rows of all batches of a call; picklable, for worker processes."""
+
+    store: Store
+    order: order.Order
+    rows: np.ndarray
+
+    def __call__(self, call: Call) -> HostBatch:
+        steps = range(call.first, call.first + call.steps)
+        index = np.stack([self.order(step)[self.rows] for step in steps])
+        read = self.store.read(index.reshape(-1))
+        return {"index": index} | {
+            name: array.reshape(*index.shape, *array.shape[1:]) for name, array in read.items()
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class _LoadOnce:
+    """Loads this host's rows of an evaluation batch."""
+
+    store: Store
+    rows: np.ndarray
+
+    def __call__(self, batch: order.Rows) -> HostBatch:
+        index = batch.index[self.rows]
+        return {"index": index} | self.store.read(index)
+
+
+class Feed:
+    """One split of a prepared set, as batches on the devices of a mesh.
+
+    Attributes:
+      pictures: What every step of this split takes beside its batch: the device store, or {}.
+      examples: Pictures in the split.
+    """
+
+    def __init__(self, prepared: Prepared, split: str, kind: str, data: ConfigDict, mesh: Mesh):
+        """Opens the split in a store of the kind "disk", "host" or "device"."""
+        self._store = open_store(prepared, split, kind, data.image_size, data.threads)
+        self._data = data
+        self._mesh = mesh
+        self.examples = len(self._store)
+        self.pictures: Pictures = {}
+        if isinstance(self._store, DeviceStore):
+            on_host = {"image": self._store.image, "label": self._store.label}
+            self.pictures = meshes.everywhere(mesh, on_host)
+
+    def training(self, calls: Sequence[Call], batch_size: int, seed: int) -> Iterator[Batch]:
+        """Yields, for each call, batches (steps, B, ...) in the order that `seed` sets."""
+        rows = meshes.host_rows(self._mesh, batch_size)
+        load = _LoadCall(self._store, order.Order(self.examples, batch_size, seed), rows)
+        workers = self._data.workers if self._store.kind == "disk" else 0
+        loaded = pipeline.ahead(
+            calls, load, prefetch=self._data.prefetch, threads=self._data.threads, workers=workers
+        )
+        for batch in loaded:
+            yield meshes.place(self._mesh, batch, rows, batch_size, leading=1)
+
+    def once(self, batch_size: int) -> Iterator[tuple[Batch, np.ndarray]]:
+        """Yields batches that cover each picture once, with the mask of those that count."""
+        rows = meshes.host_rows(self._mesh, batch_size)
+        batches = order.once(self.examples, batch_size)
+        load = _LoadOnce(self._store, rows)
+        loaded = pipeline.ahead(
+            batches, load, prefetch=self._data.prefetch, threads=self._data.threads
+        )
+        for batch, local in zip(batches, loaded, strict=True):
+            yield meshes.place(self._mesh, local, rows, batch_size), batch.mask
+
+
+def whole_batches(mesh: Mesh, batch_size: int) -> int:
+    """Rounds an evaluation batch up to what the devices divide: the padding is masked."""
+    return -(-batch_size // mesh.size) * mesh.size
+
+
+def bytes_needed(prepared: Prepared, splits: Sequence[str], image_size: int) -> int:
+    """Bytes of the decoded pictures of these splits."""
+    return sum(prepared.size(split) for split in splits) * image_size**2 * 3
+
+
+def platform() -> str:
+    """Says what the devices are: "2 x NVIDIA H200", "1 x cpu"."""
+    devices = jax.devices()
+    return f"{len(devices)} x {devices[0].device_kind}"

@@ -1,0 +1,42 @@
+"""SIGTERM and SIGINT ask a run to save and stop, instead of killing it."""
+
+import signal
+from types import FrameType
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+
+EXIT_STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+
+
+class Interrupts:
+    """While entered, the first signal is noted; a second one acts as it would without us."""
+
+    def __init__(self) -> None:
+        self.received: int = 0
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "Interrupts":
+        for number in EXIT_STATUS:
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        for other, handler in self._before.items():
+            signal.signal(other, handler)  # type: ignore[arg-type]
+
+    def agreed(self) -> int:
+        """Returns the signal that any process of the job has received; 0: none.
+
+        A collective: every process must ask at the same steps, or they would stop at different
+        ones.
+        """
+        if jax.process_count() == 1:
+            return self.received
+        return int(np.max(multihost_utils.process_allgather(np.int32(self.received))))

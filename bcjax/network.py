@@ -1,0 +1,107 @@
+"""A trained network, rebuilt from its workdir: nobody retypes a name, a class or a constant."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from bcjax import config as configs
+from bcjax import mesh as meshes
+from bcjax import models
+from bcjax.checkpoint import Checkpoints
+from bcjax.errors import UserError
+from bcjax.state import Variables
+
+
+def build(config: ConfigDict, classes: int) -> nn.Module:
+    """Returns the network that the config's `model` branch describes.
+
+    Raises:
+      UserError: For an unknown model, or an option that it does not have.
+    """
+    asked = {"dropout": config.model.dropout, "small_stem": config.model.small_stem}
+    options = {name: value for name, value in asked.items() if value}
+    return models.create(config.model.name, classes=classes, dtype=config.model.dtype, **options)
+
+
+def resolve(config: ConfigDict) -> None:
+    """Writes the network's own normalisation into the config, where it names none."""
+    if config.model.name in models.MODELS:
+        entry = models.MODELS[config.model.name]
+        config.model.mean = tuple(config.model.mean) or entry.mean
+        config.model.std = tuple(config.model.std) or entry.std
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """A network as it stood at one checkpoint of a run.
+
+    Attributes:
+      config: What it was trained with.
+      classes: Names, in the order of the logits.
+      model: The linen module.
+      variables: Its parameters and statistics (their averages, if the run kept any).
+      step: Of the checkpoint.
+    """
+
+    config: ConfigDict
+    classes: tuple[str, ...]
+    model: nn.Module
+    variables: Variables
+    step: int
+
+
+def load(workdir: Path, which: str, mesh: Mesh) -> Trained:
+    """Reads a network from the checkpoints of a run.
+
+    Args:
+      workdir: The run's folder.
+      which: "best", "latest" or a step.
+      mesh: Where the variables go; they are replicated.
+
+    Raises:
+      UserError: If there is no run, no checkpoint or not that one.
+    """
+    config = configs.load(workdir)
+    checkpoints = Checkpoints(
+        workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best, read_only=True
+    )
+    step = _find(checkpoints, workdir, which)
+    classes = tuple(checkpoints.about(step)["classes"])
+    model = build(config, len(classes))
+    abstract = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=meshes.replicated(mesh)),
+        _variable_shapes(model, config.data.image_size),
+    )
+    read = checkpoints.restore_variables(step, {"ema": abstract} if config.optim.ema else abstract)
+    return Trained(config, classes, model, read.get("ema", read), step)
+
+
+def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
+    steps = checkpoints.steps()
+    if not steps:
+        raise UserError(f"{workdir} holds no checkpoint yet: train first, or wait for one.")
+    if which == "latest":
+        return steps[-1]
+    if which == "best":
+        best = checkpoints.best()
+        return steps[-1] if best is None else best
+    if not which.isdigit() or int(which) not in steps:
+        held = ", ".join(map(str, steps))
+        raise UserError(
+            f"{workdir} holds no checkpoint {which!r}: choose best, latest or one of {held}."
+        )
+    return int(which)
+
+
+def _variable_shapes(model: nn.Module, image_size: int) -> dict[str, Any]:
+    def init() -> dict[str, Any]:
+        pictures = jnp.zeros((1, image_size, image_size, 3))
+        return {"batch_stats": {}} | model.init(jax.random.key(0), pictures, train=False)
+
+    return jax.eval_shape(init)

@@ -1,0 +1,86 @@
+"""What happens at which step: a pure function of the step, so a resumed run does the same."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from bcjax import config as configs
+
+
+class Call(NamedTuple):
+    """One dispatch to the devices: steps `first` to `first + steps - 1`."""
+
+    first: int
+    steps: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The lengths of a run, all in steps.
+
+    Attributes:
+      total: Steps in the run.
+      warmup: Steps of learning-rate warm-up.
+      log_every: Between log lines.
+      eval_every: Between evaluations.
+      save_every: Between checkpoints.
+      steps_per_call: Steps in one dispatch, at most.
+    """
+
+    total: int
+    warmup: int
+    log_every: int
+    eval_every: int
+    save_every: int
+    steps_per_call: int
+
+    def evaluates(self, step: int) -> bool:
+        """Whether there is an evaluation once `step` steps have been taken."""
+        return step % self.eval_every == 0 or step == self.total
+
+    def saves(self, step: int) -> bool:
+        return step % self.save_every == 0 or step == self.total
+
+    def logs(self, step: int) -> bool:
+        # Where a run may stop or be taken up again, too: no log line spans a checkpoint.
+        return step % self.log_every == 0 or self.evaluates(step) or self.saves(step)
+
+    def calls(self, start: int) -> Iterator[Call]:
+        """Yields the dispatches from step `start` to the end; none spans an event.
+
+        Whole calls begin at multiples of `steps_per_call`, wherever `start` is; what is left
+        between is done in single steps. So only two programs are compiled, and a resumed run
+        dispatches what an unbroken one does.
+        """
+        step = start
+        while step < self.total:
+            many = step % self.steps_per_call == 0 and not any(
+                self.logs(s) for s in range(step + 1, step + self.steps_per_call)
+            )
+            length = self.steps_per_call if many and self._fits(step) else 1
+            yield Call(step, length)
+            step += length
+
+    def _fits(self, step: int) -> bool:
+        return step + self.steps_per_call <= self.total
+
+
+def resolve(config: ConfigDict, examples: int, steps_per_call: int) -> Plan:
+    """Turns the config's lengths into steps, for `examples` training pictures."""
+
+    def steps(branch: str, key: str) -> int:
+        text = config[branch][key]
+        return configs.steps(
+            text, examples=examples, batch_size=config.train.batch_size, key=f"{branch}.{key}"
+        )
+
+    return Plan(
+        total=max(1, steps("train", "length")),
+        warmup=steps("optim", "warmup"),
+        log_every=max(1, steps("train", "log_every")),
+        eval_every=max(1, steps("eval", "every")),
+        save_every=max(1, steps("checkpoint", "every")),
+        steps_per_call=config.train.steps_per_call or steps_per_call,
+    )
