@@ -11,7 +11,12 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
-from bcjax import metrics
+from bcjax import config as configs
+from bcjax import mesh as meshes
+from bcjax import metrics, network, steps
+from bcjax.data import prepare
+from bcjax.data.store import choose
+from bcjax.errors import UserError
 from bcjax.feed import Feed, whole_batches
 from bcjax.state import Variables
 
@@ -68,9 +73,77 @@ def headline(result: Result) -> dict[str, float]:
     return {name: figure["value"] for name, figure in figures if figure["value"] is not None}
 
 
-def write(result: Result, workdir: Path, split: str) -> Path:
-    """Writes `eval/<split>.json`, atomically, and returns its path."""
-    path = workdir / "eval" / f"{split}.json"
+class Evaluator:
+    """Evaluates checkpoints of a run, rebuilt from its workdir, on one split.
+
+    Attributes:
+      split: What is evaluated: "train", "val", "test", or "all" pictures of other data.
+    """
+
+    def __init__(self, workdir: Path, *, split: str, source: str = "", batch_size: int = 0):
+        """Reads the run's config and opens the pictures.
+
+        Args:
+          workdir: The run's folder.
+          split: Of the pictures.
+          source: Other pictures than the run's own; they must have the run's classes. Where they
+            have no splits, all are evaluated.
+          batch_size: Pictures at a time; 0: as the run did.
+
+        Raises:
+          UserError: If there is no run, or no such split.
+        """
+        self.workdir = workdir
+        config = configs.load(workdir)
+        if source:
+            config.data.source = source
+            config.data.val_fraction = config.data.test_fraction = 0.0  # nothing is held back
+        self._config = config
+        self._batch_size = batch_size or config.eval.batch_size or config.train.batch_size
+        self._mesh = meshes.create()
+        prepared = prepare.ensure(config.data)
+        self._examples = split
+        if source and list(prepared.counts) == ["train"]:
+            self._examples, split = "train", "all"
+        elif not prepared.size(split):
+            raise UserError(f"{prepared.path} has no {split} split: it has {prepared.named()}.")
+        self.split = split
+        needed = prepared.size(self._examples) * config.data.image_size**2 * 3
+        kind, _ = choose(config.data.store, needed, meshes.device_memory())
+        self._feed = Feed(prepared, self._examples, kind, config.data, self._mesh)
+        self._predict: Callable | None = None
+
+    def steps(self) -> list[int]:
+        """Returns the steps whose checkpoints are there now."""
+        return network.open_checkpoints(self.workdir, self._config).steps()
+
+    def __call__(self, which: str) -> Result:
+        """Evaluates "best", "latest" or a step.
+
+        Raises:
+          UserError: If there is no such checkpoint.
+        """
+        trained = network.load(self.workdir, which, self._mesh)
+        if self._predict is None:  # compiled once, whatever number of checkpoints follows
+            model = self._config.model
+            step = steps.predict_step(trained.model, model.mean, model.std)
+            self._predict = steps.compile_predict(step, self._mesh)
+        result = evaluate(
+            self._predict,
+            trained.variables,
+            self._feed,
+            self._mesh,
+            classes=trained.classes,
+            batch_size=self._batch_size,
+            resamples=self._config.eval.resamples,
+        )
+        about = {"split": self.split, "checkpoint": trained.step}
+        return about | {"source": self._config.data.source} | result
+
+
+def write(result: Result, workdir: Path, name: str) -> Path:
+    """Writes `eval/<name>.json`, atomically, and returns its path."""
+    path = workdir / "eval" / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=2) + "\n")

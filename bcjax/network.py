@@ -68,9 +68,7 @@ def load(workdir: Path, which: str, mesh: Mesh) -> Trained:
       UserError: If there is no run, no checkpoint or not that one.
     """
     config = configs.load(workdir)
-    checkpoints = Checkpoints(
-        workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best, read_only=True
-    )
+    checkpoints = open_checkpoints(workdir, config)
     step = _find(checkpoints, workdir, which)
     classes = tuple(checkpoints.about(step)["classes"])
     model = build(config, len(classes))
@@ -80,6 +78,13 @@ def load(workdir: Path, which: str, mesh: Mesh) -> Trained:
     )
     read = checkpoints.restore_variables(step, {"ema": abstract} if config.optim.ema else abstract)
     return Trained(config, classes, model, read.get("ema", read), step)
+
+
+def open_checkpoints(workdir: Path, config: ConfigDict) -> Checkpoints:
+    """Opens the checkpoints of a run for reading, be it going on or ended."""
+    return Checkpoints(
+        workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best, read_only=True
+    )
 
 
 def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:

@@ -165,8 +165,8 @@ def _accumulated(
         return (batch_stats, jax.tree.map(jnp.add, grads, new), sums + more), None
 
     start = (state.batch_stats, jax.tree.map(jnp.zeros_like, state.params), jnp.zeros(3))
-    (batch_stats, grads, sums), _ = lax.scan(
-        body, start, (jnp.arange(parts), jax.tree.map(divide, batch)), unroll=_unroll()
+    (batch_stats, grads, sums), _ = _scan(
+        body, start, (jnp.arange(parts), jax.tree.map(divide, batch))
     )
     return jax.tree.map(lambda g: g / parts, grads), batch_stats, sums
 
@@ -175,14 +175,24 @@ def several(step: Callable) -> Callable[[State, Batch, Pictures], tuple[State, A
     """Returns `step` scanned over a leading axis of the batch: several steps in one dispatch."""
 
     def call(state: State, batches: Batch, pictures: Pictures) -> tuple[State, Array]:
-        return lax.scan(lambda s, b: step(s, b, pictures), state, batches, unroll=_unroll())
+        return _scan(lambda s, b: step(s, b, pictures), state, batches)
 
     return call
 
 
-def _unroll() -> bool:
-    # XLA compiles convolutions inside a loop for the CPU to code 20-50 times slower than outside.
-    return jax.default_backend() == "cpu"
+def _scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:
+    """`lax.scan`, written out on the CPU.
+
+    XLA compiles a convolution inside a loop for the CPU to code that is 15 times slower than the
+    same convolution outside of one (measured); `unroll=True` leaves the loop.
+    """
+    if jax.default_backend() != "cpu":
+        return lax.scan(body, carry, xs)
+    outputs = []
+    for i in range(len(jax.tree.leaves(xs)[0])):
+        carry, output = body(carry, jax.tree.map(lambda x, i=i: x[i], xs))
+        outputs.append(output)
+    return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
 
 
 def compile_train(call: Callable, mesh: Mesh, abstract: State) -> Callable:

@@ -6,11 +6,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
-from filelock import FileLock, Timeout
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -171,8 +169,7 @@ class Run:
                     signal = interrupts.agreed()
                 if plan.logs(step) or signal:
                     values = meter.take()  # raises if the loss is not finite: nothing is saved
-                    rate = float(self.schedule(step - 1) * self.state.patience.lr_scale)
-                    write(outputs, step, {"train/" + k: v for k, v in values.items()}, lr=rate)
+                    self.log(outputs, step, values)
                 line.show(step, step * config.train.batch_size / feed.examples, values)
 
                 result = None
@@ -196,6 +193,12 @@ class Run:
         if start == step:
             self.say(f"Step {step} is already the end of this run.")
         return self.finish(step)
+
+    def log(self, outputs: list[writers.Writer], step: int, values: dict[str, float]) -> None:
+        """Writes a log line; `lr` is what the step that led here took."""
+        scale = float(jax.device_get(self.state.patience.lr_scale))
+        rate = float(jax.device_get(self.schedule(step - 1))) * scale
+        write(outputs, step, {f"train/{k}": v for k, v in values.items()} | {"train/lr": rate})
 
     def evaluate_now(self, outputs: list[writers.Writer], step: int) -> dict[str, float]:
         """Evaluates on `eval.split`; the verdict goes into the state's patience."""
@@ -287,19 +290,6 @@ def recipe(config: ConfigDict, prepared: Prepared) -> steps.Recipe:
         accumulate=config.optim.accumulate,
         ema=config.optim.ema,
     )
-
-
-@contextlib.contextmanager
-def locked(workdir: Path) -> Iterator[None]:
-    """Keeps a second process out of a workdir; the lock goes with the process, however it ends."""
-    workdir.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(workdir / ".lock", timeout=0):
-            yield
-    except Timeout as error:
-        raise UserError(
-            f"Another process is training in {workdir}: wait for it, or give another --workdir."
-        ) from error
 
 
 def settle(config: ConfigDict, workdir: Path, prepared: Prepared, lead: bool) -> ConfigDict:

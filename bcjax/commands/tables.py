@@ -1,6 +1,6 @@
 """Results as tables for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
@@ -34,12 +34,25 @@ def evaluation(result: dict[str, Any]) -> Group:
 
 def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Table:
     """Returns the confusion matrix: a row for each true class, a column for each predicted."""
-    table = Table(title="true \\ predicted", title_justify="left")
-    table.add_column("")
-    for name in classes:
-        table.add_column(name[:8], justify="right", no_wrap=True)
-    for name, row in zip(classes, matrix, strict=True):
-        table.add_row(name, *(str(count) if count else "." for count in row))
+    # Columns are numbered as the rows are: eight names side by side do not fit a terminal.
+    table = Table(title="confusion matrix: rows true, columns predicted", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for position in range(1, len(classes) + 1):
+        table.add_column(str(position), justify="right", no_wrap=True)
+    for position, (name, row) in enumerate(zip(classes, matrix, strict=True), start=1):
+        table.add_row(f"{position} {name}", *(str(count) if count else "." for count in row))
+    return table
+
+
+def counts(by_split: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Table:
+    """Returns how many pictures of each class each split holds."""
+    table = Table()
+    table.add_column("class")
+    for split in by_split:
+        table.add_column(split, justify="right")
+    for label, name in enumerate(classes):
+        table.add_row(name, *(f"{each[label]:,}" for each in by_split.values()))
+    table.add_row("all", *(f"{sum(each):,}" for each in by_split.values()))
     return table
 
 

@@ -161,6 +161,20 @@ def write(source: Source, out: Path, data: ConfigDict) -> Prepared:
     return Prepared(out, source.notes)
 
 
+def open_named(data: ConfigDict) -> Source:
+    """Recognises `data.source`.
+
+    Raises:
+      UserError: If it is nothing that can be read.
+    """
+    return open_source(
+        data.source,
+        classes=data.classes,
+        synthetic_images=data.synthetic_images,
+        data_dir=data.tfds_dir or None,
+    )
+
+
 def ensure(data: ConfigDict) -> Prepared:
     """Opens `data.source` as a prepared set, preparing it into the cache if it is not one yet.
 
@@ -172,12 +186,7 @@ def ensure(data: ConfigDict) -> Prepared:
     """
     if Prepared.is_at(Path(data.source)):
         return Prepared(Path(data.source))
-    source = open_source(
-        data.source,
-        classes=data.classes,
-        synthetic_images=data.synthetic_images,
-        data_dir=data.tfds_dir or None,
-    )
+    source = open_named(data)
     asked = (FORMAT, source.fingerprint, source.classes, data.val_fraction, data.test_fraction,
              data.split_seed, data.on_bad_image)  # fmt: skip
     key = hashlib.sha256(repr(asked).encode()).hexdigest()[:12]

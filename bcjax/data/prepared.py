@@ -77,6 +77,10 @@ class Prepared:
     def size(self, split: str) -> int:
         return sum(self.counts.get(split, ()))
 
+    def named(self) -> str:
+        """Returns "train (800), test (200)"."""
+        return ", ".join(f"{split} ({sum(each):,})" for split, each in self.counts.items())
+
     def ids(self, split: str) -> list[str]:
         """Returns the stable ids of a split's pictures, by position."""
         with (self.path / MANIFEST).open(newline="") as file:
