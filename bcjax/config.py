@@ -137,7 +137,7 @@ _FRACTIONS = (
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
     """Returns {"optim.lr": 0.001, ...}, sorted by key."""
-    leaves = {}
+    leaves: dict[str, Any] = {}
     for key, value in config.items():
         if isinstance(value, ConfigDict):
             leaves |= {f"{key}.{k}": v for k, v in flatten(value).items()}
@@ -211,6 +211,11 @@ def define_flag(flag_values: flags.FlagValues, argv: list[str]) -> None:
     )
 
 
+def filename(values: flags.FlagValues) -> str:
+    """Returns the path in `--config=PATH[:VARIANT]`."""
+    return config_flags.get_config_filename(values["config"])
+
+
 def from_flags(values: flags.FlagValues) -> ConfigDict:
     """Returns the config that the command line describes, validated.
 
@@ -223,8 +228,9 @@ def from_flags(values: flags.FlagValues) -> ConfigDict:
     try:
         config.lock()
     except OSError as error:
-        name = values["config"].config_filename
-        raise UserError(f"There is no config file {name}: configs/ holds some.") from error
+        raise UserError(
+            f"There is no config file {filename(values)}: configs/ holds some."
+        ) from error
     return validate(config)
 
 
@@ -242,16 +248,16 @@ def check_overrides(argv: list[str]) -> None:
             if key in branches:
                 raise UserError(f"config.{key} is a branch, not a value: set a key below it.")
             if key not in known:
-                raise UserError(f"There is no config key {key!r}{nearest(key, known)}.")
+                raise UserError(f"There is no config key {key!r}{nearest(key, known)}")
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """Returns '; did you mean X?' for the known word most like `word`, or ''."""
+    """Returns ': did you mean X?' for the known word most like `word`, or '.'."""
     tail = word.rsplit(".", 1)[-1]
     match = difflib.get_close_matches(word, known, 1, 0.6) or [
         k for k in known if k.rsplit(".", 1)[-1] == tail
     ]
-    return f": did you mean {match[0]!r}?" if match else ""
+    return f": did you mean {match[0]!r}?" if match else "."
 
 
 def save(config: ConfigDict, path: Path) -> None:

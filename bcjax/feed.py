@@ -1,7 +1,7 @@
 """From stores on the host to batches on the devices."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 
 import jax
 import numpy as np
@@ -42,8 +42,8 @@ class _LoadOnce:
     store: Store
     rows: np.ndarray
 
-    def __call__(self, batch: order.Rows) -> HostBatch:
-        index = batch.index[self.rows]
+    def __call__(self, batch: order.EvalBatch) -> HostBatch:
+        index = batch.positions[self.rows]
         return {"index": index} | self.store.read(index)
 
 
@@ -66,7 +66,9 @@ class Feed:
             on_host = {"image": self._store.image, "label": self._store.label}
             self.pictures = meshes.everywhere(mesh, on_host)
 
-    def training(self, calls: Sequence[Call], batch_size: int, seed: int) -> Iterator[Batch]:
+    def training(
+        self, calls: Sequence[Call], batch_size: int, seed: int
+    ) -> Generator[Batch, None, None]:
         """Yields, for each call, batches (steps, B, ...) in the order that `seed` sets."""
         rows = meshes.host_rows(self._mesh, batch_size)
         load = _LoadCall(self._store, order.Order(self.examples, batch_size, seed), rows)

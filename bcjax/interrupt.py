@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-EXIT_STATUS = {signal.SIGTERM: 143, signal.SIGINT: 130}
+EXIT_STATUS: dict[int, int] = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 class Interrupts:

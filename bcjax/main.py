@@ -6,6 +6,7 @@ Nothing heavy is imported here, and a command's module only when that command is
 
 import difflib
 import importlib
+import logging
 import sys
 
 COMMANDS = {
@@ -44,6 +45,9 @@ def main() -> int:
     from bcjax.commands import arguments as command_line
     from bcjax.errors import UserError
 
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    logging.getLogger("bcjax").setLevel(logging.INFO)
+    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax and TFDS talk to their developers
     try:
         command = importlib.import_module(f"bcjax.commands.{name}")
         parsed = command_line.parse(command, name, arguments)

@@ -33,7 +33,7 @@ def initialize(config: ConfigDict) -> None:
     coordinator = config.coordinator or env.get("JAX_COORDINATOR_ADDRESS", "")
     processes = config.processes or int(env.get("JAX_NUM_PROCESSES", 0))
     process_id = config.process_id if config.process_id >= 0 else env.get("JAX_PROCESS_ID")
-    asked = {}
+    asked: dict[str, Any] = {}
     if coordinator or processes or process_id is not None:
         if not coordinator or not processes or process_id is None:
             raise UserError(
@@ -117,7 +117,8 @@ def check_batch(mesh: Mesh, batch_size: int) -> None:
 def host_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, "local"]:
     """Returns the rows of a global batch that this process's devices hold, ascending."""
     placed = batch_sharding(mesh).addressable_devices_indices_map((batch_size,))
-    rows = {row for (part,) in placed.values() for row in range(*part.indices(batch_size))}
+    parts = [index[0] for index in placed.values() if index is not None]
+    rows = {row for part in parts for row in range(*part.indices(batch_size))}
     return np.array(sorted(rows))
 
 
@@ -138,7 +139,8 @@ def place(
     def globalise(array: np.ndarray) -> jax.Array:
         shape = (*array.shape[:leading], batch_size, *array.shape[leading + 1 :])
 
-        def part(index: tuple[slice, ...]) -> np.ndarray:
+        def part(index: tuple[slice, ...] | None) -> np.ndarray:
+            assert index is not None
             start, stop, _ = index[leading].indices(batch_size)
             first = int(np.searchsorted(rows, start))
             return array[(slice(None),) * leading + (slice(first, first + stop - start),)]

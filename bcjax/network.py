@@ -107,6 +107,6 @@ def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
 def _variable_shapes(model: nn.Module, image_size: int) -> dict[str, Any]:
     def init() -> dict[str, Any]:
         pictures = jnp.zeros((1, image_size, image_size, 3))
-        return {"batch_stats": {}} | model.init(jax.random.key(0), pictures, train=False)
+        return {"batch_stats": {}} | dict(model.init(jax.random.key(0), pictures, train=False))
 
     return jax.eval_shape(init)

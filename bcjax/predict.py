@@ -87,7 +87,7 @@ class Predictor:
     ) -> Iterator[tuple[list[Path], np.ndarray]]:
         size = self._trained.config.data.image_size
         for start in range(0, len(paths), batch_size):
-            known = []
+            known: list[Path] = []
             # Always a whole batch, so that one program serves all.
             pixels = np.zeros((batch_size, size, size, 3), np.uint8)
             for path in paths[start : start + batch_size]:

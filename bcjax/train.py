@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
@@ -26,6 +27,7 @@ from bcjax.feed import Feed, bytes_needed, platform
 from bcjax.interrupt import EXIT_STATUS, Interrupts
 from bcjax.meter import Meter
 from bcjax.patience import Mode
+from bcjax.workdir import locked
 
 log = logging.getLogger("bcjax")
 
@@ -278,7 +280,9 @@ def recipe(config: ConfigDict, prepared: Prepared) -> steps.Recipe:
     """Returns what the training step does beside network and optimizer."""
     weights = None
     if config.train.class_weights != "none":
-        weights = losses.class_weights(prepared.counts["train"], config.train.class_weights)
+        weights = losses.class_weights(
+            np.array(prepared.counts["train"]), config.train.class_weights
+        )
     return steps.Recipe(
         mean=config.model.mean,
         std=config.model.std,

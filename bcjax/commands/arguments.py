@@ -32,8 +32,8 @@ def parse(
             return None
         positional = values([name, *argv])[1:]
     except flags.UnrecognizedFlagError as error:
-        hint = f": did you mean --{error.suggestions[0]}?" if error.suggestions else "."
-        raise UserError(f"bcjax {name} has no flag --{error.flagname}{hint or '.'}") from error
+        hint = configs.nearest(error.flagname, list(values))
+        raise UserError(f"bcjax {name} has no flag --{error.flagname}{hint}") from error
     except (flags.Error, TypeError, ValueError) as error:
         raise UserError(f"{str(error).strip().splitlines()[-1].rstrip('.')}.") from error
     # Libraries that read absl's global flags (grain's workers) only need them parsed, not set.

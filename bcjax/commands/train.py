@@ -29,7 +29,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     if positional:
         raise UserError(f"bcjax train takes flags only, not {positional[0]!r}.")
     config = configs.from_flags(values)
-    name = Path(values["config"].config_filename or "default").stem
+    name = Path(configs.filename(values)).stem
     config.workdir = values.workdir or config.workdir or f"runs/{name}"
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
     from bcjax import compilation

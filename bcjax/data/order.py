@@ -46,18 +46,18 @@ def _shuffled(examples: int, seed: int, epoch: int) -> Int32[np.ndarray, "N"]:
     return np.argsort(words, kind="stable").astype(np.int32)
 
 
-class Rows(NamedTuple):
+class EvalBatch(NamedTuple):
     """One batch that covers part of a split; padding has mask False and repeats picture 0."""
 
-    index: Int32[np.ndarray, "B"]
+    positions: Int32[np.ndarray, "B"]
     mask: Bool[np.ndarray, "B"]
 
 
-def once(examples: int, batch_size: int) -> list[Rows]:
+def once(examples: int, batch_size: int) -> list[EvalBatch]:
     """Returns batches that cover each picture exactly once, in order, the last one padded."""
     batches = []
     for start in range(0, examples, batch_size):
         index = np.arange(start, start + batch_size, dtype=np.int32)
         mask = index < examples
-        batches.append(Rows(np.where(mask, index, 0).astype(np.int32), mask))
+        batches.append(EvalBatch(np.where(mask, index, 0).astype(np.int32), mask))
     return batches

@@ -3,6 +3,7 @@
 Training always reads such a set: `ensure` prepares an unprepared source into a cache on first use.
 """
 
+import contextlib
 import csv
 import hashlib
 import io
@@ -143,7 +144,8 @@ def write(source: Source, out: Path, data: ConfigDict) -> Prepared:
     try:
         builder = Cells(records=records, classes=source.classes, data_dir=scratch)
         tfds.disable_progress_bar()
-        builder.download_and_prepare()
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS talks of downloading
+            builder.download_and_prepare()
         _check(builder, data.on_bad_image)
         folder = Path(builder.data_dir)
         _write_csv(

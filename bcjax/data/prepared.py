@@ -4,7 +4,7 @@ import csv
 import functools
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ class Examples:
     def __len__(self) -> int:
         return len(self._records)
 
-    def __getitem__(self, positions: Sequence[int]) -> list[Example]:
+    def __getitem__(self, positions: Iterable[int]) -> list[Example]:
         records = self._records.__getitems__([int(p) for p in positions])
         features = [tf_example_pb2.Example.FromString(r).features.feature for r in records]
         return [
