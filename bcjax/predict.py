@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from bcjax import mesh as meshes
@@ -13,7 +12,7 @@ from bcjax import network
 from bcjax.data import decode
 from bcjax.data.sources.folder import PICTURES
 from bcjax.errors import UserError
-from bcjax.steps import normalise
+from bcjax.steps import infer
 
 Row = dict[str, Any]
 
@@ -54,8 +53,7 @@ class Predictor:
 
         @jax.jit
         def probabilities(variables: Any, pixels: jax.Array) -> jax.Array:
-            images = normalise(pixels.astype(jnp.float32) / 255, settings.mean, settings.std)
-            return jax.nn.softmax(model.apply(variables, images, train=False))
+            return jax.nn.softmax(infer(model, variables, pixels, settings.mean, settings.std))
 
         self._probabilities = probabilities
 

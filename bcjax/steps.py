@@ -6,7 +6,7 @@ gather, conversion, augmentation, normalisation, network, loss, gradient, optimi
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -206,6 +206,18 @@ def compile_train(call: Callable, mesh: Mesh, abstract: State) -> Callable:
     )
 
 
+def infer(
+    model: nn.Module,
+    variables: Variables,
+    pixels: UInt8[Array, "B H W C"],
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+) -> Float[Array, "B classes"]:
+    """Logits of decoded pictures, as they are."""
+    images = normalise(pixels.astype(jnp.float32) / 255, mean, std)
+    return cast(Array, model.apply(variables, images, train=False))
+
+
 def predict_step(
     model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Callable[[Variables, Batch, Pictures], tuple[Array, Array]]:
@@ -213,8 +225,7 @@ def predict_step(
 
     def step(variables: Variables, batch: Batch, pictures: Pictures) -> tuple[Array, Array]:
         pixels, labels = gather(batch, pictures)
-        images = normalise(pixels.astype(jnp.float32) / 255, mean, std)
-        return model.apply(variables, images, train=False), labels
+        return infer(model, variables, pixels, mean, std), labels
 
     return step
 
