@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Generator, Iterator, Sequence
 
-import jax
 import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -99,9 +98,3 @@ def whole_batches(mesh: Mesh, batch_size: int) -> int:
 def bytes_needed(prepared: Prepared, splits: Sequence[str], image_size: int) -> int:
     """Bytes of the decoded pictures of these splits."""
     return sum(prepared.size(split) for split in splits) * image_size**2 * 3
-
-
-def platform() -> str:
-    """Says what the devices are: "2 x NVIDIA H200", "1 x cpu"."""
-    devices = jax.devices()
-    return f"{len(devices)} x {devices[0].device_kind}"

@@ -5,6 +5,7 @@ Nothing heavy is imported here, and a command's module only when that command is
 """
 
 import difflib
+import errno
 import importlib
 import logging
 import sys
@@ -54,6 +55,11 @@ def main() -> int:
         return 0 if parsed is None else command.run(*parsed) or 0
     except UserError as error:
         print(f"bcjax: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"bcjax: The disk is full ({error}): free some space and try again.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bcjax: interrupted.", file=sys.stderr)
