@@ -15,6 +15,7 @@ COMMANDS = {
     "evaluate": "Evaluate a checkpoint on a split, or follow a running job with --watch.",
     "prepare": "Write pictures as a sharded TFDS/ArrayRecord set, checked and split.",
     "predict": "Label pictures or folders with a trained network.",
+    "benchmark": "Time the training loop against its bare compiled step.",
 }
 
 
