@@ -13,6 +13,20 @@ ELU_GAIN = 1.5505
 _elu_init = nn.initializers.variance_scaling(ELU_GAIN, "fan_in", "normal")
 
 
+def max_pool(x: Float[Array, "B H W C"]) -> Float[Array, "B h w C"]:
+    """Pools 2x2 windows at stride 2, rounding up.
+
+    As the maximum of four slices, whose gradient XLA turns into selects: that of `nn.max_pool`, a
+    scatter, takes 8 times as long on a CPU, and then a fifth of this network's step.
+    """
+    _, height, width, _ = x.shape
+    edges = ((0, 0), (0, height % 2), (0, width % 2), (0, 0))
+    x = jnp.pad(x, edges, constant_values=-jnp.inf)
+    upper = jnp.maximum(x[:, ::2, ::2], x[:, ::2, 1::2])
+    lower = jnp.maximum(x[:, 1::2, ::2], x[:, 1::2, 1::2])
+    return jnp.maximum(upper, lower)
+
+
 class Stage(nn.Module):
     """Three 3x3 convolutions, the first of stride `stride`, and a pool that rounds up."""
 
@@ -33,7 +47,7 @@ class Stage(nn.Module):
                 name=f"conv{i + 1}",
             )(x)
             if i == 2:  # before ELU, which is monotone: the same values, a quarter of the work
-                x = nn.max_pool(x, (2, 2), (2, 2), padding="SAME")
+                x = max_pool(x)
             x = nn.elu(x)
         return x
 
