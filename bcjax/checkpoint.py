@@ -1,10 +1,11 @@
 """Checkpoints: asynchronous, atomic, the latest few and the best kept. The only user of orbax."""
 
 import contextlib
-import errno
 import importlib.metadata
 import json
 import logging
+import shutil
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from jax import lax
 from jaxtyping import Array, UInt32
 from ml_collections import ConfigDict
 
-from bcjax.errors import UserError
+from bcjax.errors import UserError, disk_is_full
 from bcjax.state import State, Variables
 
 log = logging.getLogger("bcjax")
@@ -96,6 +97,7 @@ class Checkpoints:
         step = int(state.step)
         self._remember(step, about["evaluation"])
         page = about | {"checksum": int(_checksum(state))}
+        page["crc32"] = _crc32(page)
         with self._full_disk_said():
             self._manager.save(
                 step,
@@ -128,9 +130,16 @@ class Checkpoints:
         return self._best_of(self.steps())
 
     def about(self, step: int) -> dict[str, Any]:
-        """Returns the page about a checkpoint: see `about_page`."""
-        pages = ocp.args.Composite(about=ocp.args.JsonRestore())
-        return self._manager.restore(step, args=pages)["about"]
+        """Returns the page about a checkpoint: see `about_page`.
+
+        Raises:
+          ValueError: If what was read is not what was written.
+        """
+        only = ocp.args.Composite(about=ocp.args.JsonRestore())
+        page = self._manager.restore(step, args=only)["about"]
+        if page.pop("crc32", None) != _crc32(page):
+            raise ValueError("the page about it does not match its checksum")
+        return page
 
     def restore(self, step: int, abstract: State) -> State:
         """Reads a whole state onto the devices that `abstract` names, whatever wrote it.
@@ -138,13 +147,12 @@ class Checkpoints:
         Raises:
           ValueError: If what was read is not what was written.
         """
-        whole = ocp.args.Composite(
-            state=ocp.args.StandardRestore(abstract), about=ocp.args.JsonRestore()
-        )
-        read = self._manager.restore(step, args=whole)
-        if int(_checksum(read["state"])) != read["about"]["checksum"]:
+        checksum = self.about(step)["checksum"]
+        only = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        state = self._manager.restore(step, args=only)["state"]
+        if int(_checksum(state)) != checksum:
             raise ValueError("its content does not match its checksum")
-        return read["state"]
+        return state
 
     def restore_latest(self, abstract: State) -> State | None:
         """Reads the newest whole state; None if there is none.
@@ -156,9 +164,10 @@ class Checkpoints:
                 return self.restore(step, abstract)
             except Exception as error:
                 aside = self.folder.parent / "damaged" / str(step)
+                fault = str(error.__cause__ or error).strip().splitlines()[0][:200]
                 log.warning(
                     "Checkpoint %d cannot be read (%s): moved to %s, going on from the one before.",
-                    step, str(error).strip().splitlines()[0][:200], aside,
+                    step, fault, aside,
                 )  # fmt: skip
                 self._move_aside(step, aside)
         return None
@@ -178,6 +187,7 @@ class Checkpoints:
     def _move_aside(self, step: int, aside: Path) -> None:
         if jax.process_index() == 0:
             aside.parent.mkdir(exist_ok=True)
+            shutil.rmtree(aside, ignore_errors=True)  # the same step was damaged before
             (self.folder / str(step)).rename(aside)
         ocp.multihost.sync_global_processes("moved a damaged checkpoint aside")
         self._manager.reload()
@@ -187,7 +197,7 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            if getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error):
+            if disk_is_full(error):
                 raise UserError(
                     f"The disk that holds {self.folder} is full: free some space and run the same "
                     "command again; it goes on from the last whole checkpoint."
@@ -206,6 +216,10 @@ def _checksum(state: State) -> UInt32[Array, ""]:
         bits = lax.bitcast_convert_type(leaf, jnp.dtype(f"uint{8 * leaf.dtype.itemsize}"))
         total += (2 * position + 1) * bits.sum(dtype=jnp.uint32)
     return total
+
+
+def _crc32(page: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(page, sort_keys=True).encode())
 
 
 def about_page(

@@ -1,4 +1,4 @@
-"""The one complete config tree, and how a command line, a file or a workdir becomes one.
+"""The one complete config tree, and how it is checked, written and read again.
 
 A file in `configs/` starts from `default()` and says only what differs. The tree is locked: a key
 that is not here is an error that names the nearest one. Lengths are text, "20 epochs",
@@ -12,8 +12,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from absl import flags
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
 from bcjax.errors import UserError
 
@@ -127,12 +126,13 @@ _AT_LEAST = {
     "data.image_size": 8, "data.synthetic_images": 8, "data.threads": 0, "data.workers": 0,
     "data.prefetch": 1, "train.batch_size": 1, "train.steps_per_call": 0, "train.patience": 0,
     "optim.accumulate": 1, "checkpoint.keep": 1, "eval.batch_size": 0, "eval.resamples": 0,
-    "mesh.fsdp": 1, "optim.plateau.patience": 0,
+    "mesh.fsdp": 1, "optim.plateau.patience": 0, "seed": 0,
 }  # fmt: skip
 _FRACTIONS = (
     "data.val_fraction", "data.test_fraction", "model.dropout", "train.label_smoothing",
     "optim.ema",
 )  # fmt: skip
+_LENGTHS = ("train.length", "train.log_every", "optim.warmup", "checkpoint.every", "eval.every")
 
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
@@ -162,9 +162,15 @@ def validate(config: ConfigDict) -> ConfigDict:
     for key in _FRACTIONS:
         if not 0 <= leaves[key] < 1:
             raise UserError(f"config.{key} is {leaves[key]}: it must be in [0, 1).")
-    for key in ("train.length", "train.log_every", "optim.warmup", "checkpoint.every",
-                "eval.every"):  # fmt: skip
-        steps(leaves[key], examples=1, batch_size=1, key=key)
+    for key in _LENGTHS:
+        if not steps(leaves[key], examples=1, batch_size=1, key=key) and key != "optim.warmup":
+            raise UserError(f"config.{key} is {leaves[key]!r}: it must be more than 0.")
+    for key in ("optim.step_at", "model.mean", "model.std"):
+        if not all(isinstance(number, int | float) for number in leaves[key]):
+            raise UserError(f"config.{key} is {leaves[key]}: write numbers, such as (0.5, 0.75).")
+    for key in ("model.mean", "model.std"):
+        if len(leaves[key]) not in (0, 3) or (key == "model.std" and 0 in leaves[key]):
+            raise UserError(f"config.{key} is {leaves[key]}: give one for each of R, G and B.")
     if config.train.batch_size % config.optim.accumulate:
         raise UserError(
             f"config.train.batch_size {config.train.batch_size} cannot be divided into "
@@ -199,56 +205,6 @@ def steps(text: str, *, examples: int, batch_size: int, key: str = "length") -> 
     per_unit = {"steps": 1.0, "epochs": examples / batch_size, "examples": 1 / batch_size}
     # A relative hair below the ceiling: 10 epochs of 64 in batches of 64 are 10 steps, not 11.
     return math.ceil(count * per_unit[unit] * (1 - 1e-12))
-
-
-def define_flag(flag_values: flags.FlagValues, argv: list[str]) -> None:
-    """Defines `--config=FILE[:VARIANT]` and `--config.KEY=VALUE` on `flag_values`."""
-    config_flags.DEFINE_config_file(
-        "config",
-        help_string="A config file, such as configs/elu_cnn.py; --config.KEY=VALUE changes a key.",
-        flag_values=flag_values,
-        sys_argv=argv,
-    )
-
-
-def filename(values: flags.FlagValues) -> str:
-    """Returns the path in `--config=PATH[:VARIANT]`."""
-    return config_flags.get_config_filename(values["config"])
-
-
-def from_flags(values: flags.FlagValues) -> ConfigDict:
-    """Returns the config that the command line describes, validated.
-
-    Raises:
-      UserError: If the file cannot be read, or a value is out of its range.
-    """
-    config = values.config
-    if config is None:
-        raise UserError("Give a config file, such as --config=configs/elu_cnn.py.")
-    try:
-        config.lock()
-    except OSError as error:
-        raise UserError(
-            f"There is no config file {filename(values)}: configs/ holds some."
-        ) from error
-    return validate(config)
-
-
-def check_overrides(argv: list[str]) -> None:
-    """Refuses `--config.KEY` for a key that is not in the tree, naming the nearest.
-
-    Raises:
-      UserError: Naming the key.
-    """
-    known = list(flatten(default()))
-    branches = {key.rsplit(".", 1)[0] for key in known if "." in key}
-    for argument in argv:
-        if argument.startswith("--config."):
-            key = argument.removeprefix("--config.").partition("=")[0]
-            if key in branches:
-                raise UserError(f"config.{key} is a branch, not a value: set a key below it.")
-            if key not in known:
-                raise UserError(f"There is no config key {key!r}{nearest(key, known)}")
 
 
 def nearest(word: str, known: list[str]) -> str:

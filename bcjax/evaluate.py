@@ -56,8 +56,17 @@ def evaluate(
     batch_size: int,
     resamples: int,
 ) -> Result:
-    """Measures a network on a split; see `metrics.evaluate` for what is in the result."""
+    """Measures a network on a split; see `metrics.evaluate` for what is in the result.
+
+    Raises:
+      UserError: If an answer is not finite.
+    """
     logits, labels = predictions(predict, variables, feed, mesh, batch_size)
+    if not np.isfinite(logits).all():
+        raise UserError(
+            "The network's answers are not finite, for its training diverged: lower "
+            "config.optim.lr or set config.optim.clip_norm=1.0; earlier checkpoints are kept."
+        )
     return metrics.evaluate(softmax(logits), labels, classes, resamples=resamples)
 
 

@@ -5,7 +5,6 @@ Nothing heavy is imported here, and a command's module only when that command is
 """
 
 import difflib
-import errno
 import importlib
 import logging
 import sys
@@ -45,11 +44,17 @@ def main() -> int:
 
     # After the help text, so that it costs nothing there.
     from bcjax.commands import arguments as command_line
-    from bcjax.errors import UserError
+    from bcjax.errors import UserError, disk_is_full
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
-    logging.getLogger("bcjax").setLevel(logging.INFO)
-    logging.getLogger("absl").setLevel(logging.ERROR)  # orbax and TFDS talk to their developers
+    log = logging.getLogger("bcjax")
+    log.setLevel(logging.INFO)
+    # Orbax and TFDS talk to their developers; where they fail, it is raised, too. So is the first
+    # of the many reads or writes that orbax gives up together; Python would print a traceback for
+    # each of the others.
+    for library in ("absl", "asyncio"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)
+    sys.unraisablehook = lambda ignored: log.debug("Ignored: %s", ignored.exc_value)
     try:
         command = importlib.import_module(f"bcjax.commands.{name}")
         parsed = command_line.parse(command, name, arguments)
@@ -57,8 +62,8 @@ def main() -> int:
     except UserError as error:
         print(f"bcjax: {error}", file=sys.stderr)
         return 2
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
+    except Exception as error:
+        if not disk_is_full(error):
             raise
         print(f"bcjax: The disk is full ({error}): free some space and try again.", file=sys.stderr)
         return 2

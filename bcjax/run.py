@@ -73,7 +73,7 @@ class Run:
         # The network, and how it learns.
         network.resolve(config)
         config.data.classes = self.classes
-        self.config = _settle(config, self.workdir, self.prepared, self.lead)
+        self.config = config
         per_call = _STEPS_PER_CALL.get(jax.default_backend(), _STEPS_PER_CALL_ELSEWHERE)
         self.plan = plans.resolve(config, self.prepared.size("train"), per_call)
         lengths = {"total_steps": self.plan.total, "warmup_steps": self.plan.warmup}
@@ -91,7 +91,8 @@ class Run:
         )
         self.abstract = states.shapes(init, self.mesh, config.mesh.fsdp_min_size)
 
-        # Where it stands.
+        # Where it stands. Only here is the workdir written to: all that is above may be refused.
+        _settle(config, self.workdir, self.prepared, self.lead)
         self.checkpoints = checkpoint.Checkpoints(
             self.workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best
         )
@@ -158,7 +159,7 @@ def _recipe(config: ConfigDict, prepared: Prepared) -> steps.Recipe:
     )
 
 
-def _settle(config: ConfigDict, workdir: Path, prepared: Prepared, lead: bool) -> ConfigDict:
+def _settle(config: ConfigDict, workdir: Path, prepared: Prepared, lead: bool) -> None:
     """Writes the resolved config to the workdir, or checks it against the one that is there.
 
     Raises:
@@ -181,7 +182,6 @@ def _settle(config: ConfigDict, workdir: Path, prepared: Prepared, lead: bool) -
         partial.write_text(json.dumps(pictures, indent=2) + "\n")
         os.replace(partial, page)
         configs.save(config, workdir / "config.json")
-    return config
 
 
 def _check_splits(config: ConfigDict, prepared: Prepared) -> None:

@@ -140,7 +140,7 @@ def train_step(
             opt_state=opt_state,
             ema=optax.incremental_update(ema, state.ema, 1 - recipe.ema),
         )
-        return state, jnp.append(sums, optax.global_norm(grads))
+        return state, jnp.append(sums, optax.tree.norm(grads))
 
     return step
 
@@ -198,12 +198,38 @@ def _scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:
 def compile_train(call: Callable, mesh: Mesh, abstract: State) -> Callable:
     """Jits `several(step)`: the state is donated and stays where it is, metrics go everywhere."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
-    return jax.jit(
+    compiled = jax.jit(
         call,
         donate_argnums=0,
         in_shardings=(shardings, meshes.batch_sharding(mesh, leading=1), meshes.replicated(mesh)),
         out_shardings=(shardings, meshes.replicated(mesh)),
     )
+    return _in_turn(compiled, mesh) if jax.default_backend() == "cpu" else compiled
+
+
+def _in_turn(call: Callable, mesh: Mesh) -> Callable[[State, Batch, Pictures], tuple[State, Array]]:
+    """Dispatches the steps of a call one by one, on the CPU, where that costs nothing.
+
+    XLA would fuse operations of neighbouring steps, so that the last bits of a run depended on how
+    many steps a call has; and as written out by `_scan`, they would take that much longer to
+    compile.
+    """
+
+    def divide(batches: Batch) -> list[Batch]:
+        steps = len(batches["index"])
+        return [{name: a[i : i + 1] for name, a in batches.items()} for i in range(steps)]
+
+    split = jax.jit(divide, out_shardings=meshes.batch_sharding(mesh, leading=1))
+    join = jax.jit(jnp.concatenate, out_shardings=meshes.replicated(mesh))
+
+    def turns(state: State, batches: Batch, pictures: Pictures) -> tuple[State, Array]:
+        rows = []
+        for batch in split(batches):
+            state, row = call(state, batch, pictures)
+            rows.append(row)
+        return state, join(rows)
+
+    return turns
 
 
 def infer(

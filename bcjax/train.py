@@ -62,7 +62,8 @@ def train(config: ConfigDict, console: Console) -> Outcome:
         signal = _loop(run, console, began)
         run.checkpoints.wait()
         if signal:
-            console.print(f"Stopped by signal {signal}: step {run.step} is saved in {run.workdir}.")
+            said = f"Stopped by signal {signal}: step {run.step} is saved in {run.workdir}."
+            console.print(said, highlight=False, soft_wrap=True)
             console.print("The same command goes on from there.")
             return Outcome(run.step, run.checkpoints.best(), None, signal)
         if run.step == start:

@@ -54,8 +54,13 @@ class TensorBoard:
     """Event files, written without TensorFlow."""
 
     def __init__(self, workdir: Path, step: int):
-        # purge_step hides what an interrupted run wrote after its last checkpoint.
-        self._writer = SummaryWriter(str(workdir / "tensorboard"), purge_step=step + 1)
+        # purge_step hides what an interrupted run wrote after its last checkpoint. Files are named
+        # by the second: without the suffix, a run taken up within it would overwrite the first.
+        self._writer = SummaryWriter(
+            str(workdir / "tensorboard"),
+            purge_step=step + 1,
+            filename_suffix=f".{time.time_ns()}",
+        )
 
     def write(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():

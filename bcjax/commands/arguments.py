@@ -11,6 +11,7 @@ from types import ModuleType
 from absl import flags
 
 from bcjax import config as configs
+from bcjax.commands import config_flag
 from bcjax.errors import UserError
 
 
@@ -20,11 +21,12 @@ def parse(
     """Returns the command's flags and its positional arguments; None if help was asked and printed.
 
     Raises:
-      UserError: For an unknown flag, a missing value or a value of the wrong type.
+      UserError: For an unknown flag, a missing value, a value of the wrong type, or a config file
+        that does not run.
     """
     values = flags.FlagValues()
     asks_help = any(a in ("-h", "--help", "-help") for a in argv)
-    configs.check_overrides(argv)
+    config_flag.check_keys(argv)
     try:
         command.define(values, [name] if asks_help else [name, *argv])
         if asks_help:
@@ -34,8 +36,13 @@ def parse(
     except flags.UnrecognizedFlagError as error:
         hint = configs.nearest(error.flagname, list(values))
         raise UserError(f"bcjax {name} has no flag --{error.flagname}{hint}") from error
-    except (flags.Error, TypeError, ValueError) as error:
-        raise UserError(f"{str(error).strip().splitlines()[-1].rstrip('.')}.") from error
+    except Exception as error:
+        if said := config_flag.fault_in_file(error, argv):
+            raise UserError(said) from error
+        if not isinstance(error, flags.Error):
+            raise
+        last = f"{str(error).strip().splitlines()[-1].rstrip('.')}."
+        raise UserError(config_flag.wrong_type(error) or last) from error
     # Libraries that read absl's global flags (grain's workers) only need them parsed, not set.
     flags.FLAGS.mark_as_parsed()
     return values, positional

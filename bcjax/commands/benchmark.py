@@ -11,12 +11,12 @@ import tempfile
 
 from absl import flags
 
-from bcjax import config as configs
+from bcjax.commands import config_flag
 from bcjax.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    configs.define_flag(values, argv)
+    config_flag.define(values, argv)
     flags.DEFINE_integer("steps", 40, "Steps in a turn.", 1, flag_values=values)
     flags.DEFINE_integer("repeats", 5, "Turns of each.", 1, flag_values=values)
 
@@ -24,7 +24,7 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if positional:
         raise UserError(f"bcjax benchmark takes flags only, not {positional[0]!r}.")
-    config = configs.from_flags(values)
+    config = config_flag.read(values)
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
     from bcjax import benchmark, compilation
     from bcjax.run import Run

@@ -80,6 +80,8 @@ def _watch(evaluator: "Evaluator", name: str) -> None:
         while new := sorted(set(evaluator.steps()) - seen):
             _one(evaluator, str(new[0]), f"{name}-{new[0]}")
             seen.add(new[0])
+        if not running and not seen:
+            raise UserError(f"{evaluator.workdir} holds no checkpoint, and nothing trains there.")
         if not running:
             return
         time.sleep(_POLL_SECONDS)

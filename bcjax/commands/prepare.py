@@ -13,11 +13,12 @@ from absl import flags
 from rich.console import Console
 
 from bcjax import config as configs
+from bcjax.commands import config_flag
 from bcjax.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    configs.define_flag(values, argv)
+    config_flag.define(values, argv)
     flags.DEFINE_string("out", None, "The folder to make.", flag_values=values)
     flags.DEFINE_string(
         "data.source",
@@ -35,7 +36,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     source = values["data.source"].value
     if values.config is None and not source:
         raise UserError("Give the pictures, such as --data.source=PICTURES.")
-    config = configs.default() if values.config is None else configs.from_flags(values)
+    config = configs.default() if values.config is None else config_flag.read(values)
     config.data.source = source or config.data.source
     # Here, for TFDS takes a second to import, and a mistake in the flags should show before that.
     from bcjax.commands import tables

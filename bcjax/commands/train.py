@@ -11,12 +11,12 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from bcjax import config as configs
+from bcjax.commands import config_flag
 from bcjax.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    configs.define_flag(values, argv)
+    config_flag.define(values, argv)
     flags.DEFINE_string(
         "workdir",
         None,
@@ -28,8 +28,8 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if positional:
         raise UserError(f"bcjax train takes flags only, not {positional[0]!r}.")
-    config = configs.from_flags(values)
-    name = Path(configs.filename(values)).stem
+    config = config_flag.read(values)
+    name = Path(config_flag.filename(values)).stem
     config.workdir = values.workdir or config.workdir or f"runs/{name}"
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
     from bcjax import compilation

@@ -4,6 +4,7 @@ One function serves the prepare step, every store and `predict`, so a picture is
 wherever it is read.
 """
 
+import contextlib
 import io
 
 import cv2
@@ -14,8 +15,15 @@ from PIL import Image
 
 # Callers decode in threads of their own; OpenCV's would fight them for the cores.
 cv2.setNumThreads(1)
+# What is wrong with a picture is said once, by BadImageError.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _JPEG = b"\xff\xd8\xff"
+_TIFF = (b"II*\0", b"MM\0*")
+# What announces EXIF in a JPEG, PNG and WebP, by the file's first bytes.
+_EXIF = {b"\xff\xd8": b"Exif", b"\x89P": b"eXIf", b"RI": b"EXIF"}
+# What Pillow raises for what it does not know, or finds too large to be honest.
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _ORIENTATION = 0x0112  # EXIF tag
 # EXIF orientation -> (transpose, flip rows, flip columns), applied in that order.
 _UPRIGHT = {
@@ -37,7 +45,7 @@ def decode(encoded: bytes, *, at_least: int = 0) -> UInt8[np.ndarray, "H W 3"]:
     Args:
       encoded: JPEG, PNG, TIFF, BMP, WebP or whatever else OpenCV reads.
       at_least: If positive, a JPEG may come reduced (decoded at n/8 of its size, which skips most
-        of the inverse transform) as long as both sides stay at least this many pixels.
+        of the inverse transform) as long as no side falls below this many pixels.
 
     Raises:
       BadImageError: If the bytes are empty, truncated or no picture.
@@ -64,15 +72,18 @@ def _decode_jpeg(encoded: bytes, at_least: int) -> np.ndarray:
     try:
         return simplejpeg.decode_jpeg(encoded, "RGB", min_height=at_least, min_width=at_least)
     except ValueError as error:
-        if "colorspace" in str(error).lower() or "CMYK" in str(error):  # printers' JPEGs
-            return _decode_any(encoded)
         raise BadImageError(f"damaged JPEG ({error})") from error
 
 
 def _decode_any(encoded: bytes) -> np.ndarray:
-    pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    try:
+        pixels = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:  # for a side of 0, or of more than a million pixels
+        pixels = None
     if pixels is None or pixels.size == 0:
         raise BadImageError("not a picture, or a damaged one")
+    if encoded.startswith(_TIFF):
+        pixels = _straight_alpha(pixels, encoded)
     if pixels.dtype == np.uint16:
         pixels = np.round(pixels / 257).astype(np.uint8)  # 65535 / 257 = 255
     elif pixels.dtype != np.uint8:
@@ -87,14 +98,21 @@ def _decode_any(encoded: bytes) -> np.ndarray:
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
+def _straight_alpha(pixels: np.ndarray, encoded: bytes) -> np.ndarray:
+    # OpenCV drops the alpha of a grey TIFF, and has the pixels of a colour one multiplied by it.
+    with contextlib.suppress(*_UNREADABLE), Image.open(io.BytesIO(encoded)) as picture:
+        if picture.mode in ("LA", "RGBA", "RGBa"):
+            return cv2.cvtColor(np.array(picture.convert("RGBA")), cv2.COLOR_RGBA2BGRA)
+    return pixels
+
+
 def _upright(pixels: np.ndarray, encoded: bytes) -> np.ndarray:
-    if b"Exif" not in encoded[:65536] and b"eXIf" not in encoded[:65536]:
-        return pixels
-    try:
-        with Image.open(io.BytesIO(encoded)) as header:  # reads no pixels
-            orientation = header.getexif().get(_ORIENTATION, 1)
-    except (OSError, SyntaxError, ValueError):
-        return pixels
+    mark = _EXIF.get(encoded[:2])
+    if mark is None or mark not in encoded:
+        return pixels  # OpenCV has turned a TIFF itself
+    orientation = 1
+    with contextlib.suppress(*_UNREADABLE), Image.open(io.BytesIO(encoded)) as header:
+        orientation = header.getexif().get(_ORIENTATION, 1)  # reads no pixels
     transpose, rows, columns = _UPRIGHT.get(orientation, (False, False, False))
     if transpose:
         pixels = pixels.swapaxes(0, 1)

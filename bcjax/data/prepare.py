@@ -5,6 +5,7 @@ Training always reads such a set: `ensure` prepares an unprepared source into a 
 
 import contextlib
 import csv
+import glob
 import hashlib
 import io
 import logging
@@ -32,11 +33,13 @@ FORMAT = 1
 _NAMED = 5  # bad pictures listed in a message; the rest are counted
 
 
-class Cells(tfds.core.GeneratorBasedBuilder):
+class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """Labelled cell pictures from records, encoded as they were found.
 
     Bytes are passed through (never re-encoded) and the records' order is kept. Pictures that cannot
     be decoded are left out and collected in `bad`, as (id, reason).
+
+    Not registered: `tfds.builder("cells")` is for a dataset of the user's that has this name.
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -144,8 +147,12 @@ def write(source: Source, out: Path, data: ConfigDict) -> Prepared:
     try:
         builder = Cells(records=records, classes=source.classes, data_dir=scratch)
         tfds.disable_progress_bar()
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS talks of downloading
-            builder.download_and_prepare()
+        try:
+            with contextlib.redirect_stdout(io.StringIO()):  # TFDS talks of downloading
+                builder.download_and_prepare()
+        except AssertionError:  # a split without a picture: `_check` says why
+            if not builder.bad:
+                raise
         _check(builder, data.on_bad_image)
         folder = Path(builder.data_dir)
         _write_csv(
@@ -167,8 +174,10 @@ def open_named(data: ConfigDict) -> Source:
     """Recognises `data.source`.
 
     Raises:
-      UserError: If it is nothing that can be read.
+      UserError: If it is nothing that can be read, or prepared already.
     """
+    if _is_prepared(data):
+        raise UserError(f"{data.source} is a prepared set already: train on it as it is.")
     return open_source(
         data.source,
         classes=data.classes,
@@ -186,8 +195,8 @@ def ensure(data: ConfigDict) -> Prepared:
     Raises:
       UserError: If the source cannot be recognised or read.
     """
-    if Prepared.is_at(Path(data.source)):
-        return Prepared(Path(data.source))
+    if _is_prepared(data):
+        return Prepared(Path(data.source).expanduser())
     source = open_named(data)
     asked = (FORMAT, source.fingerprint, source.classes, data.val_fraction, data.test_fraction,
              data.split_seed, data.on_bad_image)  # fmt: skip
@@ -196,7 +205,13 @@ def ensure(data: ConfigDict) -> Prepared:
     out = (root / "data" / f"{Path(source.location).stem or 'data'}-{key}").absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(out.with_name(out.name + ".lock")):
+        for rest in out.parent.glob(f".{glob.escape(out.name)}.*"):  # of a prepare that was killed
+            shutil.rmtree(rest)
         return Prepared(out, source.notes) if Prepared.is_at(out) else write(source, out, data)
+
+
+def _is_prepared(data: ConfigDict) -> bool:
+    return Prepared.is_at(Path(data.source).expanduser())
 
 
 def _check(builder: Cells, on_bad_image: str) -> None:
@@ -214,7 +229,11 @@ def _check(builder: Cells, on_bad_image: str) -> None:
     left = {record.label for record in builder.written if record.split == "train"}
     empty = [name for label, name in enumerate(builder.classes) if label not in left]
     if empty:
-        raise UserError(f"The class {empty[0]} has no readable training picture.")
+        raise UserError(f"Class {empty[0]!r} has no readable training picture: mend or add some.")
+    lost = {r.split for r in builder.records} - {r.split for r in builder.written}
+    if lost:  # the first of them is where TFDS gave up
+        split = min(lost, key=SPLITS.index)
+        raise UserError(f"The split {split} has no readable picture: mend or add some.")
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

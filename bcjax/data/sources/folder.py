@@ -22,7 +22,8 @@ def read(folder: Path) -> Source:
 
     Raises:
       OSError: A folder cannot be listed, or a link leads nowhere.
-      UserError: There is no class folder, one without a picture, or two folders for one split.
+      UserError: There is no class folder, one without a picture, two folders for one split, or a
+        name that is not UTF-8.
     """
     found: list[tuple[Path, str, str]] = []  # picture, class name, split
     ignored: list[Path] = []
@@ -66,6 +67,8 @@ def read(folder: Path) -> Source:
     for path, name, split in found:
         status = path.stat()
         id_ = path.relative_to(folder).as_posix()
+        if not _is_text(id_):
+            raise UserError(f"the name {id_!r} in {folder} is not in UTF-8: rename it")
         records.append(Record(id_, label_of[name], path.read_bytes, split=split))
         identity.append((id_, status.st_size, status.st_mtime_ns))
     return Source(
@@ -76,6 +79,14 @@ def read(folder: Path) -> Source:
         fingerprint=fingerprint(identity),
         notes=tuple(notes),
     )
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:  # bytes that Python could not decode, kept as surrogates
+        return False
+    return True
 
 
 def _split_folders(folder: Path) -> dict[str, Path]:

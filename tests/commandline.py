@@ -1,0 +1,53 @@
+"""`bcjax` called as a person calls it, but in this process, and a small run to call it with."""
+
+import contextlib
+import io
+import logging
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A constant rate and pictures in RAM keep the length of the run and the number of pictures out of
+# the compiled program, so that all tests that train share one.
+TINY = (
+    f"--config={ROOT / 'configs' / 'elu_cnn.py'}",
+    "--config.data.image_size=32",
+    "--config.data.synthetic_images=80",
+    "--config.data.store=host",
+    "--config.train.batch_size=8",
+    "--config.train.length=6 steps",
+    "--config.optim.schedule=constant",
+    "--config.optim.warmup=0 steps",
+    "--config.eval.every=3 steps",
+    "--config.checkpoint.every=2 steps",
+)
+
+
+class Ran(NamedTuple):
+    """How a command ended and what it said."""
+
+    status: int
+    out: str
+    err: str
+
+
+def run_bcjax(*arguments: str | Path) -> Ran:
+    """Calls `bcjax ARGUMENTS`; a defect (any exception) is passed on."""
+    from bcjax.main import main
+
+    out, err = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(err),
+    ):
+        patch.setattr(sys, "argv", ["bcjax", *map(str, arguments)])
+        # Else pytest's own handlers would take the messages that a person reads on stderr.
+        patch.setattr(logging.getLogger(), "handlers", [])
+        patch.setattr(sys, "unraisablehook", sys.unraisablehook)  # as it was, afterwards
+        status = main()
+    return Ran(status, out.getvalue(), err.getvalue())

@@ -1,0 +1,63 @@
+"""What the tests stand on: caches of their own, and one small finished run."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from commandline import TINY, Ran, run_bcjax
+
+# Compiled programs outlive the session: convolutions take a CPU seconds to compile. Set before any
+# test imports JAX, and inherited by the processes that tests start.
+_CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "bcjax-tests" / "xla"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+# "Bit for bit" is promised, and tested, on the CPU.
+os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _prepared_sets_of_this_session(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["BCJAX_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def bcjax() -> Callable[..., Ran]:
+    return run_bcjax
+
+
+class Trained(NamedTuple):
+    """A finished run, to be read: a test that changes it takes `own_run`."""
+
+    workdir: Path
+    ran: Ran
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    workdir = tmp_path_factory.mktemp("runs") / "tiny"
+    ran = run_bcjax("train", *TINY, f"--workdir={workdir}")
+    assert ran.status == 0, ran.err
+    return Trained(workdir, ran)
+
+
+@pytest.fixture
+def own_run(trained: Trained, tmp_path: Path) -> Path:
+    """Returns the workdir of a copy of the finished run."""
+    return shutil.copytree(trained.workdir, tmp_path / "run")
+
+
+@pytest.fixture
+def snapshots() -> Callable[[Path], Path]:
+    """Returns a function that makes pictures of the run's classes, 5 of each, in class folders."""
+    from bcjax.data import synthetic
+
+    def make(folder: Path) -> Path:
+        for record in synthetic.source(40, size=40, seed=1).records:
+            path = folder / synthetic.CLASSES[record.label] / Path(record.id).name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(record.read())
+        return folder
+
+    return make

@@ -1,0 +1,95 @@
+"""Wherever the decoded pictures live, they are the same pictures."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import psutil
+import pytest
+
+from bcjax import config as configs
+from bcjax.data import decode, prepare, synthetic
+from bcjax.data.store import DeviceStore, DiskStore, HostStore, choose, open_store
+
+SIZE = 20
+KINDS = ("disk", "host", "device")
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    source = synthetic.source(80, size=48)
+    return prepare.write(source, tmp_path_factory.mktemp("sets") / "cells", configs.default().data)
+
+
+@pytest.fixture(scope="module")
+def stores(prepared):
+    return {kind: open_store(prepared, "train", kind, SIZE, threads=2) for kind in KINDS}
+
+
+def test_each_kind_is_what_was_asked_for(stores):
+    assert [type(store) for store in stores.values()] == [DiskStore, HostStore, DeviceStore]
+    assert [store.kind for store in stores.values()] == list(KINDS)
+    assert {len(store) for store in stores.values()} == {56}
+
+
+def test_the_three_stores_hold_the_same_bits(stores):
+    index = np.random.default_rng(0).integers(0, 56, 100).astype(np.int32)
+    disk, host = stores["disk"].read(index), stores["host"].read(index)
+    assert disk["image"].shape == (100, SIZE, SIZE, 3)
+    assert disk["image"].dtype == np.uint8
+    assert disk["label"].dtype == np.int32
+    for name in ("image", "label"):
+        np.testing.assert_array_equal(host[name], disk[name])
+        np.testing.assert_array_equal(getattr(stores["device"], name)[index], disk[name])
+
+
+def test_the_device_store_takes_nothing_from_the_host(stores):
+    assert stores["device"].read(np.arange(4, dtype=np.int32)) == {}
+
+
+@pytest.mark.parametrize("split", ["train", "val", "test"])
+def test_position_i_is_the_ith_picture_of_the_split(prepared, split):
+    records = {record.id: record for record in synthetic.source(80, size=48).records}
+    ids = prepared.ids(split)
+    assert prepared.size(split) == len(ids)
+    backwards = np.arange(len(ids))[::-1]
+    read = open_store(prepared, split, "disk", SIZE).read(backwards)
+    for i, image, label in zip(backwards, read["image"], read["label"], strict=True):
+        record = records[ids[i]]
+        assert label == record.label
+        np.testing.assert_array_equal(image, decode.load(record.read(), SIZE))
+
+
+def test_the_number_of_threads_changes_nothing(prepared, stores):
+    one = open_store(prepared, "train", "host", SIZE, threads=1)
+    np.testing.assert_array_equal(one.image, stores["host"].image)
+
+
+@pytest.mark.parametrize(
+    ("needed", "device_memory", "kind", "reason"),
+    [
+        (100, 400, "device", "0 MB decoded"),
+        (101, 400, "host", "a quarter of the device's memory"),
+        (250, 10_000, "device", "decoded"),  # what is put on the device is in RAM before
+        (251, 10_000, "host", "a quarter"),
+        (500, 400, "host", "a quarter"),
+        (501, 400, "disk", "half of the free memory"),
+        (250, None, "device", "decoded"),
+        (251, None, "host", "a quarter"),
+        (501, None, "disk", "half of the free memory"),
+    ],
+)
+def test_auto_is_the_fastest_that_fits(monkeypatch, needed, device_memory, kind, reason):
+    free = SimpleNamespace(available=1000 * 10**6)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    memory = None if device_memory is None else device_memory * 10**6
+    chosen, why = choose("auto", needed * 10**6, memory)
+    assert chosen == kind
+    assert reason in why
+    assert f"{needed} MB decoded" in why
+
+
+@pytest.mark.parametrize("asked", KINDS)
+def test_what_is_asked_for_is_taken_whatever_it_needs(asked):
+    chosen, why = choose(asked, 10**15, 1)
+    assert chosen == asked
+    assert why == "asked for; 1,000,000,000 MB decoded"
