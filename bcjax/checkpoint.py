@@ -164,7 +164,7 @@ class Checkpoints:
                 return self.restore(step, abstract)
             except Exception as error:
                 aside = self.folder.parent / "damaged" / str(step)
-                fault = str(error.__cause__ or error).strip().splitlines()[0][:200]
+                fault = (str(error.__cause__ or error).strip() or repr(error)).splitlines()[0][:200]
                 log.warning(
                     "Checkpoint %d cannot be read (%s): moved to %s, going on from the one before.",
                     step, fault, aside,

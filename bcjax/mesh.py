@@ -31,7 +31,7 @@ def initialize(config: ConfigDict) -> None:
     """
     env = os.environ
     coordinator = config.coordinator or env.get("JAX_COORDINATOR_ADDRESS", "")
-    processes = config.processes or int(env.get("JAX_NUM_PROCESSES", 0))
+    processes = config.processes or env.get("JAX_NUM_PROCESSES")
     process_id = config.process_id if config.process_id >= 0 else env.get("JAX_PROCESS_ID")
     asked: dict[str, Any] = {}
     if coordinator or processes or process_id is not None:
@@ -40,11 +40,16 @@ def initialize(config: ConfigDict) -> None:
                 "Several processes need all three of config.mesh.coordinator, "
                 "config.mesh.processes and config.mesh.process_id."
             )
-        asked = {
-            "coordinator_address": coordinator,
-            "num_processes": processes,
-            "process_id": int(process_id),
-        }
+        try:
+            asked = {
+                "coordinator_address": coordinator,
+                "num_processes": int(processes),
+                "process_id": int(process_id),
+            }
+        except ValueError as error:
+            raise UserError(
+                "JAX_NUM_PROCESSES and JAX_PROCESS_ID must be whole numbers: mend or unset them."
+            ) from error
     elif int(env.get("SLURM_NTASKS", 1)) == 1 and "," not in env.get("TPU_WORKER_HOSTNAMES", ""):
         return
     if jax.distributed.is_initialized():

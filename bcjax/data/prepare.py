@@ -33,7 +33,7 @@ FORMAT = 1
 _NAMED = 5  # bad pictures listed in a message; the rest are counted
 
 
-class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Labelled cell pictures from records, encoded as they were found.
 
     Bytes are passed through (never re-encoded) and the records' order is kept. Pictures that cannot
