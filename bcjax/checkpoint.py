@@ -99,6 +99,7 @@ class Checkpoints:
         page = about | {"checksum": int(_checksum(state))}
         page["crc32"] = _crc32(page)
         with self._full_disk_said():
+            self._manager.check_for_errors()
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -162,6 +163,8 @@ class Checkpoints:
         for step in reversed(self.steps()):
             try:
                 return self.restore(step, abstract)
+            except (MemoryError, jax.errors.JaxRuntimeError):  # no fault of the checkpoint's
+                raise
             except Exception as error:
                 aside = self.folder.parent / "damaged" / str(step)
                 fault = (str(error.__cause__ or error).strip() or repr(error)).splitlines()[0][:200]

@@ -38,6 +38,7 @@ def predictions(
     Returns:
       Logits, float32, and labels.
     """
+    batch_size = min(batch_size, feed.examples)
     logits, labels = [], []
     for batch, mask in feed.once(whole_batches(mesh, batch_size)):
         answer = jax.device_get(predict(variables, batch, feed.pictures))

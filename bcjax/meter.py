@@ -16,6 +16,7 @@ class Meter:
 
     def __init__(self) -> None:
         self._pending: collections.deque[tuple[int, jax.Array]] = collections.deque()
+        self._taken = dict.fromkeys(("loss", "accuracy", "grad_norm", "images_per_s"), 0.0)
         self._reset()
 
     def _reset(self) -> None:
@@ -57,19 +58,21 @@ class Meter:
             self._fetch()
 
     def values(self) -> dict[str, float]:
-        """Returns means since the last `take`: of what has been fetched."""
+        """Returns means of what was fetched since the last `take`, or that `take`'s own."""
         loss, correct, examples = self._sums
+        if not examples:
+            return self._taken
         seconds = time.monotonic() - self._began
         return {
-            "loss": loss / max(1, examples),
-            "accuracy": correct / max(1, examples),
-            "grad_norm": float(np.mean(self._grad_norms)) if self._grad_norms else 0.0,
+            "loss": loss / examples,
+            "accuracy": correct / examples,
+            "grad_norm": float(np.mean(self._grad_norms)),
             "images_per_s": examples / seconds,
         }
 
     def take(self) -> dict[str, float]:
         """Fetches everything, returns its means and starts anew."""
         self.flush()
-        values = self.values()
+        self._taken = self.values()
         self._reset()
-        return values
+        return self._taken

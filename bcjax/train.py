@@ -51,8 +51,7 @@ def train(config: ConfigDict, console: Console) -> Outcome:
     began = time.monotonic()
     meshes.initialize(config.mesh)
     lead = jax.process_index() == 0
-    if not lead:
-        console = Console(quiet=True)
+    console.quiet = not lead  # for the caller too, who prints the result
     with contextlib.ExitStack() as stack:
         if lead:
             stack.enter_context(locked(Path(config.workdir)))

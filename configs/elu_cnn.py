@@ -7,7 +7,7 @@ def get_config():
     config = configs.default()
     config.model.name = "elu_cnn"
     config.train.batch_size = 32
-    config.train.length = "14 epochs"
+    config.train.length = "8 epochs"
     config.train.label_smoothing = 0.1
     config.train.log_every = "100 steps"
     config.optim.lr = 1e-3

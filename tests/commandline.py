@@ -51,3 +51,19 @@ def run_bcjax(*arguments: str | Path) -> Ran:
         patch.setattr(sys, "unraisablehook", sys.unraisablehook)  # as it was, afterwards
         status = main()
     return Ran(status, out.getvalue(), err.getvalue())
+
+
+def refused(ran: Ran, *named: object) -> None:
+    """Checks that a command was refused in one sentence that names all of `named`."""
+    *before, sentence = ran.err.splitlines()
+    assert ran.status == 2, ran
+    assert all(line.startswith("Preparing ") for line in before), ran.err
+    assert sentence.startswith("bcjax: "), ran.err
+    for name in named:
+        assert str(name) in sentence, (name, sentence)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    """What is in a folder, to the byte; locks and access times are nobody's loss."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.name != ".lock"]
+    return {path.relative_to(folder): path.read_bytes() for path in files}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from commandline import TINY, Ran, run_bcjax
+from commandline import TINY, Ran, contents, run_bcjax
 
 # Compiled programs outlive the session: convolutions take a CPU seconds to compile. Set before any
 # test imports JAX, and inherited by the processes that tests start.
@@ -61,3 +61,16 @@ def snapshots() -> Callable[[Path], Path]:
         return folder
 
     return make
+
+
+@pytest.fixture
+def train(bcjax, tmp_path):
+    """Returns a function that trains with flags beside those of the tiny run; by default anew."""
+
+    def call(*flags, workdir=tmp_path / "new"):
+        return bcjax("train", *TINY, f"--workdir={workdir}", *flags)
+
+    yield call
+    if (tmp_path / "new").exists():  # a test that ought to leave a run gives its own workdir
+        assert contents(tmp_path / "new") == {}
+    assert not list((Path(os.environ["BCJAX_CACHE"]) / "data").glob(".*"))

@@ -23,26 +23,31 @@ from processes import (
 
 STEPS = 20
 FLAGS = (
-    "--config=configs/elu_cnn.py",
-    "--config.data.synthetic_images=80",
-    "--config.data.image_size=32",
-    "--config.data.store=host",
-    "--config.optim.warmup=3 steps",
-    "--config.train.batch_size=8",
     f"--config.train.length={STEPS} steps",
     "--config.train.log_every=1 steps",
     "--config.checkpoint.every=4 steps",
     "--config.checkpoint.keep=10",
     "--config.eval.every=10 steps",
 )
-NORM = ("--config=tests/norm_config.py", *FLAGS[1:])
+NORM = ("--config=tests/norm_config.py", *FLAGS)
+ELU = (
+    "--config=configs/elu_cnn.py",
+    "--config.data.synthetic_images=80",
+    "--config.data.image_size=32",
+    "--config.train.batch_size=8",
+    "--config.optim.warmup=3 steps",
+    *FLAGS,
+)
 
 
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The workdir of the run of one process with one device, its pictures in RAM."""
+    """The workdir of a run of one process with one device, its pictures in RAM.
+
+    The network has batch norm, whose statistics are those of the whole batch on any topology.
+    """
     workdir = tmp_path_factory.mktemp("reference")
-    train(workdir, *FLAGS)
+    train(workdir, *NORM)
     # The loss varies a thousand times more than a curve may: only the same pictures in the same
     # order give the same curve.
     assert losses(workdir).std() > 1e-2
@@ -65,7 +70,7 @@ def assert_same_curve(workdir: Path, reference: Path) -> None:
     ids=["disk", "disk with a worker process", "device", "four steps per call"],
 )
 def test_bit_for_bit(flags: tuple[str, ...], reference: Path, tmp_path: Path):
-    train(tmp_path, *FLAGS, *flags)
+    train(tmp_path, *NORM, *flags)
     assert_same_state(tmp_path, reference)
     assert evaluation(tmp_path) == evaluation(reference)
 
@@ -74,7 +79,7 @@ def test_bit_for_bit(flags: tuple[str, ...], reference: Path, tmp_path: Path):
 def eight(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workdir of the run on eight devices."""
     workdir = tmp_path_factory.mktemp("eight")
-    said = train(workdir, *FLAGS, **devices(8))
+    said = train(workdir, *NORM, **devices(8))
     assert "8 x cpu, mesh data 8 x fsdp 1" in said
     return workdir
 
@@ -86,15 +91,15 @@ def test_same_curve_on_eight_devices(eight: Path, reference: Path):
 @pytest.mark.parametrize(("count", "fsdp"), [(2, 1), (4, 2)])
 def test_same_curve_on_a_mesh(count: int, fsdp: int, reference: Path, tmp_path: Path):
     flags = (f"--config.mesh.fsdp={fsdp}", "--config.mesh.fsdp_min_size=1024")
-    said = train(tmp_path, *FLAGS, *flags, **devices(count))
+    said = train(tmp_path, *NORM, *flags, **devices(count))
     assert f"{count} x cpu, mesh data {count // fsdp} x fsdp {fsdp}" in said
     assert_same_curve(tmp_path, reference)
 
 
-def test_batch_norm_is_over_the_whole_batch_on_any_number_of_devices(tmp_path: Path):
+def test_same_curve_of_the_elu_cnn_on_eight_devices(tmp_path: Path):
     one, eight = tmp_path / "1", tmp_path / "8"
-    train(one, *NORM)
-    train(eight, *NORM, **devices(8))
+    train(one, *ELU)
+    train(eight, *ELU, **devices(8))
     assert_same_curve(eight, one)
 
 
@@ -104,9 +109,10 @@ def test_a_checkpoint_resumes_on_other_devices(
 ):
     workdir = tmp_path / "run"
     shutil.copytree(eight if written_on == 8 else reference, workdir)
-    for step in (12, 16, 20):
-        shutil.rmtree(workdir / "checkpoints" / str(step))
-    said = train(workdir, *FLAGS, **devices(resumed_on))
+    for step in steps(workdir):
+        if step > 8:
+            shutil.rmtree(workdir / "checkpoints" / str(step))
+    said = train(workdir, *NORM, **devices(resumed_on))
     assert f"{resumed_on} x cpu" in said
     assert "resumed at step 8" in said
     assert_same_curve(workdir, reference)
@@ -118,7 +124,7 @@ def start_two(workdir: Path) -> tuple[subprocess.Popen, subprocess.Popen]:
         probe.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     job = devices(2) | {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
-    first, second = (start(workdir, *FLAGS, **job, JAX_PROCESS_ID=str(i)) for i in range(2))
+    first, second = (start(workdir, *NORM, **job, JAX_PROCESS_ID=str(i)) for i in range(2))
     return first, second
 
 
@@ -127,7 +133,7 @@ def test_same_curve_in_two_processes_of_which_one_speaks(reference: Path, tmp_pa
     said = finish(first)
     assert "4 x cpu, mesh data 4 x fsdp 1" in said
     assert "2 processes" in said
-    assert not finish(second)
+    assert all(line.startswith("[Gloo]") for line in finish(second).splitlines())
     assert_same_curve(tmp_path, reference)  # each step is there once
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
     assert evaluation(tmp_path)["n"] == evaluation(reference)["n"]
@@ -145,5 +151,5 @@ def test_a_signal_to_one_of_two_processes_stops_both_with_a_checkpoint(
     assert f"step {saved} is saved" in said
     assert 5 <= saved < STEPS
 
-    assert f"resumed at step {saved}" in train(tmp_path, *FLAGS)
+    assert f"resumed at step {saved}" in train(tmp_path, *NORM)
     assert_same_curve(tmp_path, reference)
