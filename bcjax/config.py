@@ -107,7 +107,7 @@ def default() -> ConfigDict:
 
 
 # What may differ between the run that wrote a workdir and the command that resumes it: nothing
-# here changes a bit of the result.
+# here changes a bit of the result, but for `mesh.`, which changes the rounding of its sums.
 FREE_KEYS = (
     "workdir", "data.store", "data.cache_dir", "data.threads", "data.workers", "data.prefetch",
     "train.log_every", "train.steps_per_call", "checkpoint.keep", "eval.resamples", "mesh.",
