@@ -73,6 +73,8 @@ class Run:
         # The network, and how it learns.
         network.resolve(config)
         config.data.classes = self.classes
+        if Path(config.data.source).exists():  # to be found from any folder
+            config.data.source = str(Path(config.data.source).absolute())
         self.config = config
         per_call = _STEPS_PER_CALL.get(jax.default_backend(), _STEPS_PER_CALL_ELSEWHERE)
         self.plan = plans.resolve(config, self.prepared.size("train"), per_call)

@@ -95,6 +95,7 @@ def _loop(run: Run, console: Console, began: float) -> int:
             step = call.first + call.steps
             if call.first == start:
                 meter.flush()
+                meter.restart_clock()
                 console.print(
                     f"First step after {time.monotonic() - began:.1f} s.", highlight=False
                 )

@@ -167,7 +167,7 @@ def test_watching_follows_a_run_that_is_going_on(bcjax, trained, tmp_path, monke
 # prepare
 
 
-def test_prepare_writes_a_set_that_trains(bcjax, snapshots, tmp_path, trained):
+def test_prepare_writes_a_set_that_trains(bcjax, snapshots, tmp_path, monkeypatch):
     folder, out = snapshots(tmp_path / "cells"), tmp_path / "prepared"
     ran = bcjax("prepare", f"--data.source={folder}", f"--out={out}")
     assert ran.status == 0
@@ -176,9 +176,12 @@ def test_prepare_writes_a_set_that_trains(bcjax, snapshots, tmp_path, trained):
     assert sum(map(sum, Prepared(out).counts.values())) == 40
 
     workdir = tmp_path / "run"
-    ran = bcjax("train", *TINY, f"--config.data.source={out}", f"--workdir={workdir}")
+    monkeypatch.chdir(tmp_path)
+    ran = bcjax("train", *TINY, "--config.data.source=prepared", f"--workdir={workdir}")
     assert ran.status == 0
     assert "Preparing" not in ran.err
+    monkeypatch.chdir("/")  # the run knows its pictures from anywhere
+    assert bcjax("evaluate", f"--workdir={workdir}").status == 0
     assert read_json(workdir / "pictures.json")["path"] == str(out)
     assert read_json(workdir / "eval" / "test.json")["n"] == Prepared(out).size("test")
 

@@ -83,3 +83,16 @@ def test_a_loss_that_is_not_finite_shows_before_the_log_line():
     meter.add(1, report({}))
     with pytest.raises(UserError, match="step 1 "):
         meter.add(2, report({}))
+
+
+def test_what_came_before_the_clock_was_restarted_is_not_in_the_rate(clock):
+    meter = Meter()
+    meter.add(0, report({"loss": 8.0, "examples": 4}))
+    clock[0] += 60  # the first call compiles
+    meter.flush()
+    meter.restart_clock()
+    meter.add(1, report({"loss": 2.0, "examples": 4}))
+    clock[0] += 2
+    taken = meter.take()
+    assert taken["images_per_s"] == pytest.approx(2.0)
+    assert taken["loss"] == pytest.approx(10 / 8)

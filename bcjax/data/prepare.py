@@ -196,7 +196,7 @@ def ensure(data: ConfigDict) -> Prepared:
       UserError: If the source cannot be recognised or read.
     """
     if _is_prepared(data):
-        return Prepared(Path(data.source).expanduser())
+        return Prepared(Path(data.source).expanduser().absolute())
     source = open_named(data)
     asked = (FORMAT, source.fingerprint, source.classes, data.val_fraction, data.test_fraction,
              data.split_seed, data.on_bad_image)  # fmt: skip
