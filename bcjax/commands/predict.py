@@ -61,8 +61,10 @@ def _print_csv(rows: list[dict], classes: tuple[str, ...]) -> None:
 
 def _table(rows: list[dict]) -> Table:
     table = Table()
-    for column in ("picture", "label", "probability", "then"):
-        table.add_column(column, justify="right" if column == "probability" else "left")
+    table.add_column("picture", overflow="fold")  # a name is never cut
+    table.add_column("label")
+    table.add_column("probability", justify="right")
+    table.add_column("then")
     for row in rows:
         ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
         runners_up = ", ".join(f"{name} {value:.1%}" for name, value in ranked[1:3])
