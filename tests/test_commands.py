@@ -173,6 +173,7 @@ def test_prepare_writes_a_set_that_trains(bcjax, snapshots, tmp_path, monkeypatc
     assert ran.status == 0
     assert str(out) in ran.out
     assert "platelet" in ran.out
+    assert "picture by picture" in ran.out  # of which whoever trains on it should know
     assert sum(map(sum, Prepared(out).counts.values())) == 40
 
     workdir = tmp_path / "run"

@@ -30,7 +30,8 @@ def test_every_source_comes_back_byte_for_byte_and_in_order(tmp_path, make):
     records = splits.assign(opened.records, val_fraction=0.15, test_fraction=0.15, seed=0)
 
     assert prepared.classes == opened.classes
-    assert prepared.notes == opened.notes
+    carved = splits.described(opened.records, prepared.counts)
+    assert prepared.notes == (*opened.notes, *carved)
     assert "tensorflow" not in sys.modules
     builder = tfds.builder_from_directory(tmp_path / "out" / "cells")
     raw = {"image": tfds.decode.SkipDecoding()}

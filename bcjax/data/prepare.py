@@ -167,7 +167,7 @@ def write(source: Source, out: Path, data: ConfigDict) -> Prepared:
         folder.rename(out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Prepared(out, source.notes)
+    return _opened(out, source)
 
 
 def open_named(data: ConfigDict) -> Source:
@@ -207,7 +207,12 @@ def ensure(data: ConfigDict) -> Prepared:
     with FileLock(out.with_name(out.name + ".lock")):
         for rest in out.parent.glob(f".{glob.escape(out.name)}.*"):  # of a prepare that was killed
             shutil.rmtree(rest)
-        return Prepared(out, source.notes) if Prepared.is_at(out) else write(source, out, data)
+        return _opened(out, source) if Prepared.is_at(out) else write(source, out, data)
+
+
+def _opened(out: Path, source: Source) -> Prepared:
+    carved = splits.described(source.records, Prepared(out).counts)
+    return Prepared(out, (*source.notes, *carved))
 
 
 def _is_prepared(data: ConfigDict) -> bool:

@@ -3,10 +3,9 @@
 import dataclasses
 import random
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from absl import logging
 
 from bcjax.data.records import Record
 from bcjax.errors import UserError
@@ -70,20 +69,25 @@ def assign(
     split_of: dict[str, str] = {}
     if pool and carved:
         split_of = _carve(pool, {"train": 1 - sum(carved.values()), **carved}, seed, classes)
-        logging.info(
-            "%s carved out of %d pictures %s, %s.",
-            " and ".join(f"{split} ({share:.0%})" for split, share in carved.items()),
-            len(pool),
-            "given as train" if given["train"] else "that name no split",
-            "group by group"
-            if any(record.group for record in pool)
-            else "picture by picture: copies of a picture, or a patient's other pictures, "
-            "may lie on both sides of the split unless the source names groups",
-        )
     return [
         dataclasses.replace(record, split=split_of.get(record.id) or record.split or "train")
         for record in records
     ]
+
+
+def described(records: Sequence[Record], present: Collection[str]) -> tuple[str, ...]:
+    """Says which of the splits `present` were carved out of `records`, and how; () if none was."""
+    given = {record.split for record in records}
+    carved = [split for split in ("val", "test") if split in present and split not in given]
+    if not carved:
+        return ()
+    how = (
+        "group by group."
+        if any(record.group for record in records)
+        else "picture by picture: copies of a picture, or a patient's other pictures, may lie on "
+        "both sides unless the source names groups."
+    )
+    return (f"The source names no {' or '.join(carved)} split: made {how}",)
 
 
 def _check_given(records: Sequence[Record], given: Mapping[str, int]) -> None:
