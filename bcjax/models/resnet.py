@@ -1,47 +1,38 @@
-"""Residual networks, in the layout and with the arithmetic of torchvision's."""
+"""Residual networks, in the layout of torchvision's."""
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-_he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+from bcjax.models.conv import Conv, Convention
+from bcjax.models.drop_path import DropPath, rates
+from bcjax.models.entry import Entry
+from bcjax.models.head import Head
+from bcjax.models.norm import Kind, Norm
+from bcjax.models.pool import max_pool
 
-# Reductions stay in float32 whatever the compute dtype: that is BatchNorm's own default.
-_BatchNorm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
-
-
-def _conv(width: int, size: int, stride: int = 1, *, dtype: DTypeLike, name: str) -> nn.Conv:
-    # Padded alike on both sides, as PyTorch does: "SAME" would pad a strided convolution of an
-    # even-sized picture at its end only, and published weights would see it shifted.
-    return nn.Conv(
-        width,
-        (size, size),
-        stride,
-        padding=size // 2,
-        use_bias=False,
-        dtype=dtype,
-        kernel_init=_he_normal,
-        name=name,
-    )
+Layer = Callable[..., Any]
 
 
 class Stem(nn.Module):
     """From picture to stage 1: 7x7 stride 2 and max pool, or 3x3 stride 1 where `small`."""
 
     small: bool
-    dtype: DTypeLike
+    conv: Layer
+    norm: Layer
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w 64"]:
         size, stride = (3, 1) if self.small else (7, 2)
-        x = _conv(64, size, stride, dtype=self.dtype, name="conv")(x)
-        x = _BatchNorm(use_running_average=not train, dtype=self.dtype, name="norm")(x)
-        x = nn.relu(x)
-        return x if self.small else nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1)))
+        # Padded alike on both sides, in Keras's networks too.
+        x = self.conv(64, size, stride, padding=size // 2, name="conv")(x)
+        x = nn.relu(self.norm(name="norm")(x, train))
+        return x if self.small else max_pool(x, 3, 2, padding=1)
 
 
 class BasicBlock(nn.Module):
@@ -49,66 +40,76 @@ class BasicBlock(nn.Module):
 
     width: int
     stride: int
-    dtype: DTypeLike
+    drop_path: float
+    conv: Layer
+    norm: Layer
+    convention: Convention
     expansion = 1
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w c"]:
-        conv = functools.partial(_conv, dtype=self.dtype)
-        norm = functools.partial(_BatchNorm, use_running_average=not train, dtype=self.dtype)
-
-        y = conv(self.width, 3, self.stride, name="conv1")(x)
-        y = nn.relu(norm(name="norm1")(y))
-        y = conv(self.width, 3, name="conv2")(y)
+        y = self.conv(self.width, 3, self.stride, name="conv1")(x)
+        y = nn.relu(self.norm(name="norm1")(y, train))
+        y = self.conv(self.width, 3, name="conv2")(y)
         # A gamma of zero: the block starts as its shortcut (Goyal et al., arXiv:1706.02677).
-        y = norm(scale_init=nn.initializers.zeros, name="norm2")(y)
-
+        y = self.norm(scale_init=nn.initializers.zeros, name="norm2")(y, train)
+        y = DropPath(self.drop_path, name="drop_path")(y, train)
         if x.shape != y.shape:
-            x = conv(self.width, 1, self.stride, name="shortcut_conv")(x)
-            x = norm(name="shortcut_norm")(x)
+            x = self.conv(self.width, 1, self.stride, name="shortcut_conv")(x)
+            x = self.norm(name="shortcut_norm")(x, train)
         return nn.relu(x + y)
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 beside a shortcut; the stride is on the 3x3 ("v1.5")."""
+    """1x1, 3x3, 1x1 beside a shortcut.
+
+    The stride is on the 3x3 ("v1.5") in the torch convention, on the first 1x1, as published, in tf's.
+    """
 
     width: int
     stride: int
-    dtype: DTypeLike
+    drop_path: float
+    conv: Layer
+    norm: Layer
+    convention: Convention
     expansion = 4
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w c"]:
-        conv = functools.partial(_conv, dtype=self.dtype)
-        norm = functools.partial(_BatchNorm, use_running_average=not train, dtype=self.dtype)
-
-        y = conv(self.width, 1, name="conv1")(x)
-        y = nn.relu(norm(name="norm1")(y))
-        y = conv(self.width, 3, self.stride, name="conv2")(y)
-        y = nn.relu(norm(name="norm2")(y))
-        y = conv(self.width * self.expansion, 1, name="conv3")(y)
-        y = norm(scale_init=nn.initializers.zeros, name="norm3")(y)
-
+        first, second = (1, self.stride) if self.convention == "torch" else (self.stride, 1)
+        y = self.conv(self.width, 1, first, name="conv1")(x)
+        y = nn.relu(self.norm(name="norm1")(y, train))
+        y = self.conv(self.width, 3, second, name="conv2")(y)
+        y = nn.relu(self.norm(name="norm2")(y, train))
+        y = self.conv(self.width * self.expansion, 1, name="conv3")(y)
+        y = self.norm(scale_init=nn.initializers.zeros, name="norm3")(y, train)
+        y = DropPath(self.drop_path, name="drop_path")(y, train)
         if x.shape != y.shape:
-            x = conv(self.width * self.expansion, 1, self.stride, name="shortcut_conv")(x)
-            x = norm(name="shortcut_norm")(x)
+            x = self.conv(self.width * self.expansion, 1, self.stride, name="shortcut_conv")(x)
+            x = self.norm(name="shortcut_norm")(x, train)
         return nn.relu(x + y)
 
 
 class Stage(nn.Module):
-    """Blocks of one width, the first of which may halve the picture."""
+    """Blocks of one width, the first of which may halve the picture.
 
-    block: Callable[..., nn.Module]
-    depth: int
+    Attributes:
+      block: From (width, stride, drop_path) to a block.
+      width: Of the blocks.
+      stride: Of the first.
+      drop_path: Rate of each block; their number is the stage's depth.
+    """
+
+    block: Layer
     width: int
     stride: int
-    dtype: DTypeLike
+    drop_path: tuple[float, ...]
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w c"]:
-        for i in range(self.depth):
+        for i, rate in enumerate(self.drop_path):
             stride = self.stride if i == 0 else 1
-            x = self.block(self.width, stride, self.dtype, name=f"block{i + 1}")(x, train)
+            x = self.block(self.width, stride, rate, name=f"block{i + 1}")(x, train)
         return x
 
 
@@ -119,36 +120,79 @@ class ResNet(nn.Module):
       classes: Number of logits.
       depths: Blocks in each of the four stages.
       block: `BasicBlock` or `Bottleneck`.
+      hidden: Units of the classifier's hidden layers.
+      dropout: Rate before each of the classifier's layers, in [0, 1).
+      drop_path: Rate of the last block; from 0 at the first it rises linearly.
+      norm: Kind of normalisation.
+      convention: "torch": torchvision's arithmetic; "tf": that of Keras's ResNet50.
       small_stem: A 3x3 stem of stride 1 without the pool, for pictures of 28 to 64 px.
-      dropout: Rate before the classifier, in [0, 1).
+      remat: Recompute each block in the backward pass instead of keeping what is inside it.
       dtype: Of the computation; parameters, statistics and logits are float32.
     """
 
     classes: int
     depths: tuple[int, ...]
-    block: Callable[..., nn.Module]
-    small_stem: bool = False
+    block: type[nn.Module]
+    hidden: tuple[int, ...] = ()
     dropout: float = 0.0
+    drop_path: float = 0.0
+    norm: Kind = "batch"
+    convention: Convention = "torch"
+    small_stem: bool = False
+    remat: bool = False
     dtype: DTypeLike = jnp.float32
 
     def setup(self) -> None:
-        self.drop = nn.Dropout(self.dropout)
-        self.head = nn.Dense(self.classes, dtype=jnp.float32)
+        self.head = Head(self.classes, self.hidden, self.dropout, dtype=self.dtype)
 
     @nn.compact
     def features(
         self, images: Float[Array, "B H W C"], train: bool = False
     ) -> Float[Array, "B width"]:
         """The pooled vector that the classifier reads, in `dtype`."""
-        x = Stem(self.small_stem, self.dtype, name="stem")(images.astype(self.dtype), train)
+        epsilon, momentum = (1e-5, 0.9) if self.convention == "torch" else (1.001e-5, 0.99)
+        layers: dict[str, Any] = {
+            "conv": functools.partial(Conv, dtype=self.dtype),
+            "norm": functools.partial(Norm, self.norm, epsilon, momentum, self.dtype),
+        }
+        kind = nn.remat(self.block, static_argnums=(2,)) if self.remat else self.block
+        block = functools.partial(kind, convention=self.convention, **layers)
+        x = Stem(self.small_stem, name="stem", **layers)(images.astype(self.dtype), train)
+        rate = iter(rates(self.drop_path, sum(self.depths)))
         for i, depth in enumerate(self.depths):
-            stride = 1 if i == 0 else 2
-            stage = Stage(self.block, depth, 64 << i, stride, self.dtype, name=f"stage{i + 1}")
+            drop_path = tuple(next(rate) for _ in range(depth))
+            stage = Stage(block, 64 << i, 1 if i == 0 else 2, drop_path, name=f"stage{i + 1}")
             x = stage(x, train)
         return x.mean(axis=(1, 2))
+
+    def classify(
+        self, features: Float[Array, "B width"], train: bool = False
+    ) -> Float[Array, "B classes"]:
+        """Logits, float32."""
+        return self.head(features, train)
 
     def __call__(
         self, images: Float[Array, "B H W C"], train: bool = False
     ) -> Float[Array, "B classes"]:
-        """Logits, float32. `train` needs a `dropout` key where the rate is not zero."""
-        return self.head(self.drop(self.features(images, train), deterministic=not train))
+        """Logits, float32. `train` needs a `dropout` key where a rate is not zero."""
+        return self.classify(self.features(images, train), train)
+
+
+def _entry(depths: tuple[int, ...], block: type[nn.Module], parameters: int, macs: int) -> Entry:
+    return Entry(
+        functools.partial(ResNet, depths=depths, block=block),
+        input_size=224,
+        parameters=parameters,
+        macs=macs,
+        stages=("stem", "stage1", "stage2", "stage3", "stage4", "head"),
+        paper="He et al., Deep Residual Learning for Image Recognition, CVPR 2016, 1512.03385",
+    )
+
+
+ENTRIES = {
+    "resnet18": _entry((2, 2, 2, 2), BasicBlock, 11_689_512, 1_814_073_344),
+    "resnet34": _entry((3, 4, 6, 3), BasicBlock, 21_797_672, 0),
+    "resnet50": _entry((3, 4, 6, 3), Bottleneck, 25_557_032, 4_089_184_256),
+    "resnet101": _entry((3, 4, 23, 3), Bottleneck, 44_549_160, 0),
+    "resnet152": _entry((3, 8, 36, 3), Bottleneck, 60_192_808, 0),
+}
