@@ -19,12 +19,34 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from bcjax.errors import UserError
-from bcjax.models import elu_cnn, resnet
+from bcjax.models import (
+    alexnet,
+    convnext,
+    deep_efficientnet,
+    efficientnet,
+    elu_cnn,
+    mobilenet_v1,
+    mobilenet_v2,
+    plain_cnn,
+    resnet,
+)
+from bcjax.models.conv import CONVENTIONS
 from bcjax.models.entry import Entry
+from bcjax.models.norm import KINDS
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
-MODELS: dict[str, Entry] = elu_cnn.ENTRIES | resnet.ENTRIES
+MODELS: dict[str, Entry] = {
+    **elu_cnn.ENTRIES,
+    **plain_cnn.ENTRIES,
+    **alexnet.ENTRIES,
+    **resnet.ENTRIES,
+    **convnext.ENTRIES,
+    **efficientnet.ENTRIES,
+    **deep_efficientnet.ENTRIES,
+    **mobilenet_v1.ENTRIES,
+    **mobilenet_v2.ENTRIES,
+}
 
 
 def create(name: str, *, classes: int, dtype: str = "float32", **options: Any) -> nn.Module:
@@ -37,7 +59,7 @@ def create(name: str, *, classes: int, dtype: str = "float32", **options: Any) -
       **options: The network's own; `MODELS[name].options` lists them.
 
     Raises:
-      UserError: The name, the dtype or an option is not one of those, or a rate not in [0, 1).
+      UserError: The name, the dtype, an option or its value is not one of those that there are.
     """
     if name not in MODELS:
         raise UserError(f"There is no model {name!r}: did you mean {_nearest(name, MODELS)!r}?")
@@ -52,6 +74,16 @@ def create(name: str, *, classes: int, dtype: str = "float32", **options: Any) -
     for rate in ("dropout", "drop_path"):
         if not 0 <= options.get(rate, 0) < 1:
             raise UserError(f"A {rate} of {options[rate]} is not in [0, 1): 0.2 is customary.")
+    if options.get("norm") not in (None, *KINDS):
+        raise UserError(f"There is no norm {options['norm']!r}: choose among {', '.join(KINDS)}.")
+    if options.get("convention") not in (None, *CONVENTIONS):
+        raise UserError(
+            f"There is no convention {options['convention']!r}: choose {', '.join(CONVENTIONS)}."
+        )
+    if options.get("alpha", 1) <= 0:
+        raise UserError(f"A width multiplier of {options['alpha']} is not more than 0: try 0.5.")
+    if any(units < 1 for units in options.get("hidden", ())):
+        raise UserError(f"The hidden layers {options['hidden']} need at least one unit each.")
     return entry.build(classes=classes, dtype=DTYPES[dtype], **options)
 
 

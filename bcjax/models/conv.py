@@ -9,9 +9,14 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from bcjax.models.lowering import Geometry, convolve
+from bcjax.models.lowering.windows import Pair
+
 # How published weights were made. "torch" pads a convolution alike on both sides; "tf" pads to the
-# size that "SAME" wants, the odd pixel at the end, so that the two differ where a stride is 2.
-Convention = Literal["torch", "tf"]
+# size that "SAME" wants, the odd pixel at the end, so that the two differ where a stride is 2;
+# "keras" is "tf", but for what its MobileNetV1 does with odd sides.
+Convention = Literal["torch", "tf", "keras"]
+CONVENTIONS: tuple[Convention, ...] = ("torch", "tf", "keras")
 
 he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
@@ -25,7 +30,7 @@ class Conv(nn.Module):
       stride: In both directions.
       groups: Input channels are divided into so many groups; as many as there are: depthwise.
       padding: Pixels on each side; None: as `convention` says, so that stride 1 keeps the size.
-      convention: "torch" or "tf".
+      convention: "torch", "tf" or "keras".
       use_bias: Whether there is one.
       dtype: Of the computation; parameters are float32.
       kernel_init: Of the kernel, (size, size, inputs / groups, width).
@@ -45,22 +50,16 @@ class Conv(nn.Module):
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w width"]:
         shape = (self.size, self.size, x.shape[-1] // self.groups, self.width)
         kernel = self.param("kernel", self.kernel_init, shape)
-        y = lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel.astype(self.dtype),
-            (self.stride, self.stride),
-            self._edges(x.shape[1:3]),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-            feature_group_count=self.groups,
-        )
+        geometry = Geometry((self.stride, self.stride), self._edges(x.shape[1:3]))
+        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), geometry, self.groups)
         if not self.use_bias:
             return y
         bias = self.param("bias", nn.initializers.zeros, (self.width,))
         return y + bias.astype(self.dtype)
 
-    def _edges(self, sides: tuple[int, ...]) -> list[tuple[int, int]]:
-        if self.padding is not None:
-            return [(self.padding, self.padding)] * 2
-        if self.convention == "torch":
-            return [(self.size // 2, self.size // 2)] * 2
-        return lax.padtype_to_pads(sides, (self.size,) * 2, (self.stride,) * 2, "SAME")
+    def _edges(self, sides: tuple[int, ...]) -> tuple[Pair, Pair]:
+        if self.padding is None and self.convention != "torch":
+            pads = lax.padtype_to_pads(sides, (self.size,) * 2, (self.stride,) * 2, "SAME")
+            return pads[0], pads[1]
+        edge = self.size // 2 if self.padding is None else self.padding
+        return (edge, edge), (edge, edge)

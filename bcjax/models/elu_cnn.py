@@ -104,7 +104,7 @@ ENTRIES = {
         EluCNN,
         input_size=96,
         parameters=1_681_320,
-        macs=58_828_800,
+        macs=59_693_056,
         stages=("stage1", "stage2", "stage3", "stage4", "stage5", "head"),
         paper="Kandel and Castelli, Applied Sciences 2020",
         mean=(0.5, 0.5, 0.5),

@@ -39,8 +39,12 @@ class Entry:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The names that `create` takes beside `classes` and `dtype`."""
+        """The names that `create` takes beside `classes` and `dtype`.
+
+        They are the module's fields that have a default, which a partial may set anew. Those
+        without one (depths, widths) are what makes the variant.
+        """
+        module = self.build.func if isinstance(self.build, functools.partial) else self.build
+        fields = inspect.signature(module).parameters.values()
         taken = {"classes", "dtype", "parent", "name"}
-        if isinstance(self.build, functools.partial):
-            taken.update(self.build.keywords)
-        return tuple(name for name in inspect.signature(self.build).parameters if name not in taken)
+        return tuple(f.name for f in fields if f.default is not f.empty and f.name not in taken)

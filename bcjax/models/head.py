@@ -33,6 +33,8 @@ class Head(nn.Module):
       activation: After each hidden layer.
       dtype: Of the hidden layers; logits are float32.
       kernel_init: Of the hidden layers' kernels.
+      logits_init: Of the last layer's kernel.
+      last_dropout: Whether there is a dropout before `logits` too.
     """
 
     classes: int
@@ -41,6 +43,8 @@ class Head(nn.Module):
     activation: Callable[[Array], Array] = nn.relu
     dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., Any] = nn.initializers.lecun_normal()
+    logits_init: Callable[..., Any] = nn.initializers.lecun_normal()
+    last_dropout: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "B C"], train: bool) -> Float[Array, "B classes"]:
@@ -50,5 +54,8 @@ class Head(nn.Module):
                 units, dtype=self.dtype, kernel_init=self.kernel_init, name=f"dense{i + 1}"
             )
             x = self.activation(dense(x))
-        x = Dropout(self.dropout, name="dropout")(x, train)
-        return nn.Dense(self.classes, dtype=jnp.float32, name="logits")(x)
+        if self.last_dropout:
+            x = Dropout(self.dropout, name="dropout")(x, train)
+        return nn.Dense(
+            self.classes, dtype=jnp.float32, kernel_init=self.logits_init, name="logits"
+        )(x)

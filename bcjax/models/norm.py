@@ -44,7 +44,6 @@ class Norm(nn.Module):
             "dtype": self.dtype,
             "scale_init": self.scale_init,
         }
-        # `parent=None` and `share_scope`: the parameters live at this module's own path.
         if self.kind in ("batch", "frozen-batch"):
             average = self.kind == "frozen-batch" or not train
             layer: nn.Module = nn.BatchNorm(average, momentum=self.momentum, **share)
@@ -52,5 +51,5 @@ class Norm(nn.Module):
             layer = nn.GroupNorm(math.gcd(GROUPS, x.shape[-1]), **share)
         else:
             layer = nn.LayerNorm(**share)
-        nn.share_scope(self, layer)
+        nn.share_scope(self, layer)  # scale and bias stand in this module, whatever the kind
         return layer(x)

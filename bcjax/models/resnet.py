@@ -63,7 +63,7 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1x1, 3x3, 1x1 beside a shortcut.
 
-    The stride is on the 3x3 ("v1.5") in the torch convention, on the first 1x1, as published, in tf's.
+    The stride is on the 3x3 ("v1.5") in the torch convention; in tf's, as published, on the first.
     """
 
     width: int
@@ -191,8 +191,8 @@ def _entry(depths: tuple[int, ...], block: type[nn.Module], parameters: int, mac
 
 ENTRIES = {
     "resnet18": _entry((2, 2, 2, 2), BasicBlock, 11_689_512, 1_814_073_344),
-    "resnet34": _entry((3, 4, 6, 3), BasicBlock, 21_797_672, 0),
+    "resnet34": _entry((3, 4, 6, 3), BasicBlock, 21_797_672, 3_663_761_408),
     "resnet50": _entry((3, 4, 6, 3), Bottleneck, 25_557_032, 4_089_184_256),
-    "resnet101": _entry((3, 4, 23, 3), Bottleneck, 44_549_160, 0),
-    "resnet152": _entry((3, 8, 36, 3), Bottleneck, 60_192_808, 0),
+    "resnet101": _entry((3, 4, 23, 3), Bottleneck, 44_549_160, 7_801_405_440),
+    "resnet152": _entry((3, 8, 36, 3), Bottleneck, 60_192_808, 11_513_626_624),
 }

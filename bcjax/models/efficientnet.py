@@ -1,0 +1,78 @@
+"""EfficientNet B0 to B7 and lite0 to lite4."""
+
+import dataclasses
+import functools
+import math
+
+from flax import linen as nn
+
+from bcjax.models.entry import IMAGENET_MEAN, IMAGENET_STD, Entry
+from bcjax.models.mbconv_net import Layout, MBConvNet, Row
+
+# Table 1 of the paper.
+B0 = Layout(
+    rows=(
+        Row(expansion=1, width=16, depth=1, stride=1),
+        Row(expansion=6, width=24, depth=2, stride=2),
+        Row(expansion=6, width=40, depth=2, stride=2, size=5),
+        Row(expansion=6, width=80, depth=3, stride=2),
+        Row(expansion=6, width=112, depth=3, stride=1, size=5),
+        Row(expansion=6, width=192, depth=4, stride=2, size=5),
+        Row(expansion=6, width=320, depth=1, stride=1),
+    ),
+    activation=nn.silu,
+    squeeze=True,
+)
+
+# What phones and microcontrollers compute badly is left out.
+LITE0 = dataclasses.replace(B0, activation=nn.relu6, squeeze=False, fixed_ends=True)
+
+
+def deepened(layout: Layout, depth: float) -> Layout:
+    """A layout with `depth` times as many blocks, rounded up; fixed ends keep theirs."""
+    first, *between, last = (
+        dataclasses.replace(row, depth=math.ceil(row.depth * depth)) for row in layout.rows
+    )
+    if layout.fixed_ends:
+        first, last = layout.rows[0], layout.rows[-1]
+    return dataclasses.replace(layout, rows=(first, *between, last))
+
+
+def _entry(
+    width: float,
+    depth: float,
+    size: int,
+    dropout: float,
+    parameters: int,
+    macs: int,
+    lite: bool = False,
+) -> Entry:
+    """One compound scaling: multipliers of width and depth, and the side of the pictures."""
+    layout = deepened(LITE0 if lite else B0, depth)
+    return Entry(
+        functools.partial(MBConvNet, layout=layout, alpha=width, dropout=dropout, drop_path=0.2),
+        input_size=size,
+        parameters=parameters,
+        macs=macs,
+        stages=layout.stages,
+        paper="Tan and Le, EfficientNet: Rethinking Model Scaling, ICML 2019, 1905.11946",
+        mean=(127 / 255,) * 3 if lite else IMAGENET_MEAN,
+        std=(128 / 255,) * 3 if lite else IMAGENET_STD,
+    )
+
+
+ENTRIES = {
+    "efficientnet_b0": _entry(1.0, 1.0, 224, 0.2, 5_288_548, 385_814_752),
+    "efficientnet_b1": _entry(1.0, 1.1, 240, 0.2, 7_794_184, 686_802_832),
+    "efficientnet_b2": _entry(1.1, 1.2, 260, 0.3, 9_109_994, 993_561_872),
+    "efficientnet_b3": _entry(1.2, 1.4, 300, 0.3, 12_233_232, 1_827_141_392),
+    "efficientnet_b4": _entry(1.4, 1.8, 380, 0.4, 19_341_616, 4_393_771_024),
+    "efficientnet_b5": _entry(1.6, 2.2, 456, 0.4, 30_389_784, 10_266_384_752),
+    "efficientnet_b6": _entry(1.8, 2.6, 528, 0.5, 43_040_704, 19_067_593_536),
+    "efficientnet_b7": _entry(2.0, 3.1, 600, 0.5, 66_347_960, 37_745_884_192),
+    "efficientnet_lite0": _entry(1.0, 1.0, 224, 0.2, 4_652_008, 385_187_552, lite=True),
+    "efficientnet_lite1": _entry(1.0, 1.1, 240, 0.2, 5_416_680, 600_185_232, lite=True),
+    "efficientnet_lite2": _entry(1.1, 1.2, 260, 0.3, 6_092_072, 859_736_272, lite=True),
+    "efficientnet_lite3": _entry(1.2, 1.4, 280, 0.3, 8_197_096, 1_383_321_872, lite=True),
+    "efficientnet_lite4": _entry(1.4, 1.8, 300, 0.3, 13_006_568, 2_553_034_336, lite=True),
+}

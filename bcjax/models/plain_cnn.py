@@ -1,0 +1,145 @@
+"""Plain convolutional networks, the baselines of the field's notebooks: one module, three names."""
+
+import functools
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from bcjax.models.conv import Conv
+from bcjax.models.entry import Entry
+from bcjax.models.head import Head
+from bcjax.models.norm import Kind, Norm
+from bcjax.models.picture_side import require_side
+from bcjax.models.pool import max_pool
+
+_init = nn.initializers.he_normal()
+
+
+class Stage(nn.Module):
+    """A 3x3 convolution with bias, normalisation if any, ReLU, and a 2x2 max pool where `pool`."""
+
+    width: int
+    norm: Kind | None
+    pool: bool
+    dtype: DTypeLike
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w width"]:
+        x = Conv(self.width, 3, use_bias=True, dtype=self.dtype, kernel_init=_init, name="conv")(x)
+        if self.norm:
+            x = Norm(self.norm, dtype=self.dtype, name="norm")(x, train)
+        x = nn.relu(x)
+        return max_pool(x, 2, 2) if self.pool else x
+
+
+class PlainCNN(nn.Module):
+    """A stage for each width, each of which halves the picture, and a classifier.
+
+    Attributes:
+      classes: Number of logits.
+      widths: Filters of each stage.
+      flatten: Whether the classifier reads the whole last map, so that its parameters depend on
+        the pictures' size: trained at one size, it takes no other. Else the average over the map.
+      hidden: Units of the classifier's hidden layers.
+      dropout: Rate before each of the classifier's layers, in [0, 1).
+      norm: Kind of normalisation, or None.
+      small_stem: No pool in the first stage, for pictures of 28 to 64 px.
+      remat: Recompute each stage in the backward pass instead of keeping what is inside it.
+      dtype: Of the computation; parameters, statistics and logits are float32.
+    """
+
+    classes: int
+    widths: tuple[int, ...]
+    flatten: bool
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.0
+    norm: Kind | None = None
+    small_stem: bool = False
+    remat: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    def setup(self) -> None:
+        self.head = Head(
+            self.classes, self.hidden, self.dropout, dtype=self.dtype, kernel_init=_init
+        )
+
+    @nn.compact
+    def features(
+        self, images: Float[Array, "B H W C"], train: bool = False
+    ) -> Float[Array, "B width"]:
+        """The vector that the classifier reads, in `dtype`: row, column, channel where flattened.
+
+        Raises:
+          UserError: No pixel of so small a picture would be left in the last stage.
+        """
+        pools = [i > 0 or not self.small_stem for i in range(len(self.widths))]
+        require_side(images, 2 ** sum(pools))
+        stage = nn.remat(Stage, static_argnums=(2,)) if self.remat else Stage
+        x = images.astype(self.dtype)
+        for i, (width, pool) in enumerate(zip(self.widths, pools, strict=True)):
+            x = stage(width, self.norm, pool, self.dtype, name=f"stage{i + 1}")(x, train)
+        return x.reshape(len(x), -1) if self.flatten else x.mean(axis=(1, 2))
+
+    def classify(
+        self, features: Float[Array, "B width"], train: bool = False
+    ) -> Float[Array, "B classes"]:
+        """Logits, float32."""
+        return self.head(features, train)
+
+    def __call__(
+        self, images: Float[Array, "B H W C"], train: bool = False
+    ) -> Float[Array, "B classes"]:
+        """Logits, float32. `train` needs a `dropout` key where the rate is not zero."""
+        return self.classify(self.features(images, train), train)
+
+
+_STAGES = ("stage1", "stage2", "stage3", "stage4", "head")
+
+ENTRIES = {
+    # Known by its layout and by its 26,084,104 parameters at 8 classes, nearly all of which read
+    # the flattened map. Its normalisation of pictures is not: ours.
+    "simple_cnn": Entry(
+        functools.partial(
+            PlainCNN, widths=(32, 64, 128, 256), flatten=True, hidden=(512,), norm="batch"
+        ),
+        input_size=224,
+        parameters=26_593_000,
+        macs=763_187_200,
+        stages=_STAGES,
+        paper="A layout of 26,084,104 parameters at 8 classes",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+    ),
+    # Ours throughout: what a first notebook builds, with an average in place of the flattening.
+    "custom_cnn": Entry(
+        functools.partial(
+            PlainCNN,
+            widths=(32, 64, 128, 256),
+            flatten=False,
+            hidden=(128,),
+            dropout=0.5,
+            norm="batch",
+        ),
+        input_size=96,
+        parameters=551_272,
+        macs=135_525_376,
+        stages=_STAGES,
+        paper="A baseline of bcjax's own",
+        mean=(0.5, 0.5, 0.5),
+        std=(0.25, 0.25, 0.25),
+    ),
+    # Edge Impulse's image template, to whose 16 and 32 filters the project that used it added 64
+    # and 128. The kernel's max-norm constraint is left out, which is the optimizer's business.
+    "conv2d": Entry(
+        functools.partial(PlainCNN, widths=(16, 32, 64, 128), flatten=True, dropout=0.25),
+        input_size=96,
+        parameters=4_706_440,
+        macs=40_439_808,
+        stages=_STAGES,
+        paper="Edge Impulse's conv2d template, widths 16-32-64-128",
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    ),
+}

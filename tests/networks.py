@@ -1,0 +1,48 @@
+"""Shallow networks of every kind in the table, and shapes of whole ones, which are only traced."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from bcjax.models.alexnet import AlexNet
+from bcjax.models.convnext import ConvNeXt
+from bcjax.models.elu_cnn import EluCNN
+from bcjax.models.plain_cnn import PlainCNN
+from bcjax.models.resnet import BasicBlock, Bottleneck, ResNet
+
+TINY = {
+    "elu_cnn": EluCNN(3, widths=(4, 8), hidden=(8,), dropout=0.5),
+    "flattened": PlainCNN(3, widths=(4, 8), flatten=True, hidden=(8,), dropout=0.5),
+    "averaged": PlainCNN(3, widths=(4, 8), flatten=False, dropout=0.5, norm="batch"),
+    "alexnet": AlexNet(3, hidden=(8,), small_stem=True),
+    "basic": ResNet(3, depths=(1, 2), block=BasicBlock, dropout=0.5),
+    "bottleneck": ResNet(3, depths=(1, 2), block=Bottleneck, dropout=0.5),
+    "convnext": ConvNeXt(3, depths=(1, 1), width=16, dropout=0.5),
+}
+RESIDUAL = [name for name, model in TINY.items() if hasattr(model, "drop_path")]
+
+
+# What runs once is not worth optimising.
+jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
+def key(seed=0):
+    return jax.random.key(seed, impl="rbg")  # compiles several times faster than the default
+
+
+def pictures(count, size, channels=3):
+    return jax.random.normal(key(1), (count, size, size, channels))
+
+
+@functools.cache
+def initialised(name):
+    return TINY[name], jit(TINY[name].init)(key(), pictures(1, 32))
+
+
+def shapes(model, size=64, channels=3):
+    return jax.eval_shape(model.init, key(), jnp.zeros((1, size, size, channels)))
+
+
+def parameters(variables):
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))

@@ -1,0 +1,132 @@
+"""Every lowering of a convolution gives the compiler's values and gradients."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bcjax.models.conv import Conv
+from bcjax.models.lowering import Geometry, compiler, convolve, cpu
+from bcjax.models.pool import max_pool
+
+CHANNELS = 6
+
+
+@st.composite
+def convolutions(draw):
+    """Draws sides, taps, geometry and groups of a convolution that fits its picture."""
+    pair = functools.partial(st.tuples, st.integers(1, 3), st.integers(1, 3))
+    taps = draw(st.one_of(st.just((1, 1)), pair(), st.just((5, 3))))
+    # A window that tiles the picture has a lowering of its own.
+    stride = draw(st.one_of(st.just(taps), pair()))
+    edge = st.tuples(st.integers(0, 2), st.integers(0, 3))
+    edges = draw(st.one_of(st.just(((0, 0), (0, 0))), st.tuples(edge, edge)))
+    geometry = Geometry(stride, edges, draw(st.sampled_from([(1, 1), (2, 1), (2, 2)])))
+    sides = draw(st.tuples(st.integers(1, 8), st.integers(1, 8)))
+    if 0 in geometry.sides(sides, taps):
+        sides = tuple(
+            gap * (size - 1) + 2 for gap, size in zip(geometry.dilation, taps, strict=True)
+        )
+    return sides, taps, geometry, draw(st.sampled_from([1, 2, CHANNELS]))
+
+
+def numbers(seed, shape, dtype):
+    return jnp.asarray(np.random.default_rng(seed).standard_normal(shape), dtype)
+
+
+def value_and_gradients(convolution, x, kernel, geometry, groups):
+    value, back = jax.vjp(lambda x, kernel: convolution(x, kernel, geometry, groups), x, kernel)
+    return value, *back(numbers(2, value.shape, value.dtype))
+
+
+def apart(found, expected):
+    """The largest difference, as a share of the largest value."""
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    assert found.shape == expected.shape
+    return np.abs(found - expected).max(initial=0) / max(np.abs(expected).max(initial=0), 1e-30)
+
+
+@settings(max_examples=40, deadline=None)
+@given(convolutions(), st.sampled_from([("float32", 1e-5), ("bfloat16", 2**-7)]))
+def test_a_cpu_computes_what_the_compiler_does(convolution, precision):
+    (sides, taps, geometry, groups), (dtype, tolerance) = convolution, precision
+    x = numbers(0, (2, *sides, CHANNELS), dtype)
+    kernel = numbers(1, (*taps, CHANNELS // groups, CHANNELS), dtype)
+    found = value_and_gradients(convolve, x, kernel, geometry, groups)
+    expected = value_and_gradients(compiler.forward, x, kernel, geometry, groups)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert ours.dtype == theirs.dtype == jnp.dtype(dtype)
+        assert apart(ours, theirs) <= tolerance
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "groups", "expected"),
+    [
+        (1, 1, 1, cpu.Way.POINTWISE),
+        (1, 2, 1, cpu.Way.POINTWISE),
+        (4, 4, 1, cpu.Way.PATCHIFY),
+        (3, 1, 1, cpu.Way.WINDOWED),
+        (3, 2, CHANNELS, cpu.Way.DEPTHWISE),
+        (3, 1, 2, cpu.Way.COMPILER),
+    ],
+)
+def test_each_kind_of_convolution_has_its_way(size, stride, groups, expected):
+    edge = (size // 2, size // 2) if size % 2 else (0, 0)
+    x, kernel = (
+        jnp.zeros((1, 8, 8, CHANNELS)),
+        jnp.zeros((size, size, CHANNELS // groups, CHANNELS)),
+    )
+    assert cpu.way(x, kernel, Geometry((stride, stride), (edge, edge)), groups) is expected
+
+
+def test_accelerators_get_the_compilers_convolution():
+    def step(x, kernel):
+        return jnp.sum(convolve(x, kernel, Geometry((1, 1), ((1, 1), (1, 1))), CHANNELS) ** 2)
+
+    x, kernel = jnp.zeros((2, 5, 5, CHANNELS)), jnp.zeros((3, 3, 1, CHANNELS))
+    gradient = jax.jit(jax.grad(step, (0, 1)))
+    for platform, convolutions_expected in (("tpu", 3), ("cuda", 3), ("cpu", 0)):
+        lowered = jax.export.export(gradient, platforms=[platform])(x, kernel).mlir_module()
+        assert lowered.count("stablehlo.convolution") == convolutions_expected, platform
+
+
+@pytest.mark.parametrize(("size", "stride", "groups"), [(1, 1, 1), (2, 2, 1), (3, 2, 1), (3, 1, 4)])
+def test_the_parameters_are_those_of_linens_convolution(size, stride, groups):
+    x = numbers(0, (2, 9, 9, 4), "float32")
+    ours = Conv(8 if groups == 1 else 4, size, stride, groups, padding=0, use_bias=True)
+    theirs = nn.Conv(
+        ours.width, (size, size), stride, "VALID", feature_group_count=groups, use_bias=True
+    )
+    variables = theirs.init(jax.random.key(0, impl="rbg"), x)
+    np.testing.assert_allclose(
+        ours.apply(variables, x), theirs.apply(variables, x), rtol=1e-4, atol=1e-5
+    )
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.sampled_from([(2, 2, 0), (3, 2, 1), (3, 2, 0), (3, 1, 1)]), st.integers(3, 9), st.booleans()
+)
+def test_max_pool_sends_its_gradient_to_the_largest_pixel(window, side, ceil):
+    size, stride, padding = window
+    x = numbers(0, (2, side, side + 1, 3), "float32")
+    over = [-(n + 2 * padding - size) % stride if ceil else 0 for n in x.shape[1:3]]
+    edges = tuple((padding, padding + more) for more in over)
+
+    value, back = jax.vjp(lambda x: max_pool(x, size, stride, padding=padding, ceil=ceil), x)
+    expected, back_expected = jax.vjp(
+        lambda x: nn.max_pool(x, (size, size), (stride, stride), edges), x
+    )
+    g = numbers(1, value.shape, "float32")
+    assert jnp.array_equal(value, expected)
+    np.testing.assert_allclose(back(g)[0], back_expected(g)[0], rtol=1e-6, atol=1e-6)
+
+
+def test_max_pool_counts_a_tie_once():
+    gradient = jax.grad(lambda x: max_pool(x, 2, 2).sum())(jnp.ones((1, 4, 4, 1)))
+    assert gradient.sum() == 4
