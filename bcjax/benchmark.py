@@ -1,4 +1,4 @@
-"""How close the training loop comes to its bare compiled step."""
+"""How fast the bare compiled step is, and how close the training loop comes to it."""
 
 import statistics
 import time
@@ -10,6 +10,33 @@ import jax
 from bcjax.meter import Meter
 from bcjax.plan import Call
 from bcjax.run import Run
+
+
+def bare_step(run: Run, steps: int) -> dict[str, Any]:
+    """Times the compiled step, whole: augmentation, forward, backward, optimizer.
+
+    Args:
+      run: At its beginning; its state is used up.
+      steps: Timed calls, after the first, which compiles, and one more.
+
+    Returns:
+      The median over the calls, the first call's seconds, and what was measured on.
+    """
+    feed, config = run.feed("train"), run.config
+    per_call, batch_size = run.plan.steps_per_call, config.train.batch_size
+    same = next(feed.training([Call(0, per_call)], batch_size, config.seed))
+
+    def call() -> None:
+        run.state, _metrics = run.phase.train_call(run.state, same, feed.pictures)
+        jax.block_until_ready(run.state)
+
+    first, _, *others = (_seconds(call) for _ in range(steps + 2))
+    seconds = statistics.median(others) / per_call
+    return _measured_on(run) | {
+        "first_step_s": round(first, 2),
+        "step_ms": round(1e3 * seconds, 2),
+        "images_per_s": round(batch_size / seconds, 1),
+    }
 
 
 def loop_against_step(run: Run, steps: int, repeats: int) -> dict[str, Any]:
@@ -35,13 +62,13 @@ def loop_against_step(run: Run, steps: int, repeats: int) -> dict[str, Any]:
 
     def bare() -> None:
         for _ in calls:
-            run.state, _metrics = run.train_call(run.state, same, feed.pictures)
+            run.state, _metrics = run.phase.train_call(run.state, same, feed.pictures)
         jax.block_until_ready(run.state)
 
     def loop() -> None:
         meter = Meter()
         for call, batch in zip(calls, feed.training(calls, batch_size, config.seed), strict=True):
-            run.state, metrics = run.train_call(run.state, batch, feed.pictures)
+            run.state, metrics = run.phase.train_call(run.state, batch, feed.pictures)
             meter.add(call.first, metrics)
         meter.take()
 
@@ -50,18 +77,24 @@ def loop_against_step(run: Run, steps: int, repeats: int) -> dict[str, Any]:
     for _ in range(repeats):
         rates["bare_step"].append(images / _seconds(bare))
         rates["loop"].append(images / _seconds(loop))
-    return {
-        "model": config.model.name,
-        "image_size": config.data.image_size,
-        "batch_size": batch_size,
-        "dtype": config.model.dtype,
-        "store": run.store,
-        "steps_per_call": per_call,
-        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    return _measured_on(run) | {
         "images_per_s": {name: statistics.median(values) for name, values in rates.items()},
         "loop_over_bare_step": statistics.median(
             a / b for a, b in zip(rates["loop"], rates["bare_step"], strict=True)
         ),
+    }
+
+
+def _measured_on(run: Run) -> dict[str, Any]:
+    config = run.config
+    return {
+        "model": config.model.name,
+        "image_size": config.data.image_size,
+        "batch_size": config.train.batch_size,
+        "dtype": config.model.dtype,
+        "store": run.store,
+        "steps_per_call": run.plan.steps_per_call,
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
     }
 
 

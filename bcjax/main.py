@@ -14,13 +14,15 @@ COMMANDS = {
     "evaluate": "Evaluate a checkpoint on a split, or follow a running job with --watch.",
     "prepare": "Write pictures as a sharded TFDS/ArrayRecord set, checked and split.",
     "predict": "Label pictures or folders with a trained network.",
-    "benchmark": "Time the training loop against its bare compiled step.",
+    "import-weights": "Turn published weights, of PyTorch or Keras, into a run's folder.",
+    "models": "List the networks: parameters, FLOPs, pictures, paper.",
+    "benchmark": "Time the compiled step, or the training loop against it.",
 }
 
 
 def usage() -> str:
     lines = ["usage: bcjax [COMMAND] [--flags]", "", "commands:"]
-    lines += [f"  {name:<10} {line}" for name, line in COMMANDS.items()]
+    lines += [f"  {name:<14} {line}" for name, line in COMMANDS.items()]
     lines += ["", "bcjax COMMAND --help shows the flags of one command."]
     return "\n".join(lines)
 
@@ -43,8 +45,11 @@ def main() -> int:
         return 2
 
     # After the help text, so that it costs nothing there.
+    from bcjax import memory
     from bcjax.commands import arguments as command_line
     from bcjax.errors import UserError, disk_is_full
+
+    memory.keep_freed()  # before any thread is started
 
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     log = logging.getLogger("bcjax")
@@ -56,7 +61,7 @@ def main() -> int:
         logging.getLogger(library).setLevel(logging.CRITICAL)
     sys.unraisablehook = lambda ignored: log.debug("Ignored: %s", ignored.exc_value)
     try:
-        command = importlib.import_module(f"bcjax.commands.{name}")
+        command = importlib.import_module(f"bcjax.commands.{name.replace('-', '_')}")
         parsed = command_line.parse(command, name, arguments)
         return 0 if parsed is None else command.run(*parsed) or 0
     except UserError as error:
