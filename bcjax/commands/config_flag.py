@@ -8,6 +8,7 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from bcjax import config as configs
+from bcjax import ranges
 from bcjax.errors import UserError
 
 _WRITTEN = {bool: "true or false", int: "a whole number", float: "a number", tuple: "(A, B)"}
@@ -49,7 +50,7 @@ def read(values: flags.FlagValues) -> ConfigDict:
             f"get_config() in {filename(values)} does not return the config tree: let it start "
             "from bcjax.config.default()."
         )
-    return configs.validate(config)
+    return ranges.check(config)
 
 
 def check_keys(argv: list[str]) -> None:
@@ -75,6 +76,8 @@ def fault_in_file(error: BaseException | None, argv: list[str]) -> str:
     path = path.partition(":")[0]
     same = (path, os.path.abspath(path))
     while error is not None:
+        if isinstance(error, UserError):
+            return str(error)
         frames = traceback.extract_tb(error.__traceback__)
         lines = [frame.lineno for frame in frames if frame.filename in same]
         if isinstance(error, SyntaxError) and error.filename in same:
