@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
-from jax import lax
-from jaxtyping import Array, UInt32
+from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from bcjax.errors import UserError, disk_is_full
@@ -96,7 +95,7 @@ class Checkpoints:
         """
         step = int(state.step)
         self._remember(step, about["evaluation"])
-        page = about | {"checksum": int(_checksum(state))}
+        page = about | {"checksum": _checksum(state)}
         page["crc32"] = _crc32(page)
         with self._full_disk_said():
             self._manager.check_for_errors()
@@ -142,27 +141,32 @@ class Checkpoints:
             raise ValueError("the page about it does not match its checksum")
         return page
 
-    def restore(self, step: int, abstract: State) -> State:
-        """Reads a whole state onto the devices that `abstract` names, whatever wrote it.
+    def restore(self, step: int, abstracts: Sequence[State]) -> State:
+        """Reads a whole state onto the devices that its abstract one names, whatever wrote it.
+
+        Args:
+          step: Of the checkpoint.
+          abstracts: The abstract state of each phase of the run: what an optimizer keeps differs.
 
         Raises:
           ValueError: If what was read is not what was written.
         """
         checksum = self.about(step)["checksum"]
-        only = ocp.args.Composite(state=ocp.args.StandardRestore(abstract))
+        phase = int(self.restore_variables(step, {"phase": abstracts[0].phase})["phase"])
+        only = ocp.args.Composite(state=ocp.args.StandardRestore(abstracts[phase]))
         state = self._manager.restore(step, args=only)["state"]
-        if int(_checksum(state)) != checksum:
+        if _checksum(state) != checksum:
             raise ValueError("its content does not match its checksum")
         return state
 
-    def restore_latest(self, abstract: State) -> State | None:
-        """Reads the newest whole state; None if there is none.
+    def restore_latest(self, abstracts: Sequence[State]) -> State | None:
+        """Reads the newest whole state; None if there is none. See `restore`.
 
         A damaged checkpoint is moved aside with a warning, and the one before it is taken.
         """
         for step in reversed(self.steps()):
             try:
-                return self.restore(step, abstract)
+                return self.restore(step, abstracts)
             except (MemoryError, jax.errors.JaxRuntimeError):  # no fault of the checkpoint's
                 raise
             except Exception as error:
@@ -176,7 +180,7 @@ class Checkpoints:
         return None
 
     def restore_variables(self, step: int, abstract: Variables) -> Variables:
-        """Reads only the named parts of a state (params, batch_stats, ema)."""
+        """Reads only the named parts of a state (phase, params, batch_stats, ema)."""
         with ocp.PyTreeCheckpointer() as reader:
             return reader.restore(
                 self.folder / str(step) / "state",
@@ -208,17 +212,28 @@ class Checkpoints:
             raise
 
 
-@jax.jit
-def _checksum(state: State) -> UInt32[Array, ""]:
+def _checksum(state: State) -> int:
     """Adds up the bits of a state: the same on any topology, since integer sums are associative.
 
-    Orbax notices files that are cut short, but not a flipped bit.
+    Orbax notices files that are cut short, but not a flipped bit. On the host, because one program
+    of so many sums would take longer to compile than many a run to train.
     """
-    total = jnp.uint32(0)
+    total = 0
     for position, leaf in enumerate(jax.tree.leaves(state)):
-        bits = lax.bitcast_convert_type(leaf, jnp.dtype(f"uint{8 * leaf.dtype.itemsize}"))
-        total += (2 * position + 1) * bits.sum(dtype=jnp.uint32)
-    return total
+        for part in _counted_here(leaf):
+            bits = part.reshape(-1).view(f"uint{8 * part.itemsize}")
+            total += (2 * position + 1) * int(bits.sum(dtype=np.uint32))
+    if jax.process_count() > 1:
+        each = multihost_utils.process_allgather(np.uint32(total % 2**32))
+        total = int(each.sum(dtype=np.uint32))
+    return total % 2**32
+
+
+def _counted_here(leaf: Any) -> list[np.ndarray]:
+    """Returns the parts of an array of which this process holds the first copy."""
+    if not isinstance(leaf, jax.Array):
+        return [np.asarray(leaf)] if jax.process_index() == 0 else []
+    return [np.asarray(shard.data) for shard in leaf.addressable_shards if shard.replica_id == 0]
 
 
 def _crc32(page: dict[str, Any]) -> int:

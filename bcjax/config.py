@@ -1,4 +1,4 @@
-"""The one complete config tree, and how it is checked, written and read again.
+"""The one complete config tree, and how it is written and read again.
 
 A file in `configs/` starts from `default()` and says only what differs. The tree is locked: a key
 that is not here is an error that names the nearest one. Lengths are text, "20 epochs",
@@ -9,12 +9,15 @@ import difflib
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ml_collections import ConfigDict
 
 from bcjax.errors import UserError
+
+T = TypeVar("T")
 
 UNITS = ("steps", "epochs", "examples")
 
@@ -29,6 +32,8 @@ def default() -> ConfigDict:
     c.data.source = "synthetic"  # a folder, .csv, .npz, TFDS name, prepared set, or "synthetic"
     c.data.classes = ()  # fixes the names and their order; (): as found in the data
     c.data.image_size = 96  # pixels; pictures are resized to this square on entry
+    c.data.resize = ""  # squash: to the square; crop: its middle is cut out; "": as weights want
+    c.data.crop_fraction = 0.0  # of the shorter side that "crop" leaves; 0: as weights want, or 1
     c.data.val_fraction = 0.15  # where the source has no validation split of its own
     c.data.test_fraction = 0.15  # where the source has no test split of its own
     c.data.split_seed = 0
@@ -48,10 +53,33 @@ def default() -> ConfigDict:
     c.model = ConfigDict()
     c.model.name = "elu_cnn"
     c.model.dtype = "float32"  # float32 | bfloat16: the compute dtype; parameters stay float32
-    c.model.dropout = 0.0  # before the classifier
+    c.model.weights = ""  # a file of weights, or a run's folder, to start from
+    c.model.weights_head = "drop"  # drop | keep: what becomes of the classifier in them
+    c.model.hidden = ()  # units of the classifier's hidden layers; (): the model's own
+    c.model.dropout = -1.0  # in the classifier; -1: the model's own
+    c.model.drop_path = -1.0  # of the last block; -1: the model's own
+    c.model.norm = ""  # batch | group | layer | frozen-batch; "": as weights want, or the model's
+    c.model.convention = ""  # torch | tf | keras: whose arithmetic; "": as weights want, or model's
+    c.model.epsilon = 0.0  # of the normalisation; 0: as weights want, or the model's
+    c.model.alpha = 0.0  # width multiplier, for those that have one; 0: the model's own
     c.model.small_stem = False  # 3x3 stride 1 without pooling, for pictures of 28-64 px
-    c.model.mean = ()  # per-channel normalisation of pictures in 0..1; (): the model's own
+    c.model.remat = False  # compute blocks again in the backward pass instead of keeping them
+    c.model.channels = 3  # 1: pictures are turned to grey
+    c.model.mean = ()  # per channel of pictures in 0..1; (): as weights want, or the model's own
     c.model.std = ()
+    c.model.l1 = 0.0  # added to the loss: l1 sum|w| + l2 sum w^2 of the classifier's kernels
+    c.model.l2 = 0.0
+
+    c.finetune = ConfigDict()
+    c.finetune.trainable = "all"  # all | head | "last 30%" | stages, by comma | regex of paths
+    c.finetune.layer_decay = 1.0  # lr x this for each block further from the head; 1: off
+    c.finetune.first = ConfigDict()  # a phase before the one that the rest of the tree describes
+    c.finetune.first.length = "0 steps"  # 0: there is none
+    c.finetune.first.trainable = "head"
+    c.finetune.first.lr = 0.0  # 0: optim.lr
+    c.finetune.first.schedule = ""  # "": optim.schedule
+    c.finetune.first.warmup = "0 steps"
+    c.finetune.first.patience = 0  # ends it after this many evaluations without gain; 0: never
 
     c.optim = ConfigDict()
     c.optim.name = "adamw"  # adam adamw nadam nadamw rmsprop sgd lion adafactor
@@ -113,26 +141,17 @@ FREE_KEYS = (
     "train.log_every", "train.steps_per_call", "checkpoint.keep", "eval.resamples", "mesh.",
 )  # fmt: skip
 
-_CHOICES = {
-    "data.on_bad_image": ("error", "skip"),
-    "data.store": ("auto", "disk", "host", "device"),
-    "model.dtype": ("float32", "bfloat16"),
-    "train.class_weights": ("none", "balanced"),
-    "checkpoint.best": ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss"),
-    "eval.split": ("train", "val", "test"),
-    "eval.final_split": ("train", "val", "test"),
-}
-_AT_LEAST = {
-    "data.image_size": 8, "data.synthetic_images": 8, "data.threads": 0, "data.workers": 0,
-    "data.prefetch": 1, "train.batch_size": 1, "train.steps_per_call": 0, "train.patience": 0,
-    "optim.accumulate": 1, "checkpoint.keep": 1, "eval.batch_size": 0, "eval.resamples": 0,
-    "mesh.fsdp": 1, "optim.plateau.patience": 0, "seed": 0,
-}  # fmt: skip
-_FRACTIONS = (
-    "data.val_fraction", "data.test_fraction", "model.dropout", "train.label_smoothing",
-    "optim.ema",
-)  # fmt: skip
-_LENGTHS = ("train.length", "train.log_every", "optim.warmup", "checkpoint.every", "eval.every")
+
+def choose(variant: str, variants: Mapping[str, T]) -> T:
+    """Returns what a config file's `:variant` stands for.
+
+    Raises:
+      UserError: If it has no such variant.
+    """
+    if variant not in variants:
+        known = ", ".join(f":{name}" for name in variants if name)
+        raise UserError(f"This config file has no variant {variant!r}: it has {known}.")
+    return variants[variant]
 
 
 def flatten(config: ConfigDict) -> dict[str, Any]:
@@ -144,39 +163,6 @@ def flatten(config: ConfigDict) -> dict[str, Any]:
         else:
             leaves[key] = value
     return dict(sorted(leaves.items()))
-
-
-def validate(config: ConfigDict) -> ConfigDict:
-    """Returns `config` if each value is in its range.
-
-    Raises:
-      UserError: Naming the first key whose value is not, and what it may be.
-    """
-    leaves = flatten(config)
-    for key, choices in _CHOICES.items():
-        if leaves[key] not in choices:
-            raise UserError(f"config.{key} is {leaves[key]!r}: choose one of {', '.join(choices)}.")
-    for key, least in _AT_LEAST.items():
-        if leaves[key] < least:
-            raise UserError(f"config.{key} is {leaves[key]}: it must be at least {least}.")
-    for key in _FRACTIONS:
-        if not 0 <= leaves[key] < 1:
-            raise UserError(f"config.{key} is {leaves[key]}: it must be in [0, 1).")
-    for key in _LENGTHS:
-        if not steps(leaves[key], examples=1, batch_size=1, key=key) and key != "optim.warmup":
-            raise UserError(f"config.{key} is {leaves[key]!r}: it must be more than 0.")
-    for key in ("optim.step_at", "model.mean", "model.std"):
-        if not all(isinstance(number, int | float) for number in leaves[key]):
-            raise UserError(f"config.{key} is {leaves[key]}: write numbers, such as (0.5, 0.75).")
-    for key in ("model.mean", "model.std"):
-        if len(leaves[key]) not in (0, 3) or (key == "model.std" and 0 in leaves[key]):
-            raise UserError(f"config.{key} is {leaves[key]}: give one for each of R, G and B.")
-    if config.train.batch_size % config.optim.accumulate:
-        raise UserError(
-            f"config.train.batch_size {config.train.batch_size} cannot be divided into "
-            f"config.optim.accumulate = {config.optim.accumulate} equal micro-batches."
-        )
-    return config
 
 
 def steps(text: str, *, examples: int, batch_size: int, key: str = "length") -> int:
@@ -211,7 +197,7 @@ def nearest(word: str, known: list[str]) -> str:
     """Returns ': did you mean X?' for the known word most like `word`, or '.'."""
     tail = word.rsplit(".", 1)[-1]
     match = difflib.get_close_matches(word, known, 1, 0.6) or [
-        k for k in known if k.rsplit(".", 1)[-1] == tail
+        k for k in sorted(known, key=lambda k: k.count(".")) if k.rsplit(".", 1)[-1] == tail
     ]
     return f": did you mean {match[0]!r}?" if match else "."
 

@@ -12,10 +12,11 @@ from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
 from bcjax import config as configs
+from bcjax import dispatch, metrics, network, steps
 from bcjax import mesh as meshes
-from bcjax import metrics, network, steps
 from bcjax.data import prepare
-from bcjax.data.store import choose
+from bcjax.data.decode import crop_of
+from bcjax.data.store import choose, open_store
 from bcjax.errors import UserError
 from bcjax.feed import Feed, whole_batches
 from bcjax.state import Variables
@@ -29,7 +30,7 @@ def predictions(
     """Answers each picture of a split once, in its order.
 
     Args:
-      predict: From `steps.compile_predict`.
+      predict: From `dispatch.compile_predict`.
       variables: Of the network.
       feed: The split.
       mesh: Whose devices share a batch.
@@ -96,8 +97,8 @@ class Evaluator:
         Args:
           workdir: The run's folder.
           split: Of the pictures.
-          source: Other pictures than the run's own; they must have the run's classes. Where they
-            have no splits, all are evaluated.
+          source: Other pictures than the run's own, of its classes, all or some. Where they have
+            no splits, all are evaluated.
           batch_size: Pictures at a time; 0: as the run did.
 
         Raises:
@@ -111,7 +112,7 @@ class Evaluator:
         self._config = config
         self._batch_size = batch_size or config.eval.batch_size or config.train.batch_size
         self._mesh = meshes.create()
-        prepared = prepare.ensure(config.data)
+        prepared = prepare.ensure(config.data, complete=not source)
         self._examples = split
         if source and list(prepared.counts) == ["train"]:
             self._examples, split = "train", "all"
@@ -120,7 +121,11 @@ class Evaluator:
         self.split = split
         needed = prepared.size(self._examples) * config.data.image_size**2 * 3
         kind, _ = choose(config.data.store, needed, meshes.device_memory())
-        self._feed = Feed(prepared, self._examples, kind, config.data, self._mesh)
+        data = config.data
+        store = open_store(
+            prepared, self._examples, kind, data.image_size, data.threads, crop_of(data)
+        )
+        self._feed = Feed(store, data, self._mesh)
         self._predict: Callable | None = None
 
     def steps(self) -> list[int]:
@@ -137,7 +142,7 @@ class Evaluator:
         if self._predict is None:  # compiled once, whatever number of checkpoints follows
             model = self._config.model
             step = steps.predict_step(trained.model, model.mean, model.std)
-            self._predict = steps.compile_predict(step, self._mesh)
+            self._predict = dispatch.compile_predict(step, self._mesh)
         result = evaluate(
             self._predict,
             trained.variables,

@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 from bcjax import mesh as meshes
 from bcjax.data import order, pipeline
 from bcjax.data.prepared import Prepared
-from bcjax.data.store import DeviceStore, Store, open_store
+from bcjax.data.store import DeviceStore, Store
+from bcjax.dispatch import Batch, Pictures
 from bcjax.plan import Call
-from bcjax.steps import Batch, Pictures
 
 HostBatch = dict[str, np.ndarray]
 
@@ -47,23 +47,22 @@ class _LoadOnce:
 
 
 class Feed:
-    """One split of a prepared set, as batches on the devices of a mesh.
+    """A store, as batches on the devices of a mesh.
 
     Attributes:
-      pictures: What every step of this split takes beside its batch: the device store, or {}.
-      examples: Pictures in the split.
+      pictures: What every step takes beside its batch: the device store, or {}.
+      examples: Pictures in the store.
     """
 
-    def __init__(self, prepared: Prepared, split: str, kind: str, data: ConfigDict, mesh: Mesh):
-        """Opens the split in a store of the kind "disk", "host" or "device"."""
-        self._store = open_store(prepared, split, kind, data.image_size, data.threads)
+    def __init__(self, store: Store, data: ConfigDict, mesh: Mesh):
+        """Takes how to load from the config's `data` branch."""
+        self._store = store
         self._data = data
         self._mesh = mesh
-        self.examples = len(self._store)
+        self.examples = len(store)
         self.pictures: Pictures = {}
-        if isinstance(self._store, DeviceStore):
-            on_host = {"image": self._store.image, "label": self._store.label}
-            self.pictures = meshes.everywhere(mesh, on_host)
+        if isinstance(store, DeviceStore):
+            self.pictures = meshes.everywhere(mesh, store.arrays)
 
     def training(
         self, calls: Sequence[Call], batch_size: int, seed: int

@@ -180,16 +180,23 @@ def _bootstrap(
 ) -> dict[str, Float[np.ndarray, " R"]]:
     """Each headline metric on `resamples` samples of the pictures with replacement."""
     n, c = probabilities.shape
-    cell = labels * c + predicted
+    correct = labels == predicted
     blocks: dict[str, list[np.ndarray]] = collections.defaultdict(list)
     for weights in _weights(n, resamples, seed):
-        counts = np.stack([np.bincount(cell, w, minlength=c * c) for w in weights.T])
-        confusion = counts.reshape(-1, c, c)
-        hits = np.diagonal(confusion, axis1=1, axis2=2)
-        true, guessed = confusion.sum(2), confusion.sum(1)
+        # Never c * c numbers for each sample: a network of ImageNet has a thousand classes.
+        true, guessed, hits = (
+            np.stack([np.bincount(of, w, minlength=c) for w in each.T])
+            for of, each in (
+                (labels, weights),
+                (predicted, weights),
+                (labels[correct], weights[correct]),
+            )
+        )
         with np.errstate(invalid="ignore"):
             recall, f1 = hits / true, 2 * hits / (true + guessed)
-        auc = np.stack([_auc(probabilities[:, k], labels == k, weights) for k in range(c)], axis=-1)
+        auc = np.full_like(recall, np.nan)
+        for k in np.unique(labels):
+            auc[:, k] = _auc(probabilities[:, k], labels == k, weights)
         blocks["balanced_accuracy"].append(_macro(recall))
         blocks["macro_f1"].append(_macro(f1))
         blocks["macro_auc"].append(_macro(auc))

@@ -1,6 +1,7 @@
 """A trained network, rebuilt from its workdir: nobody retypes a name, a class or a constant."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,13 @@ from bcjax.checkpoint import Checkpoints
 from bcjax.errors import UserError
 from bcjax.state import Variables
 
+# Options of networks that the config's `model` branch sets, and the value there that leaves an
+# option as the network has it.
+_OPTIONS = {
+    "hidden": (), "dropout": -1.0, "drop_path": -1.0, "norm": "", "convention": "",
+    "epsilon": 0.0, "alpha": 0.0, "small_stem": False, "remat": False,
+}  # fmt: skip
+
 
 def build(config: ConfigDict, classes: int) -> nn.Module:
     """Returns the network that the config's `model` branch describes.
@@ -24,17 +32,24 @@ def build(config: ConfigDict, classes: int) -> nn.Module:
     Raises:
       UserError: For an unknown model, or an option that it does not have.
     """
-    asked = {"dropout": config.model.dropout, "small_stem": config.model.small_stem}
-    options = {name: value for name, value in asked.items() if value}
+    asked = {name: config.model[name] for name in _OPTIONS}
+    options = {name: value for name, value in asked.items() if value != _OPTIONS[name]}
     return models.create(config.model.name, classes=classes, dtype=config.model.dtype, **options)
 
 
 def resolve(config: ConfigDict) -> None:
-    """Writes the network's own normalisation into the config, where it names none."""
+    """Writes how the network wants its pictures into the config, where that does not say."""
     if config.model.name in models.MODELS:
         entry = models.MODELS[config.model.name]
-        config.model.mean = tuple(config.model.mean) or entry.mean
-        config.model.std = tuple(config.model.std) or entry.std
+        config.model.mean = tuple(config.model.mean) or per_channel(entry.mean, config)
+        config.model.std = tuple(config.model.std) or per_channel(entry.std, config)
+    config.data.resize = config.data.resize or "squash"
+    config.data.crop_fraction = config.data.crop_fraction or 1.0
+
+
+def per_channel(rgb: Sequence[float], config: ConfigDict) -> tuple[float, ...]:
+    """Returns what holds for R, G and B; for grey pictures their average."""
+    return tuple(rgb) if config.model.channels == 3 else (sum(rgb) / 3,)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +89,7 @@ def load(workdir: Path, which: str, mesh: Mesh) -> Trained:
     model = build(config, len(classes))
     abstract = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=meshes.replicated(mesh)),
-        _variable_shapes(model, config.data.image_size),
+        _variable_shapes(model, config.data.image_size, config.model.channels),
     )
     read = checkpoints.restore_variables(step, {"ema": abstract} if config.optim.ema else abstract)
     return Trained(config, classes, model, read.get("ema", read), step)
@@ -104,9 +119,9 @@ def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
     return int(which)
 
 
-def _variable_shapes(model: nn.Module, image_size: int) -> dict[str, Any]:
+def _variable_shapes(model: nn.Module, image_size: int, channels: int) -> dict[str, Any]:
     def init() -> dict[str, Any]:
-        pictures = jnp.zeros((1, image_size, image_size, 3))
+        pictures = jnp.zeros((1, image_size, image_size, channels))
         return {"batch_stats": {}} | dict(model.init(jax.random.key(0), pictures, train=False))
 
     return jax.eval_shape(init)

@@ -18,30 +18,37 @@ class Call(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The lengths of a run, all in steps.
+    """The lengths of a phase of a run, all in steps; events are at steps of the run.
 
     Attributes:
-      total: Steps in the run.
+      length: Steps in the phase.
       warmup: Steps of learning-rate warm-up.
       log_every: Between log lines.
       eval_every: Between evaluations.
       save_every: Between checkpoints.
       steps_per_call: Steps in one dispatch, at most.
+      begin: The step of the run at which the phase begins.
     """
 
-    total: int
+    length: int
     warmup: int
     log_every: int
     eval_every: int
     save_every: int
     steps_per_call: int
+    begin: int = 0
+
+    @property
+    def end(self) -> int:
+        """The step of the run at which the phase ends, if nothing ends it before."""
+        return self.begin + self.length
 
     def evaluates(self, step: int) -> bool:
         """Whether there is an evaluation once `step` steps have been taken."""
-        return step % self.eval_every == 0 or step == self.total
+        return step % self.eval_every == 0 or step == self.end
 
     def saves(self, step: int) -> bool:
-        return step % self.save_every == 0 or step == self.total
+        return step % self.save_every == 0 or step == self.end
 
     def logs(self, step: int) -> bool:
         # Where a run may stop or be taken up again, too: no log line spans a checkpoint.
@@ -55,7 +62,7 @@ class Plan:
         dispatches what an unbroken one does.
         """
         step = start
-        while step < self.total:
+        while step < self.end:
             many = step % self.steps_per_call == 0 and not any(
                 self.logs(s) for s in range(step + 1, step + self.steps_per_call)
             )
@@ -64,7 +71,7 @@ class Plan:
             step += length
 
     def _fits(self, step: int) -> bool:
-        return step + self.steps_per_call <= self.total
+        return step + self.steps_per_call <= self.end
 
 
 def resolve(config: ConfigDict, examples: int, steps_per_call: int) -> Plan:
@@ -77,7 +84,7 @@ def resolve(config: ConfigDict, examples: int, steps_per_call: int) -> Plan:
         )
 
     return Plan(
-        total=max(1, steps("train", "length")),
+        length=max(1, steps("train", "length")),
         warmup=steps("optim", "warmup"),
         log_every=max(1, steps("train", "log_every")),
         eval_every=max(1, steps("eval", "every")),

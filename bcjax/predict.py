@@ -83,14 +83,15 @@ class Predictor:
     def _batches(
         self, paths: Sequence[Path], batch_size: int, bad: list[tuple[Path, str]]
     ) -> Iterator[tuple[list[Path], np.ndarray]]:
-        size = self._trained.config.data.image_size
+        data = self._trained.config.data
+        size, crop = data.image_size, decode.crop_of(data)
         for start in range(0, len(paths), batch_size):
             known: list[Path] = []
             # Always a whole batch, so that one program serves all.
             pixels = np.zeros((batch_size, size, size, 3), np.uint8)
             for path in paths[start : start + batch_size]:
                 try:
-                    pixels[len(known)] = decode.load(path.read_bytes(), size)
+                    pixels[len(known)] = decode.load(path.read_bytes(), size, crop)
                     known.append(path)
                 except (decode.BadImageError, OSError) as error:
                     bad.append((path, str(error)))

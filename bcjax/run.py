@@ -1,25 +1,29 @@
 """Everything that a run is made of, from its config: pictures, network, state, compiled steps."""
 
+import dataclasses
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from bcjax import checkpoint, losses, network, optim, steps
+from bcjax import checkpoint, dispatch, losses, network, phases, steps
 from bcjax import config as configs
 from bcjax import evaluate as evaluation
 from bcjax import mesh as meshes
-from bcjax import plan as plans
 from bcjax import state as states
 from bcjax.data import prepare
 from bcjax.data.prepared import Prepared
 from bcjax.data.store import choose
 from bcjax.errors import UserError
 from bcjax.feed import Feed, bytes_needed
-from bcjax.patience import Mode
+from bcjax.feeds import Feeds
+from bcjax.patience import Mode, exhausted
+from bcjax.phases import Phase
+from bcjax.weights import saving, starting
 
 # Steps per dispatch where the config leaves it open. On a CPU a step is long beside its dispatch.
 _STEPS_PER_CALL = {"cpu": 1}
@@ -38,13 +42,14 @@ class Run:
       classes: Their names, in the order of the logits.
       store: Where decoded pictures live: "disk", "host" or "device".
       why_store: Why there, in a few words.
-      plan: What happens at which step.
-      schedule: The learning rate of each step.
+      phases: Each with its schedule, its optimizer and its compiled step.
+      phase: The one in which `state` is.
+      plan: What happens at which step of that phase.
       mode: Whether more or less of the watched metric is better.
+      weights_notes: What was done to the weights that it now starts from.
       checkpoints: On disk.
       resumed: Whether `state` was read from one.
       state: Where the run stands.
-      train_call: Compiled `steps.several(steps.train_step(...))`.
       predict: Compiled `steps.predict_step(...)`.
     """
 
@@ -71,44 +76,54 @@ class Run:
         )
 
         # The network, and how it learns.
+        imported = starting.decide(config, self.workdir, self.classes)
         network.resolve(config)
         config.data.classes = self.classes
         if Path(config.data.source).exists():  # to be found from any folder
             config.data.source = str(Path(config.data.source).absolute())
         self.config = config
-        per_call = _STEPS_PER_CALL.get(jax.default_backend(), _STEPS_PER_CALL_ELSEWHERE)
-        self.plan = plans.resolve(config, self.prepared.size("train"), per_call)
-        lengths = {"total_steps": self.plan.total, "warmup_steps": self.plan.warmup}
-        self.schedule = optim.schedule(config.optim, **lengths)
         model = network.build(config, len(self.classes))
-        optimizer = optim.create(config.optim, **lengths)
         self.mode: Mode = "min" if config.checkpoint.best == "log_loss" else "max"
         init = states.initializer(
             model,
-            optimizer,
             image_size=config.data.image_size,
             seed=config.seed,
             ema=config.optim.ema > 0,
             mode=self.mode,
+            channels=config.model.channels,
         )
-        self.abstract = states.shapes(init, self.mesh, config.mesh.fsdp_min_size)
+        self.phases = phases.create(
+            config,
+            model,
+            init,
+            _recipe(config, self.prepared),
+            self.mesh,
+            examples=self.prepared.size("train"),
+            steps_per_call=_STEPS_PER_CALL.get(jax.default_backend(), _STEPS_PER_CALL_ELSEWHERE),
+            mode=self.mode,
+        )
 
         # Where it stands. Only here is the workdir written to: all that is above may be refused.
         _settle(config, self.workdir, self.prepared, self.lead)
+        self.weights_notes = imported.notes if imported else ()
+        if imported and self.lead:
+            saving.record(imported, self.workdir)
         self.checkpoints = checkpoint.Checkpoints(
             self.workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best
         )
-        restored = self.checkpoints.restore_latest(self.abstract)
+        restored = self.checkpoints.restore_latest([phase.abstract for phase in self.phases])
         self.resumed = restored is not None
-        self.state = states.create(init, self.abstract) if restored is None else restored
+        first = self.phases[0]
+        if restored is None:
+            restored = states.create(lambda: first.begin(init()), first.abstract)
+            restored = starting.begin(restored, config, self.classes, imported)
+        self._stand(restored)
 
-        # What runs on the devices.
-        step = steps.train_step(model, optimizer, _recipe(config, self.prepared))
-        self.train_call = steps.compile_train(steps.several(step), self.mesh, self.abstract)
-        self.predict = steps.compile_predict(
-            steps.predict_step(model, config.model.mean, config.model.std), self.mesh
-        )
-        self._feeds: dict[str, Feed] = {}
+        # What answers, on the devices.
+        pixels = (model, config.model.mean, config.model.std)
+        self.predict = dispatch.compile_predict(steps.predict_step(*pixels), self.mesh)
+        self._backbone = dispatch.compile_predict(steps.features_step(*pixels), self.mesh)
+        self._feeds = Feeds(self.prepared, self.store, config.data, self.mesh)
 
     def close(self) -> None:
         """Waits for the checkpoint that is being written."""
@@ -119,12 +134,53 @@ class Run:
         """Steps taken; waits for the devices."""
         return int(jax.device_get(self.state.step))
 
+    @property
+    def end(self) -> int:
+        """The last step of the run, if no patience ends a phase before."""
+        following = self.phases[self.phase.position + 1 :]
+        return self.plan.end + sum(phase.plan.length for phase in following)
+
+    def phases_left(self) -> Iterator[Phase]:
+        """Yields this phase, unless it is at its end, and each one after it, once it has begun."""
+        while True:
+            allowed = self.phase.config.train.patience
+            if self.step < self.plan.end and not exhausted(self.state.patience, allowed):
+                yield self.phase
+            if self.phase is self.phases[-1]:
+                return
+            following = self.phases[self.phase.position + 1]
+            begin = jax.jit(
+                following.begin,
+                donate_argnums=0,
+                out_shardings=jax.tree.map(lambda leaf: leaf.sharding, following.abstract),
+            )
+            self._stand(begin(self.state.replace(opt_state=())))
+
+    def go_back(self, step: int) -> None:
+        """Stands at another checkpoint of the run, be it of an earlier phase."""
+        abstracts = [phase.abstract for phase in self.phases]
+        self._stand(self.checkpoints.restore(step, abstracts))
+
+    def _stand(self, state: states.State) -> None:
+        self.state = state
+        self.phase = self.phases[int(jax.device_get(state.phase))]
+        self.plan = dataclasses.replace(self.phase.plan, begin=int(jax.device_get(state.began)))
+        self._features: dict[str, Feed] = {}  # of another state they would be others
+
     def feed(self, split: str) -> Feed:
-        """Returns a split's feed; its pictures are decoded when it is first asked for."""
-        if split not in self._feeds:
-            data = self.config.data
-            self._feeds[split] = Feed(self.prepared, split, self.store, data, self.mesh)
-        return self._feeds[split]
+        """Returns a split's feed, of pictures or of features, made when it is first asked for."""
+        again = split in ("train", self.config.eval.split)
+        if not (again and self.phase.caches_features):
+            return self._feeds.pictures(split)
+        if split not in self._features:
+            self._features[split] = self._feeds.features(
+                split, self._backbone, self.state.variables, self._eval_batch_size
+            )
+        return self._features[split]
+
+    @property
+    def _eval_batch_size(self) -> int:
+        return int(self.config.eval.batch_size or self.config.train.batch_size)
 
     def evaluate(
         self, split: str, variables: states.Variables, *, resamples: int
@@ -136,7 +192,7 @@ class Run:
             self.feed(split),
             self.mesh,
             classes=self.classes,
-            batch_size=self.config.eval.batch_size or self.config.train.batch_size,
+            batch_size=self._eval_batch_size,
             resamples=resamples,
         )
 
@@ -158,6 +214,8 @@ def _recipe(config: ConfigDict, prepared: Prepared) -> steps.Recipe:
         class_weights=weights,
         accumulate=config.optim.accumulate,
         ema=config.optim.ema,
+        l1=config.model.l1,
+        l2=config.model.l2,
     )
 
 

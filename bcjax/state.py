@@ -13,6 +13,7 @@ from jaxtyping import Array, Int32
 
 from bcjax import mesh as meshes
 from bcjax import patience as patiences
+from bcjax.frozen import NOTHING, Frozen
 from bcjax.patience import Mode, Patience
 
 Variables = dict[str, Any]
@@ -23,14 +24,18 @@ class State(struct.PyTreeNode):
 
     Attributes:
       step: Optimizer steps taken; also the position in the order of the pictures.
+      phase: Which of the run's phases it is in, counted from 0.
+      began: The step at which that phase began.
       params: Float32 parameters.
       batch_stats: Running statistics of batch norm; {} for networks without it.
-      opt_state: Optax's.
+      opt_state: Optax's, of the parameters that train in this phase.
       ema: Averages of `params` and `batch_stats`, {} if switched off.
       patience: Best evaluation so far, and what its age has done to the learning rate.
     """
 
     step: Int32[Array, ""]
+    phase: Int32[Array, ""]
+    began: Int32[Array, ""]
     params: Variables
     batch_stats: Variables
     opt_state: optax.OptState
@@ -49,30 +54,56 @@ class State(struct.PyTreeNode):
 
 
 def initializer(
-    model: nn.Module,
-    optimizer: optax.GradientTransformation,
-    *,
-    image_size: int,
-    seed: int,
-    ema: bool,
-    mode: Mode,
+    model: nn.Module, *, image_size: int, seed: int, ema: bool, mode: Mode, channels: int = 3
 ) -> Callable[[], State]:
-    """Returns a jittable function that makes the state of step 0."""
+    """Returns a jittable function that makes the state before the first phase begins."""
 
     def init() -> State:
-        pictures = jnp.zeros((1, image_size, image_size, 3))
+        pictures = jnp.zeros((1, image_size, image_size, channels))
         variables = model.init(jax.random.key(seed), pictures, train=False)
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
         return State(
             step=jnp.zeros((), jnp.int32),
+            phase=jnp.zeros((), jnp.int32),
+            began=jnp.zeros((), jnp.int32),
             params=params,
             batch_stats=batch_stats,
-            opt_state=optimizer.init(params),
+            opt_state=(),
             ema={"params": params, "batch_stats": batch_stats} if ema else {},
             patience=jax.tree.map(jnp.asarray, patiences.init(mode)),
         )
 
     return init
+
+
+def begin(
+    state: State,
+    *,
+    phase: int,
+    optimizer: optax.GradientTransformation,
+    mode: Mode,
+    frozen: Frozen = NOTHING,
+) -> State:
+    """Returns the state at the start of a phase, from that at the end of the one before.
+
+    The network goes on as it stands; its optimizer and its patience start anew. The averages of
+    what is now frozen become what they are averages of, for nothing will move them.
+
+    Args:
+      state: Whose `opt_state` is not read.
+      phase: Which one begins, counted from 0.
+      optimizer: Of the phase.
+      mode: Whether more or less of the watched metric is better.
+      frozen: In the phase.
+    """
+    trains, _ = frozen.divide(state.params)
+    return state.replace(
+        phase=jnp.asarray(phase, jnp.int32),
+        began=state.step,
+        opt_state=optimizer.init(trains),
+        ema=frozen.where(state.variables, state.ema) if state.ema else {},
+        patience=jax.tree.map(jnp.asarray, patiences.init(mode)),
+    )
 
 
 def shapes(init: Callable[[], State], mesh: Mesh, fsdp_min_size: int) -> State:

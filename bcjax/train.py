@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import itertools
 import time
 from pathlib import Path
 
@@ -71,26 +72,46 @@ def train(config: ConfigDict, console: Console) -> Outcome:
 
 
 def _loop(run: Run, console: Console, began: float) -> int:
-    """Trains to the end, to the end of patience, or to a signal, which is returned (0: none)."""
-    config, plan = run.config, run.plan
+    """Trains to the end of the last phase, or to a signal, which is returned (0: none)."""
+    left = run.phases_left()
+    if not (ahead := next(left, None)):
+        return 0
+    with contextlib.ExitStack() as stack:
+        outputs = writers.open_writers(run.workdir, run.step) if run.lead else []
+        for output in outputs:
+            stack.enter_context(contextlib.closing(output))
+        interrupts = stack.enter_context(Interrupts())
+        for phase in itertools.chain([ahead], left):
+            if phase.position:
+                said = f"Phase {phase.position + 1} of {len(run.phases)} begins at step "
+                console.print(f"{said}{run.plan.begin:,}.", highlight=False)
+            if signal := _phase(run, outputs, interrupts, console, began):
+                return signal
+            began = time.monotonic()
+    return 0
+
+
+def _phase(
+    run: Run,
+    outputs: list[writers.Writer],
+    interrupts: Interrupts,
+    console: Console,
+    began: float,
+) -> int:
+    """Trains to the end of a phase, to the end of its patience, or to a signal."""
+    config, plan = run.phase.config, run.plan
     start = run.step
     calls = list(plan.calls(start))
-    if not calls or patience.exhausted(run.state.patience, config.train.patience):
-        return 0
     feed = run.feed("train")
     meter = Meter()
     with contextlib.ExitStack() as stack:
-        outputs = writers.open_writers(run.workdir, start) if run.lead else []
-        for output in outputs:
-            stack.enter_context(contextlib.closing(output))
-        line = writers.ProgressLine(console, plan.total, start)
+        line = writers.ProgressLine(console, run.end, start)
         stack.enter_context(contextlib.closing(line))
-        interrupts = stack.enter_context(Interrupts())
         batches = feed.training(calls, config.train.batch_size, config.seed)
         stack.enter_context(contextlib.closing(batches))
 
         for call, batch in zip(calls, batches, strict=True):
-            run.state, metrics = run.train_call(run.state, batch, feed.pictures)
+            run.state, metrics = run.phase.train_call(run.state, batch, feed.pictures)
             meter.add(call.first, metrics)
             step = call.first + call.steps
             if call.first == start:
@@ -117,7 +138,7 @@ def _loop(run: Run, console: Console, began: float) -> int:
                 stop = patience.exhausted(run.state.patience, config.train.patience)
             # After the evaluation, whose verdict is part of the state.
             if plan.saves(step) or improved or stop or signal:
-                page = checkpoint.about_page(config, run.classes, result)
+                page = checkpoint.about_page(run.config, run.classes, result)
                 run.checkpoints.save(run.state, page)
             if stop or signal:
                 return signal
@@ -127,7 +148,7 @@ def _loop(run: Run, console: Console, began: float) -> int:
 def _log(run: Run, outputs: list[writers.Writer], step: int, values: dict[str, float]) -> None:
     """Writes the means since the last log line, and the learning rate that led here."""
     scale = float(jax.device_get(run.state.patience.lr_scale))
-    rate = float(jax.device_get(run.schedule(step - 1))) * scale
+    rate = float(jax.device_get(run.phase.schedule(step - 1 - run.plan.begin))) * scale
     line = {f"train/{name}": value for name, value in values.items()} | {"train/lr": rate}
     for output in outputs:
         output.write(step, line)
@@ -157,7 +178,7 @@ def _finish(run: Run) -> Outcome:
     split, best = run.config.eval.final_split, run.checkpoints.best()
     step = run.step
     if best is not None and best != step:
-        run.state = run.checkpoints.restore(best, run.abstract)
+        run.go_back(best)
     if not run.prepared.size(split):
         return Outcome(step, best, None)
     final = run.evaluate(split, run.state.best_variables, resamples=run.config.eval.resamples)

@@ -166,7 +166,7 @@ def test_a_checkpoint_is_read_onto_another_mesh(trainer_of, trained, tmp_path, w
     checkpoints.save(state, {"evaluation": None})
     checkpoints.wait()
     abstract = trainer_of[read].abstract
-    restored = checkpoints.restore_latest(abstract)
+    restored = checkpoints.restore_latest([abstract])
     assert same_bits(restored, state)
     assert jax.tree.all(
         jax.tree.map(lambda leaf, told: leaf.sharding == told.sharding, restored, abstract)

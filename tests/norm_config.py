@@ -24,7 +24,7 @@ class NormNet(nn.Module):
 
 
 models.MODELS["norm_net"] = models.Entry(
-    build=NormNet, input_size=32, parameters=0, stages=(), paper="none"
+    build=NormNet, input_size=32, parameters=0, macs=0, stages=(), paper="none"
 )
 
 

@@ -20,6 +20,8 @@ def make_state(step):
         MESH,
         State(
             step=np.int32(step),
+            phase=np.int32(0),
+            began=np.int32(0),
             params={"dense": {"kernel": kernel, "bias": odd}},
             batch_stats={"norm": {"mean": kernel[0]}},
             opt_state=({"mu": -kernel, "count": np.int32(step)},),

@@ -30,19 +30,19 @@ def opened(tmp_path):
 
 def test_a_state_comes_back_bit_for_bit(opened):
     save(opened(), 3, 7)
-    state = opened().restore_latest(ABSTRACT)
+    state = opened().restore_latest([ABSTRACT])
     assert same_bits(state, make_state(7))
     assert jax.tree.map(lambda leaf: leaf.sharding, state) == jax.tree.map(
         lambda leaf: leaf.sharding, ABSTRACT
     )
-    assert same_bits(opened().restore(3, ABSTRACT), make_state(3))
+    assert same_bits(opened().restore(3, [ABSTRACT]), make_state(3))
 
 
 def test_an_empty_workdir_has_none(opened):
     checkpoints = opened()
     assert checkpoints.steps() == []
     assert checkpoints.best() is None
-    assert checkpoints.restore_latest(ABSTRACT) is None
+    assert checkpoints.restore_latest([ABSTRACT]) is None
 
 
 def test_the_state_may_be_donated_while_it_is_written(opened):
@@ -50,7 +50,7 @@ def test_the_state_may_be_donated_while_it_is_written(opened):
     checkpoints.save(state, page())
     jax.jit(lambda tree: jax.tree.map(lambda a: a * 2 + 1, tree), donate_argnums=0)(state)
     checkpoints.wait()
-    assert same_bits(checkpoints.restore(5, ABSTRACT), make_state(5))
+    assert same_bits(checkpoints.restore(5, [ABSTRACT]), make_state(5))
 
 
 def test_the_page_says_what_the_network_is(opened):
@@ -133,7 +133,7 @@ def test_what_a_killed_save_left_is_no_checkpoint_and_is_cleaned_away(opened, tm
     checkpoints = opened()
     save(checkpoints, 3)  # waits for the cleaning
     assert not left.exists()
-    assert same_bits(checkpoints.restore_latest(ABSTRACT), make_state(3))
+    assert same_bits(checkpoints.restore_latest([ABSTRACT]), make_state(3))
 
 
 FULL = OSError(errno.ENOSPC, "No space left on device")

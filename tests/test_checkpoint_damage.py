@@ -72,7 +72,7 @@ def test_whatever_is_damaged_the_numbers_are_those_of_a_checkpoint(two_steps, tm
         path = files(workdir)[i]
         damage(path)
         checkpoints = Checkpoints(workdir, keep=2, metric="accuracy")
-        state = checkpoints.restore_latest(ABSTRACT)
+        state = checkpoints.restore_latest([ABSTRACT])
         checkpoints.close()
         assert same_bits(state, states[int(state.step)]), path
         aside = int(state.step) == 1
@@ -93,13 +93,13 @@ def test_a_damaged_checkpoint_is_moved_aside_with_a_warning(
     damage(largest(damaged_copy / "checkpoints" / "2" / part))
     checkpoints = opened(damaged_copy)
     with caplog.at_level(logging.WARNING, "bcjax"):
-        state = checkpoints.restore_latest(ABSTRACT)
+        state = checkpoints.restore_latest([ABSTRACT])
     assert same_bits(state, make_state(1))
     assert "Checkpoint 2 cannot be read" in caplog.text
     assert checkpoints.steps() == [1]
     assert (damaged_copy / "damaged" / "2" / "state").exists()
     save(checkpoints, 2, accuracy=0.5)  # the run comes by again
-    assert same_bits(opened(damaged_copy).restore_latest(ABSTRACT), make_state(2))
+    assert same_bits(opened(damaged_copy).restore_latest([ABSTRACT]), make_state(2))
 
 
 def test_a_changed_page_is_damage(opened, damaged_copy):
@@ -110,7 +110,7 @@ def test_a_changed_page_is_damage(opened, damaged_copy):
     checkpoints = opened(damaged_copy)
     with pytest.raises(ValueError, match="does not match its checksum"):
         checkpoints.about(2)
-    assert same_bits(checkpoints.restore_latest(ABSTRACT), make_state(1))
+    assert same_bits(checkpoints.restore_latest([ABSTRACT]), make_state(1))
     assert checkpoints.best() == 1
 
 
@@ -118,7 +118,7 @@ def test_a_checkpoint_can_be_damaged_twice(opened, damaged_copy):
     for _ in range(2):
         flip_a_bit(largest(damaged_copy / "checkpoints" / "2" / "state"))
         checkpoints = opened(damaged_copy)
-        assert same_bits(checkpoints.restore_latest(ABSTRACT), make_state(1))
+        assert same_bits(checkpoints.restore_latest([ABSTRACT]), make_state(1))
         save(checkpoints, 2, accuracy=0.5)
         checkpoints.close()
 
@@ -126,7 +126,7 @@ def test_a_checkpoint_can_be_damaged_twice(opened, damaged_copy):
 def test_if_all_are_damaged_there_is_none(opened, damaged_copy):
     for step in "12":
         truncate(largest(damaged_copy / "checkpoints" / step / "state" / "ocdbt.process_0"))
-    assert opened(damaged_copy).restore_latest(ABSTRACT) is None
+    assert opened(damaged_copy).restore_latest([ABSTRACT]) is None
 
 
 @pytest.mark.parametrize("bit", range(32))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bcjax import config as configs
-from bcjax import models, optim, plan
+from bcjax import models, optim, plan, ranges
 from bcjax.commands import config_flag
 from bcjax.errors import UserError
 
@@ -62,7 +62,7 @@ def test_what_is_no_length_is_refused_with_examples_of_lengths(text):
 
 
 def test_the_default_is_valid_and_locked():
-    config = configs.validate(configs.default())
+    config = ranges.check(configs.default())
     with pytest.raises(AttributeError, match="lrr"):
         config.optim.lrr = 1.0
 
@@ -78,6 +78,12 @@ def test_the_default_is_valid_and_locked():
         ("model.dropout", -0.1),
         ("model.mean", (0.5, 0.5)),
         ("model.std", (0.25, 0.0, 0.25)),
+        ("finetune.layer_decay", 0.0),
+        ("finetune.layer_decay", 1.5),
+        ("finetune.first.length", "a while"),
+        ("finetune.first.schedule", "cosin"),
+        ("finetune.first.lr", -0.1),
+        ("finetune.first.patience", -1),
         ("optim.step_at", ("half",)),
         ("optim.ema", 1.0),
         ("train.batch_size", 0),
@@ -92,12 +98,17 @@ def test_a_value_out_of_range_is_refused_by_its_key(key, value):
     config = configs.default()
     config.update_from_flattened_dict({key: value})
     with pytest.raises(UserError, match=rf"^config\.{key} is .*: .*\.$"):
-        configs.validate(config)
+        ranges.check(config)
+
+
+def test_each_schedule_may_be_that_of_the_first_phase():
+    for name in ("", *optim.SCHEDULES):
+        ranges.check(changed(finetune__first__schedule=name))
 
 
 def test_a_batch_must_divide_into_micro_batches():
     with pytest.raises(UserError, match=r"64 cannot be divided .* = 3"):
-        configs.validate(changed(optim__accumulate=3))
+        ranges.check(changed(optim__accumulate=3))
 
 
 def test_what_is_saved_is_loaded_again_tuples_and_all(tmp_path):
@@ -149,11 +160,11 @@ def test_each_config_file_describes_a_run_that_can_be_built(path: Path):
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    config = configs.validate(module.get_config())
+    config = ranges.check(module.get_config())
     assert configs.flatten(config).keys() == configs.flatten(configs.default()).keys()
     lengths = plan.resolve(config, examples=10_000, steps_per_call=1)
-    assert 0 <= lengths.warmup < lengths.total
-    optim.create(config.optim, total_steps=lengths.total, warmup_steps=lengths.warmup)
+    assert 0 <= lengths.warmup < lengths.length
+    optim.create(config.optim, total_steps=lengths.length, warmup_steps=lengths.warmup)
     models.create(config.model.name, classes=8, dtype=config.model.dtype)
 
 

@@ -296,3 +296,36 @@ def test_enlarging_stays_between_the_neighbours():
     assert (np.diff(loaded[..., 0].astype(int), axis=1) >= 0).all()
     assert (loaded[:, 0] == 0).all()
     assert (loaded[:, -1] == 200).all()
+
+
+# Crops
+
+
+def test_a_crop_is_the_middle_of_the_resized_picture():
+    pixels = np.zeros((64, 128, 3), np.uint8)
+    pixels[:, 48:80] = 200  # the middle 32 columns
+    cropped = load(encode(Image.fromarray(pixels), "PNG"), 28, crop=0.875)
+    assert cropped.shape == (28, 28, 3)
+    # 64 x 128 becomes 32 x 64, of whose middle 28 columns the stripe takes 16.
+    assert (cropped[:, 6:22] == 200).all()
+    assert not cropped[:, :6].any()
+    assert not cropped[:, 22:].any()
+
+
+@given(
+    height=st.integers(1, 90),
+    width=st.integers(1, 90),
+    size=st.integers(8, 64),
+    crop=st.floats(0.25, 1),
+)
+def test_a_crop_has_the_size_whatever_the_picture_is(height, width, size, crop):
+    encoded = encode(Image.new("RGB", (width, height), (9, 9, 9)), "PNG")
+    cropped = load(encoded, size, crop)
+    assert cropped.shape == (size, size, 3)
+    assert (cropped == 9).all()
+
+
+def test_of_a_square_a_whole_crop_is_what_squashing_gives():
+    square = RNG.integers(0, 256, (30, 30, 3), np.uint8)
+    encoded = encode(Image.fromarray(square), "PNG")
+    np.testing.assert_array_equal(load(encoded, 12, crop=1.0), load(encoded, 12))

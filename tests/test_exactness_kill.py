@@ -43,7 +43,7 @@ def untouched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train(workdir, *FLAGS)
     assert steps(workdir)[-1] == STEPS
     assert {name.split("/")[0] for name in state(workdir)} == {
-        "step", "params", "batch_stats", "opt_state", "ema", "patience"
+        "step", "phase", "began", "params", "batch_stats", "opt_state", "ema", "patience"
     }  # fmt: skip
     return workdir
 

@@ -38,7 +38,8 @@ def mesh():
 def feed(prepared, mesh, kind, split="train", **changes):
     data = configs.default().data
     data.update({"image_size": SIZE, "threads": 2, **changes})
-    return Feed(prepared, split, kind, data, mesh)
+    store = open_store(prepared, split, kind, SIZE, data.threads)
+    return Feed(store, data, mesh)
 
 
 def on_host(batches):
@@ -66,9 +67,9 @@ def test_training_batches_follow_the_order(prepared, mesh, kind):
         assert all(isinstance(array, jax.Array) for array in batch.values())
         for i in range(call.steps):
             one = {name: array[i] for name, array in batch.items()}
-            image, label = steps.gather(one, training.pictures)
-            np.testing.assert_array_equal(image, whole.image[expected[i]])
-            np.testing.assert_array_equal(label, whole.label[expected[i]])
+            shown = steps.gather(one, training.pictures)
+            for name, array in whole.arrays.items():
+                np.testing.assert_array_equal(shown[name], array[expected[i]])
 
 
 def test_only_the_device_store_keeps_pictures_on_the_devices(prepared, mesh):
@@ -98,11 +99,11 @@ def test_once_gives_each_picture_once_and_masks_the_padding(prepared, mesh, kind
     whole = open_store(prepared, "val", "host", SIZE)
     seen = []
     for batch, mask in val.once(batch_size):
-        image, label = steps.gather(batch, val.pictures)
-        assert image.shape == (batch_size, SIZE, SIZE, 3)
+        shown = steps.gather(batch, val.pictures)
+        assert shown["image"].shape == (batch_size, SIZE, SIZE, 3)
         index = np.asarray(batch["index"])
-        np.testing.assert_array_equal(image, whole.image[index])
-        np.testing.assert_array_equal(label, whole.label[index])
+        for name, array in whole.arrays.items():
+            np.testing.assert_array_equal(shown[name], array[index])
         seen += index[mask].tolist()
     assert seen == list(range(8))
 
@@ -151,8 +152,10 @@ def test_evaluation_batches_are_rounded_up_to_what_the_devices_divide(mesh):
 
 
 def test_bytes_needed_are_those_of_the_decoded_arrays(prepared):
-    held = sum(open_store(prepared, split, "host", SIZE).image.nbytes for split in ("train", "val"))
-    assert bytes_needed(prepared, ("train", "val"), SIZE) == held
+    splits = ("train", "val")
+    stores = [open_store(prepared, split, "host", SIZE) for split in splits]
+    held = sum(store.arrays["image"].nbytes for store in stores)
+    assert bytes_needed(prepared, splits, SIZE) == held
 
 
 # Loading ahead

@@ -1,6 +1,5 @@
 import jax
 import numpy as np
-import optax
 import pytest
 from tiny import SIZE, Network, same_bits
 
@@ -19,8 +18,9 @@ ACCURACY = {1: 0.5, 2: 0.75, 3: 0.6}
 @pytest.fixture(autouse=True)
 def _tiny_in_the_table(monkeypatch):
     entry = models.Entry(
-        Network, input_size=SIZE, parameters=0, stages=(), paper="", mean=(0.1,) * 3, std=(0.2,) * 3
-    )
+        Network, input_size=SIZE, parameters=0, macs=0, stages=(), paper="",
+        mean=(0.1,) * 3, std=(0.2,) * 3,
+    )  # fmt: skip
     monkeypatch.setitem(models.MODELS, "tiny", entry)
 
 
@@ -35,7 +35,7 @@ def make_config(**optim):
 def write_run(workdir, config):
     """Writes a run of three checkpoints; returns the state of each."""
     init = states.initializer(
-        Network(), optax.sgd(0.1), image_size=SIZE, seed=0, ema=config.optim.ema > 0, mode="max"
+        Network(), image_size=SIZE, seed=0, ema=config.optim.ema > 0, mode="max"
     )
     abstract = states.shapes(init, MESH, 1 << 30)
     start, saved = states.create(init, abstract), {}

@@ -5,7 +5,7 @@ import optax
 import pytest
 from tiny import RECIPE, SIZE, Network, batches, pictures, placed, same_bits, trainer
 
-from bcjax import losses, steps
+from bcjax import dispatch, losses, steps
 from bcjax import mesh as meshes
 from bcjax.meter import Meter
 
@@ -232,7 +232,7 @@ def test_the_state_is_given_to_the_next_step(whole):
 @pytest.fixture(scope="module")
 def predict():
     step = steps.predict_step(Network(dropout=0.5), RECIPE.mean, RECIPE.std)
-    return steps.compile_predict(step, MESH)
+    return dispatch.compile_predict(step, MESH)
 
 
 def test_prediction_is_the_network_in_inference_mode(whole, predict):

@@ -39,7 +39,7 @@ def test_the_three_stores_hold_the_same_bits(stores):
     assert disk["label"].dtype == np.int32
     for name in ("image", "label"):
         np.testing.assert_array_equal(host[name], disk[name])
-        np.testing.assert_array_equal(getattr(stores["device"], name)[index], disk[name])
+        np.testing.assert_array_equal(stores["device"].arrays[name][index], disk[name])
 
 
 def test_the_device_store_takes_nothing_from_the_host(stores):
@@ -61,7 +61,7 @@ def test_position_i_is_the_ith_picture_of_the_split(prepared, split):
 
 def test_the_number_of_threads_changes_nothing(prepared, stores):
     one = open_store(prepared, "train", "host", SIZE, threads=1)
-    np.testing.assert_array_equal(one.image, stores["host"].image)
+    np.testing.assert_array_equal(one.arrays["image"], stores["host"].arrays["image"])
 
 
 @pytest.mark.parametrize(

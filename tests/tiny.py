@@ -10,9 +10,10 @@ import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 
+from bcjax import dispatch, steps
 from bcjax import mesh as meshes
 from bcjax import state as states
-from bcjax import steps
+from bcjax.frozen import NOTHING, Frozen
 from bcjax.state import State
 
 CLASSES = 3
@@ -52,16 +53,19 @@ def trainer(
     *,
     optimizer: optax.GradientTransformation | None = None,
     fsdp_min_size: int = 1 << 30,
+    frozen: Frozen = NOTHING,
     **recipe,
 ) -> Trainer:
     optimizer = optimizer or optax.adam(1e-2)
     recipe = dataclasses.replace(RECIPE, **recipe)
-    init = states.initializer(
-        model, optimizer, image_size=SIZE, seed=0, ema=recipe.ema > 0, mode="max"
-    )
+    bare = states.initializer(model, image_size=SIZE, seed=0, ema=recipe.ema > 0, mode="max")
+
+    def init() -> State:
+        return states.begin(bare(), phase=0, optimizer=optimizer, mode="max", frozen=frozen)
+
     abstract = states.shapes(init, mesh, fsdp_min_size)
-    step = steps.train_step(model, optimizer, recipe)
-    call = steps.compile_train(steps.several(step), mesh, abstract)
+    step = steps.train_step(model, optimizer, recipe, frozen)
+    call = dispatch.compile_train(dispatch.several(step), mesh, abstract)
     return Trainer(abstract, lambda: states.create(init, abstract), step, call)
 
 

@@ -6,9 +6,14 @@ from typing import Any
 from rich.console import Group
 from rich.table import Table
 
+_MANY = 40  # classes that no longer fit a terminal
+
 
 def evaluation(result: dict[str, Any]) -> Group:
-    """Returns an evaluation as three tables: headline, per class, confusion matrix."""
+    """Returns an evaluation as three tables: headline, per class, confusion matrix.
+
+    Of many classes the headline alone.
+    """
     where = f"{result['split']} split, checkpoint {result['checkpoint']}, n = {result['n']:,}"
     headline = Table(title=where, title_justify="left")
     for column in ("metric", "value", "95 % interval", "n"):
@@ -16,6 +21,8 @@ def evaluation(result: dict[str, Any]) -> Group:
     for name, figure in result["metrics"].items():
         headline.add_row(name, _number(figure["value"]), _interval(figure), f"{figure['n']:,}")
 
+    if len(result["classes"]) > _MANY:
+        return Group(headline, f"{len(result['classes']):,} classes: each one is in the file.")
     classes = Table(title_justify="left")
     for column in ("class", "n", "precision", "recall", "95 % interval", "F1"):
         classes.add_column(column, justify="left" if column == "class" else "right")

@@ -119,13 +119,14 @@ def _read_and_check(records: Sequence[Record]) -> Iterator[tuple[Record, bytes, 
                 yield record, encoded, fault
 
 
-def write(source: Source, out: Path, data: ConfigDict) -> Prepared:
+def write(source: Source, out: Path, data: ConfigDict, *, complete: bool = True) -> Prepared:
     """Splits, checks and writes `source` to the folder `out`, all of it or nothing.
 
     Args:
       source: Where the pictures come from.
       out: Folder to make; its parent is made too.
       data: The config's `data` branch: fractions, split seed, what to do with bad pictures.
+      complete: Whether each class needs a training picture: to train on, but not to evaluate.
 
     Raises:
       UserError: If `out` holds something already, a picture is bad and `on_bad_image` is "error",
@@ -153,7 +154,7 @@ def write(source: Source, out: Path, data: ConfigDict) -> Prepared:
         except AssertionError:  # a split without a picture: `_check` says why
             if not builder.bad:
                 raise
-        _check(builder, data.on_bad_image)
+        _check(builder, data.on_bad_image, complete)
         folder = Path(builder.data_dir)
         _write_csv(
             folder / MANIFEST,
@@ -170,8 +171,8 @@ def write(source: Source, out: Path, data: ConfigDict) -> Prepared:
     return _opened(out, source)
 
 
-def open_named(data: ConfigDict) -> Source:
-    """Recognises `data.source`.
+def open_named(data: ConfigDict, *, complete: bool = True) -> Source:
+    """Recognises `data.source`; each of its classes must occur if `complete`.
 
     Raises:
       UserError: If it is nothing that can be read, or prepared already.
@@ -183,23 +184,28 @@ def open_named(data: ConfigDict) -> Source:
         classes=data.classes,
         synthetic_images=data.synthetic_images,
         data_dir=data.tfds_dir or None,
+        complete=complete,
     )
 
 
-def ensure(data: ConfigDict) -> Prepared:
+def ensure(data: ConfigDict, *, complete: bool = True) -> Prepared:
     """Opens `data.source` as a prepared set, preparing it into the cache if it is not one yet.
 
     Several processes may ask at once, on one machine or on a shared disk: one prepares, the others
     wait for it.
+
+    Args:
+      data: The config's `data` branch.
+      complete: Whether each class must occur, in training too.
 
     Raises:
       UserError: If the source cannot be recognised or read.
     """
     if _is_prepared(data):
         return Prepared(Path(data.source).expanduser().absolute())
-    source = open_named(data)
+    source = open_named(data, complete=complete)
     asked = (FORMAT, source.fingerprint, source.classes, data.val_fraction, data.test_fraction,
-             data.split_seed, data.on_bad_image)  # fmt: skip
+             data.split_seed, data.on_bad_image, *([] if complete else ["partial"]))  # fmt: skip
     key = hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
     root = Path(data.cache_dir or os.environ.get("BCJAX_CACHE") or "~/.cache/bcjax").expanduser()
     out = (root / "data" / f"{Path(source.location).stem or 'data'}-{key}").absolute()
@@ -207,7 +213,11 @@ def ensure(data: ConfigDict) -> Prepared:
     with FileLock(out.with_name(out.name + ".lock")):
         for rest in out.parent.glob(f".{glob.escape(out.name)}.*"):  # of a prepare that was killed
             shutil.rmtree(rest)
-        return _opened(out, source) if Prepared.is_at(out) else write(source, out, data)
+        return (
+            _opened(out, source)
+            if Prepared.is_at(out)
+            else write(source, out, data, complete=complete)
+        )
 
 
 def _opened(out: Path, source: Source) -> Prepared:
@@ -219,7 +229,7 @@ def _is_prepared(data: ConfigDict) -> bool:
     return Prepared.is_at(Path(data.source).expanduser())
 
 
-def _check(builder: Cells, on_bad_image: str) -> None:
+def _check(builder: Cells, on_bad_image: str, complete: bool) -> None:
     bad, total = builder.bad, len(builder.records)
     if bad:
         shown = "; ".join(f"{name}: {reason}" for name, reason in bad[:_NAMED])
@@ -233,7 +243,7 @@ def _check(builder: Cells, on_bad_image: str) -> None:
         log.warning("%s: left out, and listed in %s.", sentence, SKIPPED)
     left = {record.label for record in builder.written if record.split == "train"}
     empty = [name for label, name in enumerate(builder.classes) if label not in left]
-    if empty:
+    if empty and complete:
         raise UserError(f"Class {empty[0]!r} has no readable training picture: mend or add some.")
     lost = {r.split for r in builder.records} - {r.split for r in builder.written}
     if lost:  # the first of them is where TFDS gave up

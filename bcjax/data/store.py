@@ -9,7 +9,7 @@ from typing import Protocol
 
 import numpy as np
 import psutil
-from jaxtyping import Int32, UInt8
+from jaxtyping import Int32
 
 from bcjax.data import decode
 from bcjax.data.prepared import Examples, Prepared
@@ -34,9 +34,10 @@ class DiskStore:
 
     kind = "disk"
 
-    def __init__(self, examples: Examples, size: int):
+    def __init__(self, examples: Examples, size: int, crop: float = 0.0):
         self._examples = examples
         self._size = size
+        self._crop = crop
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -45,29 +46,25 @@ class DiskStore:
         """Returns `image` uint8 (N, size, size, 3) and `label` int32 (N,)."""
         examples = self._examples[index]
         return {
-            "image": np.stack([decode.load(e.image, self._size) for e in examples]),
+            "image": np.stack([decode.load(e.image, self._size, self._crop) for e in examples]),
             "label": np.array([e.label for e in examples], np.int32),
         }
 
 
 class HostStore:
-    """Decodes each picture once, into one array in RAM."""
+    """What a step needs of each example, in arrays in RAM: of pictures, decoded once."""
 
     kind = "host"
 
-    def __init__(self, disk: DiskStore, threads: int = 0):
-        chunks = np.array_split(np.arange(len(disk)), max(1, len(disk) // 64))
-        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-            parts = list(pool.map(disk.read, chunks))
-        self.image: UInt8[np.ndarray, "N H W 3"] = np.concatenate([p["image"] for p in parts])
-        self.label: Int32[np.ndarray, "N"] = np.concatenate([p["label"] for p in parts])
+    def __init__(self, arrays: Batch):
+        self.arrays = arrays
 
     def __len__(self) -> int:
-        return len(self.label)
+        return len(self.arrays["label"])
 
     def read(self, index: Int32[np.ndarray, "N"]) -> Batch:
-        """Returns `image` uint8 (N, H, W, 3) and `label` int32 (N,)."""
-        return {"image": self.image[index], "label": self.label[index]}
+        """Returns those rows of each array."""
+        return {name: array[index] for name, array in self.arrays.items()}
 
 
 class DeviceStore(HostStore):
@@ -76,9 +73,17 @@ class DeviceStore(HostStore):
     kind = "device"
 
     def read(self, index: Int32[np.ndarray, "N"]) -> Batch:
-        """Returns nothing: the step finds image and label at `index` on the device."""
+        """Returns nothing: the step finds what it needs at `index` on the device."""
         del index
         return {}
+
+
+def decoded(disk: DiskStore, threads: int = 0) -> Batch:
+    """Returns `image` uint8 (N, size, size, 3) and `label` int32 (N,) of all pictures."""
+    chunks = np.array_split(np.arange(len(disk)), max(1, len(disk) // 64))
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        parts = list(pool.map(disk.read, chunks))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def choose(asked: str, needed: int, device_memory: int | None) -> tuple[str, str]:
@@ -104,9 +109,14 @@ def choose(asked: str, needed: int, device_memory: int | None) -> tuple[str, str
     return "disk", f"{size}, too much for half of the free memory"
 
 
-def open_store(prepared: Prepared, split: str, kind: str, size: int, threads: int = 0) -> Store:
-    """Opens a split as a store of the kind "disk", "host" or "device", pictures at `size` px."""
-    disk = DiskStore(prepared.examples(split), size)
+def open_store(
+    prepared: Prepared, split: str, kind: str, size: int, threads: int = 0, crop: float = 0.0
+) -> Store:
+    """Opens a split as a store of the kind "disk", "host" or "device".
+
+    Pictures come at `size` px, cropped as `decode.load` says.
+    """
+    disk = DiskStore(prepared.examples(split), size, crop)
     if kind == "disk":
         return disk
-    return HostStore(disk, threads) if kind == "host" else DeviceStore(disk, threads)
+    return (HostStore if kind == "host" else DeviceStore)(decoded(disk, threads))

@@ -20,6 +20,7 @@ def open_source(
     classes: Sequence[str] = (),
     synthetic_images: int = 2400,
     data_dir: str | None = None,
+    complete: bool = True,
 ) -> Source:
     """Opens a source of labelled pictures; its kind is recognised from `location` alone.
 
@@ -30,9 +31,10 @@ def open_source(
       classes: The class names in label order; empty: as the source has them.
       synthetic_images: How many pictures "synthetic" has.
       data_dir: Where TFDS keeps its datasets; None: its own folder.
+      complete: Whether each class must have a picture, and in train where splits are given.
 
     Returns:
-      The source, with two or more classes, each with a picture in train where splits are given.
+      The source, with two or more classes.
 
     Raises:
       UserError: The location is nothing known, or its content is not as its kind demands.
@@ -44,7 +46,7 @@ def open_source(
     source = dataclasses.replace(source, location=location)
     if classes:
         source = reordered(source, classes)
-    return checked(source)
+    return checked(source, complete=complete)
 
 
 # Each reader is imported when it is needed: none pays for the imports of another.

@@ -51,20 +51,33 @@ def reordered(source: Source, classes: Sequence[str]) -> Source:
     )
 
 
-def checked(source: Source) -> Source:
+def checked(source: Source, *, complete: bool = True) -> Source:
     """The source, with a note on each class that a given val or test split lacks.
 
     Raises:
-      UserError: There are fewer than two classes, one has no picture, or none in a given train.
+      UserError: There are fewer than two classes; or, if it is to be complete, one has no picture,
+        or none in a given train.
     """
     if len(source.classes) < 2:
         raise UserError(
             f"{source.location} holds {len(source.classes)} class ({', '.join(source.classes)}): "
             "a classifier needs two or more"
         )
+    notes = [*source.notes, *(_occurring(source) if complete else ())]
+    alike = Counter(name.casefold() for name in source.classes)
+    notes += [
+        f"Class {name!r} differs from another by case alone; is it the same?"
+        for name in source.classes
+        if alike[name.casefold()] > 1
+    ]
+    return dataclasses.replace(source, notes=tuple(notes))
+
+
+def _occurring(source: Source) -> list[str]:
+    """Checks that each class occurs where it must, and notes where else it does not."""
     found = Counter((record.split, record.label) for record in source.records)
     given = [split for split in SPLITS if any(split == key for key, _ in found)]
-    notes = list(source.notes)
+    notes = []
     for label, name in enumerate(source.classes):
         if not any(found[split, label] for split in ("", *SPLITS)):
             raise UserError(
@@ -78,10 +91,4 @@ def checked(source: Source) -> Source:
                 "move some there, or take the class out of the other splits"
             )
         notes += [f"Class {name!r} has no picture in {split}." for split in lacking]
-    alike = Counter(name.casefold() for name in source.classes)
-    notes += [
-        f"Class {name!r} differs from another by case alone; is it the same?"
-        for name in source.classes
-        if alike[name.casefold()] > 1
-    ]
-    return dataclasses.replace(source, notes=tuple(notes))
+    return notes

@@ -1,0 +1,65 @@
+"""The splits of a run as feeds: of their pictures, or of what a frozen backbone makes of them."""
+
+from collections.abc import Callable
+
+from jax.sharding import Mesh
+from ml_collections import ConfigDict
+
+from bcjax import mesh as meshes
+from bcjax.data.decode import crop_of
+from bcjax.data.prepared import Prepared
+from bcjax.data.store import DeviceStore, HostStore, Store, choose, open_store
+from bcjax.evaluate import predictions
+from bcjax.feed import Feed
+from bcjax.state import Variables
+
+
+class Feeds:
+    """The feeds of a prepared set."""
+
+    def __init__(self, prepared: Prepared, kind: str, data: ConfigDict, mesh: Mesh):
+        """Opens nothing yet.
+
+        Args:
+          prepared: The pictures.
+          kind: Of store: "disk", "host" or "device".
+          data: The config's branch.
+          mesh: Where batches go.
+        """
+        self._prepared = prepared
+        self._kind = kind
+        self._data = data
+        self._mesh = mesh
+        self._pictures: dict[str, Feed] = {}
+
+    def pictures(self, split: str) -> Feed:
+        """Returns the feed of a split, which is decoded when it is first asked for."""
+        if split not in self._pictures:
+            self._pictures[split] = self._feed(self._open(split, self._kind))
+        return self._pictures[split]
+
+    def features(
+        self, split: str, backbone: Callable, variables: Variables, batch_size: int
+    ) -> Feed:
+        """Runs a backbone over a split, and returns a feed of `features` instead of `image`.
+
+        They are on the devices where they fit there, else in RAM: the same bits on either.
+
+        Args:
+          split: Its pictures are read once, and not kept.
+          backbone: Compiled `steps.features_step`.
+          variables: Of the network.
+          batch_size: Pictures at a time.
+        """
+        once = self._feed(self._open(split, "disk"))
+        features, labels = predictions(backbone, variables, once, self._mesh, batch_size)
+        kind, _ = choose("auto", features.nbytes, meshes.device_memory())
+        arrays = {"features": features, "label": labels}
+        return self._feed(DeviceStore(arrays) if kind == "device" else HostStore(arrays))
+
+    def _open(self, split: str, kind: str) -> Store:
+        size, crop = self._data.image_size, crop_of(self._data)
+        return open_store(self._prepared, split, kind, size, self._data.threads, crop)
+
+    def _feed(self, store: Store) -> Feed:
+        return Feed(store, self._data, self._mesh)

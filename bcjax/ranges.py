@@ -1,0 +1,84 @@
+"""Which values each key of a config may have; what depends on the pictures is checked later."""
+
+from ml_collections import ConfigDict
+
+from bcjax import config as configs
+from bcjax.errors import UserError
+
+_CHOICES = {
+    "data.on_bad_image": ("error", "skip"),
+    "data.store": ("auto", "disk", "host", "device"),
+    "data.resize": ("", "squash", "crop"),
+    "model.dtype": ("float32", "bfloat16"),
+    "model.weights_head": ("drop", "keep"),
+    "model.norm": ("", "batch", "group", "layer", "frozen-batch"),
+    "model.convention": ("", "torch", "tf", "keras"),
+    "model.channels": (1, 3),
+    "finetune.first.schedule": ("", "constant", "cosine", "step", "exponential", "linear"),
+    "train.class_weights": ("none", "balanced"),
+    "checkpoint.best": ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss"),
+    "eval.split": ("train", "val", "test"),
+    "eval.final_split": ("train", "val", "test"),
+}
+_AT_LEAST = {
+    "data.image_size": 8, "data.synthetic_images": 8, "data.threads": 0, "data.workers": 0,
+    "finetune.first.lr": 0.0, "finetune.first.patience": 0,
+    "data.prefetch": 1, "train.batch_size": 1, "train.steps_per_call": 0, "train.patience": 0,
+    "optim.accumulate": 1, "checkpoint.keep": 1, "eval.batch_size": 0, "eval.resamples": 0,
+    "mesh.fsdp": 1, "optim.plateau.patience": 0, "seed": 0, "model.epsilon": 0.0,
+    "model.alpha": 0.0, "model.l1": 0.0, "model.l2": 0.0,
+}  # fmt: skip
+_FRACTIONS = (
+    "data.val_fraction", "data.test_fraction", "train.label_smoothing", "optim.ema",
+)  # fmt: skip
+_LENGTHS = ("train.length", "train.log_every", "checkpoint.every", "eval.every")
+_LENGTHS_OR_0 = ("optim.warmup", "finetune.first.length", "finetune.first.warmup")
+
+
+def check(config: ConfigDict) -> ConfigDict:
+    """Returns `config` if each value is in its range.
+
+    Raises:
+      UserError: Naming the first key whose value is not, and what it may be.
+    """
+    leaves = configs.flatten(config)
+    for key, choices in _CHOICES.items():
+        if leaves[key] not in choices:
+            named = ", ".join(str(choice) for choice in choices if choice != "")
+            raise UserError(f"config.{key} is {leaves[key]!r}: choose one of {named}.")
+    for key, least in _AT_LEAST.items():
+        if leaves[key] < least:
+            raise UserError(f"config.{key} is {leaves[key]}: it must be at least {least}.")
+    for key in _FRACTIONS:
+        if not 0 <= leaves[key] < 1:
+            raise UserError(f"config.{key} is {leaves[key]}: it must be in [0, 1).")
+    for key in ("model.dropout", "model.drop_path"):
+        if leaves[key] != -1 and not 0 <= leaves[key] < 1:
+            raise UserError(f"config.{key} is {leaves[key]}: it must be in [0, 1), or -1.")
+    for key in (*_LENGTHS, *_LENGTHS_OR_0):
+        count = configs.steps(leaves[key], examples=1, batch_size=1, key=key)
+        if not count and key in _LENGTHS:
+            raise UserError(f"config.{key} is {leaves[key]!r}: it must be more than 0.")
+    for key in ("optim.step_at", "model.mean", "model.std", "model.hidden"):
+        if not all(isinstance(number, int | float) for number in leaves[key]):
+            raise UserError(f"config.{key} is {leaves[key]}: write numbers, such as (0.5, 0.75).")
+    for key in ("model.mean", "model.std"):
+        if len(leaves[key]) not in (0, config.model.channels):
+            raise UserError(f"config.{key} is {leaves[key]}: give one for each channel.")
+    if 0 in config.model.std:
+        raise UserError(f"config.model.std is {config.model.std}: give what is not 0.")
+    if not 0 < config.finetune.layer_decay <= 1:
+        raise UserError(
+            f"config.finetune.layer_decay is {config.finetune.layer_decay}: it must be more than "
+            "0 and at most 1; 0.75 is customary."
+        )
+    if not 0 <= config.data.crop_fraction <= 1:
+        raise UserError(
+            f"config.data.crop_fraction is {config.data.crop_fraction}: give at most 1."
+        )
+    if config.train.batch_size % config.optim.accumulate:
+        raise UserError(
+            f"config.train.batch_size {config.train.batch_size} cannot be divided into "
+            f"config.optim.accumulate = {config.optim.accumulate} equal micro-batches."
+        )
+    return config

@@ -1,0 +1,1 @@
+"""Weights from elsewhere: read without running anything in them, converted, checked, recorded."""

@@ -1,0 +1,169 @@
+"""Compares bcjax's networks with PyTorch's libraries, through bcjax's own importer.
+
+  python benchmarks/parity.py --peers=PEER/bin/python
+
+PEER is an environment with torch, timm, torchvision and transformers. For each network it draws
+random parameters and random batch statistics, saves them as the library's users do, and answers
+pictures of two sizes, an odd one among them; bcjax reads the file and answers the same pictures.
+For some it takes one step of SGD, and bcjax takes it too. Prints a table and writes parity.json.
+"""
+
+import argparse
+import dataclasses
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+from flax import traverse_util
+
+from bcjax import config as configs
+from bcjax import network, steps
+from bcjax import state as states
+from bcjax.weights import importing
+
+PEER = Path(__file__).with_name("peer.py")
+
+# By the libraries' names of networks, ours.
+ANSWERS = {
+    "timm resnet18": "resnet18",
+    "timm resnet50": "resnet50",
+    "torchvision resnet50": "resnet50",
+    "transformers resnet18": "resnet18",
+    "transformers resnet50": "resnet50",
+    "timm convnext_atto": "convnext_atto",
+    "timm convnext_tiny": "convnext_tiny",
+    "timm convnext_base": "convnext_base",
+    "torchvision convnext_tiny": "convnext_tiny",
+    "transformers convnext_tiny": "convnext_tiny",
+    "timm efficientnet_b0": "efficientnet_b0",
+    "timm tf_efficientnet_b0": "efficientnet_b0",
+    "timm tf_efficientnet_lite0": "efficientnet_lite0",
+    "torchvision efficientnet_b0": "efficientnet_b0",
+    "transformers efficientnet_b0": "efficientnet_b0",
+    "timm mobilenetv2_100": "mobilenet_v2",
+    "torchvision mobilenet_v2": "mobilenet_v2",
+    "transformers mobilenet_v2": "mobilenet_v2",
+    "timm mobilenetv1_100": "mobilenet_v1",
+    "transformers mobilenet_v1": "mobilenet_v1",
+    "torchvision alexnet": "alexnet",
+}
+# Where a library departs from the network whose weights it carries.
+APART = {
+    "transformers efficientnet_b0, logits at 75 px": "transformers pads EfficientNet for even "
+    "sides, whatever they are, where TensorFlow, Keras and timm look at the side.",
+}
+STEPS = {"timm resnet18": "resnet18", "timm convnext_atto": "convnext_atto"}
+SIZES = (64, 75)
+TOLERANCE = 1e-4
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One comparison.
+
+    Attributes:
+      peer: Library and its name of the network.
+      name: Ours.
+      what: "logits at 75 px", ...
+      error: The largest difference, relative to the largest number compared with.
+    """
+
+    peer: str
+    name: str
+    what: str
+    error: float
+
+
+def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The largest difference between two arrays, relative to the largest number in the second."""
+    return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
+
+
+def read(folder: Path, name: str) -> importing.Imported:
+    """Imports what a peer saved."""
+    config = configs.default()
+    config.model.name, config.model.weights_head, config.data.image_size = name, "keep", SIZES[0]
+    file = folder / "weights.pth"
+    return importing.read(file if file.exists() else folder, config)
+
+
+def answers(peer: str, name: str, folder: Path) -> Iterator[Row]:
+    """Compares the logits."""
+    imported = read(folder, name)
+    model = network.build(imported.config, imported.outputs)
+    told = np.load(folder / "told.npz")
+    answer = jax.jit(lambda images: model.apply(imported.variables, images, train=False))
+    for size in SIZES:
+        ours = answer(told[f"images_{size}"].astype(np.float32) / 255)
+        yield Row(peer, name, f"logits at {size} px", relative(ours, told[f"logits_{size}"]))
+
+
+def steps_of_sgd(peer: str, name: str, folder: Path) -> Iterator[Row]:
+    """Compares the weights after one step, each tensor with its own largest number."""
+    before, after = read(folder, name), read(folder / "after", name)
+    told = np.load(folder / "told.npz")
+    model = network.build(before.config, before.outputs)
+    optimizer = optax.sgd(float(told["rate"]))
+    params = before.variables["params"]
+    state = dataclasses.replace(  # as it begins, with these weights
+        states.initializer(model, image_size=SIZES[0], seed=0, ema=False, mode="max")(),
+        params=params,
+        batch_stats=before.variables["batch_stats"],
+        opt_state=optimizer.init(params),
+    )
+    batch = {
+        "image": told["images"],
+        "label": told["labels"].astype(np.int32),
+        "index": np.arange(len(told["labels"]), dtype=np.int32),
+    }
+    recipe = steps.Recipe(mean=(0.0,) * 3, std=(1.0,) * 3)
+    stepped, _ = jax.jit(steps.train_step(model, optimizer, recipe))(state, batch, {})
+    ours = traverse_util.flatten_dict(jax.device_get(stepped.params))
+    theirs = traverse_util.flatten_dict(after.variables["params"])
+    error = max(relative(ours[path], theirs[path]) for path in theirs)
+    yield Row(peer, name, "weights after a step of SGD", error)
+
+
+def compared(python: str, chosen: str) -> Iterator[Row]:
+    """Has the peer make each case, and compares it."""
+    tasks: list[tuple[str, dict[str, str], Any, tuple[int, ...]]] = [
+        ("answer", ANSWERS, answers, SIZES),
+        ("step", STEPS, steps_of_sgd, SIZES[:1]),
+    ]
+    for task, cases, compare, sizes in tasks:
+        for peer, name in cases.items():
+            if chosen not in peer:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                arguments = [python, PEER, task, peer, folder, *map(str, sizes)]
+                subprocess.run(arguments, check=True, capture_output=True)
+                yield from compare(peer, name, Path(folder))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", required=True, help="Python of the peers' environment.")
+    parser.add_argument("--only", default="", help="Part of the peers' names.")
+    parser.add_argument("--out", default="parity.json", help="Where the figures go.")
+    asked = parser.parse_args()
+    rows = []
+    print("| peer | network | compared | largest relative difference |\n|---|---|---|---|")
+    for row in compared(asked.peers, asked.only):
+        rows.append(row)
+        print(f"| {row.peer} | {row.name} | {row.what} | {row.error:.1e} |", flush=True)
+    for what, why in APART.items():
+        print(f"\n{what}: {why}")
+    Path(asked.out).write_text(json.dumps([*map(dataclasses.asdict, rows)], indent=2) + "\n")
+    held = [row.error for row in rows if f"{row.peer}, {row.what}" not in APART]
+    return int(not held or max(held) > TOLERANCE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
