@@ -10,6 +10,8 @@ from bcjax.data.records import SPLITS, Source
 from bcjax.data.sources.fingerprint import fingerprint
 from bcjax.errors import UserError
 
+_SHOWN = 20  # classes listed in a message
+
 
 def natural_order(labels: Iterable[str]) -> tuple[str, ...]:
     """The distinct labels, sorted: by value where all are integers, else as text."""
@@ -36,8 +38,9 @@ def reordered(source: Source, classes: Sequence[str]) -> Source:
         name = source.classes[record.label]
         if name not in index:
             near = difflib.get_close_matches(name, classes, n=1)
+            named = ", ".join((*classes[:_SHOWN], *(["..."] if classes[_SHOWN:] else [])))
             raise UserError(
-                f"label {name!r} ({record.id}) is not among data.classes ({', '.join(classes)}): "
+                f"label {name!r} ({record.id}) is not among data.classes ({named}): "
                 + (f"did you mean {near[0]!r}, or is it to be added?" if near else "add it there")
             )
     return dataclasses.replace(

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 
 from bcjax.models.efficientnet import B0, deepened
+from bcjax.models.entry import IMAGENET_STD
 from bcjax.weights.layout import Tensors, unneeded
-from bcjax.weights.names.keras import IMAGENET, application, layer
+from bcjax.weights.names.keras import application, layer
 
 _NORMALISATION = r".*normalization(_\d+)?/(mean|variance|count)"
 
@@ -57,7 +58,7 @@ def _normalisation(tensors: Tensors) -> Mapping[str, Any]:
     # it: https://github.com/tensorflow/tensorflow/issues/49930.
     if not {"mean", "variance"} <= found.keys():
         return {}
-    if np.allclose(found["variance"], IMAGENET["std"], atol=1e-3):
+    if np.allclose(found["variance"], IMAGENET_STD, atol=1e-3):
         return {}
     std = np.maximum(np.sqrt(found["variance"]), 1e-7)
     return {"mean": tuple(found["mean"].tolist()), "std": tuple(std.tolist())}
