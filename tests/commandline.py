@@ -37,6 +37,7 @@ class Ran(NamedTuple):
 
 def run_bcjax(*arguments: str | Path) -> Ran:
     """Calls `bcjax ARGUMENTS`; a defect (any exception) is passed on."""
+    from bcjax import memory
     from bcjax.main import main
 
     out, err = io.StringIO(), io.StringIO()
@@ -49,6 +50,7 @@ def run_bcjax(*arguments: str | Path) -> Ran:
         # Else pytest's own handlers would take the messages that a person reads on stderr.
         patch.setattr(logging.getLogger(), "handlers", [])
         patch.setattr(sys, "unraisablehook", sys.unraisablehook)  # as it was, afterwards
+        patch.setattr(memory, "keep_freed", lambda: None)  # this process has other tests to run
         status = main()
     return Ran(status, out.getvalue(), err.getvalue())
 

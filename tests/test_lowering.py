@@ -51,7 +51,7 @@ def apart(found, expected):
     return np.abs(found - expected).max(initial=0) / max(np.abs(expected).max(initial=0), 1e-30)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=16, deadline=None)
 @given(convolutions(), st.sampled_from([("float32", 1e-5), ("bfloat16", 2**-7)]))
 def test_a_cpu_computes_what_the_compiler_does(convolution, precision):
     (sides, taps, geometry, groups), (dtype, tolerance) = convolution, precision
@@ -108,7 +108,7 @@ def test_the_parameters_are_those_of_linens_convolution(size, stride, groups):
     )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(
     st.sampled_from([(2, 2, 0), (3, 2, 1), (3, 2, 0), (3, 1, 1)]), st.integers(3, 9), st.booleans()
 )

@@ -18,7 +18,9 @@ def counted(monkeypatch):
     made = []
     write = prepare.write
     monkeypatch.setattr(
-        prepare, "write", lambda source, out, data: made.append(out) or write(source, out, data)
+        prepare,
+        "write",
+        lambda source, out, *a, **k: made.append(out) or write(source, out, *a, **k),
     )
     return made
 
@@ -144,9 +146,11 @@ def test_of_two_threads_at_once_one_prepares(tmp_path, monkeypatch):
     written = []
     both_asked = threading.Barrier(2)
     open_named, write = prepare.open_named, prepare.write
-    monkeypatch.setattr(prepare, "write", lambda *a: written.append(a) or write(*a))
+    monkeypatch.setattr(prepare, "write", lambda *a, **k: written.append(a) or write(*a, **k))
     monkeypatch.setattr(
-        prepare, "open_named", lambda data: both_asked.wait(30) is None or open_named(data)
+        prepare,
+        "open_named",
+        lambda data, **k: both_asked.wait(30) is None or open_named(data, **k),
     )
     paths = []
     threads = [

@@ -13,7 +13,7 @@ from bcjax import config as configs
 from bcjax import models
 from bcjax.errors import UserError
 from bcjax.models.norm import Norm
-from bcjax.weights import convert, expected, importing, names
+from bcjax.weights import convert, expected, files, importing, names
 
 CASE, MODEL = "timm resnet18", "resnet18"
 
@@ -88,6 +88,21 @@ def test_every_file_of_the_same_weights_gives_the_same_variables(folder, importe
     for path, array in flat(again).items():
         np.testing.assert_array_equal(array, flat(imported)[path])
         assert array.dtype == np.float32
+
+
+def test_a_header_as_long_as_a_pickle_begins_is_not_taken_for_one(tmp_path):
+    for spaces in range(300):
+        save_file({"w": np.ones(3, np.float32)}, tmp_path / "w.safetensors", {"x": " " * spaces})
+        if (tmp_path / "w.safetensors").read_bytes()[0] == 0x80:
+            break
+    tensors, kind = files.read(tmp_path / "w.safetensors")
+    assert kind == "safetensors"
+    np.testing.assert_array_equal(tensors["w"], np.ones(3))
+
+
+def test_pictures_of_another_size_are_said(imported):
+    assert imported.input_size == 224
+    assert imported.notes == ("They were made with pictures of 224 px; here they have 64.",)
 
 
 def test_half_precision_becomes_float32(tmp_path, tensors, imported):
@@ -216,7 +231,7 @@ def test_the_biases_before_a_batch_norm_become_part_of_its_mean(tmp_path, tensor
         flat(imported)["batch_stats/stem/norm/mean"],
         tensors["bn1.running_mean"] - biased["conv1.bias"],
     )
-    assert imported.notes == ("1 biases before a batch norm became part of its mean.",)
+    assert "Biases before batch norms became part of their means: 1." in imported.notes
 
 
 @pytest.fixture(scope="module")

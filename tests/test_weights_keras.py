@@ -11,7 +11,8 @@ import pytest
 from keras_applications import keras
 
 from bcjax.errors import UserError
-from bcjax.weights import keras_files
+from bcjax.weights import keras_files, names
+from bcjax.weights.names import efficientnet_keras
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
@@ -87,11 +88,11 @@ def test_an_archive_names_the_layers_where_its_weights_do_not(saved, tensors, tm
     assert same(keras_files.read(without_names(saved[".keras"], tmp_path / "m.keras")), tensors)
 
 
-def flat(weights):
-    return {
-        "/".join(str(key.key) for key in path): leaf
-        for path, leaf in reference.jax.tree_util.tree_leaves_with_path(weights.variables)
-    }
+def placed(file, name):
+    """A file's arrays, by our paths."""
+    read = keras_files.read(file)
+    layout = names.best(names.of(name), read)
+    return {layout.place(name): array for name, array in layout.prepare(read).items()}
 
 
 @pytest.mark.parametrize(
@@ -107,37 +108,45 @@ def flat(weights):
 def test_layers_without_names_are_known_by_their_order(application, name, options, tmp_path):
     file = tmp_path / "new.weights.h5"
     reference.save(reference.build(application, 32, **options), file)
-    named = reference.imported(file, name, 32, **options)
-    old = without_names(file, tmp_path / "old.weights.h5")
-    assert same(flat(reference.imported(old, name, 32, **options)), flat(named))
+    old = placed(without_names(file, tmp_path / "old.weights.h5"), name)
+    assert None not in old
+    assert "params/head/logits/kernel" in old
+    assert same(old, placed(file, name))
 
 
-def nested(*behind):
+@pytest.fixture(scope="module")
+def base():
+    return reference.build("MobileNetV2", 32, include_top=False, **OPTIONS)
+
+
+def nested(base, *behind):
     """A model for transfer: an application without its top, and what a notebook puts behind it."""
-    base = reference.build("MobileNetV2", 32, include_top=False, **OPTIONS)
     pooled = keras.layers.GlobalAveragePooling2D()
     return keras.Sequential([keras.Input((32, 32, 3)), base, pooled, *behind])
 
 
-@pytest.mark.parametrize("suffix", [".weights.h5", ".keras", ".h5", "old.weights.h5"])
-def test_an_application_inside_a_model_is_found(suffix, tmp_path):
-    transfer = nested(keras.layers.Dense(5))
-    file = tmp_path / f"transfer{suffix.removeprefix('old')}"
+def test_an_application_inside_a_model_is_found_in_every_form(base, tmp_path):
+    transfer = nested(base, keras.layers.Dense(5))
+    file = tmp_path / "transfer.weights.h5"
     reference.save(transfer, file)
-    if suffix.startswith("old"):
-        file = without_names(file, tmp_path / "older.weights.h5")
-    weights = reference.imported(file, NAME, 32, **OPTIONS)
-    assert weights.outputs == 5
-    pictures = reference.pictures(32)
+
+    for other in (tmp_path / "transfer.keras", tmp_path / "transfer.h5"):
+        reference.save(transfer, other)
+        assert same(placed(other, NAME), placed(file, NAME))
+    old = without_names(file, tmp_path / "old.weights.h5")
+    assert same(placed(old, NAME), placed(file, NAME))
+
+    weights, pictures = reference.imported(file, NAME, 32, **OPTIONS), reference.pictures(32)
     expected = reference.logits(transfer, pictures / 127.5 - 1)
     got = reference.our_logits(weights, pictures)
+    assert got.shape == (2, 5)
     assert np.abs(got - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
-def test_layers_of_ones_own_behind_an_application_are_dropped_and_listed(tmp_path):
+def test_layers_of_ones_own_behind_an_application_are_dropped_and_listed(base, tmp_path):
     own = [keras.layers.Dense(16), keras.layers.BatchNormalization(), keras.layers.Dense(5)]
     file = tmp_path / "transfer.weights.h5"
-    reference.save(nested(*own), file)
+    reference.save(nested(base, *own), file)
     weights = reference.imported(file, NAME, 32, head="drop", **OPTIONS)
     assert weights.outputs == 0
     assert "head" not in weights.variables["params"]
@@ -146,32 +155,37 @@ def test_layers_of_ones_own_behind_an_application_are_dropped_and_listed(tmp_pat
         reference.imported(file, NAME, 32, **OPTIONS)
 
 
-def test_a_trained_model_is_read_without_its_optimizer(tmp_path):
-    transfer = nested(keras.layers.Dropout(0.1), keras.layers.Dense(5))
-    transfer.compile("adam", "mse")
-    transfer.optimizer.build(transfer.trainable_variables)
-    for suffix in (".weights.h5", ".h5"):
-        reference.save(transfer, tmp_path / f"trained{suffix}")
-        read = keras_files.read(tmp_path / f"trained{suffix}")
-        assert len(read) == sum("seed" not in v.path for v in transfer.variables)
+def test_a_trained_model_is_read_without_its_optimizer_and_seeds(tmp_path):
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.Dropout(0.1), keras.layers.Dense(5)]
+    trained = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+    trained.compile("adam", "mse")
+    trained.optimizer.build(trained.trainable_variables)
+    expected = {"/".join(v.path.split("/")[-2:]) for v in trained.weights}
+    for suffix in (".weights.h5", ".keras", ".h5"):
+        file = tmp_path / f"trained{suffix}"
+        reference.save(trained, file)
+        assert keras_files.read(file).keys() == expected
 
 
 @pytest.mark.parametrize(
-    ("variance", "mean", "std"),
+    ("variance", "expected"),
     [
-        ((0.229, 0.224, 0.225), (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-        ((0.04, 0.09, 0.16), (0.485, 0.456, 0.406), (0.2, 0.3, 0.4)),
+        # ImageNet's: the deviations stand where the variances belong, and another layer mends it.
+        ((0.229, 0.224, 0.225), {}),
+        ((0.04, 0.09, 0.16), {"mean": (0.5, 0.4, 0.3), "std": (0.2, 0.3, 0.4)}),
     ],
 )
-def test_what_an_efficientnet_normalises_with_is_used(variance, mean, std, tmp_path):
-    file = tmp_path / "model.weights.h5"
-    reference.save(reference.build("EfficientNetB0", 32), file)
-    with h5py.File(file, "r+") as inside:
-        inside["layers/normalization/vars/0"][...] = mean
-        inside["layers/normalization/vars/1"][...] = variance
-    config = reference.imported(file, "efficientnet_b0", 32).config
-    np.testing.assert_allclose(config.model.mean, mean, rtol=1e-6)
-    np.testing.assert_allclose(config.model.std, std, rtol=1e-6)
+def test_what_an_efficientnet_normalises_with_is_used(variance, expected):
+    found = efficientnet_keras.LAYOUTS[0].settings_in(
+        {
+            "normalization_1/mean": np.array((0.5, 0.4, 0.3)),
+            "normalization_1/variance": np.array(variance),
+            "normalization_1/count": np.array(7),
+        }
+    )
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value)
 
 
 def refused(path, match):
@@ -213,7 +227,7 @@ def test_a_file_that_reads_another_file_is_refused(tmp_path):
     ("name", "options", "match"),
     [
         (NAME, {"alpha": 0.5}, "have another shape"),
-        ("mobilenet_v1", {}, "they look like keras's mobilenet_v2"),
+        ("mobilenet_v1", {}, "they look like MobileNetV2 of keras"),
     ],
 )
 def test_weights_of_another_network_are_refused(saved, name, options, match):

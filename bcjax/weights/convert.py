@@ -73,10 +73,11 @@ def fold_biases(fitting: Fitting, expected: Expected) -> None:
         mean = path.replace("params/", "batch_stats/").replace("conv", "norm")
         mean = f"{mean.removesuffix('/bias')}/mean"
         if path.endswith("/bias") and mean in fitting.tensors and "conv" in path:
-            fitting.tensors[mean] = fitting.tensors[mean] - fitting.tensors.pop(path)
+            bias = fitting.tensors.pop(path).astype(np.float32)
+            fitting.tensors[mean] = fitting.tensors[mean].astype(np.float32) - bias
             folded += 1
     if folded:
-        fitting.notes.append(f"{folded} biases before a batch norm became part of its mean.")
+        fitting.notes.append(f"Biases before batch norms became part of their means: {folded}.")
 
 
 def choose_classifier(fitting: Fitting, expected: Expected, *, keep: bool) -> None:

@@ -56,12 +56,13 @@ def read(path: Path) -> tuple[Tensors, str]:
         return keras_files.read(path), "HDF5"
     if start.startswith(_ZIP):
         return _read_zip(path)
-    if start.startswith(_PICKLE):
-        return torch_files.read(path), "PyTorch, before 1.6"
     if path.suffix == ".json":
         return _read_shards(path), "safetensors"
-    if start[8:9] == b"{":  # behind the length of a header in JSON
+    # Behind the length of a header in JSON, which may begin with any byte, a pickle's too.
+    if start[8:9] == b"{":
         return _read_safetensors(path), "safetensors"
+    if start.startswith(_PICKLE):
+        return torch_files.read(path), "PyTorch, before 1.6"
     raise UserError(
         f"{path} is no file of weights that bcjax knows: give .safetensors, .pth, .h5, .keras or "
         ".npz, whole."

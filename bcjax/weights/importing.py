@@ -41,7 +41,7 @@ class Imported:
       config: Of the network, with what these weights decide.
       classes: Names of the logits that were kept, where they are known.
       outputs: Number of logits that were kept; 0: the classifier was dropped.
-      input_size: Side in pixels of the pictures that they were made with; 0: not known.
+      input_size: Side in pixels of the pictures that they were made with, as far as it is known.
       origin: Plain values: the file, its kind and digest, whose names it had, how many tensors.
       notes: What was done that the user should know, in plain sentences.
     """
@@ -118,13 +118,19 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> Imported:
     arrays = {p: np.ascontiguousarray(t, np.float32) for p, t in fitting.tensors.items()}
     variables = traverse_util.unflatten_dict(arrays, sep="/")
     outputs = holds.shapes[expected.LOGITS[1]][0] if keep else 0
+    named = source.classes[-outputs:] if len(source.classes) - outputs in (0, 1) else ()
+    made_at, side = source.input_size, config.data.image_size
+    if made_at != side:
+        fitting.notes.append(
+            f"They were made with pictures of {made_at} px; here they have {side}."
+        )
     return Imported(
         variables={"params": variables.get("params", {}),
                    "batch_stats": variables.get("batch_stats", {})},
         config=config,
-        classes=source.classes[-outputs:] if outputs else (),
+        classes=named if keep else (),
         outputs=outputs,
-        input_size=source.input_size,
+        input_size=made_at,
         origin=source.origin,
         notes=tuple(fitting.notes),
     )  # fmt: skip
@@ -155,7 +161,7 @@ def _opened(path: Path, model: str) -> _Source:
         layout,
         settings,
         classes=published.classes(path),
-        input_size=settings.get("input_size", 0),
+        input_size=settings.get("input_size") or models.MODELS[model].input_size,
         origin=origin | {"names": layout.source if layout else "none: the order of the layers"},
     )
 
@@ -175,7 +181,7 @@ def _resolved(config: ConfigDict, source: _Source) -> ConfigDict:
     """Returns the config with what the weights say where it says nothing itself."""
     config = config.copy_and_resolve_references()
     entry = models.MODELS[config.model.name]
-    config.data.image_size = config.data.image_size or source.input_size or entry.input_size
+    config.data.image_size = config.data.image_size or source.input_size
     for key, name in SETTINGS.items():
         branch, leaf = name.split(".")
         value = source.settings.get(key)
