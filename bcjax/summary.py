@@ -47,6 +47,8 @@ def show(run: Run, console: Console) -> None:
     say("trains", "all of them" if everything else "these, at their share of the learning rate:")
     if not everything:
         console.print(Padding.indent(_what_trains(run), _INDENT))
+    if not config.model.weights and any(phase.frozen.parameters for phase in run.phases):
+        say("", "What is frozen is as chance made it: config.model.weights would name weights.")
     for phase in run.phases:
         length = phase.config.train.length
         say(
