@@ -24,7 +24,7 @@ def bare_step(run: Run, steps: int) -> dict[str, Any]:
     """
     feed, config = run.feed("train"), run.config
     per_call, batch_size = run.plan.steps_per_call, config.train.batch_size
-    same = next(feed.training([Call(0, per_call)], batch_size, config.seed))
+    same = next(feed.training([Call(0, per_call)], run.order))
 
     def call() -> None:
         run.state, _metrics = run.phase.train_call(run.state, same, feed.pictures)
@@ -58,7 +58,7 @@ def loop_against_step(run: Run, steps: int, repeats: int) -> dict[str, Any]:
     per_call, batch_size = run.plan.steps_per_call, config.train.batch_size
     calls = [Call(i * per_call, per_call) for i in range(-(-steps // per_call))]
     images = len(calls) * per_call * batch_size
-    same = next(feed.training(calls, batch_size, config.seed))
+    same = next(feed.training(calls, run.order))
 
     def bare() -> None:
         for _ in calls:
@@ -67,7 +67,7 @@ def loop_against_step(run: Run, steps: int, repeats: int) -> dict[str, Any]:
 
     def loop() -> None:
         meter = Meter()
-        for call, batch in zip(calls, feed.training(calls, batch_size, config.seed), strict=True):
+        for call, batch in zip(calls, feed.training(calls, run.order), strict=True):
             run.state, metrics = run.phase.train_call(run.state, batch, feed.pictures)
             meter.add(call.first, metrics)
         meter.take()

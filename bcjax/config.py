@@ -32,12 +32,32 @@ def default() -> ConfigDict:
     c.data.source = "synthetic"  # a folder, .csv, .npz, TFDS name, prepared set, or "synthetic"
     c.data.classes = ()  # fixes the names and their order; (): as found in the data
     c.data.image_size = 96  # pixels; pictures are resized to this square on entry
-    c.data.resize = ""  # squash: to the square; crop: its middle is cut out; "": as weights want
+    c.data.resize = ""  # squash: to the square; crop: its middle; pad: whole; "": as weights want
     c.data.crop_fraction = 0.0  # of the shorter side that "crop" leaves; 0: as weights want, or 1
     c.data.val_fraction = 0.15  # where the source has no validation split of its own
     c.data.test_fraction = 0.15  # where the source has no test split of its own
     c.data.split_seed = 0
+    c.data.resplit = False  # carve every split anew, though the source names some
+    c.data.boxes = ""  # crop: one picture for each boxed white cell; "": the source's pictures
+    c.data.fine_labels = False  # PBC: sub-types in file names (BNE, SNE, MMY, ...) as classes
     c.data.on_bad_image = "error"  # error | skip
+    c.data.on_unlabelled = "error"  # error | drop: rows that name no class, or several
+    c.data.exclude = ()  # ids of pictures, or patterns such as "*/blurred_*", to leave out
+    c.data.drop_classes = ()
+    c.data.keep = ()  # the share of a class that stays, such as ("NEUTROPHIL=0.9",)
+    c.data.drop = ()  # findings to leave out: conflicts copies duplicates blank tiny odd grey
+    c.data.max_copies = 20  # a picture with more exact copies than this is no cell
+    c.data.group_by = ""  # column:NAME | regex:PATTERN | hash | copies; "": as the source says
+    c.data.allow_leaks = False  # go on though a split leaks; it is written into the results
+    c.data.canary = False  # score a model that sees only colours on the split
+    c.data.pad_colour = (0, 0, 0)  # RGB, 0 to 255, around what "pad" makes fit
+    c.data.grey = False  # drop colour, on entry
+    c.data.mask = False  # paint over all but the largest stained cell, on entry
+    c.data.mask_low = (150, 36, 40)  # HSV of stain, each 0 to 255 (hue too), at least
+    c.data.mask_high = (244, 255, 255)  # and at most
+    c.data.mask_background = (255, 255, 255)  # RGB, 0 to 255
+    c.data.stain = ""  # reinhard | macenko: normalise the stain, on entry, to that of ...
+    c.data.stain_reference = ""  # ... this picture; "": the one that the method's paper gives
     c.data.store = "auto"  # auto | disk | host | device: where decoded pictures live
     c.data.synthetic_images = 2400  # how many drawings the synthetic source holds
     c.data.cache_dir = ""  # prepared sets; "": $BCJAX_CACHE, or ~/.cache/bcjax
@@ -47,8 +67,8 @@ def default() -> ConfigDict:
     c.data.prefetch = 4  # calls of the step prepared ahead
 
     c.augment = ConfigDict()
-    c.augment.flip = True  # left-right and up-down, each with probability 1/2
-    c.augment.turn = True  # by 0, 90, 180 or 270 degrees, equally likely
+    # In turn, each "name", "name(magnitude)" or "name(magnitude, option=..., p=...)".
+    c.augment.ops = ("flip", "turn")
 
     c.model = ConfigDict()
     c.model.name = "elu_cnn"
@@ -109,7 +129,11 @@ def default() -> ConfigDict:
     c.train.steps_per_call = 0  # steps per dispatch; 0: 8 on accelerators, 1 on CPU
     c.train.log_every = "50 steps"
     c.train.label_smoothing = 0.0
+    c.train.loss = "cross_entropy"  # cross_entropy | focal
+    c.train.focal_gamma = 2.0
     c.train.class_weights = "none"  # none | balanced
+    c.train.sampling = "natural"  # natural | balanced: how often the classes are shown
+    c.train.repeat = ()  # how often an epoch shows each picture of a class: ("basophil=4",)
     c.train.patience = 0  # stop after this many evaluations without gain; 0: never
     c.train.min_delta = 0.0  # what counts as a gain
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jax.sharding import Mesh
 from jaxtyping import Array
@@ -14,14 +15,17 @@ from bcjax.state import State
 
 Batch = dict[str, Array]  # index int32, and mask bool, image uint8, label int32 where they are
 Pictures = dict[str, Array]  # the device store: image uint8 (N, H, W, C), label int32 (N,); or {}
-# Both may hold features float32 (N, F) instead of the image: see `steps.features_step`.
+Numbers = Any  # those of the augmentation, a pytree of floats: arguments, not part of the program
+# Batch and Pictures may hold features float32 (N, F) instead of the image: see `steps.features_step`.
 
 
-def several(step: Callable) -> Callable[[State, Batch, Pictures], tuple[State, Array]]:
+def several(step: Callable) -> Callable[[State, Batch, Pictures, Numbers], tuple[State, Array]]:
     """Returns `step` scanned over a leading axis of the batch: several steps in one dispatch."""
 
-    def call(state: State, batches: Batch, pictures: Pictures) -> tuple[State, Array]:
-        return scan(lambda s, b: step(s, b, pictures), state, batches)
+    def call(
+        state: State, batches: Batch, pictures: Pictures, numbers: Numbers
+    ) -> tuple[State, Array]:
+        return scan(lambda s, b: step(s, b, pictures, numbers), state, batches)
 
     return call
 
@@ -41,16 +45,31 @@ def scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:
     return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
 
 
-def compile_train(call: Callable, mesh: Mesh, abstract: State) -> Callable:
-    """Jits `several(step)`: the state is donated and stays where it is, metrics go everywhere."""
+def compile_train(
+    call: Callable, mesh: Mesh, abstract: State, numbers: Numbers = ()
+) -> Callable[[State, Batch, Pictures], tuple[State, Array]]:
+    """Jits `several(step)`: the state is donated and stays where it is, metrics go everywhere.
+
+    The numbers are bound, and given as an argument at each call.
+    """
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
     compiled = jax.jit(
         call,
         donate_argnums=0,
-        in_shardings=(shardings, meshes.batch_sharding(mesh, leading=1), meshes.replicated(mesh)),
+        in_shardings=(
+            shardings,
+            meshes.batch_sharding(mesh, leading=1),
+            meshes.replicated(mesh),
+            meshes.replicated(mesh),
+        ),
         out_shardings=(shardings, meshes.replicated(mesh)),
     )
-    return _in_turn(compiled, mesh) if jax.default_backend() == "cpu" else compiled
+    placed = meshes.everywhere(mesh, jax.tree.map(lambda n: np.asarray(n, np.float32), numbers))
+
+    def bound(state: State, batches: Batch, pictures: Pictures) -> tuple[State, Array]:
+        return compiled(state, batches, pictures, placed)
+
+    return _in_turn(bound, mesh) if jax.default_backend() == "cpu" else bound
 
 
 def _in_turn(call: Callable, mesh: Mesh) -> Callable[[State, Batch, Pictures], tuple[State, Array]]:

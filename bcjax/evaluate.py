@@ -15,7 +15,7 @@ from bcjax import config as configs
 from bcjax import dispatch, metrics, network, steps
 from bcjax import mesh as meshes
 from bcjax.data import prepare
-from bcjax.data.decode import crop_of
+from bcjax.data.entry import entry_of
 from bcjax.data.store import choose, open_store
 from bcjax.errors import UserError
 from bcjax.feed import Feed, whole_batches
@@ -122,9 +122,7 @@ class Evaluator:
         needed = prepared.size(self._examples) * config.data.image_size**2 * 3
         kind, _ = choose(config.data.store, needed, meshes.device_memory())
         data = config.data
-        store = open_store(
-            prepared, self._examples, kind, data.image_size, data.threads, crop_of(data)
-        )
+        store = open_store(prepared, self._examples, kind, entry_of(data), data.threads)
         self._feed = Feed(store, data, self._mesh)
         self._predict: Callable | None = None
 

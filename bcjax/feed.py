@@ -8,7 +8,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from bcjax import mesh as meshes
-from bcjax.data import order, pipeline
+from bcjax.data import pipeline, sampling
+from bcjax.data.order import EvalBatch, Order, once
 from bcjax.data.prepared import Prepared
 from bcjax.data.store import DeviceStore, Store
 from bcjax.dispatch import Batch, Pictures
@@ -22,7 +23,7 @@ class _LoadCall:
     """Loads this host's rows of all batches of a call; picklable, for worker processes."""
 
     store: Store
-    order: order.Order
+    order: Order
     rows: np.ndarray
 
     def __call__(self, call: Call) -> HostBatch:
@@ -41,7 +42,7 @@ class _LoadOnce:
     store: Store
     rows: np.ndarray
 
-    def __call__(self, batch: order.EvalBatch) -> HostBatch:
+    def __call__(self, batch: EvalBatch) -> HostBatch:
         index = batch.positions[self.rows]
         return {"index": index} | self.store.read(index)
 
@@ -64,29 +65,44 @@ class Feed:
         if isinstance(store, DeviceStore):
             self.pictures = meshes.everywhere(mesh, store.arrays)
 
-    def training(
-        self, calls: Sequence[Call], batch_size: int, seed: int
-    ) -> Generator[Batch, None, None]:
-        """Yields, for each call, batches (steps, B, ...) in the order that `seed` sets."""
-        rows = meshes.host_rows(self._mesh, batch_size)
-        load = _LoadCall(self._store, order.Order(self.examples, batch_size, seed), rows)
+    def training(self, calls: Sequence[Call], order: Order) -> Generator[Batch, None, None]:
+        """Yields, for each call, batches (steps, B, ...) in an order."""
+        rows = meshes.host_rows(self._mesh, order.batch_size)
+        load = _LoadCall(self._store, order, rows)
         workers = self._data.workers if self._store.kind == "disk" else 0
         loaded = pipeline.ahead(
             calls, load, prefetch=self._data.prefetch, threads=self._data.threads, workers=workers
         )
         for batch in loaded:
-            yield meshes.place(self._mesh, batch, rows, batch_size, leading=1)
+            yield meshes.place(self._mesh, batch, rows, order.batch_size, leading=1)
 
     def once(self, batch_size: int) -> Iterator[tuple[Batch, np.ndarray]]:
         """Yields batches that cover each picture once, with the mask of those that count."""
         rows = meshes.host_rows(self._mesh, batch_size)
-        batches = order.once(self.examples, batch_size)
+        batches = once(self.examples, batch_size)
         load = _LoadOnce(self._store, rows)
         loaded = pipeline.ahead(
             batches, load, prefetch=self._data.prefetch, threads=self._data.threads
         )
         for batch, local in zip(batches, loaded, strict=True):
             yield meshes.place(self._mesh, local, rows, batch_size), batch.mask
+
+
+def order_of(config: ConfigDict, prepared: Prepared) -> Order:
+    """Returns the order of the training pictures, each as often as the config says.
+
+    Raises:
+      UserError: If that cannot be.
+    """
+    shown = sampling.plan(
+        config.train.sampling, config.train.repeat, prepared.counts["train"], prepared.classes
+    )
+    return Order(
+        prepared.size("train"),
+        config.train.batch_size,
+        config.seed,
+        sampling.Sampling(prepared.labels("train"), shown) if shown else None,
+    )
 
 
 def whole_batches(mesh: Mesh, batch_size: int) -> int:

@@ -6,7 +6,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from bcjax import mesh as meshes
-from bcjax.data.decode import crop_of
+from bcjax.data.entry import entry_of
 from bcjax.data.prepared import Prepared
 from bcjax.data.store import DeviceStore, HostStore, Store, choose, open_store
 from bcjax.evaluate import predictions
@@ -29,6 +29,7 @@ class Feeds:
         self._prepared = prepared
         self._kind = kind
         self._data = data
+        self._entry = entry_of(data)
         self._mesh = mesh
         self._pictures: dict[str, Feed] = {}
 
@@ -58,8 +59,7 @@ class Feeds:
         return self._feed(DeviceStore(arrays) if kind == "device" else HostStore(arrays))
 
     def _open(self, split: str, kind: str) -> Store:
-        size, crop = self._data.image_size, crop_of(self._data)
-        return open_store(self._prepared, split, kind, size, self._data.threads, crop)
+        return open_store(self._prepared, split, kind, self._entry, self._data.threads)
 
     def _feed(self, store: Store) -> Feed:
         return Feed(store, self._data, self._mesh)

@@ -47,6 +47,34 @@ def cross_entropy(
     return loss
 
 
+def focal(
+    logits: Float[Array, "B C"],
+    labels: Int[Array, " B"],
+    *,
+    gamma: float,
+    class_weights: Float[Array, " C"] | None = None,
+) -> Float[Array, " B"]:
+    """Focal loss (Lin et al. 2017, https://arxiv.org/abs/1708.02002), in nats, in float32.
+
+    Cross-entropy times (1 - p)^gamma, where p is the probability of the label: what is learnt
+    already weighs little. It is defined for labels, not for probabilities.
+
+    Args:
+      logits: Any float dtype.
+      labels: Class indices in [0, C).
+      gamma: 0 or more; 0 is cross-entropy.
+      class_weights: The paper's alpha: factors of 0 or more, by class.
+
+    Returns:
+      float32, one loss per example, not averaged.
+    """
+    entropy = cross_entropy(logits, labels, class_weights=class_weights)
+    log_p = jax.nn.log_softmax(logits.astype(jnp.float32))
+    log_p = jnp.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0]
+    # -expm1 keeps 1 - p exact where p is nearly 1; the floor, the gradient of its power finite.
+    return entropy * jnp.maximum(-jnp.expm1(log_p), 1e-12) ** gamma
+
+
 def class_weights(
     counts: Int[np.ndarray, " C"], kind: Literal["none", "balanced"]
 ) -> Float[np.ndarray, " C"]:

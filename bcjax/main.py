@@ -13,6 +13,8 @@ COMMANDS = {
     "train": "Train a network (the default command); the same command again resumes.",
     "evaluate": "Evaluate a checkpoint on a split, or follow a running job with --watch.",
     "prepare": "Write pictures as a sharded TFDS/ArrayRecord set, checked and split.",
+    "explore": "Write a page that shows a data set: counts, samples, colours, doubles, a map.",
+    "preview": "Draw what the network is fed, and every augmentation at five magnitudes.",
     "predict": "Label pictures or folders with a trained network.",
     "import-weights": "Turn published weights, of PyTorch or Keras, into a run's folder.",
     "models": "List the networks: parameters, FLOPs, pictures, paper.",

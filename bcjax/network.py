@@ -15,6 +15,7 @@ from bcjax import config as configs
 from bcjax import mesh as meshes
 from bcjax import models
 from bcjax.checkpoint import Checkpoints
+from bcjax.data.entry import entry_of
 from bcjax.errors import UserError
 from bcjax.state import Variables
 
@@ -38,13 +39,21 @@ def build(config: ConfigDict, classes: int) -> nn.Module:
 
 
 def resolve(config: ConfigDict) -> None:
-    """Writes how the network wants its pictures into the config, where that does not say."""
+    """Writes how the network wants its pictures into the config, where that does not say.
+
+    Raises:
+      UserError: If pictures cannot be made so, for want of `data.stain_reference`.
+    """
     if config.model.name in models.MODELS:
         entry = models.MODELS[config.model.name]
         config.model.mean = tuple(config.model.mean) or per_channel(entry.mean, config)
         config.model.std = tuple(config.model.std) or per_channel(entry.std, config)
     config.data.resize = config.data.resize or "squash"
     config.data.crop_fraction = config.data.crop_fraction or 1.0
+    if config.data.stain_reference:
+        # To be found from any folder, and no run begins that could not be evaluated.
+        config.data.stain_reference = str(Path(config.data.stain_reference).absolute())
+        entry_of(config.data)
 
 
 def per_channel(rgb: Sequence[float], config: ConfigDict) -> tuple[float, ...]:

@@ -109,7 +109,9 @@ def create(
             schedule=optim.schedule(config.optim, **lengths),
             begin=begin,
             abstract=abstract,
-            train_call=dispatch.compile_train(dispatch.several(step), mesh, abstract),
+            train_call=dispatch.compile_train(
+                dispatch.several(step), mesh, abstract, recipe.policy.numbers
+            ),
         )
 
     return tuple(phase(position, each) for position, each in enumerate(_configs(config)))

@@ -9,7 +9,8 @@ import numpy as np
 
 from bcjax import mesh as meshes
 from bcjax import network
-from bcjax.data import decode
+from bcjax.data.decode import BadImageError
+from bcjax.data.entry import entry_of
 from bcjax.data.sources.folder import PICTURES
 from bcjax.errors import UserError
 from bcjax.steps import infer
@@ -45,9 +46,10 @@ class Predictor:
         """Reads a checkpoint: "best", "latest" or a step.
 
         Raises:
-          UserError: If there is none.
+          UserError: If there is none, or the run's `data.stain_reference` is gone.
         """
         self._trained = network.load(workdir, which, meshes.create())
+        self._entry = entry_of(self._trained.config.data)
         self.classes = self._trained.classes
         model, settings = self._trained.model, self._trained.config.model
 
@@ -83,17 +85,16 @@ class Predictor:
     def _batches(
         self, paths: Sequence[Path], batch_size: int, bad: list[tuple[Path, str]]
     ) -> Iterator[tuple[list[Path], np.ndarray]]:
-        data = self._trained.config.data
-        size, crop = data.image_size, decode.crop_of(data)
+        size = self._entry.size
         for start in range(0, len(paths), batch_size):
             known: list[Path] = []
             # Always a whole batch, so that one program serves all.
             pixels = np.zeros((batch_size, size, size, 3), np.uint8)
             for path in paths[start : start + batch_size]:
                 try:
-                    pixels[len(known)] = decode.load(path.read_bytes(), size, crop)
+                    pixels[len(known)] = self._entry(path.read_bytes())
                     known.append(path)
-                except (decode.BadImageError, OSError) as error:
+                except (BadImageError, OSError) as error:
                     bad.append((path, str(error)))
             if known:
                 yield known, pixels

@@ -1,5 +1,7 @@
 """Which values each key of a config may have; what depends on the pictures is checked later."""
 
+from pathlib import Path
+
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
@@ -8,14 +10,17 @@ from bcjax.errors import UserError
 _CHOICES = {
     "data.on_bad_image": ("error", "skip"),
     "data.store": ("auto", "disk", "host", "device"),
-    "data.resize": ("", "squash", "crop"),
+    "data.resize": ("", "squash", "crop", "pad"),
+    "data.stain": ("", "reinhard", "macenko"),
     "model.dtype": ("float32", "bfloat16"),
     "model.weights_head": ("drop", "keep"),
     "model.norm": ("", "batch", "group", "layer", "frozen-batch"),
     "model.convention": ("", "torch", "tf", "keras"),
     "model.channels": (1, 3),
     "finetune.first.schedule": ("", "constant", "cosine", "step", "exponential", "linear"),
+    "train.loss": ("cross_entropy", "focal"),
     "train.class_weights": ("none", "balanced"),
+    "train.sampling": ("natural", "balanced"),
     "checkpoint.best": ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss"),
     "eval.split": ("train", "val", "test"),
     "eval.final_split": ("train", "val", "test"),
@@ -25,12 +30,13 @@ _AT_LEAST = {
     "finetune.first.lr": 0.0, "finetune.first.patience": 0,
     "data.prefetch": 1, "train.batch_size": 1, "train.steps_per_call": 0, "train.patience": 0,
     "optim.accumulate": 1, "checkpoint.keep": 1, "eval.batch_size": 0, "eval.resamples": 0,
-    "mesh.fsdp": 1, "optim.plateau.patience": 0, "seed": 0, "model.epsilon": 0.0,
+    "mesh.fsdp": 1, "train.focal_gamma": 0.0, "optim.plateau.patience": 0, "seed": 0, "model.epsilon": 0.0,
     "model.alpha": 0.0, "model.l1": 0.0, "model.l2": 0.0,
 }  # fmt: skip
 _FRACTIONS = (
     "data.val_fraction", "data.test_fraction", "train.label_smoothing", "optim.ema",
 )  # fmt: skip
+_COLOURS = ("pad_colour", "mask_low", "mask_high", "mask_background")  # of `data`
 _LENGTHS = ("train.length", "train.log_every", "checkpoint.every", "eval.every")
 _LENGTHS_OR_0 = ("optim.warmup", "finetune.first.length", "finetune.first.warmup")
 
@@ -72,13 +78,37 @@ def check(config: ConfigDict) -> ConfigDict:
             f"config.finetune.layer_decay is {config.finetune.layer_decay}: it must be more than "
             "0 and at most 1; 0.75 is customary."
         )
-    if not 0 <= config.data.crop_fraction <= 1:
-        raise UserError(
-            f"config.data.crop_fraction is {config.data.crop_fraction}: give at most 1."
-        )
+    _check_entry(config.data)
     if config.train.batch_size % config.optim.accumulate:
         raise UserError(
             f"config.train.batch_size {config.train.batch_size} cannot be divided into "
             f"config.optim.accumulate = {config.optim.accumulate} equal micro-batches."
         )
     return config
+
+
+def _check_entry(data: ConfigDict) -> None:
+    """Checks what is done to a picture when it is decoded."""
+    if not 0 <= data.crop_fraction <= 1:
+        raise UserError(f"config.data.crop_fraction is {data.crop_fraction}: give at most 1.")
+    for key in _COLOURS:
+        levels = data[key]
+        if len(levels) != 3 or not all(isinstance(n, int) and 0 <= n <= 255 for n in levels):
+            raise UserError(
+                f"config.data.{key} is {levels}: give three whole numbers from 0 to 255."
+            )
+    if any(low > high for low, high in zip(data.mask_low, data.mask_high, strict=True)):
+        raise UserError(
+            f"config.data.mask_low is {data.mask_low}, above config.data.mask_high, "
+            f"{data.mask_high}: nothing is between them."
+        )
+    if data.stain_reference and not data.stain:
+        raise UserError(
+            "config.data.stain_reference is given, but no method: set config.data.stain to "
+            "reinhard or macenko."
+        )
+    if data.stain_reference and not Path(data.stain_reference).is_file():
+        raise UserError(
+            f"config.data.stain_reference is {data.stain_reference!r}, where there is no file: "
+            "give the path of a picture."
+        )

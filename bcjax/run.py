@@ -15,11 +15,13 @@ from bcjax import config as configs
 from bcjax import evaluate as evaluation
 from bcjax import mesh as meshes
 from bcjax import state as states
+from bcjax.augment import policy as policies
+from bcjax.augment.policy import Policy
 from bcjax.data import prepare
 from bcjax.data.prepared import Prepared
 from bcjax.data.store import choose
 from bcjax.errors import UserError
-from bcjax.feed import Feed, bytes_needed
+from bcjax.feed import Feed, bytes_needed, order_of
 from bcjax.feeds import Feeds
 from bcjax.patience import Mode, exhausted
 from bcjax.phases import Phase
@@ -42,6 +44,7 @@ class Run:
       classes: Their names, in the order of the logits.
       store: Where decoded pictures live: "disk", "host" or "device".
       why_store: Why there, in a few words.
+      order: In which training sees them.
       phases: Each with its schedule, its optimizer and its compiled step.
       phase: The one in which `state` is.
       plan: What happens at which step of that phase.
@@ -75,7 +78,10 @@ class Run:
             meshes.device_memory(),
         )
 
+        self.order = order_of(config, self.prepared)
+
         # The network, and how it learns.
+        policy = policies.build(config.augment.ops)
         imported = starting.decide(config, self.workdir, self.classes)
         network.resolve(config)
         config.data.classes = self.classes
@@ -96,9 +102,9 @@ class Run:
             config,
             model,
             init,
-            _recipe(config, self.prepared),
+            _recipe(config, self.prepared, policy),
             self.mesh,
-            examples=self.prepared.size("train"),
+            examples=self.order.examples,
             steps_per_call=_STEPS_PER_CALL.get(jax.default_backend(), _STEPS_PER_CALL_ELSEWHERE),
             mode=self.mode,
         )
@@ -197,8 +203,19 @@ class Run:
         )
 
 
-def _recipe(config: ConfigDict, prepared: Prepared) -> steps.Recipe:
-    """Returns what the training step does beside network and optimizer."""
+def _recipe(config: ConfigDict, prepared: Prepared, policy: Policy) -> steps.Recipe:
+    """Returns what the training step does beside network and optimizer.
+
+    Raises:
+      UserError: If the loss cannot take the labels.
+    """
+    focal = config.train.loss == "focal"
+    if focal and (policy.mixes or config.train.label_smoothing):
+        what = "augment.ops mixes pictures" if policy.mixes else "train.label_smoothing spreads it"
+        raise UserError(
+            f"config.train.loss is 'focal', which needs one label for each picture, but {what}: "
+            "leave that out, or use cross_entropy."
+        )
     weights = None
     if config.train.class_weights != "none":
         weights = losses.class_weights(
@@ -208,8 +225,9 @@ def _recipe(config: ConfigDict, prepared: Prepared) -> steps.Recipe:
         mean=config.model.mean,
         std=config.model.std,
         seed=config.seed,
-        flip=config.augment.flip,
-        turn=config.augment.turn,
+        policy=policy,
+        dtype=config.model.dtype,
+        focal=config.train.focal_gamma if focal else None,
         label_smoothing=config.train.label_smoothing,
         class_weights=weights,
         accumulate=config.optim.accumulate,

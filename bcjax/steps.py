@@ -18,8 +18,9 @@ from flax import traverse_util
 from jaxtyping import Array, Float, Int32, Key, UInt8
 
 from bcjax import losses
-from bcjax.augment import dihedral
-from bcjax.dispatch import Batch, Pictures, scan
+from bcjax.augment import mix
+from bcjax.augment.policy import Policy
+from bcjax.dispatch import Batch, Numbers, Pictures, scan
 from bcjax.frozen import NOTHING, Frozen, join
 from bcjax.state import State, Variables
 
@@ -37,8 +38,9 @@ class Recipe:
       mean: Per-channel mean of pictures in 0..1, subtracted; one number: pictures turn grey.
       std: Per-channel deviation, divided by.
       seed: Of augmentation and dropout.
-      flip: Mirror pictures at random.
-      turn: Turn pictures by quarter turns at random.
+      policy: How pictures are augmented, and perhaps mixed.
+      dtype: Of pictures while they are augmented.
+      focal: Gamma of the focal loss; None: cross-entropy.
       label_smoothing: In [0, 1).
       class_weights: Weight of each class in the loss, (classes,); None: all 1.
       accumulate: Micro-batches per step.
@@ -50,8 +52,9 @@ class Recipe:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     seed: int = 0
-    flip: bool = False
-    turn: bool = False
+    policy: Policy = Policy()
+    dtype: str = "float32"
+    focal: float | None = None
     label_smoothing: float = 0.0
     class_weights: np.ndarray | None = None
     accumulate: int = 1
@@ -69,25 +72,30 @@ def normalise(
     return (images - jnp.asarray(mean, jnp.float32)) / jnp.asarray(std, jnp.float32)
 
 
+def step_key(seed: int, step: Int32[Array, ""] | int) -> Key[Array, ""]:
+    """The key of all that is random in a step."""
+    return jax.random.fold_in(jax.random.key(seed), step)
+
+
+def keys_of(key: Key[Array, ""]) -> tuple[Key[Array, ""], Key[Array, ""]]:
+    """The keys of a step's augmentation and of its dropout."""
+    augment_key, dropout_key = jax.random.split(key)
+    return augment_key, dropout_key
+
+
+def micro_key(key: Key[Array, ""], part: Int32[Array, ""] | int) -> Key[Array, ""]:
+    """The step's key for one of its micro-batches."""
+    return jax.random.fold_in(key, part)
+
+
+def to_float(pixels: UInt8[Array, "B H W C"], dtype: str) -> Float[Array, "B H W C"]:
+    """Decoded pictures in 0..1."""
+    return (pixels.astype(jnp.float32) / 255).astype(dtype)
+
+
 def gather(batch: Batch, pictures: Pictures) -> Batch:
     """Returns the batch with what the device store, if there is one, holds at its `index`."""
     return batch | {name: array[batch["index"]] for name, array in pictures.items()}
-
-
-def augment(
-    key: Key[Array, ""],
-    images: Float[Array, "B H W C"],
-    index: Int32[Array, "B"],
-    recipe: Recipe,
-) -> Float[Array, "B H W C"]:
-    """Augments each picture with a key of its own, from the step's key and the picture's index."""
-
-    def one(index: Int32[Array, ""], image: Float[Array, "H W C"]) -> Float[Array, "H W C"]:
-        flip, turn = jax.random.split(jax.random.fold_in(key, index))
-        image = dihedral.flip(flip, image) if recipe.flip else image
-        return dihedral.turn(turn, image) if recipe.turn else image
-
-    return jax.vmap(one)(index, images)
 
 
 def train_step(
@@ -95,10 +103,12 @@ def train_step(
     optimizer: optax.GradientTransformation,
     recipe: Recipe,
     frozen: Frozen = NOTHING,
-) -> Callable[[State, Batch, Pictures], tuple[State, Float[Array, "metrics"]]]:
-    """Returns the pure function of one optimizer step, `(state, batch, pictures) -> (state, sums)`.
+) -> Callable[[State, Batch, Pictures, Numbers], tuple[State, Float[Array, "metrics"]]]:
+    """Returns the pure function of one optimizer step.
 
-    The sums are those of `METRICS`, float32. Randomness comes from (seed, step, index) alone, so
+    It is `(state, batch, pictures, numbers) -> (state, sums)`. The numbers are those of the
+    recipe's policy, so that another magnitude is the same program. The sums are those of
+    `METRICS`, float32. Randomness comes from (seed, step, index) alone, so
     it does not depend on the topology, the store or how often the run was restarted.
 
     Where the pictures are features (see `features_step`), the classifier alone runs.
@@ -111,19 +121,24 @@ def train_step(
         averages stay as they are, bit for bit.
     """
     weights = None if recipe.class_weights is None else jnp.asarray(recipe.class_weights)
+    policy = recipe.policy
+    if recipe.focal is None:
+        loss = functools.partial(losses.cross_entropy, label_smoothing=recipe.label_smoothing)
+    else:
+        loss = functools.partial(losses.focal, gamma=recipe.focal)
 
     def loss_of(
         trains: Variables, fixed: Variables, batch_stats: Variables, key: Key[Array, ""],
-        batch: Batch, pictures: Pictures,
+        batch: Batch, pictures: Pictures, numbers: Numbers,
     ) -> tuple[Array, tuple[Variables, Array]]:  # fmt: skip
-        augment_key, dropout_key = jax.random.split(key)
+        augment_key, dropout_key = keys_of(key)
         shown = gather(batch, pictures)
-        labels = shown["label"]
+        labels = targets = shown["label"]
         if "features" in shown:
             inputs, method = shown["features"], "classify"
         else:
-            images = shown["image"].astype(jnp.float32) / 255
-            images = augment(augment_key, images, batch["index"], recipe)
+            images = to_float(shown["image"], recipe.dtype)
+            images, share = policy(augment_key, images, batch["index"], numbers)
             inputs, method = normalise(images, recipe.mean, recipe.std), "__call__"
         with frozen.in_inference():
             logits, updated = model.apply(
@@ -134,25 +149,26 @@ def train_step(
                 rngs={"dropout": dropout_key},
                 method=method,
             )
-        each = losses.cross_entropy(
-            logits, labels, label_smoothing=recipe.label_smoothing, class_weights=weights
-        )
+        if policy.mixes:
+            targets = mix.soft_labels(labels, share, logits.shape[-1])
+        each = loss(logits, targets, class_weights=weights)
         correct = (logits.argmax(-1) == labels).sum().astype(jnp.float32)
         sums = jnp.stack([each.sum(), correct, jnp.float32(len(each))])
         penalty = _penalty(trains, recipe) if recipe.l1 or recipe.l2 else 0.0
         return each.mean() + penalty, (updated.get("batch_stats", batch_stats), sums)
 
-    def step(state: State, batch: Batch, pictures: Pictures) -> tuple[State, Array]:
-        key = jax.random.fold_in(jax.random.key(recipe.seed), state.step)
+    def step(
+        state: State, batch: Batch, pictures: Pictures, numbers: Numbers
+    ) -> tuple[State, Array]:
+        key = step_key(recipe.seed, state.step)
         trains, fixed = frozen.divide(state.params)
-        gradient = functools.partial(jax.grad(loss_of, has_aux=True), trains, fixed)
+        beside = {"pictures": pictures, "numbers": numbers}
+        gradient = functools.partial(jax.grad(loss_of, has_aux=True), trains, fixed, **beside)
         if recipe.accumulate == 1:
-            grads, (batch_stats, sums) = gradient(state.batch_stats, key, batch, pictures)
+            grads, (batch_stats, sums) = gradient(state.batch_stats, key, batch)
         else:
             start = (state.batch_stats, jax.tree.map(jnp.zeros_like, trains), jnp.zeros(3))
-            grads, batch_stats, sums = _accumulated(
-                gradient, start, key, batch, pictures, recipe.accumulate
-            )
+            grads, batch_stats, sums = _accumulated(gradient, start, key, batch, recipe.accumulate)
         updates, opt_state = optimizer.update(grads, state.opt_state, trains)
         updates = jax.tree.map(lambda u: u * state.patience.lr_scale, updates)
         state = state.replace(
@@ -178,8 +194,7 @@ def _penalty(params: Variables, recipe: Recipe) -> Float[Array, ""]:
 
 
 def _accumulated(
-    gradient: Callable, start: tuple, key: Key[Array, ""], batch: Batch, pictures: Pictures,
-    parts: int,
+    gradient: Callable, start: tuple, key: Key[Array, ""], batch: Batch, parts: int
 ) -> tuple[Any, Variables, Array]:  # fmt: skip
     """Averages the gradients of `parts` micro-batches; batch norm's statistics follow in turn."""
 
@@ -190,8 +205,7 @@ def _accumulated(
     def body(carry: tuple, micro: tuple) -> tuple[tuple, None]:
         batch_stats, grads, sums = carry
         part, micro_batch = micro
-        micro_key = jax.random.fold_in(key, part)
-        new, (batch_stats, more) = gradient(batch_stats, micro_key, micro_batch, pictures)
+        new, (batch_stats, more) = gradient(batch_stats, micro_key(key, part), micro_batch)
         return (batch_stats, jax.tree.map(jnp.add, grads, new), sums + more), None
 
     (batch_stats, grads, sums), _ = scan(

@@ -107,7 +107,7 @@ def _phase(
     with contextlib.ExitStack() as stack:
         line = writers.ProgressLine(console, run.end, start)
         stack.enter_context(contextlib.closing(line))
-        batches = feed.training(calls, config.train.batch_size, config.seed)
+        batches = feed.training(calls, run.order)
         stack.enter_context(contextlib.closing(batches))
 
         for call, batch in zip(calls, batches, strict=True):
@@ -129,7 +129,7 @@ def _phase(
             if plan.logs(step) or signal:
                 values = meter.take()  # raises if the loss is not finite: nothing is saved then
                 _log(run, outputs, step, values)
-            line.show(step, step * config.train.batch_size / feed.examples, values)
+            line.show(step, step * config.train.batch_size / run.order.examples, values)
 
             result, improved, stop = None, False, False
             if plan.evaluates(step):

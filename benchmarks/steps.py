@@ -47,10 +47,10 @@ def main() -> None:
         "image_size": SIZE,
         "date": datetime.date.today().isoformat(),
         "cores": os.cpu_count(),
-        "processor": _processor(),
+        "processor": processor(),
         "python": platform.python_version(),
         "versions": {n: importlib.metadata.version(n) for n in ("bcjax", "jax", "jaxlib", "flax")},
-        "peers": _peer_versions(options.peers),
+        "peers": peer_versions(options.peers, ("torch", "timm", "keras", "jax")),
         "networks": rows,
     }
     options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +112,7 @@ def _ours(network: str, steps: int) -> dict:
     }
     flags = [f"--config{key}={value}" for key, value in settings.items()]
     command = [sys.executable, "-m", "bcjax.main", "benchmark", "--what=step"]
-    return _json([*command, f"--steps={steps}", *flags])
+    return answer([*command, f"--steps={steps}", *flags])
 
 
 def _peer(options: argparse.Namespace, library: str, network: str) -> dict:
@@ -120,25 +120,25 @@ def _peer(options: argparse.Namespace, library: str, network: str) -> dict:
         "lib": library, "model": network, "batch": BATCH, "size": SIZE, "steps": options.steps
     }  # fmt: skip
     flags = [f"--{key}={value}" for key, value in settings.items()]
-    return _json([options.peers, options.step, *flags])
+    return answer([options.peers, options.step, *flags])
 
 
-def _json(command: list[str]) -> dict:
+def answer(command: list[str]) -> dict:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{' '.join(command)}\n{done.stderr[-2000:]}")
     return json.loads(done.stdout[done.stdout.index("{") :])
 
 
-def _peer_versions(python: str) -> dict[str, str]:
+def peer_versions(python: str, libraries: tuple[str, ...]) -> dict[str, str]:
     ask = (
         "import importlib.metadata as m, json; "
-        "print(json.dumps({n: m.version(n) for n in ('torch', 'timm', 'keras', 'jax')}))"
+        f"print(json.dumps({{n: m.version(n) for n in {libraries}}}))"
     )
-    return _json([python, "-c", ask])
+    return answer([python, "-c", ask])
 
 
-def _processor() -> str:
+def processor() -> str:
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))

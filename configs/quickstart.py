@@ -11,7 +11,7 @@ def get_config():
     config.train.batch_size = 32
     config.train.length = "12 epochs"
     config.train.label_smoothing = 0.1
-    config.augment.turn = False  # in so few epochs, two flips are variety enough
+    config.augment.ops = ("flip",)  # in so few epochs, two flips are variety enough
     config.optim.lr = 2e-3
     config.optim.b2 = 0.98  # a memory of 50 steps: the run has 630
     config.optim.warmup = "1 epoch"

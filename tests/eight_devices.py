@@ -14,6 +14,10 @@ from bcjax.checkpoint import Checkpoints
 from bcjax.errors import UserError
 
 STEPS, BATCH = 20, 16
+OPS = (
+    "turn", "scale(0.3, p=0.5)", "rand_augment(2, 9, spread=3)", "stain_jitter", "cutout(0.2)",
+    "one_of(mixup, cutmix)",
+)  # fmt: skip
 MESHES = ("8x1", "4x2", "1x1")
 
 
@@ -28,7 +32,7 @@ def mesh_of():
 def trainer_of(mesh_of):
     """All that is random, or is over the whole batch; whatever `fsdp` can divide is divided."""
     model = Network(dropout=0.5)
-    options = {"flip": True, "turn": True, "ema": 0.9, "fsdp_min_size": 8}
+    options = {"ops": OPS, "ema": 0.9, "fsdp_min_size": 8}
     return {name: trainer(mesh, model, **options) for name, mesh in mesh_of.items()}
 
 

@@ -23,7 +23,7 @@ def get_config():
     config.data.synthetic_images = 80
     config.data.image_size = 32
     config.data.store = "host"
-    config.augment.flip = config.augment.turn = False
+    config.augment.ops = ()
     config.finetune.first.length = "60 steps"
     config.finetune.first.lr = 0.01
     config.finetune.trainable = "stage2, head"

@@ -41,17 +41,17 @@ def spread(train=8, val=4, test=4):
     return ["train"] * train + ["val"] * val + ["test"] * test
 
 
-def class_folder(root, count=10):
+def class_folder(root, count=10, first=0):
     for i in range(2 * count):
         path = root / ("b, c" if i % 2 else "ä") / f"{i}.{FORMATS[i % 5].lower()}"
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture(i, FORMATS[i % 5]))
+        path.write_bytes(picture(first + i, FORMATS[i % 5]))
     return root
 
 
 def split_folders(root):
-    for split in ("TRAIN", "TEST"):
-        class_folder(root / split)
+    for first, split in ((0, "TRAIN"), (100, "TEST")):
+        class_folder(root / split, first=first)
     return root
 
 

@@ -23,7 +23,7 @@ from bcjax.data import synthetic
         ("optim.lrr=1", ["optim.lrr", "did you mean 'optim.lr'?"]),
         ("optim.lr=fast", ["config.optim.lr is 'fast'", "write a number"]),
         ("data.image_size=32.5", ["config.data.image_size is '32.5'", "write a whole number"]),
-        ("augment.flip=maybe", ["config.augment.flip is 'maybe'", "write true or false"]),
+        ("optim.nesterov=maybe", ["config.optim.nesterov is 'maybe'", "write true or false"]),
         ("data.image_size=0", ["config.data.image_size is 0", "at least 8"]),
         ("optim.name=adm", ["optim.name is 'adm'", "did you mean 'adam'?"]),
         ("optim.schedule=cosin", ["optim.schedule is 'cosin'", "did you mean 'cosine'?"]),

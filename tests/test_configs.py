@@ -55,6 +55,7 @@ def test_no_default_changes_unseen():
 # The same as without a variant, or the same network at another size, which
 # tests/test_models_table.py traces.
 UNTRAINED = {"mobilenet_v2:a035_96", "resnet50:full"}
+UNTRAINED |= {"bccd", "an2dl"}  # on data of their own: tests/test_roads.py trains them
 UNTRAINED |= {f"efficientnet:{variant}" for variant in VARIANTS["efficientnet"]}
 
 

@@ -12,6 +12,7 @@ from bcjax import config as configs
 from bcjax import mesh as meshes
 from bcjax import steps
 from bcjax.data import pipeline, prepare, synthetic
+from bcjax.data.entry import Entry
 from bcjax.data.order import Order
 from bcjax.data.store import open_store
 from bcjax.feed import Feed, bytes_needed, whole_batches
@@ -20,6 +21,7 @@ from bcjax.plan import Call
 SIZE = 16
 BATCH = 8
 SEED = 3
+ORDER = Order(24, BATCH, SEED)
 # Of 24 pictures in batches of 8 an epoch ends within the second call.
 CALLS = [Call(0, 2), Call(2, 2), Call(4, 1), Call(5, 1)]
 
@@ -38,7 +40,7 @@ def mesh():
 def feed(prepared, mesh, kind, split="train", **changes):
     data = configs.default().data
     data.update({"image_size": SIZE, "threads": 2, **changes})
-    store = open_store(prepared, split, kind, SIZE, data.threads)
+    store = open_store(prepared, split, kind, Entry(SIZE), data.threads)
     return Feed(store, data, mesh)
 
 
@@ -56,12 +58,11 @@ def assert_same(batches, others):
 @pytest.mark.parametrize("kind", ["disk", "host", "device"])
 def test_training_batches_follow_the_order(prepared, mesh, kind):
     training = feed(prepared, mesh, kind)
-    order = Order(24, BATCH, SEED)
     assert training.examples == 24
-    batches = list(training.training(CALLS, BATCH, SEED))
-    whole = open_store(prepared, "train", "host", SIZE)
+    batches = list(training.training(CALLS, ORDER))
+    whole = open_store(prepared, "train", "host", Entry(SIZE))
     for call, batch in zip(CALLS, batches, strict=True):
-        expected = np.stack([order(call.first + i) for i in range(call.steps)])
+        expected = np.stack([ORDER(call.first + i) for i in range(call.steps)])
         np.testing.assert_array_equal(batch["index"], expected)
         assert batch["index"].dtype == np.int32
         assert all(isinstance(array, jax.Array) for array in batch.values())
@@ -74,13 +75,13 @@ def test_training_batches_follow_the_order(prepared, mesh, kind):
 
 def test_only_the_device_store_keeps_pictures_on_the_devices(prepared, mesh):
     device = feed(prepared, mesh, "device")
-    whole = open_store(prepared, "train", "disk", SIZE).read(np.arange(24))
+    whole = open_store(prepared, "train", "disk", Entry(SIZE)).read(np.arange(24))
     assert {name: array.dtype for name, array in device.pictures.items()} == {
         "image": np.uint8,
         "label": np.int32,
     }
     assert_same(on_host([device.pictures]), [whole])
-    (batch,) = device.training([Call(0, 1)], BATCH, SEED)
+    (batch,) = device.training([Call(0, 1)], ORDER)
     assert batch.keys() == {"index"}
     assert feed(prepared, mesh, "host").pictures == {}
     assert feed(prepared, mesh, "disk").pictures == {}
@@ -88,15 +89,15 @@ def test_only_the_device_store_keeps_pictures_on_the_devices(prepared, mesh):
 
 def test_a_later_start_gives_what_an_unbroken_run_would_get(prepared, mesh):
     training = feed(prepared, mesh, "host")
-    unbroken = on_host(training.training(CALLS, BATCH, SEED))
-    assert_same(on_host(training.training(CALLS[2:], BATCH, SEED)), unbroken[2:])
+    unbroken = on_host(training.training(CALLS, ORDER))
+    assert_same(on_host(training.training(CALLS[2:], ORDER)), unbroken[2:])
 
 
 @pytest.mark.parametrize("batch_size", [3, 8, 20])
 @pytest.mark.parametrize("kind", ["disk", "device"])
 def test_once_gives_each_picture_once_and_masks_the_padding(prepared, mesh, kind, batch_size):
     val = feed(prepared, mesh, kind, split="val")
-    whole = open_store(prepared, "val", "host", SIZE)
+    whole = open_store(prepared, "val", "host", Entry(SIZE))
     seen = []
     for batch, mask in val.once(batch_size):
         shown = steps.gather(batch, val.pictures)
@@ -111,7 +112,7 @@ def test_once_gives_each_picture_once_and_masks_the_padding(prepared, mesh, kind
 @pytest.mark.parametrize("hosts", [1, 2, 4])
 def test_the_hosts_rows_are_together_the_same_batches(prepared, mesh, monkeypatch, hosts):
     everything = feed(prepared, mesh, "disk")
-    training = on_host(everything.training(CALLS, BATCH, SEED))
+    training = on_host(everything.training(CALLS, ORDER))
     evaluation = on_host(batch for batch, _ in everything.once(BATCH))
 
     # A host's rows, and what it would hand to its devices. The true two processes are tested with
@@ -123,7 +124,7 @@ def test_the_hosts_rows_are_together_the_same_batches(prepared, mesh, monkeypatc
         monkeypatch.setattr(meshes, "host_rows", lambda mesh, batch_size, own=own: own)
         host = feed(prepared, mesh, "disk")
         once = [batch for batch, _ in host.once(BATCH)]
-        parts.append((list(host.training(CALLS, BATCH, SEED)), once))
+        parts.append((list(host.training(CALLS, ORDER)), once))
 
     for i, whole in enumerate(training):
         for name, array in whole.items():
@@ -137,8 +138,8 @@ def test_the_hosts_rows_are_together_the_same_batches(prepared, mesh, monkeypatc
 
 def test_worker_processes_give_what_threads_give(prepared, mesh):
     flags.FLAGS.mark_as_parsed()  # as `main` does: grain's workers read absl's flags
-    threads = feed(prepared, mesh, "disk").training(CALLS, BATCH, SEED)
-    workers = feed(prepared, mesh, "disk", workers=1).training(CALLS, BATCH, SEED)
+    threads = feed(prepared, mesh, "disk").training(CALLS, ORDER)
+    workers = feed(prepared, mesh, "disk", workers=1).training(CALLS, ORDER)
     assert_same(on_host(threads), on_host(workers))
 
 
@@ -153,7 +154,7 @@ def test_evaluation_batches_are_rounded_up_to_what_the_devices_divide(mesh):
 
 def test_bytes_needed_are_those_of_the_decoded_arrays(prepared):
     splits = ("train", "val")
-    stores = [open_store(prepared, split, "host", SIZE) for split in splits]
+    stores = [open_store(prepared, split, "host", Entry(SIZE)) for split in splits]
     held = sum(store.arrays["image"].nbytes for store in stores)
     assert bytes_needed(prepared, splits, SIZE) == held
 

@@ -9,7 +9,7 @@ from hypothesis.extra.numpy import arrays
 from sklearn.utils.class_weight import compute_class_weight
 
 from bcjax.errors import UserError
-from bcjax.losses import class_weights, cross_entropy
+from bcjax.losses import class_weights, cross_entropy, focal
 
 LOGITS = jnp.array([[1.0, -0.5, 2.0], [0.3, 0.2, 0.1], [-4.0, 5.0, 0.0], [0.0, 0.0, 0.0]])
 LABELS = jnp.array([2, 0, 1, 1], jnp.int32)
@@ -119,3 +119,26 @@ def test_a_class_without_examples_has_no_balanced_weight():
 def test_an_unknown_kind_of_weights_is_refused():
     with pytest.raises(UserError, match=r"'effective'.*'none' or 'balanced'"):
         class_weights(np.array([3, 5]), "effective")
+
+
+def test_focal_loss_without_focus_is_cross_entropy():
+    np.testing.assert_array_equal(focal(LOGITS, LABELS, gamma=0.0), cross_entropy(LOGITS, LABELS))
+
+
+@pytest.mark.parametrize("gamma", [0.5, 2.0, 5.0])
+@pytest.mark.parametrize("weights", [None, np.array([0.5, 2.0, 3.0], np.float32)])
+def test_focal_loss_is_the_papers_formula(gamma, weights):
+    logits = np.float64(LOGITS)
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    p = p[np.arange(len(LABELS)), LABELS]
+    alpha = 1.0 if weights is None else weights[LABELS]
+    expected = -alpha * (1 - p) ** gamma * np.log(p)
+    loss = focal(LOGITS, LABELS, gamma=gamma, class_weights=weights)
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+
+
+def test_the_gradient_of_what_is_learnt_is_finite():
+    logits = jnp.array([[200.0, 0.0, 0.0]])
+    for gamma in (0.5, 2.0):
+        slope = jax.grad(lambda x, g=gamma: focal(x, jnp.array([0]), gamma=g).sum())(logits)
+        assert np.isfinite(slope).all()

@@ -41,9 +41,9 @@ def test_the_help_of_a_command_does_not_wake_jax(name):
 
 
 FLAGS = {
-    "train": {"config", "workdir"},
+    "train": {"config", "workdir", "allow-leaks"},
     "evaluate": {"workdir", "split", "checkpoint", "data.source", "batch_size", "watch"},
-    "prepare": {"config", "out", "data.source"},
+    "prepare": {"config", "out", "data.source", "canary", "allow-leaks"},
     "predict": {"workdir", "checkpoint", "batch_size", "json", "csv"},
 }
 

@@ -14,8 +14,7 @@ from bcjax.run import Run
 
 # A first phase of the head, whose features are computed once, then the last third with it.
 TWO = (
-    "--config.augment.flip=false",
-    "--config.augment.turn=false",
+    "--config.augment.ops=()",
     "--config.optim.ema=0.5",
     "--config.finetune.first.length=4 steps",
     "--config.finetune.first.lr=0.25",

@@ -30,8 +30,10 @@ def test_every_source_comes_back_byte_for_byte_and_in_order(tmp_path, make):
     records = splits.assign(opened.records, val_fraction=0.15, test_fraction=0.15, seed=0)
 
     assert prepared.classes == opened.classes
-    carved = splits.described(opened.records, prepared.counts)
-    assert prepared.notes == (*opened.notes, *carved)
+    grouped = any(record.group for record in records)
+    carved = {"val", "test"} - {record.split for record in opened.records}
+    said = (*opened.notes, *splits.described(carved, grouped=grouped))
+    assert prepared.notes[: len(said)] == said
     assert "tensorflow" not in sys.modules
     builder = tfds.builder_from_directory(tmp_path / "out" / "cells")
     raw = {"image": tfds.decode.SkipDecoding()}
@@ -152,7 +154,7 @@ def test_bad_pictures_are_left_out_if_asked_and_listed(tmp_path, caplog):
     with caplog.at_level(logging.WARNING, "bcjax"):
         prepared = prepare.write(opened, tmp_path / "cells", settings(on_bad_image="skip"))
     assert "2 of 16 pictures cannot be read" in caplog.text
-    assert "left out, and listed in skipped.csv" in caplog.text
+    assert "2 pictures are left out; skipped.csv says why." in prepared.notes
     assert rows(prepared.path / SKIPPED) == [
         ("filename", "reason"),
         ("1.png", "empty file"),

@@ -23,6 +23,7 @@ BLOOD = (
     "neutrophil",
     "platelet",
 )
+SPLITS = ("train", "val", "test")
 PIXELS = np.random.default_rng(0).integers(0, 256, (4, 5, 6, 3), np.uint8)
 LABELS = np.array([0, 1, 0, 1], np.uint8)
 
@@ -93,6 +94,39 @@ def test_labels_of_bloodmnist_get_their_names_and_the_users_order(tmp_path):
     assert [record.label for record in turned.records] == list(range(7, -1, -1))
     other = path.rename(tmp_path / "cells.npz")
     assert open_source(str(other), classes=BLOOD[::-1]).records[0].label == 0
+
+
+@pytest.mark.parametrize(("name", "side"), [("", 28), ("_64", 64), ("_128", 128), ("_224", 224)])
+def test_medmnists_files_of_every_size_are_read(tmp_path, name, side):
+    parts = {f"{split}_images": np.zeros((8, side, side, 3), np.uint8) for split in SPLITS}
+    labels = {f"{split}_labels": np.arange(8, dtype=np.uint8)[:, None] for split in SPLITS}
+    np.savez_compressed(tmp_path / f"bloodmnist{name}.npz", **parts, **labels)
+    source = open_source(str(tmp_path / f"bloodmnist{name}.npz"))
+    assert (source.kind, source.classes) == ("npz in MedMNIST's layout", BLOOD)
+    assert splits_of(source) == {"train": 8, "val": 8, "test": 8}
+    assert decode(source.records[0]).shape == (side, side, 3)
+
+
+def an2dl(folder, labels=range(8), name="training_set.npz"):
+    images = np.random.default_rng(0).integers(0, 256, (len(labels), 96, 96, 3), np.uint8)
+    np.savez(folder / name, images=images, labels=np.array(labels, np.uint8)[:, None])
+    return str(folder / name)
+
+
+def test_an2dls_labels_get_the_names_of_its_task(tmp_path):
+    source = open_source(an2dl(tmp_path))
+    assert (source.kind, len(source.records)) == ("npz", 8)
+    assert source.classes == tuple("immature granulocytes" if n == "ig" else n for n in BLOOD)
+    assert any("taken for AN2DL's" in note and "platelet" in note for note in source.notes)
+    turned = open_source(an2dl(tmp_path), classes=source.classes[::-1])
+    assert [record.label for record in turned.records] == list(range(7, -1, -1))
+
+
+def test_a_file_that_is_only_called_like_an2dls_is_not_taken_for_it(tmp_path):
+    assert open_source(an2dl(tmp_path, range(5))).classes == tuple("01234")
+    assert open_source(an2dl(tmp_path, name="cells.npz")).classes == tuple("01234567")
+    mine = tuple("abcdefgh")
+    assert open_source(an2dl(tmp_path), classes=mine).classes == mine
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,13 @@ def test_split_folders_are_recognised_in_any_case(tmp_path):
     assert "'b' has no picture in val" in notes
 
 
+def test_what_a_mac_adds_to_a_zip_file_and_masks_beside_the_pictures_are_left_out(tmp_path):
+    names = ["a/1.bmp", "a/1_expert.bmp", "b/2.TIF", "b/2_Expert.tif", "__MACOSX/a/._1.bmp"]
+    source = open_source(touch(tmp_path, *names))
+    assert labels_of(source) == {"a/1.bmp": "a", "b/2.TIF": "b"}
+    assert any("Ignored 2" in note and "a/1_expert.bmp" in note for note in source.notes)
+
+
 def test_folders_named_by_numbers_are_ordered_by_value(tmp_path):
     assert open_source(touch(tmp_path, "10/a.png", "9/a.png", "2/a.png")).classes == (
         "2",
@@ -88,6 +95,7 @@ def test_folders_named_by_numbers_are_ordered_by_value(tmp_path):
         (["train/1.png", "test/2.png"], "holds no class folders"),
         (["val/a/1.png", "valid/a/2.png"], "two folders for val, val and valid"),
         (["train/a/1.png", "train/b/1.png", "test/c/1.png"], "'c' has pictures .* none in train"),
+        (["TestA/a/1.png", "TestB/b/1.png"], "TestA, which looks like a split"),
     ],
 )
 def test_folders_that_are_no_dataset_are_refused(tmp_path, names, message):
@@ -138,8 +146,6 @@ def test_columns_are_found_by_name_in_any_case(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["filename,label", "a/1.png,x", "b/2.png,"], "line 3: b/2.png has no label"),
-        (["filename,label", "a/1.png,x", "b/2.png"], "line 3: b/2.png has no label"),
         (["filename,label", "a/1.png,x", ",y"], "line 3: the file name is empty"),
         (["filename,label,split", "a/1.png,x,later"], "line 2: split 'later' is unknown"),
         (["filename,label", "a/1.png,x", "./a/1.png,y"], "line 3: a/1.png was listed before"),
@@ -170,6 +176,26 @@ def test_a_link_that_leads_out_of_the_manifests_folder_is_refused(tmp_path, targ
     (tmp_path / "data" / "linked" / "b").symlink_to(tmp_path / "outside")
     (tmp_path / "data" / "linked" / "secret.png").symlink_to(tmp_path / "outside" / "secret.png")
     refused(location, "line 3: .* is a link that leads out")
+
+
+def test_rows_without_one_label_are_told_apart_from_names_with_a_comma(tmp_path):
+    lines = ["filename;label", "a/1.png;x, y", "b/2.png;x", "b/3.png;"]
+    location = manifest(tmp_path, *lines, *(f"c/{i}.png;{name}" for i, name in enumerate("yzz")))
+    touch(tmp_path, "c/0.png", "c/1.png", "c/2.png")
+    source = open_source(location)
+    assert source.classes == ("x", "y", "z")
+    assert source.unlabelled == [("a/1.png", "names several: x, y"), ("b/3.png", "names no class")]
+    # Who says that it is a class knows best; and what no other row names is no list of classes.
+    assert open_source(location, classes=("x", "x, y", "y", "z")).unlabelled[0][0] == "b/3.png"
+    lines[2:] = ["b/2.png;v|w", "b/3.png;u"]
+    assert open_source(manifest(tmp_path, *lines)).classes == ("u", "v|w", "x, y")
+
+
+def test_records_keep_the_other_columns_of_a_manifest(tmp_path):
+    lines = ("filename,label,Patient,slide,", "a/1.png,x,p1,s1,?", "b/2.png,y,p2,,")
+    first, second = open_source(manifest(tmp_path, *lines)).records
+    assert first.columns == {"Patient": "p1", "slide": "s1"}
+    assert second.columns == {"Patient": "p2", "slide": ""}
 
 
 def test_a_manifest_must_be_one_and_have_its_columns(tmp_path):
@@ -242,7 +268,9 @@ def test_synthetic_pictures_are_a_source_like_any_other():
     [
         ("pbc96", "manifest", 13670, 8, {"train": 10958, "val": 1356, "test": 1356}),
         ("pbc28.npz", "npz in MedMNIST's layout", 13670, 8, {"train": 10958, "val": 1356}),
-        ("bccd4", "class folders in split folders", 9957, 4, {"train": 9957}),
+        ("bccd4", "Kaggle's 4-class folder", 9957, 4, {"train": 9957}),
+        ("bccd", "raw BCCD", 282, 5, {"": 282}),
+        ("pbc3200", "PBC", 3200, 8, {"": 3200}),
         ("wbc_jtsc", "class folders", 300, 5, {"": 300}),
     ],
 )

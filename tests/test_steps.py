@@ -33,7 +33,7 @@ def metrics(rows):
 @pytest.fixture(scope="module")
 def whole():
     """Batch norm, dropout, augmentation, averages, Adam: all that has a state or a key."""
-    return trainer(MESH, Network(dropout=0.5), flip=True, turn=True, ema=0.75)
+    return trainer(MESH, Network(dropout=0.5), ops=("flip", "turn"), ema=0.75)
 
 
 @pytest.fixture(scope="module")
@@ -147,13 +147,13 @@ def test_the_device_store_gives_the_batches_of_the_host_bit_for_bit(whole):
 def test_randomness_is_of_the_seed_the_step_and_the_index():
     """And of nothing else: what repeats them repeats the draws."""
     model = Network(dropout=0.5, norm=False)
-    frozen = trainer(MESH, model, optimizer=optax.set_to_zero(), flip=True, turn=True)
+    frozen = trainer(MESH, model, optimizer=optax.set_to_zero(), ops=("flip", "turn"))
     host = {name: array.repeat(2, axis=0) for name, array in batches(1, BATCH).items()}
     _, rows = train(frozen, host)
     _, again = train(frozen, host)
     assert same_bits(rows, again)
     assert rows[0, 0] != rows[1, 0]  # the same pictures and parameters at another step
-    seeded = trainer(MESH, model, optimizer=optax.set_to_zero(), flip=True, turn=True, seed=1)
+    seeded = trainer(MESH, model, optimizer=optax.set_to_zero(), ops=("flip", "turn"), seed=1)
     assert train(seeded, host)[1][0, 0] != rows[0, 0]
 
 
@@ -193,7 +193,7 @@ def test_the_patience_scales_the_update(plain):
 
 
 def test_a_bfloat16_network_keeps_its_state_in_float32(whole):
-    half = trainer(MESH, Network(dtype=jnp.bfloat16, dropout=0.5), flip=True, turn=True, ema=0.75)
+    half = trainer(MESH, Network(dtype=jnp.bfloat16, dropout=0.5), ops=("flip", "turn"), ema=0.75)
     host = batches(1, BATCH)
     state, rows = train(half, host)
     kept = jax.tree.leaves((state.params, state.batch_stats, state.ema, state.opt_state[0].mu))

@@ -7,10 +7,21 @@ import psutil
 import pytest
 
 from bcjax import config as configs
-from bcjax.data import decode, prepare, synthetic
+from bcjax.data import prepare, synthetic
+from bcjax.data.entry import Entry
+from bcjax.data.masking import Mask
+from bcjax.data.stain import Macenko
 from bcjax.data.store import DeviceStore, DiskStore, HostStore, choose, open_store
 
 SIZE = 20
+# All that can be done to a picture on entry, for what is told apart less would hide more.
+ENTRY = Entry(
+    SIZE,
+    resize="pad",
+    pad_colour=(9, 90, 200),
+    mask=Mask((150, 36, 40), (244, 255, 255)),
+    stain=Macenko(),
+)
 KINDS = ("disk", "host", "device")
 
 
@@ -22,7 +33,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def stores(prepared):
-    return {kind: open_store(prepared, "train", kind, SIZE, threads=2) for kind in KINDS}
+    return {kind: open_store(prepared, "train", kind, ENTRY, threads=2) for kind in KINDS}
 
 
 def test_each_kind_is_what_was_asked_for(stores):
@@ -52,15 +63,15 @@ def test_position_i_is_the_ith_picture_of_the_split(prepared, split):
     ids = prepared.ids(split)
     assert prepared.size(split) == len(ids)
     backwards = np.arange(len(ids))[::-1]
-    read = open_store(prepared, split, "disk", SIZE).read(backwards)
+    read = open_store(prepared, split, "disk", ENTRY).read(backwards)
     for i, image, label in zip(backwards, read["image"], read["label"], strict=True):
         record = records[ids[i]]
         assert label == record.label
-        np.testing.assert_array_equal(image, decode.load(record.read(), SIZE))
+        np.testing.assert_array_equal(image, ENTRY(record.read()))
 
 
 def test_the_number_of_threads_changes_nothing(prepared, stores):
-    one = open_store(prepared, "train", "host", SIZE, threads=1)
+    one = open_store(prepared, "train", "host", ENTRY, threads=1)
     np.testing.assert_array_equal(one.arrays["image"], stores["host"].arrays["image"])
 
 

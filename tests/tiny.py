@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from bcjax import dispatch, steps
 from bcjax import mesh as meshes
 from bcjax import state as states
+from bcjax.augment import policy
 from bcjax.frozen import NOTHING, Frozen
 from bcjax.state import State
 
@@ -54,10 +55,11 @@ def trainer(
     optimizer: optax.GradientTransformation | None = None,
     fsdp_min_size: int = 1 << 30,
     frozen: Frozen = NOTHING,
+    ops: tuple[str, ...] = (),
     **recipe,
 ) -> Trainer:
     optimizer = optimizer or optax.adam(1e-2)
-    recipe = dataclasses.replace(RECIPE, **recipe)
+    recipe = dataclasses.replace(RECIPE, policy=policy.build(ops), **recipe)
     bare = states.initializer(model, image_size=SIZE, seed=0, ema=recipe.ema > 0, mode="max")
 
     def init() -> State:
@@ -65,7 +67,8 @@ def trainer(
 
     abstract = states.shapes(init, mesh, fsdp_min_size)
     step = steps.train_step(model, optimizer, recipe, frozen)
-    call = dispatch.compile_train(dispatch.several(step), mesh, abstract)
+    several = dispatch.several(step)
+    call = dispatch.compile_train(several, mesh, abstract, recipe.policy.numbers)
     return Trainer(abstract, lambda: states.create(init, abstract), step, call)
 
 

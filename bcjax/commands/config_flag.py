@@ -14,8 +14,18 @@ from bcjax.errors import UserError
 _WRITTEN = {bool: "true or false", int: "a whole number", float: "a number", tuple: "(A, B)"}
 
 
-def define(flag_values: flags.FlagValues, argv: list[str]) -> None:
-    """Defines `--config=FILE[:VARIANT]` and `--config.KEY=VALUE` on `flag_values`."""
+def define(flag_values: flags.FlagValues, argv: list[str], *, needed: bool = True) -> None:
+    """Defines `--config=FILE[:VARIANT]` and `--config.KEY=VALUE` on `flag_values`.
+
+    Unless a file is `needed`, the keys without one change the defaults.
+    """
+    keys = any(argument.startswith("--config.") for argument in argv)
+    file = any(argument.partition("=")[0] == "--config" for argument in argv)
+    if keys and not file and not needed:
+        config_flags.DEFINE_config_dict(
+            "config", configs.default(), flag_values=flag_values, sys_argv=argv
+        )
+        return
     config_flags.DEFINE_config_file(
         "config",
         help_string="A config file, such as configs/elu_cnn.py; --config.KEY=VALUE changes a key.",

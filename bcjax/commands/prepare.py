@@ -1,10 +1,12 @@
-"""Write pictures as a sharded TFDS/ArrayRecord set, checked and split.
+"""Write pictures as a sharded TFDS/ArrayRecord set: measured, cleaned, grouped, split, checked.
 
   bcjax prepare --data.source=PICTURES --out=data/cells
+  bcjax prepare --data.source=PICTURES --out=data/cells --config.data.drop=conflicts
   bcjax prepare --config=configs/elu_cnn.py --config.data.source=PICTURES --out=data/cells
 
-A prepared set trains with --config.data.source=data/cells, and tfds.builder_from_directory reads
-it. Unprepared sources train as well: they are prepared into a cache on first use.
+What was found in the pictures and done to them is in its datasheet.html. A prepared set trains with
+--config.data.source=data/cells, and tfds.builder_from_directory reads it. Unprepared sources train
+as well: they are prepared into a cache on first use.
 """
 
 from pathlib import Path
@@ -18,12 +20,25 @@ from bcjax.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values, argv)
+    config_flag.define(values, argv, needed=False)
     flags.DEFINE_string("out", None, "The folder to make.", flag_values=values)
     flags.DEFINE_string(
         "data.source",
         None,
         "A class folder, .csv, .npz, TFDS name or 'synthetic'; default: config.data.source.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "canary",
+        True,
+        "Score a model that sees only colours on the split, to tell whether copies lie on both "
+        "sides.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "allow-leaks",
+        False,
+        "Go on though pictures lie in two splits; the datasheet and the results will say so.",
         flag_values=values,
     )
 
@@ -38,6 +53,8 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError("Give the pictures, such as --data.source=PICTURES.")
     config = configs.default() if values.config is None else config_flag.read(values)
     config.data.source = source or config.data.source
+    config.data.canary = values.canary
+    config.data.allow_leaks |= values["allow-leaks"].value
     # Here, for TFDS takes a second to import, and a mistake in the flags should show before that.
     from bcjax.commands import tables
     from bcjax.data.prepare import open_named, write

@@ -23,6 +23,12 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
         "Where the run is written; default: config.workdir, or runs/<name of the config file>.",
         flag_values=values,
     )
+    flags.DEFINE_bool(
+        "allow-leaks",
+        False,
+        "Go on though pictures lie in two splits; the results will say so.",
+        flag_values=values,
+    )
 
 
 def run(values: flags.FlagValues, positional: list[str]) -> int:
@@ -30,6 +36,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError(f"bcjax train takes flags only, not {positional[0]!r}.")
     config = config_flag.read(values)
     name = Path(config_flag.filename(values)).stem
+    config.data.allow_leaks |= values["allow-leaks"].value
     config.workdir = values.workdir or config.workdir or f"runs/{name}"
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
     from bcjax import compilation

@@ -1,8 +1,4 @@
-"""From an encoded picture, whatever it is, to a square of RGB uint8.
-
-One function serves the prepare step, every store and `predict`, so a picture is the same bits
-wherever it is read.
-"""
+"""From an encoded picture, whatever it is, to upright RGB uint8."""
 
 import contextlib
 import io
@@ -11,7 +7,6 @@ import cv2
 import numpy as np
 import simplejpeg
 from jaxtyping import UInt8
-from ml_collections import ConfigDict
 from PIL import Image
 
 # Callers decode in threads of their own; OpenCV's would fight them for the cores.
@@ -55,37 +50,6 @@ def decode(encoded: bytes, *, at_least: int = 0) -> UInt8[np.ndarray, "H W 3"]:
         raise BadImageError("empty file")
     pixels = _decode_jpeg(encoded, at_least) if encoded.startswith(_JPEG) else _decode_any(encoded)
     return np.ascontiguousarray(_upright(pixels, encoded))
-
-
-def load(encoded: bytes, size: int, crop: float = 0.0) -> UInt8[np.ndarray, "size size 3"]:
-    """Decodes a picture to a square, resized by area when shrinking, else bilinear.
-
-    Args:
-      encoded: As `decode` reads it.
-      size: Side of the square, in pixels.
-      crop: 0: the whole picture is squashed to the square. Else the square is cut out of its
-        middle and has this share, in (0, 1], of its shorter side.
-
-    Raises:
-      BadImageError: As `decode`.
-    """
-    shorter = round(size / crop) if crop else size
-    pixels = decode(encoded, at_least=shorter)
-    height, width = pixels.shape[:2]
-    shape = (size, size)
-    if crop:
-        scale = shorter / min(height, width)
-        shape = (max(shorter, int(height * scale)), max(shorter, int(width * scale)))
-    if (height, width) != shape:
-        method = cv2.INTER_AREA if min(height, width) >= shorter else cv2.INTER_LINEAR
-        pixels = cv2.resize(pixels, shape[::-1], interpolation=method)
-    top, left = ((side - size) // 2 for side in shape)
-    return np.ascontiguousarray(pixels[top : top + size, left : left + size])
-
-
-def crop_of(data: ConfigDict) -> float:
-    """Returns what `load` takes as `crop`, from the config's `data` branch."""
-    return (data.crop_fraction or 1.0) if data.resize == "crop" else 0.0
 
 
 def _decode_jpeg(encoded: bytes, at_least: int) -> np.ndarray:

@@ -11,19 +11,24 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Int32
 
+from bcjax.data.sampling import Sampling, shuffled
+
 
 class Order:
     """Index batches for training: reshuffled each epoch, each picture once per epoch, no remainder.
 
     Epochs run on without a seam: the batch at an epoch's end is filled with the next one's
-    beginning, so no picture is ever dropped.
+    beginning, so no picture is ever dropped. With a `sampling` an epoch is what that says.
 
     A whole epoch is shuffled at once: grain's own shuffle costs 60 us per index, which a device
     store at 28 px would wait for.
     """
 
-    def __init__(self, examples: int, batch_size: int, seed: int):
-        self.examples = examples
+    def __init__(
+        self, examples: int, batch_size: int, seed: int, sampling: Sampling | None = None
+    ):
+        self.sampling = sampling
+        self.examples = sampling.examples if sampling else examples  # in an epoch
         self.batch_size = batch_size
         self.seed = seed
 
@@ -34,16 +39,12 @@ class Order:
         while start < stop:
             epoch, offset = divmod(start, self.examples)
             part = _shuffled(self.examples, self.seed, epoch)[offset : offset + stop - start]
-            parts.append(part)
             start += len(part)
+            parts.append(self.sampling.epoch(self.seed, epoch)[part] if self.sampling else part)
         return np.concatenate(parts)
 
 
-@functools.lru_cache(maxsize=4)
-def _shuffled(examples: int, seed: int, epoch: int) -> Int32[np.ndarray, "N"]:
-    # Sorting raw Philox words: numpy promises those bits for good, not `Generator.permutation`.
-    words = np.random.Philox(key=np.array([seed, epoch], np.uint64)).random_raw(examples)
-    return np.argsort(words, kind="stable").astype(np.int32)
+_shuffled = functools.lru_cache(maxsize=4)(shuffled)
 
 
 class EvalBatch(NamedTuple):

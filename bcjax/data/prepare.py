@@ -5,6 +5,7 @@ Training always reads such a set: `ensure` prepares an unprepared source into a 
 
 import contextlib
 import csv
+import dataclasses
 import glob
 import hashlib
 import io
@@ -20,24 +21,28 @@ import tensorflow_datasets as tfds
 from filelock import FileLock
 from ml_collections import ConfigDict
 
-from bcjax.data import decode, splits, synthetic
+from bcjax import config as configs
+from bcjax.data import synthetic
+from bcjax.data.curate import curation, datasheet
 from bcjax.data.prepared import MANIFEST, SKIPPED, Prepared
+from bcjax.data.reading import Memory
 from bcjax.data.records import SPLITS, Record, Source
 from bcjax.data.sources import open_source
+from bcjax.data.sources.fingerprint import fingerprint
 from bcjax.errors import UserError
 
 log = logging.getLogger("bcjax")
 
 # Part of the cache's key: raise it when what is written changes.
-FORMAT = 1
-_NAMED = 5  # bad pictures listed in a message; the rest are counted
+FORMAT = 2
+_NAMED = 5  # unlabelled entries listed in a message; the rest are counted
+_CHUNK = 256  # pictures in the hands of the threads at a time
 
 
 class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Labelled cell pictures from records, encoded as they were found.
 
-    Bytes are passed through (never re-encoded) and the records' order is kept. Pictures that cannot
-    be decoded are left out and collected in `bad`, as (id, reason).
+    Bytes are passed through (never re-encoded) and the records' order is kept.
 
     Not registered: `tfds.builder("cells")` is for a dataset of the user's that has this name.
     """
@@ -47,8 +52,6 @@ class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
     def __init__(self, *, records: Sequence[Record], classes: Sequence[str], **kwargs):
         self.records = records
         self.classes = list(classes)
-        self.bad: list[tuple[str, str]] = []
-        self.written: list[Record] = []
         super().__init__(file_format="array_record", **kwargs)
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -74,22 +77,22 @@ class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
         records = [record for record in self.records if record.split == split]
-        position = 0
-        for record, encoded, fault in _read_and_check(records):
-            if fault:
-                self.bad.append((record.id, fault))
-                continue
-            self.written.append(record)
-            yield (
-                position,
-                {
-                    "image": io.BytesIO(encoded),
-                    "label": record.label,
-                    "id": record.id,
-                    "group": record.group,
-                },
-            )
-            position += 1
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, len(records), _CHUNK):  # bounds what is held in memory
+                chunk = records[start : start + _CHUNK]
+                images = pool.map(lambda record: record.read(), chunk)
+                for position, (record, encoded) in enumerate(
+                    zip(chunk, images, strict=True), start
+                ):
+                    yield (
+                        position,
+                        {
+                            "image": io.BytesIO(encoded),
+                            "label": record.label,
+                            "id": record.id,
+                            "group": record.group,
+                        },
+                    )
 
 
 class SyntheticCells(Cells):
@@ -100,91 +103,101 @@ class SyntheticCells(Cells):
         super().__init__(records=source.records, classes=source.classes, **kwargs)
 
 
-def _read_and_check(records: Sequence[Record]) -> Iterator[tuple[Record, bytes, str]]:
-    """Yields (record, encoded, fault) in order; fault is "" for a picture that decodes whole."""
-
-    def read(record: Record) -> tuple[bytes, str]:
-        encoded = b""
-        try:
-            encoded = record.read()
-            decode.decode(encoded)
-        except (decode.BadImageError, OSError) as error:
-            return encoded, str(error)
-        return encoded, ""
-
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(records), 256):  # bounds what is held in memory
-            chunk = records[start : start + 256]
-            for record, (encoded, fault) in zip(chunk, pool.map(read, chunk), strict=True):
-                yield record, encoded, fault
-
-
 def write(source: Source, out: Path, data: ConfigDict, *, complete: bool = True) -> Prepared:
-    """Splits, checks and writes `source` to the folder `out`, all of it or nothing.
+    """Curates `source` and writes it to the folder `out`, all of it or nothing.
 
     Args:
       source: Where the pictures come from.
       out: Folder to make; its parent is made too.
-      data: The config's `data` branch: fractions, split seed, what to do with bad pictures.
-      complete: Whether each class needs a training picture: to train on, but not to evaluate.
+      data: The config's `data` branch: which pictures stay, and how they are split.
+      complete: Whether these are pictures to train on, or else to evaluate on.
 
     Raises:
-      UserError: If `out` holds something already, a picture is bad and `on_bad_image` is "error",
-        or a class is left without a training picture.
+      UserError: If `out` holds something already, or as `curation.curate` says.
     """
     if out.exists() and any(out.iterdir()):
         raise UserError(f"{out} is not empty: give another folder, or delete it.")
-    records = splits.assign(
-        source.records,
-        val_fraction=data.val_fraction,
-        test_fraction=data.test_fraction,
-        seed=data.split_seed,
-        classes=source.classes,
-    )
-    log.info("Preparing %s pictures (%s) into %s ...", f"{len(records):,}", source.kind, out)
+    count = f"{len(source.records):,}"
+    log.info("Preparing %s pictures (%s) into %s ...", count, source.kind, out)
     out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the last step is a rename: a killed prepare leaves no half a set.
     scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        builder = Cells(records=records, classes=source.classes, data_dir=scratch)
+        memory = Memory()
+        source = dataclasses.replace(source, records=[memory.of(r) for r in source.records])
+        curated = curation.curate(source, data, complete=complete)
+        records = curated.pictures.records
+        builder = Cells(records=records, classes=curated.classes, data_dir=scratch)
         tfds.disable_progress_bar()
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):  # TFDS talks of downloading
-                builder.download_and_prepare()
-        except AssertionError:  # a split without a picture: `_check` says why
-            if not builder.bad:
-                raise
-        _check(builder, data.on_bad_image, complete)
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS talks of downloading
+            builder.download_and_prepare()
         folder = Path(builder.data_dir)
         _write_csv(
             folder / MANIFEST,
             ("filename", "label", "split", "group"),
-            [(r.id, source.classes[r.label], r.split, r.group) for r in builder.written],
+            [
+                (r.id, curated.classes[r.label], r.split, r.group)
+                for split in SPLITS
+                for r in records
+                if r.split == split
+            ],
         )
-        if builder.bad:
-            _write_csv(folder / SKIPPED, ("filename", "reason"), builder.bad)
+        if curated.removed:
+            _write_csv(folder / SKIPPED, ("filename", "reason"), list(curated.removed.items()))
+        datasheet.write(folder, source, curated, data)
         if out.exists():
             out.rmdir()
         folder.rename(out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return _opened(out, source)
+    return Prepared(out)
 
 
 def open_named(data: ConfigDict, *, complete: bool = True) -> Source:
     """Recognises `data.source`; each of its classes must occur if `complete`.
 
     Raises:
-      UserError: If it is nothing that can be read, or prepared already.
+      UserError: If it is nothing that can be read, or prepared already; if entries name no class or
+        several and `on_unlabelled` is "error"; or if augmented copies would be split anew.
     """
     if _is_prepared(data):
         raise UserError(f"{data.source} is a prepared set already: train on it as it is.")
-    return open_source(
+    if data.on_unlabelled not in ("error", "drop"):
+        raise UserError(f"data.on_unlabelled={data.on_unlabelled!r} is unknown: error or drop.")
+    source = open_source(
         data.source,
         classes=data.classes,
+        boxes=data.boxes,
+        fine_labels=data.fine_labels,
         synthetic_images=data.synthetic_images,
         data_dir=data.tfds_dir or None,
+        downloads=_cache(data) / "downloads",
         complete=complete,
+    )
+    if not complete:  # data to evaluate on: what has no label is left out, and its splits are kept
+        return source
+    if source.unlabelled and data.on_unlabelled == "error":
+        count, named = len(source.unlabelled), source.unlabelled[:_NAMED]
+        shown = "; ".join(f"{name} {why}" for name, why in named)
+        more = f"; and {count - _NAMED:,} more" if count > _NAMED else ""
+        raise UserError(
+            f"{count:,} entries of {data.source} have not one label each ({shown}{more}): label "
+            "them, or leave them out with --config.data.on_unlabelled=drop."
+        )
+    return _split_anew(source, data) if data.resplit else source
+
+
+def _split_anew(source: Source, data: ConfigDict) -> Source:
+    """The source without the splits that it names."""
+    if source.augmented and data.group_by != "copies" and not data.allow_leaks:
+        raise UserError(
+            f"{data.source} holds augmented copies of fewer pictures, which data.resplit would put "
+            "on both sides of a split: keep its official split, group the copies with "
+            "--config.data.group_by=copies, or go on with --allow-leaks."
+        )
+    records = [dataclasses.replace(record, split="") for record in source.records]
+    return dataclasses.replace(
+        source, records=records, fingerprint=fingerprint(source.fingerprint, "resplit")
     )
 
 
@@ -201,54 +214,43 @@ def ensure(data: ConfigDict, *, complete: bool = True) -> Prepared:
     Raises:
       UserError: If the source cannot be recognised or read.
     """
+    if not complete:
+        data = curation.for_other_data(data)
     if _is_prepared(data):
-        return Prepared(Path(data.source).expanduser().absolute())
+        prepared = Prepared(Path(data.source).expanduser().absolute())
+        _check_rules(prepared, data)
+        return prepared
     source = open_named(data, complete=complete)
-    asked = (FORMAT, source.fingerprint, source.classes, data.val_fraction, data.test_fraction,
-             data.split_seed, data.on_bad_image, *([] if complete else ["partial"]))  # fmt: skip
+    asked = (FORMAT, source.fingerprint, source.classes, *(data[key] for key in datasheet.KEYS),
+             *([] if complete else ["partial"]))  # fmt: skip
     key = hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
-    root = Path(data.cache_dir or os.environ.get("BCJAX_CACHE") or "~/.cache/bcjax").expanduser()
-    out = (root / "data" / f"{Path(source.location).stem or 'data'}-{key}").absolute()
+    out = (_cache(data) / "data" / f"{Path(source.location).stem or 'data'}-{key}").absolute()
     out.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(out.with_name(out.name + ".lock")):
         for rest in out.parent.glob(f".{glob.escape(out.name)}.*"):  # of a prepare that was killed
             shutil.rmtree(rest)
-        return (
-            _opened(out, source)
-            if Prepared.is_at(out)
-            else write(source, out, data, complete=complete)
-        )
+        if Prepared.is_at(out):
+            return Prepared(out)
+        return write(source, out, data, complete=complete)
 
 
-def _opened(out: Path, source: Source) -> Prepared:
-    carved = splits.described(source.records, Prepared(out).counts)
-    return Prepared(out, (*source.notes, *carved))
+def _check_rules(prepared: Prepared, data: ConfigDict) -> None:
+    """Refuses rules other than those that a set was prepared with: they would do nothing."""
+    defaults, had = configs.default().data, prepared.rules
+    for key in ("exclude", "drop_classes", "drop", "keep", "resplit", "group_by"):
+        if data[key] not in (defaults[key], had.get(key)):
+            raise UserError(
+                f"data.{key} is {data[key]!r}, but {prepared.path} is prepared already, with "
+                f"{had.get(key, 'no such rule')!r}: prepare the source anew, or leave that out."
+            )
+
+
+def _cache(data: ConfigDict) -> Path:
+    return Path(data.cache_dir or os.environ.get("BCJAX_CACHE") or "~/.cache/bcjax").expanduser()
 
 
 def _is_prepared(data: ConfigDict) -> bool:
     return Prepared.is_at(Path(data.source).expanduser())
-
-
-def _check(builder: Cells, on_bad_image: str, complete: bool) -> None:
-    bad, total = builder.bad, len(builder.records)
-    if bad:
-        shown = "; ".join(f"{name}: {reason}" for name, reason in bad[:_NAMED])
-        more = f"; and {len(bad) - _NAMED} more" if len(bad) > _NAMED else ""
-        sentence = f"{len(bad)} of {total:,} pictures cannot be read ({shown}{more})"
-        if on_bad_image == "error":
-            raise UserError(
-                f"{sentence}: mend or delete them, or leave them out with "
-                "--config.data.on_bad_image=skip."
-            )
-        log.warning("%s: left out, and listed in %s.", sentence, SKIPPED)
-    left = {record.label for record in builder.written if record.split == "train"}
-    empty = [name for label, name in enumerate(builder.classes) if label not in left]
-    if empty and complete:
-        raise UserError(f"Class {empty[0]!r} has no readable training picture: mend or add some.")
-    lost = {r.split for r in builder.records} - {r.split for r in builder.written}
-    if lost:  # the first of them is where TFDS gave up
-        split = min(lost, key=SPLITS.index)
-        raise UserError(f"The split {split} has no readable picture: mend or add some.")
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -3,16 +3,18 @@
 import csv
 import functools
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
 MANIFEST = "splits.csv"  # filename, label, split, group of each picture, in the order written
 SKIPPED = "skipped.csv"  # what was left out and why, where anything was
+DATASHEET = "datasheet.json"  # what was found in the source, and done to it
 
 
 class Example(NamedTuple):
@@ -48,18 +50,34 @@ class Prepared:
     Attributes:
       path: Its folder.
       classes: Class names in label order.
+      source_classes: Those that the source had, in label order: these and what was dropped. What
+        `data.classes` is to be for the source to be found as it was.
       notes: What the user should know about where it came from.
+      rules: The keys of the config's `data` branch, and their values, that decided which pictures
+        are here and in which split.
+      leaks: What the splits leak, a sentence; "": nothing.
     """
 
-    def __init__(self, path: Path, notes: Sequence[str] = ()):
+    def __init__(self, path: Path):
         self.path = path
-        self.notes = tuple(notes)
         self._builder = tfds.builder_from_directory(path)
         self.classes = tuple(self._builder.info.features["label"].names)
+        sheet = self.datasheet
+        self.source_classes = tuple(sheet.get("source", {}).get("classes", self.classes))
+        self.notes = tuple(sheet.get("notes", ()))
+        self.leaks: str = sheet.get("leaks", {}).get("sentence", "")
+        settings = {**sheet.get("rules", {}), **sheet.get("splits", {})}
+        self.rules = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
 
     @staticmethod
     def is_at(path: Path) -> bool:
         return (path / "dataset_info.json").exists() and (path / MANIFEST).exists()
+
+    @functools.cached_property
+    def datasheet(self) -> Mapping[str, Any]:
+        """What `curate/datasheet.py` describes; empty in a set without one."""
+        path = self.path / DATASHEET
+        return json.loads(path.read_text()) if path.exists() else {}
 
     @functools.cached_property
     def counts(self) -> dict[str, list[int]]:
@@ -85,6 +103,13 @@ class Prepared:
         """Returns the stable ids of a split's pictures, by position."""
         with (self.path / MANIFEST).open(newline="") as file:
             return [row["filename"] for row in csv.DictReader(file) if row["split"] == split]
+
+    def labels(self, split: str) -> list[int]:
+        """Returns the labels of a split's pictures, by position."""
+        label_of = {name: label for label, name in enumerate(self.classes)}
+        with (self.path / MANIFEST).open(newline="") as file:
+            rows = csv.DictReader(file)
+            return [label_of[row["label"]] for row in rows if row["split"] == split]
 
     def examples(self, split: str) -> Examples:
         return Examples(self._builder, split)

@@ -1,7 +1,7 @@
 """What every source of pictures is turned into: labelled records, still encoded."""
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 SPLITS = ("train", "val", "test")
 
@@ -16,6 +16,7 @@ class Record:
       read: Returns the encoded picture (JPEG, PNG, ...) as it was found.
       group: Patient, slide or source picture, which no split may divide; "" where unknown.
       split: "train", "val" or "test"; "" where the source does not say.
+      columns: Whatever else a table says of it, by column.
     """
 
     id: str
@@ -23,6 +24,7 @@ class Record:
     read: Callable[[], bytes]
     group: str = ""
     split: str = ""
+    columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +38,9 @@ class Source:
       records: All records, in a stable order.
       fingerprint: Changes when the content does; names the cache.
       notes: Plain sentences that the user should see at start-up.
+      unlabelled: (id, why) of each entry that names no class, or several.
+      augmented: Whether it is known to hold augmented copies of fewer originals, so that only
+        its own split, or groups of copies, keep the two sides of a split apart.
     """
 
     kind: str
@@ -44,3 +49,5 @@ class Source:
     records: Sequence[Record]
     fingerprint: str
     notes: tuple[str, ...] = ()
+    unlabelled: Sequence[tuple[str, str]] = ()
+    augmented: bool = False

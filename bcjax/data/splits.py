@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 
-from bcjax.data.records import Record
+from bcjax.data.records import SPLITS, Record
 from bcjax.errors import UserError
 
 _WORDS = {
@@ -34,6 +34,7 @@ def assign(
     test_fraction: float,
     seed: int,
     classes: Sequence[str] = (),
+    units: Sequence[tuple[str, str]] = (),
 ) -> list[Record]:
     """Fills in the split of every record; a split that the source gives is kept as it is.
 
@@ -46,14 +47,14 @@ def assign(
       test_fraction: The same for test; together they leave something to train on.
       seed: The same seed and records give the same splits.
       classes: Names in label order, for the messages.
+      units: A key for each record, equal for those that stay together; (): their groups.
 
     Returns:
       The records in the order given.
 
     Raises:
       UserError: The fractions leave no train; some records name a split and some do not, or none
-        names train; a group lies in two given splits; or a class has too few pictures (or groups)
-        to be in each split that is carved.
+        names train; or a class has too few pictures (or groups) to be in each split that is carved.
     """
     fractions = {"val": val_fraction, "test": test_fraction}
     if min(fractions.values()) < 0 or sum(fractions.values()) >= 1:
@@ -64,7 +65,10 @@ def assign(
     given = Counter(record.split for record in records)
     _check_given(records, given)
 
-    pool = [record for record in records if record.split in ("", "train")]
+    pool: dict[tuple[str, str], list[Record]] = defaultdict(list)
+    for record, key in zip(records, units or map(unit, records), strict=True):
+        if record.split in ("", "train"):
+            pool[key].append(record)
     carved = {split: share for split, share in fractions.items() if share and not given[split]}
     split_of: dict[str, str] = {}
     if pool and carved:
@@ -75,19 +79,18 @@ def assign(
     ]
 
 
-def described(records: Sequence[Record], present: Collection[str]) -> tuple[str, ...]:
-    """Says which of the splits `present` were carved out of `records`, and how; () if none was."""
-    given = {record.split for record in records}
-    carved = [split for split in ("val", "test") if split in present and split not in given]
+def described(carved: Collection[str], *, grouped: bool) -> tuple[str, ...]:
+    """Says how the splits `carved` were made; () if none was."""
     if not carved:
         return ()
     how = (
         "group by group."
-        if any(record.group for record in records)
-        else "picture by picture: copies of a picture, or a patient's other pictures, may lie on "
-        "both sides unless the source names groups."
+        if grouped
+        else "picture by picture, with equal and nearly equal ones together: a patient's other "
+        "pictures may lie on both sides unless the source, or data.group_by, names groups."
     )
-    return (f"The source names no {' or '.join(carved)} split: made {how}",)
+    names = [split for split in SPLITS if split in carved]
+    return (f"The source names no {' or '.join(names)} split: made {how}",)
 
 
 def _check_given(records: Sequence[Record], given: Mapping[str, int]) -> None:
@@ -102,24 +105,22 @@ def _check_given(records: Sequence[Record], given: Mapping[str, int]) -> None:
             f"the pictures are marked {' and '.join(given)} only: mark some of them train, "
             "or leave the splits out to have them carved"
         )
-    home: dict[str, str] = {}
-    for record in records:
-        if record.group and home.setdefault(record.group, record.split) != record.split:
-            raise UserError(
-                f"group {record.group!r} lies in both {home[record.group]} and {record.split}, "
-                "so the scores would be too good: put all its pictures into one split"
-            )
+
+
+def unit(record: Record) -> tuple[str, str]:
+    """What a split keeps together: a record's group, or the record by itself."""
+    return ("group", record.group) if record.group else ("picture", record.id)
 
 
 def _carve(
-    pool: Sequence[Record], shares: Mapping[str, float], seed: int, classes: Sequence[str]
+    units: Mapping[tuple[str, str], Sequence[Record]],
+    shares: Mapping[str, float],
+    seed: int,
+    classes: Sequence[str],
 ) -> dict[str, str]:
-    """Maps the id of each record of `pool` to a split: no group divided, every class in each."""
-    units: dict[tuple[str, str], list[Record]] = defaultdict(list)
-    for record in pool:
-        units[("group", record.group) if record.group else ("picture", record.id)].append(record)
+    """Maps the id of each record of `units` to a split: no unit divided, every class in each."""
     keys = sorted(units)
-    labels = sorted({record.label for record in pool})
+    labels = sorted({record.label for unit in units.values() for record in unit})
     column = {label: k for k, label in enumerate(labels)}
     counts = np.zeros((len(keys), len(labels)), np.int64)
     for row, key in zip(counts, keys, strict=True):

@@ -1,6 +1,6 @@
 """Where decoded pictures live between steps: on disk (decoded anew), in RAM, or on the device.
 
-The three give the same pictures bit for bit: one function decodes, whoever calls it.
+The three give the same pictures bit for bit: one `Entry` makes them, whoever calls it.
 """
 
 import os
@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 from jaxtyping import Int32
 
-from bcjax.data import decode
+from bcjax.data.entry import Entry
 from bcjax.data.prepared import Examples, Prepared
 
 Batch = dict[str, np.ndarray]
@@ -34,10 +34,9 @@ class DiskStore:
 
     kind = "disk"
 
-    def __init__(self, examples: Examples, size: int, crop: float = 0.0):
+    def __init__(self, examples: Examples, entry: Entry):
         self._examples = examples
-        self._size = size
-        self._crop = crop
+        self._entry = entry
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -46,7 +45,7 @@ class DiskStore:
         """Returns `image` uint8 (N, size, size, 3) and `label` int32 (N,)."""
         examples = self._examples[index]
         return {
-            "image": np.stack([decode.load(e.image, self._size, self._crop) for e in examples]),
+            "image": np.stack([self._entry(e.image) for e in examples]),
             "label": np.array([e.label for e in examples], np.int32),
         }
 
@@ -109,14 +108,9 @@ def choose(asked: str, needed: int, device_memory: int | None) -> tuple[str, str
     return "disk", f"{size}, too much for half of the free memory"
 
 
-def open_store(
-    prepared: Prepared, split: str, kind: str, size: int, threads: int = 0, crop: float = 0.0
-) -> Store:
-    """Opens a split as a store of the kind "disk", "host" or "device".
-
-    Pictures come at `size` px, cropped as `decode.load` says.
-    """
-    disk = DiskStore(prepared.examples(split), size, crop)
+def open_store(prepared: Prepared, split: str, kind: str, entry: Entry, threads: int = 0) -> Store:
+    """Opens a split as a store of the kind "disk", "host" or "device"."""
+    disk = DiskStore(prepared.examples(split), entry)
     if kind == "disk":
         return disk
     return (HostStore if kind == "host" else DeviceStore)(decoded(disk, threads))

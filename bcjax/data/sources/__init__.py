@@ -18,19 +18,26 @@ def open_source(
     location: str,
     *,
     classes: Sequence[str] = (),
+    boxes: str = "",
+    fine_labels: bool = False,
     synthetic_images: int = 2400,
     data_dir: str | None = None,
+    downloads: Path | None = None,
     complete: bool = True,
 ) -> Source:
     """Opens a source of labelled pictures; its kind is recognised from `location` alone.
 
     Args:
       location: "synthetic"; a folder of class folders, of split folders that hold class folders,
-        or with a CSV manifest at its top; a path to a .csv or .npz file; or the name of a
-        dataset of TFDS, with or without "tfds:" before it.
+        or with a CSV manifest at its top; a folder that a known data set was unpacked into; a path
+        to a .csv or .npz file; "bloodmnist", "bloodmnist_64", "bloodmnist_128" or "bloodmnist_224"
+        to download; or the name of a dataset of TFDS, with or without "tfds:" before it.
       classes: The class names in label order; empty: as the source has them.
+      boxes: "crop": one picture for each boxed cell; "": the source's pictures.
+      fine_labels: Whether the classes are PBC's sub-types, by file name.
       synthetic_images: How many pictures "synthetic" has.
       data_dir: Where TFDS keeps its datasets; None: its own folder.
+      downloads: Where downloaded files are kept; None: ~/.cache/bcjax/downloads.
       complete: Whether each class must have a picture, and in train where splits are given.
 
     Returns:
@@ -39,11 +46,17 @@ def open_source(
     Raises:
       UserError: The location is nothing known, or its content is not as its kind demands.
     """
+    if boxes not in ("", "crop"):
+        raise UserError(f"data.boxes={boxes!r} is unknown: write crop, or nothing")
     try:
-        source = _read(location, classes, synthetic_images, data_dir)
+        source = _read(location, classes, boxes, synthetic_images, data_dir, downloads)
     except OSError as error:
         raise UserError(f"{location} cannot be read ({error}): mend or remove that") from error
     source = dataclasses.replace(source, location=location)
+    if fine_labels:
+        from bcjax.data.sources import pbc
+
+        source = pbc.fine(source)
     if classes:
         source = reordered(source, classes)
     return checked(source, complete=complete)
@@ -51,29 +64,47 @@ def open_source(
 
 # Each reader is imported when it is needed: none pays for the imports of another.
 def _read(
-    location: str, classes: Sequence[str], synthetic_images: int, data_dir: str | None
+    location: str,
+    classes: Sequence[str],
+    boxes: str,
+    synthetic_images: int,
+    data_dir: str | None,
+    downloads: Path | None,
 ) -> Source:
+    if not location.strip():
+        raise UserError("data.source is empty: write a path, the name of a dataset, or 'synthetic'")
+    path = Path(location).expanduser().absolute()
+    if path.is_dir() and location != "synthetic":
+        return _read_folder(path, classes, boxes)
+    if path.suffix.lower() == ".csv" and path.is_file():
+        from bcjax.data.sources import bccd, manifest
+
+        if bccd.is_table(path) and bccd.is_at(path.parent):
+            return bccd.read(path.parent, boxes=boxes)
+        return manifest.read(path, classes, boxes=boxes)
+    if boxes:
+        raise _no_boxes(location)
     if location == "synthetic":
         from bcjax.data import synthetic
 
         return synthetic.source(count=synthetic_images)
 
-    if not location.strip():
-        raise UserError("data.source is empty: write a path, the name of a dataset, or 'synthetic'")
-    path = Path(location).expanduser().absolute()
-    if path.is_dir():
-        return _read_folder(path)
-    if path.suffix.lower() == ".csv" and path.is_file():
-        from bcjax.data.sources import manifest
-
-        return manifest.read(path)
     if path.suffix.lower() == ".npz" and path.is_file():
         from bcjax.data.sources import npz
 
         return npz.read(path, classes)
     if path.is_file():
-        raise UserError(f"{location} is neither a .csv nor a .npz file: name the folder it is in")
+        raise UserError(
+            f"{location} is neither a .csv nor a .npz file: name the folder it is in, or was "
+            "unpacked into"
+        )
 
+    if location.startswith("bloodmnist"):
+        from bcjax.data.sources import download, npz
+
+        if location in download.FILES:
+            folder = downloads or Path("~/.cache/bcjax/downloads").expanduser()
+            return npz.read(download.fetched(location, folder), classes)
     name = location.removeprefix("tfds:")
     if _TFDS_NAME.fullmatch(name) and (name != location or not _meant_as_path(location)):
         from bcjax.data.sources import tfds
@@ -90,18 +121,28 @@ def _read(
     )
 
 
-def _read_folder(folder: Path) -> Source:
+def _read_folder(folder: Path, classes: Sequence[str], boxes: str) -> Source:
+    from bcjax.data.sources import bccd, known, manifest
     from bcjax.data.sources import folder as class_folders
-    from bcjax.data.sources import manifest
 
-    table = manifest.find(folder)
-    if table is None:
-        return class_folders.read(folder)
-    source = manifest.read(table)
-    note = (
-        f"{table.name} says what is in {folder.name}: pictures that it does not list are left out."
+    table = known.table(folder)
+    if table is not None:
+        source = manifest.read(table, classes, boxes=boxes)
+        note = f"{table.name} says what is in {folder.name}: what it does not list is left out."
+        return dataclasses.replace(source, notes=(*source.notes, note))
+    adapter, root = known.find(folder) or (class_folders, folder)
+    if adapter is bccd:
+        return bccd.read(root, boxes=boxes)
+    if boxes:
+        raise _no_boxes(str(folder))
+    return adapter.read(root)
+
+
+def _no_boxes(location: str) -> UserError:
+    return UserError(
+        f"{location} has no boxes to cut out: data.boxes=crop is for raw BCCD, and for a CSV file "
+        "with the columns xmin, ymin, xmax and ymax"
     )
-    return dataclasses.replace(source, notes=(*source.notes, note))
 
 
 def _meant_as_path(location: str) -> bool:

@@ -8,23 +8,11 @@ import numpy as np
 
 from bcjax.data import splits
 from bcjax.data.records import SPLITS, Record, Source
+from bcjax.data.sources import meanings
 from bcjax.data.sources.archive import Archive, Pictures
 from bcjax.data.sources.classes import natural_order
 from bcjax.data.sources.fingerprint import fingerprint
 from bcjax.errors import UserError
-
-# MedMNIST's file says only 0 to 7; the names are from its info.py (Yang et al. 2023, "MedMNIST v2",
-# doi:10.1038/s41597-022-01721-8).
-BLOODMNIST = (
-    "basophil",
-    "eosinophil",
-    "erythroblast",
-    "ig",
-    "lymphocyte",
-    "monocyte",
-    "neutrophil",
-    "platelet",
-)
 
 
 def read(path: Path, classes: Sequence[str] = ()) -> Source:
@@ -50,17 +38,15 @@ def read(path: Path, classes: Sequence[str] = ()) -> Source:
             f"{path} holds {', '.join(arrays.headers) or 'no arrays'}: name them train_images and "
             "train_labels (val_, test_), or images and labels"
         )
-    names: Sequence[str] = classes
-    if "class_names" in arrays.headers:
-        names = arrays.texts("class_names", arrays.headers["class_names"][0][:1] or (1,))
-    elif path.name.startswith("bloodmnist"):
-        names = BLOODMNIST
-
-    notes = () if names else ("The file names no classes: name them in data.classes.",)
-
     rows = []
     for split, prefix in parts:
         rows += _rows(arrays, split, prefix)
+    names: Sequence[str]
+    if "class_names" in arrays.headers:
+        names = arrays.texts("class_names", arrays.headers["class_names"][0][:1] or (1,))
+        notes: tuple[str, ...] = ()
+    else:
+        names, notes = meanings.of(path.name, {label for _, label, *_ in rows}, classes)
     if names:
         for id_, label, *_ in rows:
             if not 0 <= label < len(names):

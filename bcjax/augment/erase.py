@@ -1,0 +1,111 @@
+"""Erasing: parts of a picture are hidden, so that a network looks at more than one of them.
+
+What is hidden takes the picture's mean colour, which says nothing about the place (the papers
+erase after normalisation, where 0 is the mean colour of all pictures).
+"""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float, Float32, Key
+
+from bcjax.augment.op import Op, Range
+from bcjax.augment.warp import from_middle
+
+# Of GridMask's period, as share of the picture's side: 96 to 224 pixels of 224.
+PERIOD = (96 / 224, 1.0)
+
+
+def erase(image: Float[Array, "H W C"], hidden: Bool[Array, "H W"]) -> Float[Array, "H W C"]:
+    """Gives the hidden pixels the picture's mean colour."""
+    mean = image.mean(axis=(0, 1), dtype=jnp.float32).astype(image.dtype)
+    return jnp.where(hidden[..., None], mean, image)
+
+
+def cutout(
+    key: Key[Array, ""],
+    image: Float[Array, "H W C"],
+    strength: Float32[Array, ""],
+    aspect: float | Float32[Array, ""] = 1.0,
+) -> Float[Array, "H W C"]:
+    """Hides a rectangle that lies anywhere within the picture.
+
+    Args:
+      key: Of the draw.
+      image: In 0..1.
+      strength: Its area as share of the picture's, met to half a row.
+      aspect: Its width to height, over the picture's, is log-evenly drawn from [1/aspect, aspect],
+        and from less where a rectangle of that area would not fit.
+    """
+    H, W, _ = image.shape
+    ratio, top, left = jax.random.uniform(key, (3,))
+    log_ratio = (2 * ratio - 1) * jnp.minimum(jnp.log(aspect), -jnp.log(strength))
+    # Whole pixels: the height first, then the width that comes nearest to the area, and that fits.
+    height = jnp.round(H * jnp.sqrt(strength) * jnp.exp(-log_ratio / 2))
+    height = jnp.clip(height, jnp.maximum(jnp.ceil(strength * H), 1), H)
+    width = jnp.round(strength * H * W / height)
+    top, left = jnp.floor(top * (H - height + 1)), jnp.floor(left * (W - width + 1))
+    row, column = jnp.arange(H)[:, None], jnp.arange(W)
+    rows = (row >= top) & (row < top + height)
+    return erase(image, rows & (column >= left) & (column < left + width))
+
+
+def grid_mask(
+    key: Key[Array, ""],
+    image: Float[Array, "H W C"],
+    strength: Float32[Array, ""],
+    ratio: float | Float32[Array, ""] = 0.6,
+    rotate: float | Float32[Array, ""] = 360.0,
+) -> Float[Array, "H W C"]:
+    """Hides the squares between the bars of a grid, turned and moved at random.
+
+    Each pixel is kept with probability 1 - strength * (1 - ratio)**2, and so is that share of the
+    picture, on the average over the grid's places.
+
+    Args:
+      key: Of the draw.
+      image: In 0..1.
+      strength: Share of the area between the bars that is hidden: 1 is the paper.
+      ratio: Of a bar's breadth to the grid's period, the paper's r.
+      rotate: The grid is turned by up to that, in degrees.
+    """
+    H, W, _ = image.shape
+    period, angle, across, down = jax.random.uniform(key, (4,))
+    period = min(H, W) * (PERIOD[0] + (PERIOD[1] - PERIOD[0]) * period)
+    angle = jnp.deg2rad(rotate * angle)
+    cos, sin = jnp.cos(angle) / period, jnp.sin(angle) / period
+    x, y = from_middle(H, W)
+    square = jnp.sqrt(strength) * (1 - ratio)  # its side, in periods
+    hidden_across = (cos * x - sin * y + across) % 1 < square
+    hidden_down = (sin * x + cos * y + down) % 1 < square
+    return erase(image, hidden_across & hidden_down)
+
+
+_AREA = "share of the area"
+_ASPECT = "width to height"
+
+OPS: dict[str, Op] = {
+    "cutout": Op(
+        cutout,
+        Range(0.25, 0.0, 0.9, _AREA),
+        "exact",
+        "DeVries and Taylor, Cutout, 2017, arXiv:1708.04552",
+        options={"aspect": Range(1.0, 1.0, 10.0, _ASPECT)},
+    ),
+    "random_erasing": Op(
+        cutout,
+        Range(1 / 3, 0.0, 0.9, _AREA),
+        "up_to",
+        "Zhong et al., Random erasing, AAAI 2020, arXiv:1708.04896",
+        options={"aspect": Range(10 / 3, 1.0, 10.0, _ASPECT)},
+    ),
+    "grid_mask": Op(
+        grid_mask,
+        Range(1.0, 0.0, 1.0, "share of the squares"),
+        "exact",
+        "Chen et al., GridMask, 2020, arXiv:2001.04086",
+        options={
+            "ratio": Range(0.6, 0.0, 1.0, "share of the period"),
+            "rotate": Range(360.0, 0.0, 360.0, "degrees"),
+        },
+    ),
+}

@@ -1,0 +1,62 @@
+"""Pictures as parts of a page: small, side by side, and written into it."""
+
+import base64
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+from jaxtyping import UInt8
+
+from bcjax.data.decode import decode
+from bcjax.data.masking import Mask
+from bcjax.data.records import Record
+
+_QUALITY = 80  # of WebP, 0 to 100
+
+
+def picture(
+    record: Record, longest: int, mask: Mask | None = None
+) -> UInt8[np.ndarray, "H W 3"]:
+    """The picture, or what a mask leaves of it, in its own shape."""
+    pixels = decode(record.read(), at_least=0 if mask else longest)
+    if mask:
+        pixels = mask(pixels)
+    scale = longest / max(pixels.shape[:2])
+    width, height = (max(1, round(scale * side)) for side in pixels.shape[1::-1])
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    return cv2.resize(pixels, (width, height), interpolation=method)
+
+
+def sheet(
+    records: Sequence[Record], side: int, columns: int, gap: int = 0, mask: Mask | None = None
+) -> UInt8[np.ndarray, "H W 4"]:
+    """Pictures row after row, each in the middle of its cell, on nothing.
+
+    Args:
+      records: Of the pictures.
+      side: Of a cell, in pixels.
+      columns: Cells in each row.
+      gap: Pixels between cells.
+      mask: What paints over all but the cells in the pictures; None: nothing.
+    """
+    rows, step = -(-len(records) // columns), side + gap
+    out = np.zeros((rows * step - gap, columns * step - gap, 4), np.uint8)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        pictures = pool.map(lambda record: picture(record, side, mask), records)
+        for i, pixels in enumerate(pictures):
+            height, width = pixels.shape[:2]
+            top = i // columns * step + (side - height) // 2
+            left = i % columns * step + (side - width) // 2
+            out[top : top + height, left : left + width, :3] = pixels
+            out[top : top + height, left : left + width, 3] = 255
+    return out
+
+
+def data_uri(pixels: UInt8[np.ndarray, "H W C"], quality: int = _QUALITY) -> str:
+    """RGB or RGBA as the text that a page can hold."""
+    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
+    settings = [cv2.IMWRITE_WEBP_QUALITY, quality]
+    encoded = cv2.imencode(".webp", cv2.cvtColor(pixels, order), settings)[1]
+    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode()

@@ -1,0 +1,108 @@
+"""Augmentation beside torchvision's, in turns: flips, RandAugment, MixUp or CutMix, on a batch.
+
+    python benchmarks/augment.py --peers=PEERS/bin/python --out=augment.json
+
+`--peers` is a Python that has torch and torchvision. The same pictures in memory, as uint8, become
+augmented float batches with soft labels on either side. torchvision's figure is the better of one
+process with PyTorch's threads and of one DataLoader worker for each core. Each figure is the median
+over the turns, and the ratio the median of the turns' ratios.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from steps import answer, peer_versions, processor
+
+from bcjax import memory
+from bcjax import steps as training
+from bcjax.augment import mix
+from bcjax.augment.policy import build
+from bcjax.data import decode, synthetic
+
+BATCH, SIZE = 64, 96
+OPS = ("flip", "rand_augment(2, 9)", "one_of(mixup(0.2), cutmix(1.0))")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--peers", required=True, help="Python with torch and torchvision")
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--batches", type=int, default=30, help="timed batches in a turn")
+    parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    memory.keep_freed()
+
+    drawn = synthetic.source(4 * BATCH, size=SIZE).records
+    pictures = np.stack([decode.decode(record.read()) for record in drawn])
+    peer = Path(__file__).with_name("augment_peer.py")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "pictures.npy"
+        np.save(path, pictures)
+        command = [options.peers, str(peer), f"--pictures={path}", f"--batches={options.batches}"]
+        ours = _ours(pictures, options.dtype)
+        turns = [{"bcjax": ours(options.batches), **answer(command)} for _ in range(options.turns)]
+    rates = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
+    better = [max(turn["in_process"], turn["with_workers"]) for turn in turns]
+    page = {
+        "measured": "augmentation of uint8 pictures in memory to float batches, images/s",
+        "ops": OPS,
+        "batch": BATCH,
+        "image_size": SIZE,
+        "dtype": options.dtype,
+        "date": datetime.date.today().isoformat(),
+        "device": jax.devices()[0].device_kind,
+        "cores": os.cpu_count(),
+        "processor": processor(),
+        "python": platform.python_version(),
+        "versions": {n: importlib.metadata.version(n) for n in ("bcjax", "jax", "jaxlib")},
+        "peers": peer_versions(options.peers, ("torch", "torchvision")),
+        "images_per_s": rates,
+        "ratio": statistics.median(
+            turn["bcjax"] / other for turn, other in zip(turns, better, strict=True)
+        ),
+        "turns": turns,
+    }
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(page, indent=2) + "\n")
+    print(
+        f"bcjax {rates['bcjax']:,.0f}, torchvision {statistics.median(better):,.0f} images/s: "
+        f"{page['ratio']:.1f} times"
+    )
+
+
+def _ours(pictures: np.ndarray, dtype: str):
+    policy = build(OPS)
+
+    @jax.jit
+    def augmented(key, images, labels, index, numbers):
+        images, share = policy(key, training.to_float(images, dtype), index, numbers)
+        return images, mix.soft_labels(labels, share, 8)
+
+    def rate(batches: int) -> float:
+        times = []
+        for i in range(batches + 1):
+            index = (i * BATCH + np.arange(BATCH, dtype=np.int32)) % len(pictures)
+            images = pictures[index]
+            began = time.perf_counter()
+            key = training.step_key(0, i)
+            done = augmented(key, images, index % 8, index, policy.numbers)
+            jax.block_until_ready(done)
+            times.append(time.perf_counter() - began)
+        return BATCH / statistics.median(times[1:])
+
+    return rate
+
+
+if __name__ == "__main__":
+    main()
