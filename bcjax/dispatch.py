@@ -16,7 +16,7 @@ from bcjax.state import State
 Batch = dict[str, Array]  # index int32, and mask bool, image uint8, label int32 where they are
 Pictures = dict[str, Array]  # the device store: image uint8 (N, H, W, C), label int32 (N,); or {}
 Numbers = Any  # those of the augmentation, a pytree of floats: arguments, not part of the program
-# Batch and Pictures may hold features float32 (N, F) instead of the image: see `steps.features_step`.
+# Either dict may hold features float32 (N, F) instead of the image: see `steps.features_step`.
 
 
 def several(step: Callable) -> Callable[[State, Batch, Pictures, Numbers], tuple[State, Array]]:

@@ -16,6 +16,7 @@ from bcjax import dispatch, metrics, network, steps
 from bcjax import mesh as meshes
 from bcjax.data import prepare
 from bcjax.data.entry import entry_of
+from bcjax.data.prepared import Prepared
 from bcjax.data.store import choose, open_store
 from bcjax.errors import UserError
 from bcjax.feed import Feed, whole_batches
@@ -124,6 +125,8 @@ class Evaluator:
         data = config.data
         store = open_store(prepared, self._examples, kind, entry_of(data), data.threads)
         self._feed = Feed(store, data, self._mesh)
+        # Of other data the splits were not trained on.
+        self._warned = {} if source else warned(prepared)
         self._predict: Callable | None = None
 
     def steps(self) -> list[int]:
@@ -151,7 +154,12 @@ class Evaluator:
             resamples=self._config.eval.resamples,
         )
         about = {"split": self.split, "checkpoint": trained.step}
-        return about | {"source": self._config.data.source} | result
+        return about | {"source": self._config.data.source} | self._warned | result
+
+
+def warned(prepared: Prepared) -> dict[str, str]:
+    """Returns {"leaks": what the splits leak}, for every result of theirs to carry; or {}."""
+    return {"leaks": prepared.leaks} if prepared.leaks else {}
 
 
 def write(result: Result, workdir: Path, name: str) -> Path:

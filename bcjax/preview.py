@@ -49,7 +49,7 @@ class Fed:
 
 
 def fed(config: ConfigDict, step: int) -> Fed:
-    """Returns the batch of a step, bit for bit as training augments it.
+    """Returns the batch of a step, as training augments it.
 
     Raises:
       UserError: If the config's pictures or augmentations are refused.

@@ -30,8 +30,8 @@ _AT_LEAST = {
     "finetune.first.lr": 0.0, "finetune.first.patience": 0,
     "data.prefetch": 1, "train.batch_size": 1, "train.steps_per_call": 0, "train.patience": 0,
     "optim.accumulate": 1, "checkpoint.keep": 1, "eval.batch_size": 0, "eval.resamples": 0,
-    "mesh.fsdp": 1, "train.focal_gamma": 0.0, "optim.plateau.patience": 0, "seed": 0, "model.epsilon": 0.0,
-    "model.alpha": 0.0, "model.l1": 0.0, "model.l2": 0.0,
+    "mesh.fsdp": 1, "train.focal_gamma": 0.0, "optim.plateau.patience": 0, "seed": 0,
+    "model.epsilon": 0.0, "model.alpha": 0.0, "model.l1": 0.0, "model.l2": 0.0,
 }  # fmt: skip
 _FRACTIONS = (
     "data.val_fraction", "data.test_fraction", "train.label_smoothing", "optim.ema",

@@ -84,7 +84,7 @@ class Run:
         policy = policies.build(config.augment.ops)
         imported = starting.decide(config, self.workdir, self.classes)
         network.resolve(config)
-        config.data.classes = self.classes
+        config.data.classes = self.prepared.source_classes  # of which rules may have dropped some
         if Path(config.data.source).exists():  # to be found from any folder
             config.data.source = str(Path(config.data.source).absolute())
         self.config = config

@@ -19,7 +19,7 @@ from jaxtyping import Array, Float, Int32, Key, UInt8
 
 from bcjax import losses
 from bcjax.augment import mix
-from bcjax.augment.policy import Policy
+from bcjax.augment.policy import NO_AUGMENTATION, Policy
 from bcjax.dispatch import Batch, Numbers, Pictures, scan
 from bcjax.frozen import NOTHING, Frozen, join
 from bcjax.state import State, Variables
@@ -52,7 +52,7 @@ class Recipe:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     seed: int = 0
-    policy: Policy = Policy()
+    policy: Policy = NO_AUGMENTATION
     dtype: str = "float32"
     focal: float | None = None
     label_smoothing: float = 0.0

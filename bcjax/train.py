@@ -183,7 +183,7 @@ def _finish(run: Run) -> Outcome:
         return Outcome(step, best, None)
     final = run.evaluate(split, run.state.best_variables, resamples=run.config.eval.resamples)
     about = {"split": split, "checkpoint": run.step, "source": run.config.data.source}
-    final = about | final
+    final = about | evaluation.warned(run.prepared) | final
     if run.lead:
         evaluation.write(final, run.workdir, split)
     return Outcome(step, best, final)

@@ -1,8 +1,8 @@
 """torchvision's augmentation of pictures in memory, in images/s; run by augment.py.
 
-Each picture has its own RandAugment, so it is applied picture by picture, on uint8; flips and mixing
-are applied as torchvision can: mixing to the batch. In one process with PyTorch's threads, and with
-one DataLoader worker for each core.
+Each picture has its own flips and RandAugment, so they are applied picture by picture, on uint8;
+mixing is applied to the batch. In one process with PyTorch's threads, and with one DataLoader
+worker for each core.
 """
 
 import argparse

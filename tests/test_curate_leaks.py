@@ -2,11 +2,13 @@
 
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 from blobs import blobs, jpeg, pictures, record, source
 from picture_sources import settings
 
+from bcjax.data import synthetic
 from bcjax.data.curate import canary, curation, grouping, leaks
 from bcjax.errors import UserError
 
@@ -69,6 +71,14 @@ def test_groups_by_hash_join_what_is_alike_to_what_the_source_says():
     assert {id_: group for id_, group in found.items() if group} == {
         "03": "03", "copy": "03", "05": "patient", "lossy": "patient",
     }  # fmt: skip
+
+
+def test_groups_by_copies_see_through_a_turn():
+    smears = [synthetic.draw(i, 0, size=160).image for i in range(4)]
+    turn = cv2.getRotationMatrix2D((80, 80), 25, 1.0)
+    turned = [cv2.warpAffine(smear, turn, (160, 160)) for smear in smears]
+    records = [record(f"{i}", smear) for i, smear in enumerate([*smears, *turned])]
+    assert grouping.groups(pictures(records), "copies") == ["0", "1", "2", "3"] * 2
 
 
 def test_an_unknown_way_to_group_is_refused():

@@ -6,7 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from commandline import ROOT, run_bcjax
+from commandline import ROOT, contents, refused, run_bcjax
 from PIL import Image
 
 from bcjax.data import decode, synthetic
@@ -132,3 +132,41 @@ def test_a_download_is_trained_on_as_it_is(tmp_path, make, config, flags, classe
     assert {len(each) for each in counts.values()} == {classes}
     if pictures:
         assert sum(map(sum, counts.values())) == pictures
+
+    evaluated = run_bcjax("evaluate", f"--workdir={tmp_path / 'run'}")
+    assert evaluated.status == 0, evaluated.err
+    result = json.loads((tmp_path / "run" / "eval" / "test.json").read_text())
+    assert result["n"] == sum(counts["test"])
+    assert "leaks" not in result
+
+
+def test_a_split_that_leaks_is_refused_or_marked_in_every_result(tmp_path):
+    command = (
+        "train",
+        f"--config={ROOT / 'configs' / 'elu_cnn.py'}",
+        f"--config.data.source={kaggle(tmp_path)}",
+        f"--workdir={tmp_path / 'run'}",
+        *SHORT,
+    )
+    refused(run_bcjax(*command), "augmented copies", "group_by=copies", "--allow-leaks")
+    assert contents(tmp_path / "run") == {}
+    assert run_bcjax(*command, "--allow-leaks").status == 0
+    written = tmp_path / "run" / "eval" / "test.json"
+    assert "augmented copies" in json.loads(written.read_text())["leaks"]
+    written.unlink()
+    assert run_bcjax("evaluate", f"--workdir={tmp_path / 'run'}").status == 0
+    assert "augmented copies" in json.loads(written.read_text())["leaks"]
+
+
+def test_cells_that_are_cut_out_already_can_be_evaluated_on(tmp_path):
+    """Of a network that was trained on boxes of smears."""
+    run = f"--workdir={tmp_path / 'run'}"
+    source = f"--config.data.source={bccd(tmp_path)}"
+    trained = run_bcjax("train", f"--config={ROOT / 'configs' / 'bccd.py'}", source, run, *SHORT)
+    assert trained.status == 0, trained.err
+    other = tmp_path / "other"
+    for i, cell in enumerate(CELLS[:40]):
+        if NAMES[i % 8] in ("eosinophil", "lymphocyte", "monocyte", "neutrophil"):
+            write(other / NAMES[i % 8].upper() / f"{i}.jpg", jpeg(cell))
+    ran = run_bcjax("evaluate", run, f"--data.source={other}")
+    assert ran.status == 0, ran.err

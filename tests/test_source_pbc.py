@@ -1,5 +1,6 @@
 """PBC, and class folders from other laboratories, as their downloads lay them out."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -79,6 +80,13 @@ def test_the_real_set_has_its_sub_types():
 
 
 # Other laboratories
+
+
+def test_splits_of_pbcs_classes_are_one_data_set(cells):
+    for split in ("train", "test"):
+        shutil.copytree(cells / cells.name, cells / "mine" / split)
+    source = open_source(str(cells / "mine"))
+    assert {record.split for record in source.records} == {"train", "test"}
 
 
 def test_raabins_other_laboratory_is_left_out(tmp_path):

@@ -5,8 +5,8 @@ from collections.abc import Callable, Mapping
 from typing import Literal
 
 # How a picture's strength follows from the magnitude m that the config gives:
-# "signed": evenly from [-m, m]; "up_to": evenly from [0, m]; "exact": m; "share": m, the share of the
-# result in a blend with the picture as it was, which is whole in RandAugment at any magnitude.
+# "signed": evenly from [-m, m]; "up_to": evenly from [0, m]; "exact": m; "share": m, the share of
+# the result in a blend with the picture as it was, which in RandAugment is 1 at any magnitude.
 Draw = Literal["signed", "up_to", "exact", "share"]
 
 

@@ -26,7 +26,7 @@ _CHOICES = ("rand_augment", "trivial_augment")
 _MIXED = (*mix.MIXES, "one_of")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)  # by identity: jit hashes what it compiles
 class Policy:
     """Augments a batch; `numbers` are apart, so that a step can take them as an argument.
 
@@ -93,6 +93,9 @@ class Policy:
                 image = drawn.paint(_moved(image, moves))
                 moves = []
         return _moved(image, moves)
+
+
+NO_AUGMENTATION = Policy()
 
 
 def _keys(key: Key[Array, ""], index: Int32[Array, "B"]) -> Key[Array, "B"]:

@@ -43,11 +43,12 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     # Here, for TFDS and scikit-learn take seconds to import, and a mistake in the flags should
     # show before that.
     from bcjax.explore import page
+    from bcjax.explore.features import Network
     from bcjax.explore.look import opened
 
-    run = (Path(values.workdir), values.checkpoint) if values.workdir else None
+    network = Network(Path(values.workdir), values.checkpoint) if values.workdir else None
     prepared = opened(config.data, as_trained=own)
-    size = page.write(prepared, config.data, out, run)
+    size = page.write(prepared, config.data, out, network)
     written = f"written to {out} ({size / 1e6:.1f} MB)"
     Console().print(written, highlight=False, soft_wrap=True)
     return 0

@@ -3,7 +3,7 @@
   bcjax preview --config=configs/elu_cnn.py --config.data.source=PICTURES --out=preview
   bcjax preview --config=... --config.augment.ops="('flip', 'rotate(30)', 'cutmix')"
 
-Writes batch.png, the pictures of one training step bit for bit as training sees them, with their
+Writes batch.png, the pictures of one training step as training sees them, with their
 labels; and operations.png, every operation at five magnitudes on the first of them.
 """
 

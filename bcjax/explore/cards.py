@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Float, Int
-from markupsafe import Markup
 from ml_collections import ConfigDict
 
 from bcjax.data.curate.measure import BINS
@@ -50,7 +49,7 @@ class Card:
     deviation: str
     gain: float
     masked: list[str]
-    levels: Markup
+    levels: str
 
 
 def cards(
@@ -86,9 +85,7 @@ def cards(
     for label, own in members.items():
         name, found = classes[label], averages[label]
         some = [pictures.records[i] for i in own[:each]]
-        masked = [
-            sprites.sheet(some[:_MASKED], _SIDE, _MASKED, _GAP, of) for of in (None, mask)
-        ]
+        masked = [sprites.sheet(some[:_MASKED], _SIDE, _MASKED, _GAP, of) for of in (None, mask)]
         made.append(
             Card(
                 name,

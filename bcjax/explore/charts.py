@@ -4,7 +4,6 @@ import dataclasses
 
 import numpy as np
 from jaxtyping import Int
-from markupsafe import Markup
 
 from bcjax.data.curate.measure import Measures
 from bcjax.data.prepared import Prepared
@@ -19,13 +18,15 @@ class Charts:
       counts: Pictures of each class in each split.
       sizes: Widths and heights of each class; empty where all pictures have one size.
       sharpness: Of each class.
-      size: "96 × 96", or from the smallest to the largest side: "118 × 117 to 130 × 125".
+      smallest: Least width and least height, in pixels.
+      largest: Most width and most height.
     """
 
-    counts: Markup
-    sizes: list[Markup]
-    sharpness: Markup
-    size: str
+    counts: str
+    sizes: list[str]
+    sharpness: str
+    smallest: tuple[int, int]
+    largest: tuple[int, int]
 
 
 def charts(prepared: Prepared, measures: Measures, labels: Int[np.ndarray, "N"]) -> Charts:
@@ -37,18 +38,18 @@ def charts(prepared: Prepared, measures: Measures, labels: Int[np.ndarray, "N"])
       labels: Likewise.
     """
 
-    def ranges(name: str, values: np.ndarray, what: str) -> Markup:
+    def ranges(name: str, values: np.ndarray, what: str) -> str:
         each = [values[labels == label] for label in range(len(prepared.classes))]
         return plots.ranges(name, each, prepared.classes, what)
 
     width, height = measures.width, measures.height
-    small, large = ((f(width), f(height)) for f in (np.min, np.max))
-    one_size = small == large
+    smallest, largest = ((int(f(width)), int(f(height))) for f in (np.min, np.max))
     return Charts(
         counts=plots.counts(prepared.counts, prepared.classes),
         sizes=[]
-        if one_size
+        if smallest == largest
         else [ranges("width", width, "width (px)"), ranges("height", height, "height (px)")],
         sharpness=ranges("sharpness", measures.sharpness, "sharpness (variance of the Laplacian)"),
-        size=f"{small[0]} × {small[1]}" + ("" if one_size else f" to {large[0]} × {large[1]}"),
+        smallest=smallest,
+        largest=largest,
     )

@@ -95,17 +95,17 @@ class Shown:
         return galleries
 
     def far_off(self, features: Features) -> Gallery | None:
-        """Returns a cluster for each class of those farthest from its mean; None if there is none."""
+        """Returns, for each class, those farthest from its mean; None if there is no class."""
         labels = np.array([record.label for record in self._records])
         each = max(1, min(_FAR, _FAR_IN_ALL // len(self._classes)))
         members: dict[int, list[Tile]] = {}
         for position, ratio in embedding.far_off(features, labels, each):
-            tile = self._tile(self._records[position], f"{ratio:.1f} ×")
+            tile = self._tile(self._records[position], f"{ratio:.1f} times")
             members.setdefault(int(labels[position]), []).append(tile)
         clusters = [Cluster(tiles, len(tiles)) for tiles in members.values()]
         sentence = (
-            "Farthest from the mean of their own class, and how many times the usual distance "
-            f"({features.about})"
+            f"Farthest from the mean of their own class in {features.about}: "
+            "how many times the usual distance"
         )
         return Gallery("far", sentence, clusters, len(clusters)) if clusters else None
 

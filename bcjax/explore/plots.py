@@ -1,13 +1,14 @@
 """Charts as SVG that takes its ink from the page, so that it reads on light and on dark."""
 
+import html
 import io
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from jaxtyping import Float
-from markupsafe import Markup
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
@@ -17,7 +18,7 @@ from bcjax.explore import palette
 
 _INK = "#010203"  # stands for the page's own, and is replaced by it
 _ACCENT = "#5b7db1"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched, and set in any font
     "svg.hashsalt": "bcjax",  # the same chart is the same bytes
     "font.size": 9,
@@ -27,6 +28,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "text.color": _INK,
+    "text.parse_math": False,  # a class may be named with dollars
     "xtick.color": _INK,
     "ytick.color": _INK,
     "xtick.major.width": 0.6,
@@ -35,10 +37,12 @@ _STYLE = {
 }
 _ROW = 0.27  # inches of a class in a chart with a row for each
 _DECADES = 30  # times that a quantity must span for a logarithmic axis
+_CSS_PER_POINT = 4 / 3
+_SVG = re.compile(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>(?:.*?</metadata>)?(.*)', re.DOTALL)
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def counts(by_split: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Markup:
+def counts(by_split: Mapping[str, Sequence[int]], classes: Sequence[str]) -> str:
     """Draws how many pictures of each class each split holds."""
     with mpl.rc_context(_STYLE):
         figure, axis = _rows(classes)
@@ -57,7 +61,7 @@ def counts(by_split: Mapping[str, Sequence[int]], classes: Sequence[str]) -> Mar
 
 def ranges(
     name: str, values: Sequence[Float[np.ndarray, "n"]], classes: Sequence[str], what: str
-) -> Markup:
+) -> str:
     """Draws where a quantity lies in each class: median, middle half, middle nine tenths.
 
     Args:
@@ -80,6 +84,8 @@ def ranges(
             axis.set_xscale("log")
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
             axis.xaxis.set_minor_locator(NullLocator())
+        else:
+            axis.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
         axis.xaxis.set_major_formatter("{x:,g}")
         axis.grid(axis="x", color=_INK, alpha=0.12, lw=0.6)
         axis.set_xlabel(what)
@@ -92,7 +98,7 @@ def levels(
     channels: Float[np.ndarray, "3 B"],
     most: float,
     title: str,
-) -> Markup:
+) -> str:
     """Draws how light, and how red, green and blue, the pixels of a class are.
 
     Heights are square roots: the slide's plain ground would dwarf the cell.
@@ -130,17 +136,16 @@ def _rows(classes: Sequence[str]) -> tuple[Figure, Axes]:
     return figure, axis
 
 
-def _svg(figure: Figure, name: str, title: str) -> Markup:
+def _svg(figure: Figure, name: str, title: str) -> str:
     """The figure as an element of a page, its ids unique there."""
     buffer = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    text = re.sub(r"^.*?<svg [^>]*?viewBox=\"([^\"]+)\"[^>]*>", r"\1|", buffer.getvalue(), flags=re.S)
-    box, _, drawn = text.partition("|")
-    drawn = re.sub(r"<metadata>.*?</metadata>", "", drawn, flags=re.S)
+    ((box, drawn),) = _SVG.findall(buffer.getvalue())
     drawn = drawn.replace(_INK, "currentColor").replace("xlink:href=", "href=")
     drawn = re.sub(r'((?:id|href)="#?|url\(#)', rf"\g<1>{name}-", drawn)
-    width = float(box.split()[2])
-    opening = Markup('<svg class="chart" viewBox="{}" style="max-width:{:.0f}px" role="img" ')
-    opening = (opening + Markup('aria-label="{}">')).format(box, width * 4 / 3, title)
-    return opening + Markup(drawn)  # by matplotlib, which has escaped the names of classes
+    width = float(box.split()[2]) * _CSS_PER_POINT
+    return (
+        f'<svg class="chart" viewBox="{box}" style="max-width:{width:.0f}px" role="img" '
+        f'aria-label="{html.escape(title)}">{drawn}'
+    )

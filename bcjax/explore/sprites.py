@@ -16,9 +16,7 @@ from bcjax.data.records import Record
 _QUALITY = 80  # of WebP, 0 to 100
 
 
-def picture(
-    record: Record, longest: int, mask: Mask | None = None
-) -> UInt8[np.ndarray, "H W 3"]:
+def picture(record: Record, longest: int, mask: Mask | None = None) -> UInt8[np.ndarray, "H W 3"]:
     """The picture, or what a mask leaves of it, in its own shape."""
     pixels = decode(record.read(), at_least=0 if mask else longest)
     if mask:

@@ -7,6 +7,7 @@ on the other so that their grey values agree, both came from the same original.
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -22,65 +23,93 @@ _SLACK = 0.015  # of the shorter side, by which a landmark may miss its place on
 _STRETCH = 2.0  # how much longer or shorter that map may make a line
 _OVERLAP = 0.3  # of the smaller picture, that the other must cover
 _CORRELATION = 0.8  # of the grey values there
+_DELEGATES = 6  # of a large group, tried on those of others
+
+Pairs = Int64[np.ndarray, "M 2"]
+
+
+class Copies(NamedTuple):
+    """Two groupings: a label for each picture, the same within a group, 0, 1, ... as they appear.
+
+    Attributes:
+      originals: Groups of copies of one original, near enough: another photograph of the same cells
+        may be among them, which nothing in small copies can tell.
+      places: The same, joined where two show one place on a slide. To split by: one cell in two
+        photographs is as good a leak as one photograph twice.
+    """
+
+    originals: Int64[np.ndarray, "N"]
+    places: Int64[np.ndarray, "N"]
 
 
 def group_copies(
     pictures: Sequence[UInt8[np.ndarray, "H W 3"]],
     *,
-    neighbours: int = 10,
+    neighbours: int = 5,
     threads: int | None = None,
-) -> Int64[np.ndarray, "N"]:
+) -> Copies:
     """Groups pictures that were made from one original by moving it about.
 
     Turned by any angle, sheared, shifted, scaled to a half or a double, mirrored, brightened,
-    re-encoded, framed in black: all these are seen through. Two photographs of one place on a
-    slide are grouped as well, for they show the same cells. Cut-outs that share less than a third,
-    and pictures too blank to have landmarks, are not.
+    re-encoded, framed in black: all these are seen through. Cut-outs that share less than a third,
+    and pictures too blank to have landmarks, are not grouped.
 
-    Each picture is tried on the `neighbours` likest to it in `words`, the likest of all pictures
-    first and only while the two are not yet in one group. So N pictures cost N times the landmarks
-    (about 12 ms on one core) and at most `neighbours` N trials (about 1 ms), most of which grouping
-    saves; the search for the likest is one matrix product of all with all, 512 numbers each:
-    seconds for 10,000 pictures and minutes for 100,000. 25 KB are kept of each.
+    Each picture is tried on the `neighbours` likest to it in `words`: all on their likest first,
+    and only those that are not yet in one group. Where a group is so large that its members are
+    each other's likest, a few of them are then tried on those of other such groups. So N pictures
+    cost N times the landmarks (about 12 ms on one core) and at most `neighbours` N trials (about
+    1 ms), of which grouping saves most; the search for the likest is one matrix product of all with
+    all, 512 numbers each: seconds for 10,000 pictures, minutes for 100,000. 25 KB are kept of each.
 
     Args:
       pictures: RGB, of any sizes. `__getitem__` may decode: it is asked for each index once, by
         several threads.
       neighbours: On how many each is tried.
       threads: None for a few more than there are cores.
-
-    Returns:
-      A label for each picture, the same within a group: 0, 1, ... in order of first appearance.
     """
     count = len(pictures)
-    links = np.empty((0, 2), np.int64)
-    labels = np.arange(count)
     with ThreadPoolExecutor(threads) as pool:
         marks = list(pool.map(lambda index: landmarks(pictures[index]), range(count)))
 
-        def same(pair: np.ndarray) -> bool:
-            return same_original(marks[pair[0]], marks[pair[1]])
-
-        for pairs in _candidates(words(marks), neighbours):
-            pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
-            found = np.fromiter(pool.map(same, pairs), bool, len(pairs))
-            links = np.concatenate([links, pairs[found]])
+        def linked(members: Int64[np.ndarray, "n"], nearest: int, links: Pairs) -> Pairs:
+            """`links`, and those found among some pictures."""
             labels = clusters(count, links)
-    return labels
+            for pairs in _candidates(likeness[members], nearest):
+                pairs = members[pairs]
+                pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]
+                same = pool.map(lambda pair: same_original(marks[pair[0]], marks[pair[1]]), pairs)
+                links = np.concatenate([links, pairs[np.fromiter(same, bool, len(pairs))]])
+                labels = clusters(count, links)
+            return links
+
+        likeness = words(marks)
+        links = linked(np.arange(count), neighbours, np.empty((0, 2), np.int64))
+        originals = clusters(count, links)
+        links = linked(_delegates(originals, neighbours), 3 * _DELEGATES, links)
+    return Copies(originals, clusters(count, links))
 
 
 def same_original(one: Landmarks, other: Landmarks) -> bool:
     """Whether an affine map, mirroring or not, lays one picture on the other."""
-    mirror = mirrored(other.unit)
-    return any(
-        laid is not None and _agree(one, other, laid)
-        for laid in (_laid(one, other, other.unit, 1), _laid(one, other, mirror, -1))
-    )
+    for handed, descriptors in ((1, other.descriptors), (-1, mirrored(other.descriptors))):
+        laid = _laid(one, other.points, descriptors)
+        if laid is not None and np.linalg.det(laid[:, :2]) * handed > 0:
+            return _agree(one, other, laid)
+    return False
+
+
+def _delegates(labels: Int64[np.ndarray, "N"], neighbours: int) -> Int64[np.ndarray, "n"]:
+    """A few members of each group in which a member's neighbours may all be its own."""
+    order = np.argsort(labels, kind="stable")
+    groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
+    large = [group for group in groups if len(group) > neighbours]
+    chosen = [group[np.linspace(0, len(group) - 1, _DELEGATES, dtype=int)] for group in large]
+    return np.sort(np.concatenate([*chosen, np.empty(0, np.int64)])).astype(np.int64)
 
 
 def _candidates(
     likeness: Float32[np.ndarray, "N D"], neighbours: int
-) -> Iterator[Int64[np.ndarray, "M 2"]]:
+) -> Iterator[Pairs]:
     """Pairs, each once: all pictures with their likest, then with their second likest, ..."""
     count = len(likeness)
     nearest = min(neighbours, count - 1)
@@ -96,24 +125,24 @@ def _candidates(
 
 
 def _laid(
-    one: Landmarks, other: Landmarks, descriptors: Float32[np.ndarray, "K 128"], handed: int
+    one: Landmarks, points: Float32[np.ndarray, "K 2"], descriptors: UInt8[np.ndarray, "K 128"]
 ) -> Float[np.ndarray, "2 3"] | None:
-    """The affine map from `one` to `other` on which enough landmarks agree, if there is one."""
-    if min(len(one.points), len(descriptors)) < _FEWEST:
+    """The affine map from `one` to others on which enough landmarks agree, if there is one."""
+    if min(len(one.points), len(points)) < _FEWEST:
         return None
-    cosine = one.unit @ descriptors.T
-    second, first = np.partition(cosine, -2, axis=1)[:, -2:].T
-    sure = 1 - first < _RATIO**2 * (1 - second)
+    squares, nearest = cv2.batchDistance(
+        one.descriptors, descriptors, dtype=cv2.CV_32S, normType=cv2.NORM_L2SQR, K=2
+    )
+    sure = squares[:, 0] < _RATIO**2 * squares[:, 1]
     if sure.sum() < _FEWEST:
         return None
     laid, agreed = cv2.estimateAffine2D(
-        one.points[sure], other.points[cosine.argmax(1)[sure]], ransacReprojThreshold=_SLACK
+        one.points[sure], points[nearest[sure, 0]], ransacReprojThreshold=_SLACK
     )
     if laid is None or agreed.sum() < _FEWEST:
         return None
     longest, shortest = np.linalg.svd(laid[:, :2], compute_uv=False)
-    plain = shortest > 1 / _STRETCH and longest < _STRETCH
-    return laid if plain and np.linalg.det(laid[:, :2]) * handed > 0 else None
+    return laid if shortest > 1 / _STRETCH and longest < _STRETCH else None
 
 
 def _agree(one: Landmarks, other: Landmarks, laid: Float[np.ndarray, "2 3"]) -> bool:

@@ -32,11 +32,6 @@ class Landmarks(NamedTuple):
     grey: UInt8[np.ndarray, "h w"]
     inside: Bool[np.ndarray, "h w"]
 
-    @property
-    def unit(self) -> Float32[np.ndarray, "K 128"]:
-        """The descriptors, of length 1."""
-        return self.descriptors.astype(np.float32) / 255
-
 
 def landmarks(pixels: UInt8[np.ndarray, "H W 3"]) -> Landmarks:
     """Finds the landmarks of a picture, RGB, away from black fill.
@@ -55,7 +50,7 @@ def landmarks(pixels: UInt8[np.ndarray, "H W 3"]) -> Landmarks:
     points = np.array([each.pt for each in found], np.float32).reshape(-1, 2)
     root = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6))
     return Landmarks(
-        points[:_MOST] / np.float32(_SIDE),
+        (points[:_MOST] + np.float32(0.5)) / np.float32(_SIDE),
         np.round(255 * root[:_MOST]).astype(np.uint8),
         _scaled(grey, _SMALL),
         _scaled(clear, _SMALL) > 0,
@@ -77,18 +72,19 @@ def words(pictures: Sequence[Landmarks]) -> Float32[np.ndarray, "N 512"]:
     some = [pictures[i] for i in rng.permutation(len(pictures))[:_WORDS] if len(pictures[i].points)]
     counts = np.zeros((len(pictures), _WORDS), np.float32)
     if some:
-        pool = _unmirrored(np.concatenate([picture.unit for picture in some]))
+        pool = _unmirrored(np.concatenate([picture.descriptors for picture in some]))
         vocabulary = pool[rng.permutation(len(pool))[:_WORDS]]
         offset = (vocabulary**2).sum(1) / 2
         for row, picture in zip(counts, pictures, strict=True):
-            nearest = (_unmirrored(picture.unit) @ vocabulary.T - offset).argmax(1)
+            nearest = (_unmirrored(picture.descriptors) @ vocabulary.T - offset).argmax(1)
             row[:] = np.bincount(nearest, minlength=_WORDS)
     # The number of landmarks is the counts' sum, so their roots' length.
     return np.sqrt(counts / np.maximum(counts.sum(1, keepdims=True), 1))
 
 
-def _unmirrored(unit: np.ndarray) -> np.ndarray:
-    """(K, 256) of (K, 128): the same for a landmark and for its mirror image."""
+def _unmirrored(descriptors: np.ndarray) -> np.ndarray:
+    """float32 (K, 256) of (K, 128): the same for a landmark and for its mirror image."""
+    unit = descriptors.astype(np.float32) / 255
     other = mirrored(unit)
     return np.concatenate([unit + other, np.abs(unit - other)], axis=1)
 

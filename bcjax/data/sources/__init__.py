@@ -50,6 +50,11 @@ def open_source(
         raise UserError(f"data.boxes={boxes!r} is unknown: write crop, or nothing")
     try:
         source = _read(location, classes, boxes, synthetic_images, data_dir, downloads)
+    except _NoBoxesError:
+        if complete:
+            raise
+        # Other data than those trained on may be cut out already.
+        source = _read(location, classes, "", synthetic_images, data_dir, downloads)
     except OSError as error:
         raise UserError(f"{location} cannot be read ({error}): mend or remove that") from error
     source = dataclasses.replace(source, location=location)
@@ -83,7 +88,7 @@ def _read(
             return bccd.read(path.parent, boxes=boxes)
         return manifest.read(path, classes, boxes=boxes)
     if boxes:
-        raise _no_boxes(location)
+        raise _NoBoxesError(location)
     if location == "synthetic":
         from bcjax.data import synthetic
 
@@ -134,15 +139,16 @@ def _read_folder(folder: Path, classes: Sequence[str], boxes: str) -> Source:
     if adapter is bccd:
         return bccd.read(root, boxes=boxes)
     if boxes:
-        raise _no_boxes(str(folder))
+        raise _NoBoxesError(folder)
     return adapter.read(root)
 
 
-def _no_boxes(location: str) -> UserError:
-    return UserError(
-        f"{location} has no boxes to cut out: data.boxes=crop is for raw BCCD, and for a CSV file "
-        "with the columns xmin, ymin, xmax and ymax"
-    )
+class _NoBoxesError(UserError):
+    def __init__(self, location: str | Path):
+        super().__init__(
+            f"{location} has no boxes to cut out: data.boxes=crop is for raw BCCD, and for a CSV "
+            "file with the columns xmin, ymin, xmax and ymax"
+        )
 
 
 def _meant_as_path(location: str) -> bool:

@@ -3,6 +3,7 @@
 from pathlib import Path
 from types import ModuleType
 
+from bcjax.data import splits
 from bcjax.data.sources import bccd, kaggle, laboratories, manifest, pbc
 from bcjax.data.sources.folder import subfolders
 from bcjax.errors import UserError
@@ -39,6 +40,7 @@ def _found(folder: Path, depth: int) -> list[tuple[ModuleType, Path]]:
         if adapter.is_at(folder):
             return [(adapter, folder)]
     inside = subfolders(folder)
-    if depth == 0 or len(inside) > _SIBLINGS:
+    # Class folders below split folders are one data set, whatever is in each of them.
+    if depth == 0 or len(inside) > _SIBLINGS or any(splits.named(path.name) for path in inside):
         return []
     return [found for path in inside for found in _found(path, depth - 1)]
