@@ -42,7 +42,8 @@ def main() -> None:
     options = parser.parse_args()
     images = torch.from_numpy(np.load(options.pictures)).permute(0, 3, 1, 2).contiguous()
     flips = [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
-    augment = v2.Compose([*flips, v2.RandAugment(num_ops=2, magnitude=9)])
+    bilinear = v2.InterpolationMode.BILINEAR  # as ours
+    augment = v2.Compose([*flips, v2.RandAugment(2, 9, interpolation=bilinear)])
     to_float = v2.ToDtype(torch.float32, scale=True)
     mix = v2.RandomChoice([v2.MixUp(alpha=0.2, num_classes=8), v2.CutMix(num_classes=8)])
 

@@ -24,6 +24,11 @@ from bcjax.data import synthetic
         ("optim.lr=fast", ["config.optim.lr is 'fast'", "write a number"]),
         ("data.image_size=32.5", ["config.data.image_size is '32.5'", "write a whole number"]),
         ("optim.nesterov=maybe", ["config.optim.nesterov is 'maybe'", "write true or false"]),
+        ("augment.ops=('rotat(3)',)", ["no augmentation 'rotat'", "did you mean 'rotate'?"]),
+        ("augment.ops=('rotate(400)',)", ["'rotate(400)'", "from 0 to 180 (degrees)"]),
+        ("train.repeat=('basofil=2',)", ["no class 'basofil'", "did you mean 'basophil'?"]),
+        ("train.loss=focus", ["config.train.loss is 'focus'", "cross_entropy, focal"]),
+        ("data.drop=('memes',)", ["'memes'"]),
         ("data.image_size=0", ["config.data.image_size is 0", "at least 8"]),
         ("optim.name=adm", ["optim.name is 'adm'", "did you mean 'adam'?"]),
         ("optim.schedule=cosin", ["optim.schedule is 'cosin'", "did you mean 'cosine'?"]),
@@ -36,6 +41,12 @@ from bcjax.data import synthetic
 )
 def test_a_wrong_setting_is_named_with_its_mend(train, flag, named):
     refused(train(f"--config.{flag}"), *named)
+
+
+def test_a_loss_that_cannot_take_soft_labels_is_refused_with_what_makes_them(train):
+    soft = ("--config.augment.ops=('mixup',)", "--config.train.label_smoothing=0")
+    refused(train("--config.train.loss=focal", *soft), "'focal'", "augment.ops mixes pictures")
+    refused(train("--config.train.loss=focal"), "'focal'", "train.label_smoothing")
 
 
 HEAD = (

@@ -15,44 +15,47 @@ from jaxtyping import Float, Float32, Int64, UInt8
 from sklearn.neighbors import NearestNeighbors
 
 from bcjax.data.curate.landmarks import Landmarks, landmarks, mirrored, words
-from bcjax.data.curate.near import clusters
+from bcjax.data.curate.near import Pairs, clusters
 
 _RATIO = 0.8  # Lowe's: how much nearer the nearest descriptor must be than the next
 _FEWEST = 8  # landmarks that must agree on one affine map
-_SLACK = 0.015  # of the shorter side, by which a landmark may miss its place on that map
+_SLACK = 0.9  # pixels, of 60 on the shorter side, by which a landmark may miss its place on it
 _STRETCH = 2.0  # how much longer or shorter that map may make a line
 _OVERLAP = 0.3  # of the smaller picture, that the other must cover
 _CORRELATION = 0.8  # of the grey values there
 _DELEGATES = 6  # of a large group, tried on those of others
 
-Pairs = Int64[np.ndarray, "M 2"]
+Pictures = Sequence[UInt8[np.ndarray, "H W 3"]]
+Labels = Int64[np.ndarray, "N"]
 
 
 class Copies(NamedTuple):
     """Two groupings: a label for each picture, the same within a group, 0, 1, ... as they appear.
 
     Attributes:
-      originals: Groups of copies of one original, near enough: another photograph of the same cells
-        may be among them, which nothing in small copies can tell.
-      places: The same, joined where two show one place on a slide. To split by: one cell in two
-        photographs is as good a leak as one photograph twice.
+      originals: Copies of one original, nearly: another photograph of the same cells may be among
+        them, for two small copies tell no such difference.
+      places: The same, joined where two show one place on a slide.
     """
 
-    originals: Int64[np.ndarray, "N"]
-    places: Int64[np.ndarray, "N"]
+    originals: Labels
+    places: Labels
 
 
-def group_copies(
-    pictures: Sequence[UInt8[np.ndarray, "H W 3"]],
-    *,
-    neighbours: int = 5,
-    threads: int | None = None,
-) -> Copies:
+def group_copies(pictures: Pictures, *, threads: int | None = None) -> Labels:
+    """The groups that no split may divide: `Copies.places`.
+
+    A cell in two photographs is as good a leak as one photograph twice.
+    """
+    return find_copies(pictures, threads=threads).places
+
+
+def find_copies(pictures: Pictures, *, neighbours: int = 5, threads: int | None = None) -> Copies:
     """Groups pictures that were made from one original by moving it about.
 
     Turned by any angle, sheared, shifted, scaled to a half or a double, mirrored, brightened,
     re-encoded, framed in black: all these are seen through. Cut-outs that share less than a third,
-    and pictures too blank to have landmarks, are not grouped.
+    and pictures too blank or too dark to have landmarks, are not grouped.
 
     Each picture is tried on the `neighbours` likest to it in `words`: all on their likest first,
     and only those that are not yet in one group. Where a group is so large that its members are
@@ -98,7 +101,7 @@ def same_original(one: Landmarks, other: Landmarks) -> bool:
     return False
 
 
-def _delegates(labels: Int64[np.ndarray, "N"], neighbours: int) -> Int64[np.ndarray, "n"]:
+def _delegates(labels: Labels, neighbours: int) -> Int64[np.ndarray, "n"]:
     """A few members of each group in which a member's neighbours may all be its own."""
     order = np.argsort(labels, kind="stable")
     groups = np.split(order, np.flatnonzero(np.diff(labels[order])) + 1)
@@ -107,9 +110,7 @@ def _delegates(labels: Int64[np.ndarray, "N"], neighbours: int) -> Int64[np.ndar
     return np.sort(np.concatenate([*chosen, np.empty(0, np.int64)])).astype(np.int64)
 
 
-def _candidates(
-    likeness: Float32[np.ndarray, "N D"], neighbours: int
-) -> Iterator[Pairs]:
+def _candidates(likeness: Float32[np.ndarray, "N D"], neighbours: int) -> Iterator[Pairs]:
     """Pairs, each once: all pictures with their likest, then with their second likest, ..."""
     count = len(likeness)
     nearest = min(neighbours, count - 1)
@@ -147,13 +148,9 @@ def _laid(
 
 def _agree(one: Landmarks, other: Landmarks, laid: Float[np.ndarray, "2 3"]) -> bool:
     """Whether the grey values of `one`, laid on `other`, correlate where the two overlap."""
-    here, there = min(one.grey.shape), min(other.grey.shape)
-    # From pixel centres of the one to pixel centres of the other, through units of their sides.
-    pixels = np.concatenate([laid[:, :2] * there / here, laid[:, 2:] * there], axis=1)
-    pixels[:, 2] += pixels[:, :2].sum(1) / 2 - 0.5
     size = other.grey.shape[::-1]
-    moved = cv2.warpAffine(one.grey, pixels, size, flags=cv2.INTER_LINEAR)
-    covered = cv2.warpAffine(one.inside.astype(np.uint8), pixels, size, flags=cv2.INTER_NEAREST)
+    moved = cv2.warpAffine(one.grey, laid, size, flags=cv2.INTER_LINEAR)
+    covered = cv2.warpAffine(one.inside.astype(np.uint8), laid, size, flags=cv2.INTER_NEAREST)
     both = other.inside & (covered > 0)
     if both.sum() < _OVERLAP * min(one.inside.sum(), other.inside.sum()):
         return False

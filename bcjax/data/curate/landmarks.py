@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 _SIDE = 120  # the shorter side of the picture in which landmarks are sought; SIFT doubles it
-_SMALL = 60  # the shorter side of the grey picture that a found alignment is tried on
+_LONGEST = 4  # times that, the longer side at most
 _MOST = 160  # landmarks kept, strongest first
 _FILL = 24  # a pixel this dark is no slide, but the black that a moved picture was framed with
 _WORDS = 512
@@ -18,12 +18,12 @@ _MIRROR = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
 
 
 class Landmarks(NamedTuple):
-    """A picture's landmarks: 25 KB. Coordinates are x, y in units of the shorter side.
+    """A picture's landmarks: 25 KB. Coordinates are x, y in pixels of `grey`, their centres whole.
 
     Attributes:
       points: At most 160, strongest first.
       descriptors: RootSIFT, of length 255.
-      grey: The picture, its shorter side 60.
+      grey: The picture, its shorter side 60 pixels.
       inside: Where that is not fill, nor next to it.
     """
 
@@ -43,17 +43,17 @@ def landmarks(pixels: UInt8[np.ndarray, "H W 3"]) -> Landmarks:
     inside = (_scaled(pixels.max(2), _SIDE) > _FILL).astype(np.uint8)
     # A landmark describes what is around it, and the fill's edge is the frame's, not the slide's.
     clear = cv2.erode(inside, np.ones((9, 9), np.uint8))
-    sift = cv2.SIFT_create(nfeatures=_MOST, contrastThreshold=0.01)
+    sift = cv2.SIFT.create(nfeatures=_MOST, contrastThreshold=0.01)
     found, descriptors = sift.detectAndCompute(grey, clear)
     if not found:
         descriptors = np.zeros((0, 128), np.float32)
     points = np.array([each.pt for each in found], np.float32).reshape(-1, 2)
     root = np.sqrt(descriptors / np.maximum(descriptors.sum(1, keepdims=True), 1e-6))
     return Landmarks(
-        (points[:_MOST] + np.float32(0.5)) / np.float32(_SIDE),
+        (points[:_MOST] - 0.5) / 2,
         np.round(255 * root[:_MOST]).astype(np.uint8),
-        _scaled(grey, _SMALL),
-        _scaled(clear, _SMALL) > 0,
+        _halved(grey),
+        _halved(clear) > 0,
     )
 
 
@@ -90,8 +90,12 @@ def _unmirrored(descriptors: np.ndarray) -> np.ndarray:
 
 
 def _scaled(picture: np.ndarray, side: int) -> np.ndarray:
-    """(H, W) at another size: its shorter side `side`."""
-    scale = side / min(picture.shape)
+    """(H, W) at another size: its shorter side `side`, if it is not very long."""
+    scale = min(side / min(picture.shape), _LONGEST * side / max(picture.shape))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    size = [max(side, round(scale * each)) for each in picture.shape[::-1]]
+    size = [max(2, round(scale * each)) for each in picture.shape[::-1]]
     return cv2.resize(picture, size, interpolation=method)
+
+
+def _halved(picture: np.ndarray) -> np.ndarray:
+    return cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)

@@ -11,16 +11,20 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+from jaxtyping import Int64, UInt8, UInt64
 from scipy import sparse
 
 _SIDE = 32  # pixels of the grey picture that is hashed
 _KEPT = 8  # lowest frequencies, each way, that a hash holds
-_FAINT = 1.0  # a DCT coefficient this small is a wave of 1/16 of a grey level: noise of a flat picture
+_FAINT = 1.0  # a wave of 1/16 of a grey level: the noise of a flat picture
 _THUMBNAIL = 16
 _BRIGHTER = 24  # grey levels between the means of what may still be one picture
 _BANDS = 4
 _BAND_BITS = 64 // _BANDS
 _AT_ONCE = 1 << 22  # candidates held in memory together
+_COMPARED = 4096  # thumbnails, likewise
+
+Pairs = Int64[np.ndarray, "M 2"]
 
 _U, _V = np.divmod(np.arange(64), _KEPT)
 # Frequencies are dealt to the bands in turn, low ones first: each band sees coarse and fine.
@@ -31,23 +35,20 @@ class Prints(NamedTuple):
     """What is kept of N pictures to find those that are nearly the same.
 
     Attributes:
-      hashes: uint64 (N,), `perceptual_hash` of each.
-      thumbnails: uint8 (N, 16, 16, 3).
+      hashes: `perceptual_hash` of each.
+      thumbnails: RGB, reduced by area.
     """
 
-    hashes: np.ndarray
-    thumbnails: np.ndarray
+    hashes: UInt64[np.ndarray, "N"]
+    thumbnails: UInt8[np.ndarray, "N 16 16 3"]
 
 
-def perceptual_hash(pixels: np.ndarray) -> np.uint64:
-    """The signs of the 8 x 8 lowest frequencies of a picture's luma.
+def perceptual_hash(pixels: UInt8[np.ndarray, "H W 3"]) -> np.uint64:
+    """The signs of the 8 x 8 lowest frequencies of the luma of an RGB picture.
 
     The pHash of Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions"
     (2010), thresholded at 0 in place of the median: a flip then changes the sign of the odd
     frequencies and a transposition swaps the axes, so `layouts` can turn the hash itself.
-
-    Args:
-      pixels: uint8 (H, W, 3), RGB.
     """
     luma = cv2.cvtColor(_reduced(pixels, _SIDE), cv2.COLOR_RGB2GRAY).astype(np.float32)
     waves = cv2.dct(luma)[:_KEPT, :_KEPT]
@@ -55,11 +56,8 @@ def perceptual_hash(pixels: np.ndarray) -> np.uint64:
     return _packed(waves[None] > _FAINT)[0]
 
 
-def layouts(hashes: np.ndarray) -> np.ndarray:
-    """uint64 (N, 8): the hashes (N,) of the same pictures in their 8 flips and quarter turns.
-
-    The first is the picture as it lies.
-    """
+def layouts(hashes: UInt64[np.ndarray, "N"]) -> UInt64[np.ndarray, "N 8"]:
+    """The hashes of the same pictures in their 8 flips and quarter turns, as they lie first."""
     bits = np.unpackbits(hashes.astype(">u8").view(np.uint8)).reshape(-1, _KEPT, _KEPT) > 0
     odd = np.arange(_KEPT) % 2 > 0
     flips = [np.zeros(64, bool).reshape(8, 8), odd[:, None] & np.ones(8, bool)]
@@ -68,8 +66,8 @@ def layouts(hashes: np.ndarray) -> np.ndarray:
     return np.stack([_packed(face ^ flip) for face in faces for flip in flips], 1)
 
 
-def prints(pictures: Sequence[np.ndarray], *, threads: int | None = None) -> Prints:
-    """Hash and thumbnail of each picture, uint8 (H, W, 3) RGB of any sizes.
+def prints(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], *, threads: int | None = None) -> Prints:
+    """Hash and thumbnail of each picture, RGB, of any sizes.
 
     `pictures` may decode in `__getitem__`: it is asked for each index once, by several threads.
     """
@@ -86,7 +84,7 @@ def prints(pictures: Sequence[np.ndarray], *, threads: int | None = None) -> Pri
     )
 
 
-def near_duplicates(look: Prints, *, radius: int = 7, tolerance: float = 5.0) -> np.ndarray:
+def near_duplicates(look: Prints, *, radius: int = 7, tolerance: float = 5.0) -> Pairs:
     """Pairs of pictures whose hashes are near and whose thumbnails agree in some layout.
 
     Args:
@@ -99,13 +97,23 @@ def near_duplicates(look: Prints, *, radius: int = 7, tolerance: float = 5.0) ->
     Returns:
       As `near_pairs`.
     """
-    pairs = near_pairs(look.hashes, radius)
-    blocks = [pairs[i : i + 4096] for i in range(0, len(pairs), 4096)]
-    agree = [_same(*look.thumbnails[block.T], tolerance) for block in blocks]
-    return pairs[np.concatenate([*agree, np.zeros(0, bool)])]
+    kinds = _canonical(look.hashes)
+    found, left = [], np.arange(len(kinds))
+    while len(left):
+        pairs = left[near_pairs(look.hashes[left], radius)]
+        same = np.zeros(len(pairs), bool)
+        for start in range(0, len(pairs), _COMPARED):
+            block = slice(start, start + _COMPARED)
+            one, other = pairs[block].T
+            same[block] = _same(look.thumbnails[one], look.thumbnails[other], tolerance)
+        found.append(pairs[same])
+        # Of equal hashes only the first was compared: another picture may have copies of its own.
+        one, other = pairs[~same].T
+        left = np.sort(other[kinds[one] == kinds[other]])
+    return np.unique(np.concatenate([np.empty((0, 2), np.int64), *found]), axis=0)
 
 
-def near_pairs(hashes: np.ndarray, radius: int) -> np.ndarray:
+def near_pairs(hashes: UInt64[np.ndarray, "N"], radius: int) -> Pairs:
     """Pairs of hashes within `radius` bits in one of the 8 layouts, without comparing all pairs.
 
     Multi-index hashing (Norouzi, Punjani and Fleet, "Fast Search in Hamming Space with Multi-Index
@@ -114,35 +122,38 @@ def near_pairs(hashes: np.ndarray, radius: int) -> np.ndarray:
     cost N lookups per table and layout and, were bits fair coins, 544 / 65,536 N candidates each
     at a radius of 4 to 7: 1 in 120 of all pairs.
 
-    Equal hashes are collapsed first, and each is paired with the first of its kind alone: a thousand
+    Equal hashes are collapsed first, and each is paired with the first of its kind alone: 1,000
     blank pictures give 999 pairs, not half a million.
 
     Args:
-      hashes: uint64 (N,).
+      hashes: Of N pictures.
       radius: 0 to 11; a layout's own rounding costs a bit or two.
 
     Returns:
-      int64 (M, 2), rows i < j, sorted; linked together they are the clusters.
+      Rows i < j, in order; `clusters` links them.
 
     Raises:
       ValueError: If `radius` is out of range.
     """
     if not 0 <= radius < 3 * _BANDS:
         raise ValueError(f"radius is {radius}, and must be 0 to {3 * _BANDS - 1}")
-    _, first, kind = np.unique(
-        layouts(hashes).min(1, initial=~np.uint64(0)), return_index=True, return_inverse=True
-    )
+    _, first, kind = np.unique(_canonical(hashes), return_index=True, return_inverse=True)
     again = np.setdiff1d(np.arange(len(hashes)), first)
     equal = np.stack([first[kind[again]], again], 1)
     near = [first[pair] for pair in _search(layouts(hashes[first]), radius)]
     return np.unique(np.sort(np.concatenate([equal, *near]), axis=1), axis=0)
 
 
-def clusters(count: int, pairs: np.ndarray) -> np.ndarray:
-    """int64 (count,): a label for each picture, equal where pairs (M, 2) link them, in turn."""
+def clusters(count: int, pairs: Pairs) -> Int64[np.ndarray, "N"]:
+    """A label for each of `count` pictures, the same where pairs link them: 0, 1, ... in order."""
     graph = sparse.coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), (count, count))
     labels = sparse.csgraph.connected_components(graph, directed=False)[1]
     return labels.astype(np.int64)
+
+
+def _canonical(hashes: np.ndarray) -> np.ndarray:
+    """uint64 (N,): the same for all layouts of a picture."""
+    return layouts(hashes).min(1)
 
 
 def _search(turned: np.ndarray, radius: int) -> Iterator[np.ndarray]:
