@@ -118,7 +118,7 @@ def sheet(image: UInt8[np.ndarray, "H W 3"]) -> Figure:
     blocks = figure.subfigures(1, _ABREAST, squeeze=False)
     ops = sorted(OPS.items())
     for i, block in enumerate(blocks.flat):
-        axes = block.subplots(rows, _MAGNITUDES)
+        axes = block.subplots(rows, _MAGNITUDES, squeeze=False)
         for axis in axes.flat:
             axis.set_axis_off()
         for row, (name, op) in zip(axes, ops[i * rows :][:rows], strict=False):

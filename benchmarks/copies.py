@@ -101,10 +101,10 @@ def table(page: dict) -> str:
 
 def _truth(pictures: Folder, originals: Folder) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Each picture's original, whether that is certain, and each original's place."""
-    known_pictures = Originals(originals)
+    index = Originals(originals)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = list(pool.map(known_pictures.lookup, pictures))
-        among = list(pool.map(known_pictures.lookup, originals, range(len(originals))))
+        found = list(pool.map(lambda i: index.lookup(pictures[i]), range(len(pictures))))
+        among = list(pool.map(lambda i: index.lookup(originals[i], i), range(len(originals))))
     best = [laid[0] for laid in found]
     next_best = [laid[1].correlation if len(laid) > 1 else -1.0 for laid in found]
     correlation = np.array([laid.correlation for laid in best])

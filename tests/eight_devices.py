@@ -14,10 +14,7 @@ from bcjax.checkpoint import Checkpoints
 from bcjax.errors import UserError
 
 STEPS, BATCH = 20, 16
-OPS = (
-    "turn", "scale(0.3, p=0.5)", "rand_augment(2, 9, spread=3)", "stain_jitter", "cutout(0.2)",
-    "one_of(mixup, cutmix)",
-)  # fmt: skip
+OPS = ("turn", "rand_augment(1, 9, spread=3, ops=(rotate, equalise))", "one_of(mixup, cutmix)")
 MESHES = ("8x1", "4x2", "1x1")
 
 

@@ -36,9 +36,6 @@ def get_config():
     config.data.store = "host"
     config.train.batch_size = 8
     config.train.sampling = "balanced"
-    config.augment.ops = (
-        "flip", "turn", "rand_augment(1, 9, ops=(rotate, contrast, equalise))", "stain_jitter",
-        "one_of(mixup, cutmix)",
-    )  # fmt: skip
+    config.augment.ops = ("flip", "rand_augment(1, 9, ops=(rotate, contrast))", "cutmix")
     config.optim.warmup = "3 steps"
     return config

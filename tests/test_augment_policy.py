@@ -53,6 +53,7 @@ def applied(ops, images=IMAGES, index=INDEX, step=0):
         (["rand_augment(0)"], ["the layers of rand_augment", "from 1 to 8"]),
         (["rand_augment(2, 31)"], ["the magnitude of rand_augment", "from 0 to 30"]),
         (["rand_augment(ops=(rotat,))"], ["does not choose 'rotat': did you mean 'rotate'?"]),
+        (["rand_augment(ops=3)"], ["name some"]),
         (["rand_augment(ops=(cutout,))"], ["does not choose 'cutout'"]),
         (["trivial_augment(3)"], ["it is trivial_augment()"]),
         (["mixup", "flip"], ["'mixup' before 'flip'", "mix once, and last"]),
@@ -215,9 +216,7 @@ def test_what_is_mapped_in_turn_takes_any_tree():
 def test_another_magnitude_is_the_same_program():
     mesh = meshes.create()
     policies = [
-        (["rand_augment(ops=3)"], ["name some"]),
         ("rotate(10)", "rand_augment(1, 5, ops=(invert, shear_x))", "mixup(0.2)"),
-        (["rand_augment(ops=3)"], ["name some"]),
         ("rotate(25)", "rand_augment(1, 9, ops=(invert, shear_x))", "mixup(0.4)"),
     ]
     one, other = (trainer(mesh, Network(), ops=ops) for ops in policies)

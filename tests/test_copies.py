@@ -40,7 +40,7 @@ KNOWN = {
 
 @pytest.fixture(scope="module")
 def originals():
-    return [synthetic.draw(i % 8, i // 8, size=SIZE).image for i in range(24)]
+    return [synthetic.draw(i % 8, i // 8, size=SIZE).image for i in range(16)]
 
 
 def moved(pixels, rng, border=cv2.BORDER_CONSTANT):
@@ -73,7 +73,7 @@ def same_partition(labels, truth):
 def test_moved_copies_are_grouped_by_their_original(originals, border):
     rng = np.random.default_rng(1)
     mode = getattr(cv2, f"BORDER_{border}")
-    pictures, truth = shuffled([[moved(o, rng, mode) for _ in range(5)] for o in originals[:10]])
+    pictures, truth = shuffled([[moved(o, rng, mode) for _ in range(4)] for o in originals[:8]])
     labels = copies.group_copies(pictures)
     assert labels.dtype == np.int64
     assert same_partition(labels, truth)
@@ -109,16 +109,34 @@ def test_a_few_pictures_are_no_special_matter(originals, count):
     assert copies.group_copies(originals[:count]).tolist() == list(range(count))
 
 
-def test_black_frames_alone_make_no_copies(originals):
+def test_black_frames_make_no_copies(originals):
     """All turned by one angle and framed alike: corners at the same places in every picture."""
     turn = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), 25, 0.8)
-    framed = [cv2.warpAffine(pixels, turn, (SIZE, SIZE)) for pixels in originals]
-    assert len(set(copies.group_copies(framed))) == len(originals)
+    framed = [cv2.warpAffine(pixels, turn, (SIZE, SIZE)) for pixels in originals[:12]]
+    assert len(set(copies.group_copies(framed))) == len(framed)
+
+
+def test_no_landmark_is_sought_at_a_black_frame(originals):
+    framed = originals[0].copy()
+    framed[:, : SIZE // 2] = 0
+    points = landmarks(framed).points
+    assert len(points) > 10
+    assert points[:, 0].min() > 30  # of 60
+
+
+def test_a_stamp_on_every_picture_makes_no_copies(originals):
+    """A scale bar, a date: landmarks that agree to a pixel between pictures that do not."""
+    bits = np.random.default_rng(0).integers(0, 2, (9, 9, 3), np.uint8)
+    stamp = cv2.resize(60 + 150 * bits, (54, 54), interpolation=cv2.INTER_AREA)
+    stamped = [pixels.copy() for pixels in originals[:12]]
+    for pixels in stamped:
+        pixels[-54:, -54:] = stamp
+    assert len(set(copies.group_copies(stamped))) == len(stamped)
 
 
 def test_each_picture_is_decoded_once_and_threads_change_nothing(originals):
     rng = np.random.default_rng(2)
-    pictures, _ = shuffled([[moved(o, rng) for _ in range(4)] for o in originals[:6]])
+    pictures, _ = shuffled([[moved(o, rng) for _ in range(3)] for o in originals[:4]])
     asked = []
 
     class Lazy:
@@ -134,17 +152,16 @@ def test_each_picture_is_decoded_once_and_threads_change_nothing(originals):
     np.testing.assert_array_equal(labels, copies.group_copies(pictures, threads=1))
 
 
-def test_two_photographs_of_one_place_are_one_group_however_many_copies_they_have(originals):
-    """The nearest of each copy are copies of its own photograph; only the second look finds it."""
+def test_two_photographs_of_one_place_are_joined_however_many_copies_they_have(originals):
+    """The likest of each copy are copies of its own photograph: a second look is needed."""
     rng = np.random.default_rng(3)
-    scene = synthetic.draw(2, 5, size=240).image
-    photographs = [scene[:SIZE, :SIZE], scene[60 : 60 + SIZE, 40 : 40 + SIZE]]
+    scene = synthetic.draw(2, 5, size=260).image
+    photographs = [scene[:SIZE, :SIZE], scene[70 : 70 + SIZE, 60 : 60 + SIZE]]
     groups = [[moved(np.ascontiguousarray(p), rng) for _ in range(14)] for p in photographs]
-    pictures, truth = shuffled([*groups, *([o] for o in originals[:20])])
-    found = copies.find_copies(pictures, neighbours=3)
-    assert same_partition(found.places, np.where(truth < 2, 0, truth))
-    for group in np.unique(found.originals):
-        assert len(set(found.places[found.originals == group])) == 1
+    pictures, truth = shuffled([*groups, *([o] for o in originals[:10])])
+    found = copies.find_copies(pictures, neighbours=2)
+    assert same_partition(found.originals, truth)
+    assert same_partition(found.places, np.maximum(truth, 1))
 
 
 def test_the_mirror_images_descriptors_are_known_without_looking(originals):

@@ -39,7 +39,7 @@ def images(host):
 @pytest.fixture(scope="module")
 def partial():
     """The second stage and the head train; all that has a state or a key is on."""
-    options = {"optimizer": ADAMW, "ema": 0.75, "flip": True, "turn": True}
+    options = {"optimizer": ADAMW, "ema": 0.75, "ops": ("flip", "turn")}
     return trainer(MESH, RANDOM, frozen=STAGE2, **options)
 
 
@@ -160,7 +160,7 @@ def test_a_step_of_the_head_costs_about_a_forward_pass():
 
     def step_flops(asked):
         one = trainer(MESH, model, frozen=asked)
-        return flops(one.step, one.abstract, host, {})
+        return flops(one.step, one.abstract, host, {}, ())
 
     forward = flops(
         functools.partial(steps.infer, model, mean=RECIPE.mean, std=RECIPE.std),

@@ -181,9 +181,10 @@ def test_how_splits_were_carved_is_said():
     assert splits.described({"test", "val"}, grouped=True) == (
         "The source names no val or test split: made group by group.",
     )
-    assert "a patient's other pictures may lie on both sides" in splits.described(
-        {"val"}, grouped=False
-    )[0]
+    assert (
+        "a patient's other pictures may lie on both sides"
+        in splits.described({"val"}, grouped=False)[0]
+    )
 
 
 def test_splits_are_recognised_by_their_usual_names():

@@ -82,7 +82,7 @@ class Policy:
     def _one(
         self, key: Key[Array, ""], image: Float[Array, "H W C"], numbers: Sequence[Numbers]
     ) -> Float[Array, "H W C"]:
-        shape: Shape = image.shape[:2]
+        shape: Shape = (image.shape[0], image.shape[1])
         moves: list[Drawn] = []  # not yet made
         keys = jax.random.split(key, len(self._entries))
         for entry, own_key, own in zip(self._entries, keys, numbers, strict=False):

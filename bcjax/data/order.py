@@ -24,9 +24,7 @@ class Order:
     store at 28 px would wait for.
     """
 
-    def __init__(
-        self, examples: int, batch_size: int, seed: int, sampling: Sampling | None = None
-    ):
+    def __init__(self, examples: int, batch_size: int, seed: int, sampling: Sampling | None = None):
         self.sampling = sampling
         self.examples = sampling.examples if sampling else examples  # in an epoch
         self.batch_size = batch_size
