@@ -10,11 +10,13 @@ from tiny import Network, batches, pictures, placed, same_bits, trainer
 
 from bcjax import mesh as meshes
 from bcjax import steps
+from bcjax.augment.policy import build
+from bcjax.augment.table import OPS
 from bcjax.checkpoint import Checkpoints
 from bcjax.errors import UserError
 
 STEPS, BATCH = 20, 16
-OPS = ("turn", "rand_augment(1, 9, spread=3, ops=(rotate, equalise))", "one_of(mixup, cutmix)")
+AUGMENT = ("turn", "rand_augment(1, 9, spread=3, ops=(rotate, equalise))", "one_of(mixup, cutmix)")
 MESHES = ("8x1", "4x2", "1x1")
 
 
@@ -29,7 +31,7 @@ def mesh_of():
 def trainer_of(mesh_of):
     """All that is random, or is over the whole batch; whatever `fsdp` can divide is divided."""
     model = Network(dropout=0.5)
-    options = {"ops": OPS, "ema": 0.9, "fsdp_min_size": 8}
+    options = {"ops": AUGMENT, "ema": 0.9, "fsdp_min_size": 8}
     return {name: trainer(mesh, model, **options) for name, mesh in mesh_of.items()}
 
 
@@ -175,3 +177,22 @@ def test_a_checkpoint_is_read_onto_another_mesh(trainer_of, trained, tmp_path, w
     averages = checkpoints.restore_variables(STEPS, {"ema": abstract.ema})["ema"]
     assert same_bits(averages, state.ema)
     checkpoints.close()
+
+
+def test_every_augmentation_is_the_same_on_every_mesh(mesh_of):
+    """All of them in one list, each at its own magnitude."""
+    policy = build((*OPS, "one_of(mixup, cutmix)"))
+    images = np.random.default_rng(0).random((BATCH, 16, 16, 3), np.float32)
+    index = np.arange(BATCH, dtype=np.int32)
+
+    def on(mesh):
+        rows, everywhere = meshes.batch_sharding(mesh), meshes.replicated(mesh)
+        program = jax.jit(policy, in_shardings=(everywhere, rows, rows, everywhere))
+        shown, share = program(jax.random.key(0), images, index, policy.numbers)
+        return np.asarray(shown), float(share)
+
+    shown, share = on(mesh_of["1x1"])
+    assert np.abs(shown - images).max() > 0.1
+    others, other_share = on(mesh_of["8x1"])
+    np.testing.assert_allclose(others, shown, atol=1e-5)
+    assert other_share == pytest.approx(share, abs=1e-6)
