@@ -12,7 +12,8 @@ import cv2
 import numpy as np
 
 SHARED = 1 / 4  # of a picture, that an original must cover to be compared with it
-TRIED = 6  # originals laid on each picture, mirror images counted
+NEAREST = 8  # landmarks of originals that each of a picture's may be
+TRIED = 8  # originals laid on each picture, mirror images counted
 
 
 class Folder(Sequence):
@@ -57,7 +58,7 @@ class Originals:
         points, descriptors = _landmarks(pixels)
         found = [
             (row, match.trainIdx, 1 - match.distance)
-            for row, matches in enumerate(self.index.knnMatch(descriptors, k=4))
+            for row, matches in enumerate(self.index.knnMatch(descriptors, k=NEAREST))
             for match in matches
         ]
         rows, marks, weights = (np.array(each) for each in zip(*found, strict=True))

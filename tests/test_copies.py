@@ -156,10 +156,10 @@ def test_two_photographs_of_one_place_are_joined_however_many_copies_they_have(o
     """The likest of each copy are copies of its own photograph: a second look is needed."""
     rng = np.random.default_rng(3)
     scene = synthetic.draw(2, 5, size=260).image
-    photographs = [scene[:SIZE, :SIZE], scene[70 : 70 + SIZE, 60 : 60 + SIZE]]
+    photographs = [scene[:SIZE, :SIZE], scene[80 : 80 + SIZE, 20 : 20 + SIZE]]
     groups = [[moved(np.ascontiguousarray(p), rng) for _ in range(14)] for p in photographs]
     pictures, truth = shuffled([*groups, *([o] for o in originals[:10])])
-    found = copies.find_copies(pictures, neighbours=2)
+    found = copies.find_copies(pictures, neighbours=3)
     assert same_partition(found.originals, truth)
     assert same_partition(found.places, np.maximum(truth, 1))
 

@@ -18,10 +18,10 @@ from bcjax.data.curate.landmarks import Landmarks, landmarks, mirrored, words
 from bcjax.data.curate.near import Pairs, clusters
 
 _RATIO = 0.8  # Lowe's: how much nearer the nearest descriptor must be than the next
-_FEWEST = 8  # landmarks that must agree on one affine map
+_FEWEST = 12  # landmarks that must agree on one affine map
 _SLACK = 0.9  # pixels, of 60 on the shorter side, by which a landmark may miss its place on it
 _STRETCH = 2.0  # how much longer or shorter that map may make a line
-_OVERLAP = 0.3  # of the smaller picture, that the other must cover
+_OVERLAP = 0.2  # of the smaller picture, that the other must cover
 _CORRELATION = 0.8  # of the grey values there
 _DELEGATES = 6  # of a large group, tried on those of others
 
@@ -54,7 +54,7 @@ def find_copies(pictures: Pictures, *, neighbours: int = 5, threads: int | None 
     """Groups pictures that were made from one original by moving it about.
 
     Turned by any angle, sheared, shifted, scaled to a half or a double, mirrored, brightened,
-    re-encoded, framed in black: all these are seen through. Cut-outs that share less than a third,
+    re-encoded, framed in black: all these are seen through. Cut-outs that share less than a fifth,
     and pictures too blank or too dark to have landmarks, are not grouped.
 
     Each picture is tried on the `neighbours` likest to it in `words`: all on their likest first,
