@@ -2,12 +2,13 @@
 
 import dataclasses
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int32, UInt8
+from jaxtyping import Array, Float, Int32, UInt8
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
@@ -107,49 +108,58 @@ def grid(fed: Fed, count: int) -> Figure:
     return figure
 
 
-def sheet(image: UInt8[np.ndarray, "H W 3"]) -> Figure:
-    """Draws every operation of the table at five magnitudes.
+def sheet(image: UInt8[np.ndarray, "H W 3"], other: UInt8[np.ndarray, "H W 3"]) -> Figure:
+    """Draws every operation at five magnitudes, and how `other` is mixed in, up to a half.
 
-    They go from nothing to the highest that RandAugment uses, or that is allowed.
+    Magnitudes go from nothing to the highest that RandAugment uses, or that is allowed.
     """
-    rows = -(-len(OPS) // _ABREAST)
+    pixels = steps.to_float(jnp.asarray(np.stack([image, other])), "float32")
+    drawn = [_of_op(name, op, pixels[0]) for name, op in sorted(OPS.items())]
+    drawn += [_of_mix(name, weigh, pixels) for name, (weigh, _) in sorted(mix.MIXES.items())]
+    rows = -(-len(drawn) // _ABREAST)
     size = (_ABREAST * (_MAGNITUDES + 1.3) * 0.8 * _INCHES, rows * 0.95 * _INCHES)
     figure = Figure(figsize=size, layout="constrained")
-    blocks = figure.subfigures(1, _ABREAST, squeeze=False)
-    ops = sorted(OPS.items())
-    for i, block in enumerate(blocks.flat):
+    for i, block in enumerate(figure.subfigures(1, _ABREAST, squeeze=False).flat):
         axes = block.subplots(rows, _MAGNITUDES, squeeze=False)
         for axis in axes.flat:
             axis.set_axis_off()
-        for row, (name, op) in zip(axes, ops[i * rows :][:rows], strict=False):
-            _draw_op(row, name, op, image)
+        for row, each in zip(axes, drawn[i * rows :][:rows], strict=False):
+            for axis, strength, shown in zip(row, each.strengths, each.pictures, strict=True):
+                _draw(axis, shown, f"{strength:.3g}")
+            said = f"{each.name}\n{textwrap.fill(each.unit, 18)}"
+            row[0].set_ylabel(said, rotation=0, ha="right", va="center", fontsize=6)
     return figure
 
 
-def _draw_op(axes: Sequence[Axes], name: str, op: Op, image: UInt8[np.ndarray, "H W 3"]) -> None:
-    strengths = np.linspace(0, op.full or op.magnitude.high, _MAGNITUDES, dtype=np.float32)
-    for axis, strength, shown in zip(axes, strengths, _at(op, image, strengths), strict=True):
-        _draw(axis, shown, f"{strength:.3g}")
-    unit = textwrap.fill(op.magnitude.unit, 18)
-    axes[0].set_ylabel(f"{name}\n{unit}", rotation=0, ha="right", va="center", fontsize=6)
+class _Row(NamedTuple):
+    """An operation on the sheet, all but its strength drawn alike."""
+
+    name: str
+    unit: str
+    strengths: Float[np.ndarray, "N"]
+    pictures: Float[np.ndarray, "N H W 3"]
 
 
-def _at(
-    op: Op, image: UInt8[np.ndarray, "H W 3"], strengths: Float[np.ndarray, "N"]
-) -> Float[np.ndarray, "N H W 3"]:
-    """The picture under an operation at each strength, all else drawn alike."""
+def _of_op(name: str, op: Op, image: Float[Array, "H W 3"]) -> _Row:
     options = {name: allowed.default for name, allowed in op.options.items()}
-    pixels = steps.to_float(jnp.asarray(image), "float32")
+    strengths = np.linspace(0, op.full or op.magnitude.high, _MAGNITUDES, dtype=np.float32)
     key = jax.random.key(0)
 
     @jax.jit
     @jax.vmap
     def applied(strength):
         if op.geometric:
-            return warp.warp(pixels, op.apply(key, strength, image.shape[:2], **options))
-        return op.apply(key, pixels, strength, **options)
+            return warp.warp(image, op.apply(key, strength, image.shape[:2], **options))
+        return op.apply(key, image, strength, **options)
 
-    return np.asarray(applied(strengths))
+    return _Row(name, op.magnitude.unit, strengths, np.asarray(applied(strengths)))
+
+
+def _of_mix(name: str, weigh: Callable, images: Float[Array, "2 H W 3"]) -> _Row:
+    strengths = np.linspace(0, 0.5, _MAGNITUDES, dtype=np.float32)
+    key, shape = jax.random.key(0), images.shape[1:3]
+    mixed = jax.vmap(lambda share: mix.blend(images, weigh(key, 1 - share, shape))[0])
+    return _Row(name, "share of another", strengths, np.asarray(mixed(strengths)))
 
 
 def _draw(axis: Axes, image: np.ndarray, title: str) -> None:

@@ -1,5 +1,7 @@
 """MixUp and CutMix: labels are shared as the pixels are."""
 
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -9,10 +11,14 @@ from hypothesis import strategies as st
 from bcjax.augment import mix
 
 SHAPE = (12, 20)
-WEIGH = {
-    name: jax.jit(lambda seed, alpha, f=f: f(jax.random.key(seed), alpha, SHAPE))
-    for name, (f, _) in mix.MIXES.items()
-}
+
+
+def drawn(weigh, seed, alpha):
+    share_key, key = jax.random.split(jax.random.key(seed))
+    return weigh(key, mix.share(share_key, alpha), SHAPE)
+
+
+WEIGH = {name: jax.jit(functools.partial(drawn, f)) for name, (f, _) in mix.MIXES.items()}
 IMAGES = np.random.default_rng(0).random((4, *SHAPE, 3), np.float32)
 seeds = st.integers(0, 2**31 - 1)
 alphas = st.floats(0.05, 20)

@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from skimage import color
 
 from bcjax.augment import stain
 
@@ -28,7 +29,6 @@ def test_the_density_of_each_dye_is_changed(seed, strength):
 @pytest.mark.parametrize("seed", range(3))
 def test_it_agrees_with_scikit_image(seed):
     """Which gives densities in units of 6, for light of a millionth is its darkest."""
-    color = pytest.importorskip("skimage.color")
     key, (alpha, beta) = drawn(seed, 0.1)
     expected = color.hed2rgb(color.rgb2hed(SLIDE) * (1 + alpha) + beta / 6)
     np.testing.assert_allclose(jitter(key, SLIDE, jnp.float32(0.1)), expected, atol=1e-5)

@@ -133,7 +133,8 @@ def test_same_curve_in_two_processes_of_which_one_speaks(reference: Path, tmp_pa
     said = finish(first)
     assert "4 x cpu, mesh data 4 x fsdp 1" in said
     assert "2 processes" in said
-    assert all(line.startswith("[Gloo]") for line in finish(second).splitlines())
+    # The second may carry what libraries below us print of themselves, but nothing of the run.
+    assert not set(said.splitlines()) & set(finish(second).splitlines())
     assert_same_curve(tmp_path, reference)  # each step is there once
     assert len(list((tmp_path / "tensorboard").iterdir())) == 1
     assert evaluation(tmp_path)["n"] == evaluation(reference)["n"]

@@ -3,6 +3,7 @@
 import re
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from commandline import TINY, refused, run_bcjax
@@ -88,10 +89,22 @@ def test_the_command_draws_a_batch_and_the_operations(tmp_path, monkeypatch):
 
 
 def test_every_operation_is_on_the_sheet(fed, monkeypatch):
-    drawn = []
-    monkeypatch.setattr(preview, "_draw_op", lambda axes, name, op, image: drawn.append(name))
-    preview.sheet(fed.originals[0])
-    assert sorted(drawn) == sorted(OPS)
+    nothing = preview._Row("", "", np.zeros(5), np.zeros((5, 4, 4, 3)))
+    monkeypatch.setattr(preview, "_of_op", lambda name, op, image: nothing._replace(name=name))
+    figure = preview.sheet(*fed.originals[:2])
+    named = [axis.get_ylabel().split("\n")[0] for axis in figure.get_axes() if axis.get_ylabel()]
+    assert sorted(named) == sorted([*OPS, "mixup", "cutmix"])
+
+
+def test_the_sheet_goes_from_the_picture_to_its_highest_magnitude(fed):
+    pixels = jnp.asarray(fed.originals[:2] / np.float32(255))
+    rotated = preview._of_op("rotate", OPS["rotate"], pixels[0])
+    assert rotated.strengths.tolist() == [0, 7.5, 15, 22.5, 30]
+    mixed = preview._of_mix("mixup", preview.mix.MIXES["mixup"][0], pixels)
+    np.testing.assert_allclose(mixed.pictures[-1], pixels.mean(0), atol=1e-6)
+    for row in (rotated, mixed):
+        assert np.array_equal(row.pictures[0], pixels[0])
+        assert not np.array_equal(row.pictures[1], pixels[0])
 
 
 def test_mistakes_are_named(tmp_path):

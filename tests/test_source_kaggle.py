@@ -7,6 +7,7 @@ import pytest
 from picture_sources import settings
 
 from bcjax.data import prepare
+from bcjax.data.curate import curation
 from bcjax.data.sources import open_source
 from bcjax.errors import UserError
 
@@ -82,13 +83,18 @@ def test_a_manifest_of_the_users_wins(downloaded):
 
 def test_augmented_copies_are_split_anew_only_if_forced_or_grouped(downloaded):
     data = settings(downloaded, resplit=True)
-    with pytest.raises(UserError, match=r"both sides of a split: keep its official split, group"):
-        prepare.open_named(data)
+    for useless in ("", "hash"):
+        merged = settings(downloaded, resplit=True, group_by=useless)
+        with pytest.raises(UserError, match=r"both sides of .*group_by=copies.*--allow-leaks"):
+            curation.curate(prepare.open_named(merged), merged)
     kept = prepare.open_named(settings(downloaded))
+    source = prepare.open_named(data)
+    assert {record.split for record in source.records} == {""}
+    assert source.fingerprint != kept.fingerprint
     for change in ({"group_by": "copies"}, {"allow_leaks": True}):
-        source = prepare.open_named(settings(downloaded, resplit=True, **change))
-        assert {record.split for record in source.records} == {""}
-        assert source.fingerprint != kept.fingerprint
+        allowed = settings(downloaded, resplit=True, **change)
+        with pytest.raises(UserError, match="cannot be read"):  # it goes on to the pictures
+            curation.curate(source, allowed)
     # Data to evaluate on is not split at all.
     assert prepare.open_named(data, complete=False).fingerprint == kept.fingerprint
 

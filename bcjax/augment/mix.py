@@ -12,21 +12,24 @@ from jaxtyping import Array, Float, Int, Key
 Shape = tuple[int, int]
 
 
-def mixup(key: Key[Array, ""], alpha: Float[Array, ""], shape: Shape) -> Float[Array, "H W"]:
-    """One weight from Beta(alpha, alpha) (Zhang et al. 2018, https://arxiv.org/abs/1710.09412)."""
-    return jnp.full(shape, jax.random.beta(key, alpha, alpha))
+def share(key: Key[Array, ""], alpha: float) -> Float[Array, ""]:
+    """How much of itself a picture is to keep: from Beta(alpha, alpha), as both papers draw it."""
+    return jax.random.beta(key, alpha, alpha)
 
 
-def cutmix(key: Key[Array, ""], alpha: Float[Array, ""], shape: Shape) -> Float[Array, "H W"]:
-    """0 in a rectangle of area 1 - Beta(alpha, alpha) (Yun et al. 2019, arXiv:1905.04899).
+def mixup(key: Key[Array, ""], share: Float[Array, ""], shape: Shape) -> Float[Array, "H W"]:
+    """`share` everywhere (Zhang et al. 2018, https://arxiv.org/abs/1710.09412)."""
+    return jnp.full(shape, share)
+
+
+def cutmix(key: Key[Array, ""], share: Float[Array, ""], shape: Shape) -> Float[Array, "H W"]:
+    """0 in a rectangle of area 1 - `share`, 1 outside (Yun et al. 2019, arXiv:1905.04899).
 
     Its middle is anywhere in the picture, and what is outside is cut off, as in the paper.
     """
-    share_key, middle_key = jax.random.split(key)
-    side = jnp.sqrt(1 - jax.random.beta(share_key, alpha, alpha))
     size = jnp.asarray(shape, jnp.float32)
-    middle = jnp.floor(jax.random.uniform(middle_key, (2,)) * size)
-    half = jnp.floor(0.5 * side * size)
+    middle = jnp.floor(jax.random.uniform(key, (2,)) * size)
+    half = jnp.floor(0.5 * jnp.sqrt(1 - share) * size)
     rows, columns = (
         (jnp.arange(n) >= middle[axis] - half[axis]) & (jnp.arange(n) < middle[axis] + half[axis])
         for axis, n in enumerate(shape)

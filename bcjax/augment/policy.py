@@ -70,9 +70,9 @@ class Policy:
     def _mixed(
         self, key: Key[Array, ""], images: Float[Array, "B H W C"], numbers: Numbers
     ) -> tuple[Float[Array, "B H W C"], Float[Array, ""]]:
-        weights_key, which_key, coin_key = jax.random.split(key, 3)
+        share_key, weights_key, which_key, coin_key = jax.random.split(key, 4)
         each = [
-            weigh(weights_key, numbers[f"alpha{i}"], images.shape[1:3])
+            weigh(weights_key, mix.share(share_key, numbers[f"alpha{i}"]), images.shape[1:3])
             for i, weigh in enumerate(self._choices)
         ]
         weights = jnp.stack(each)[jax.random.randint(which_key, (), 0, len(each))]

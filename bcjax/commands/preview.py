@@ -40,7 +40,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         console.print(f"{id_}: {preview.described(labels, fed.classes)}", highlight=False)
     for name, figure in (
         ("batch.png", preview.grid(fed, count)),
-        ("operations.png", preview.sheet(fed.originals[0])),
+        ("operations.png", preview.sheet(*fed.originals[[0, -1]])),
     ):
         figure.savefig(out / name, dpi=150)
         console.print(f"written to {out / name}", highlight=False, soft_wrap=True)

@@ -157,8 +157,8 @@ def open_named(data: ConfigDict, *, complete: bool = True) -> Source:
     """Recognises `data.source`; each of its classes must occur if `complete`.
 
     Raises:
-      UserError: If it is nothing that can be read, or prepared already; if entries name no class or
-        several and `on_unlabelled` is "error"; or if augmented copies would be split anew.
+      UserError: If it is nothing that can be read, or prepared already; or if entries name no class
+        or several and `on_unlabelled` is "error".
     """
     if _is_prepared(data):
         raise UserError(f"{data.source} is a prepared set already: train on it as it is.")
@@ -184,17 +184,11 @@ def open_named(data: ConfigDict, *, complete: bool = True) -> Source:
             f"{count:,} entries of {data.source} have not one label each ({shown}{more}): label "
             "them, or leave them out with --config.data.on_unlabelled=drop."
         )
-    return _split_anew(source, data) if data.resplit else source
+    return _split_anew(source) if data.resplit else source
 
 
-def _split_anew(source: Source, data: ConfigDict) -> Source:
+def _split_anew(source: Source) -> Source:
     """The source without the splits that it names."""
-    if source.augmented and data.group_by != "copies" and not data.allow_leaks:
-        raise UserError(
-            f"{data.source} holds augmented copies of fewer pictures, which data.resplit would put "
-            "on both sides of a split: keep its official split, group the copies with "
-            "--config.data.group_by=copies, or go on with --allow-leaks."
-        )
     records = [dataclasses.replace(record, split="") for record in source.records]
     return dataclasses.replace(
         source, records=records, fingerprint=fingerprint(source.fingerprint, "resplit")

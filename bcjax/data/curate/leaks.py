@@ -72,7 +72,8 @@ def of_copies(source: Source, carved: Collection[str], group_by: str) -> str:
       carved: The splits that the source does not name itself.
       group_by: The config's `data.group_by`.
     """
-    if not (source.augmented and carved) or group_by:
+    # The hash of a picture that was turned by any angle is another one.
+    if not (source.augmented and carved) or group_by not in ("", "hash"):
         return ""
     names = " and ".join(split for split in SPLITS if split in carved)
     return (
