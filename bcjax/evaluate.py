@@ -11,22 +11,32 @@ import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import Float, Int
 
+from bcjax import answers as written
+from bcjax import cautions, dispatch, metrics, network, steps
 from bcjax import config as configs
-from bcjax import dispatch, metrics, network, steps
 from bcjax import mesh as meshes
+from bcjax.answers import Answers
 from bcjax.data import prepare
 from bcjax.data.entry import entry_of
 from bcjax.data.prepared import Prepared
 from bcjax.data.store import choose, open_store
+from bcjax.dispatch import Batch, Pictures
 from bcjax.errors import UserError
 from bcjax.feed import Feed, whole_batches
+from bcjax.network import Trained
 from bcjax.state import Variables
 
 Result = dict[str, Any]
+View = Callable[[Batch, Pictures], Batch]  # to a batch with another `image`, uint8 (B, H, W, 3)
 
 
 def predictions(
-    predict: Callable, variables: Variables, feed: Feed, mesh: Mesh, batch_size: int
+    predict: Callable,
+    variables: Variables,
+    feed: Feed,
+    mesh: Mesh,
+    batch_size: int,
+    view: View | None = None,
 ) -> tuple[Float[np.ndarray, "N C"], Int[np.ndarray, "N"]]:
     """Answers each picture of a split once, in its order.
 
@@ -36,6 +46,7 @@ def predictions(
       feed: The split.
       mesh: Whose devices share a batch.
       batch_size: Pictures at a time, rounded up to what the devices divide.
+      view: What is answered in the place of the pictures.
 
     Returns:
       Logits, float32, and labels.
@@ -43,40 +54,41 @@ def predictions(
     batch_size = min(batch_size, feed.examples)
     logits, labels = [], []
     for batch, mask in feed.once(whole_batches(mesh, batch_size)):
-        answer = jax.device_get(predict(variables, batch, feed.pictures))
+        if view is None:
+            answer = predict(variables, batch, feed.pictures)
+        else:
+            answer = predict(variables, view(batch, feed.pictures), {})
+        answer = jax.device_get(answer)
         logits.append(answer[0][mask])
         labels.append(answer[1][mask])
     return np.concatenate(logits), np.concatenate(labels)
 
 
-def evaluate(
-    predict: Callable,
-    variables: Variables,
-    feed: Feed,
-    mesh: Mesh,
-    *,
-    classes: tuple[str, ...],
-    batch_size: int,
-    resamples: int,
-) -> Result:
-    """Measures a network on a split; see `metrics.evaluate` for what is in the result.
+def answer(
+    prepared: Prepared, split: str, logits: Float[np.ndarray, "N C"], labels: Int[np.ndarray, "N"]
+) -> Answers:
+    """Names what was predicted for a split.
 
     Raises:
       UserError: If an answer is not finite.
     """
-    logits, labels = predictions(predict, variables, feed, mesh, batch_size)
     if not np.isfinite(logits).all():
         raise UserError(
             "The network's answers are not finite, for its training diverged: lower "
             "config.optim.lr or set config.optim.clip_norm=1.0; earlier checkpoints are kept."
         )
-    return metrics.evaluate(softmax(logits), labels, classes, resamples=resamples)
+    ids, groups = prepared.ids(split), prepared.groups(split)
+    return Answers(prepared.classes, tuple(ids), tuple(groups), labels, logits)
 
 
-def softmax(logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
-    """Probabilities, float64."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+def measure(answers: Answers, *, resamples: int) -> Result:
+    """Returns what `metrics.evaluate` says of answers."""
+    return metrics.evaluate(
+        answers.probabilities(),
+        answers.labels,
+        answers.classes,
+        resamples=resamples,
+    )
 
 
 def headline(result: Result) -> dict[str, float]:
@@ -89,7 +101,10 @@ class Evaluator:
     """Evaluates checkpoints of a run, rebuilt from its workdir, on one split.
 
     Attributes:
+      workdir: The run's folder.
       split: What is evaluated: "train", "val", "test", or "all" pictures of other data.
+      config: The run's, with the other data's source.
+      prepared: The pictures.
     """
 
     def __init__(self, workdir: Path, *, split: str, source: str = "", batch_size: int = 0):
@@ -106,66 +121,94 @@ class Evaluator:
           UserError: If there is no run, or no such split.
         """
         self.workdir = workdir
-        config = configs.load(workdir)
+        self.config = config = configs.load(workdir)
         if source:
             config.data.source = source
             config.data.val_fraction = config.data.test_fraction = 0.0  # nothing is held back
-        self._config = config
         self._batch_size = batch_size or config.eval.batch_size or config.train.batch_size
         self._mesh = meshes.create()
-        prepared = prepare.ensure(config.data, complete=not source)
+        self.prepared = prepare.ensure(config.data, complete=not source)
         self._examples = split
-        if source and list(prepared.counts) == ["train"]:
+        if source and list(self.prepared.counts) == ["train"]:
             self._examples, split = "train", "all"
-        elif not prepared.size(split):
-            raise UserError(f"{prepared.path} has no {split} split: it has {prepared.named()}.")
+        elif not self.prepared.size(split):
+            raise UserError(
+                f"{self.prepared.path} has no {split} split: it has {self.prepared.named()}."
+            )
         self.split = split
-        needed = prepared.size(self._examples) * config.data.image_size**2 * 3
-        kind, _ = choose(config.data.store, needed, meshes.device_memory())
+        needed = self.prepared.size(self._examples) * config.data.image_size**2 * 3
         data = config.data
-        store = open_store(prepared, self._examples, kind, entry_of(data), data.threads)
+        kind, _ = choose(data.store, needed, meshes.device_memory())
+        store = open_store(self.prepared, self._examples, kind, entry_of(data), data.threads)
         self._feed = Feed(store, data, self._mesh)
         # Of other data the splits were not trained on.
-        self._warned = {} if source else warned(prepared)
+        self._about = {} if source else warned(self.prepared)
+        self._about["cautions"] = (
+            cautions.of_other(workdir, self.prepared, self._examples)
+            if source
+            else cautions.of_split(config, split)
+        )
         self._predict: Callable | None = None
 
     def steps(self) -> list[int]:
         """Returns the steps whose checkpoints are there now."""
-        return network.open_checkpoints(self.workdir, self._config).steps()
+        return network.open_checkpoints(self.workdir, self.config).steps()
 
-    def __call__(self, which: str) -> Result:
+    def load(self, which: str) -> Trained:
+        """Reads the network at "best", "latest" or a step.
+
+        Raises:
+          UserError: If there is no such checkpoint.
+        """
+        return network.load(self.workdir, which, self._mesh)
+
+    def answers(self, trained: Trained, view: View | None = None) -> Answers:
+        """Answers the split's pictures, or a view of each, with a network of this run.
+
+        Raises:
+          UserError: If an answer is not finite.
+        """
+        if self._predict is None:  # compiled once, whatever number of checkpoints follows
+            model = self.config.model
+            step = steps.predict_step(trained.model, model.mean, model.std)
+            self._predict = dispatch.compile_predict(step, self._mesh)
+        predicted = predictions(
+            self._predict, trained.variables, self._feed, self._mesh, self._batch_size, view
+        )
+        return answer(self.prepared, self._examples, *predicted)
+
+    def result(self, answers: Answers, checkpoint: int, **about: Any) -> Result:
+        """Measures answers to this split.
+
+        Args:
+          answers: Of whatever answered.
+          checkpoint: The step that it stood at.
+          **about: What else the result is to carry.
+        """
+        where = {"split": self.split, "checkpoint": checkpoint, "source": self.config.data.source}
+        measured = measure(answers, resamples=self.config.eval.resamples)
+        return where | self._about | about | measured
+
+    def __call__(self, which: str) -> tuple[Result, Answers]:
         """Evaluates "best", "latest" or a step.
 
         Raises:
           UserError: If there is no such checkpoint.
         """
-        trained = network.load(self.workdir, which, self._mesh)
-        if self._predict is None:  # compiled once, whatever number of checkpoints follows
-            model = self._config.model
-            step = steps.predict_step(trained.model, model.mean, model.std)
-            self._predict = dispatch.compile_predict(step, self._mesh)
-        result = evaluate(
-            self._predict,
-            trained.variables,
-            self._feed,
-            self._mesh,
-            classes=trained.classes,
-            batch_size=self._batch_size,
-            resamples=self._config.eval.resamples,
-        )
-        about = {"split": self.split, "checkpoint": trained.step}
-        return about | {"source": self._config.data.source} | self._warned | result
+        trained = self.load(which)
+        answers = self.answers(trained)
+        return self.result(answers, trained.step), answers
 
 
-def warned(prepared: Prepared) -> dict[str, str]:
+def warned(prepared: Prepared) -> Result:
     """Returns {"leaks": what the splits leak}, for every result of theirs to carry; or {}."""
     return {"leaks": prepared.leaks} if prepared.leaks else {}
 
 
-def write(result: Result, workdir: Path, name: str) -> Path:
-    """Writes `eval/<name>.json`, atomically, and returns its path."""
+def write(result: Result, answers: Answers, workdir: Path, name: str) -> Path:
+    """Writes `eval/<name>.json` and the answers beside it, and returns the path of the former."""
     path = workdir / "eval" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    written.write(answers, path.with_suffix(".parquet"))
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=2) + "\n")
     os.replace(partial, path)

@@ -15,6 +15,7 @@ from bcjax import config as configs
 from bcjax import evaluate as evaluation
 from bcjax import mesh as meshes
 from bcjax import state as states
+from bcjax.answers import Answers
 from bcjax.augment import policy as policies
 from bcjax.augment.policy import Policy
 from bcjax.data import prepare
@@ -188,19 +189,16 @@ class Run:
     def _eval_batch_size(self) -> int:
         return int(self.config.eval.batch_size or self.config.train.batch_size)
 
-    def evaluate(
-        self, split: str, variables: states.Variables, *, resamples: int
-    ) -> evaluation.Result:
-        """Evaluates variables of this run's network on one of its splits."""
-        return evaluation.evaluate(
-            self.predict,
-            variables,
-            self.feed(split),
-            self.mesh,
-            classes=self.classes,
-            batch_size=self._eval_batch_size,
-            resamples=resamples,
+    def answers(self, split: str, variables: states.Variables) -> Answers:
+        """Answers one of this run's splits with variables of its network.
+
+        Raises:
+          UserError: If an answer is not finite.
+        """
+        predicted = evaluation.predictions(
+            self.predict, variables, self.feed(split), self.mesh, self._eval_batch_size
         )
+        return evaluation.answer(self.prepared, split, *predicted)
 
 
 def _recipe(config: ConfigDict, prepared: Prepared, policy: Policy) -> steps.Recipe:

@@ -10,7 +10,7 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from bcjax import checkpoint, patience, summary, writers
+from bcjax import cautions, checkpoint, patience, summary, writers
 from bcjax import evaluate as evaluation
 from bcjax import mesh as meshes
 from bcjax.interrupt import EXIT_STATUS, Interrupts
@@ -157,7 +157,8 @@ def _log(run: Run, outputs: list[writers.Writer], step: int, values: dict[str, f
 def _watch(run: Run, outputs: list[writers.Writer], step: int) -> dict[str, float]:
     """Evaluates on `eval.split`; the verdict goes into the state's patience."""
     config, split = run.config, run.config.eval.split
-    result = evaluation.headline(run.evaluate(split, run.state.best_variables, resamples=0))
+    answers = run.answers(split, run.state.best_variables)
+    result = evaluation.headline(evaluation.measure(answers, resamples=0))
     for output in outputs:
         output.write(step, {f"{split}/{name}": value for name, value in result.items()})
     updated = patience.update(
@@ -181,9 +182,10 @@ def _finish(run: Run) -> Outcome:
         run.go_back(best)
     if not run.prepared.size(split):
         return Outcome(step, best, None)
-    final = run.evaluate(split, run.state.best_variables, resamples=run.config.eval.resamples)
+    answers = run.answers(split, run.state.best_variables)
     about = {"split": split, "checkpoint": run.step, "source": run.config.data.source}
-    final = about | evaluation.warned(run.prepared) | final
+    about |= evaluation.warned(run.prepared) | {"cautions": cautions.of_split(run.config, split)}
+    final = about | evaluation.measure(answers, resamples=run.config.eval.resamples)
     if run.lead:
-        evaluation.write(final, run.workdir, split)
+        evaluation.write(final, answers, run.workdir, split)
     return Outcome(step, best, final)

@@ -17,6 +17,7 @@ from commandline import TINY
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from bcjax import answers
 from bcjax import config as configs
 from bcjax.commands import evaluate as evaluate_command
 from bcjax.data import decode, synthetic
@@ -128,6 +129,27 @@ def test_evaluate_takes_other_pictures_of_the_same_classes(bcjax, own_run, snaps
     result = read_json(own_run / "eval" / "others-all.json")
     assert (result["n"], result["split"], result["source"]) == (40, "all", str(others))
     assert read_json(own_run / "eval" / "test.json")["n"] == 8
+
+
+def test_each_figure_can_be_made_again_from_the_answers_beside_it(bcjax, own_run):
+    assert bcjax("evaluate", f"--workdir={own_run}").status == 0
+    result = read_json(own_run / "eval" / "test.json")
+    read = answers.read(own_run / "eval" / "test.parquet")
+    assert (read.n, list(read.classes)) == (result["n"], result["classes"])
+    assert len(set(read.ids)) == read.n
+    assert (read.logits.argmax(axis=1) == read.labels).mean() == values(result)["accuracy"]
+
+
+def test_a_result_says_which_of_its_pictures_made_the_network(bcjax, own_run):
+    for split, said in (("train", "trained on these"), ("val", "chosen by these"), ("test", "")):
+        assert bcjax("evaluate", f"--workdir={own_run}", f"--split={split}").status == 0
+        cautions = read_json(own_run / "eval" / f"{split}.json")["cautions"]
+        assert (said in cautions[0]) if said else not cautions
+    trained_on = json.loads((own_run / "pictures.json").read_text())["path"]
+    argument = f"--data.source={trained_on}"
+    assert bcjax("evaluate", f"--workdir={own_run}", argument, "--split=train").status == 0
+    name = f"{Path(trained_on).stem}-train"
+    assert "on 56 of these 56" in read_json(own_run / "eval" / f"{name}.json")["cautions"][0]
 
 
 def test_watching_a_run_that_has_ended_evaluates_what_is_there_and_ends(bcjax, own_run):

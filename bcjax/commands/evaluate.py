@@ -4,7 +4,8 @@
   bcjax evaluate --workdir=runs/a --data.source=OTHER --split=test
   bcjax evaluate --workdir=runs/a --split=val --watch
 
-Writes eval/<split>.json in the workdir (with other data: eval/<name>-<split>.json).
+Writes eval/<split>.json in the workdir (with other data: eval/<name>-<split>.json), and each
+picture's answer beside it (.parquet).
 """
 
 import time
@@ -64,8 +65,8 @@ def _one(evaluator: "Evaluator", which: str, name: str) -> None:
     from bcjax.commands import tables
     from bcjax.evaluate import write
 
-    result = evaluator(which)
-    path = write(result, evaluator.workdir, name)
+    result, answers = evaluator(which)
+    path = write(result, answers, evaluator.workdir, name)
     console = Console()
     console.print(tables.evaluation(result))
     console.print(f"written to {path}", highlight=False, soft_wrap=True)

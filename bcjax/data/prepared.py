@@ -101,15 +101,20 @@ class Prepared:
 
     def ids(self, split: str) -> list[str]:
         """Returns the stable ids of a split's pictures, by position."""
-        with (self.path / MANIFEST).open(newline="") as file:
-            return [row["filename"] for row in csv.DictReader(file) if row["split"] == split]
+        return [row["filename"] for row in self._rows(split)]
+
+    def groups(self, split: str) -> list[str]:
+        """Returns the group of each of a split's pictures, by position; "": none."""
+        return [row["group"] for row in self._rows(split)]
 
     def labels(self, split: str) -> list[int]:
         """Returns the labels of a split's pictures, by position."""
         label_of = {name: label for label, name in enumerate(self.classes)}
+        return [label_of[row["label"]] for row in self._rows(split)]
+
+    def _rows(self, split: str) -> list[dict[str, str]]:
         with (self.path / MANIFEST).open(newline="") as file:
-            rows = csv.DictReader(file)
-            return [label_of[row["label"]] for row in rows if row["split"] == split]
+            return [row for row in csv.DictReader(file) if row["split"] == split]
 
     def examples(self, split: str) -> Examples:
         return Examples(self._builder, split)
