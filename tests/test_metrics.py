@@ -1,129 +1,181 @@
-"""Evaluation against scikit-learn, SciPy and a bootstrap written as a loop."""
+"""Each metric against scikit-learn, or against its definition as a loop."""
 
+import itertools
 import json
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.stats import binomtest
+from predictions import NAMES, made_up
 from sklearn import metrics as sk
 
-from bcjax.metrics import evaluate, wilson
+from bcjax.metrics import evaluate
 
-NAMES = ["basophil", "eosinophil", "lymphocyte", "monocyte"]
-
-
-def predictions(n, *, classes=4, skill=1.5, seed=0, decimals=None):
-    """Probabilities and labels; rounding to few decimals makes ties."""
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(classes, size=n)
-    logits = rng.normal(size=(n, classes))
-    logits[np.arange(n), labels] += skill
-    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
-    if decimals is not None:
-        probabilities[:, 1:] = (probabilities[:, 1:] - 0.5 * 10**-decimals).round(decimals).clip(0)
-        probabilities[:, 0] = 1 - probabilities[:, 1:].sum(1)
-        probabilities = probabilities.round(decimals)
-    return probabilities, labels
+some = settings(max_examples=8, deadline=None)
+samples = given(
+    n=st.integers(60, 200), seed=st.integers(0, 99), decimals=st.sampled_from([None, 1])
+)
 
 
-def reference(probabilities, labels):
-    predicted = probabilities.argmax(1)
-    columns = range(probabilities.shape[1])
-    return {
+def values(probabilities, labels, names=NAMES):
+    found = evaluate(probabilities, labels, names, resamples=0)["metrics"]
+    return {name: figure["value"] for name, figure in found.items()}
+
+
+@some
+@samples
+def test_values_agree_with_scikit_learn(n, seed, decimals):
+    probabilities, labels = made_up(n, seed=seed, decimals=decimals)
+    predicted, one_hot = probabilities.argmax(1), np.eye(4)[labels]
+    found = values(probabilities, labels)
+    expected = {
         "accuracy": sk.accuracy_score(labels, predicted),
         "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
         "macro_f1": sk.f1_score(labels, predicted, average="macro"),
-        "macro_auc": np.mean([sk.roc_auc_score(labels == c, probabilities[:, c]) for c in columns]),
+        "weighted_f1": sk.f1_score(labels, predicted, average="weighted"),
+        "kappa": sk.cohen_kappa_score(labels, predicted),
+        "mcc": sk.matthews_corrcoef(labels, predicted),
         "log_loss": sk.log_loss(labels, probabilities),
+        "brier": sk.brier_score_loss(one_hot, probabilities, scale_by_half=False),
+        "macro_auc": sk.roc_auc_score(one_hot, probabilities, average="macro"),
+        "macro_average_precision": sk.average_precision_score(one_hot, probabilities),
     }
+    if decimals is None:  # of classes that tie scikit-learn takes the last first, argmax the first
+        expected["top_3_accuracy"] = sk.top_k_accuracy_score(labels, probabilities, k=3)
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
 
 
-@pytest.mark.parametrize("decimals", [None, 1], ids=["distinct", "tied"])
-def test_values_agree_with_scikit_learn(decimals):
-    probabilities, labels = predictions(300, decimals=decimals)
-    result = evaluate(probabilities, labels, NAMES, resamples=0)
-    found = {name: figure["value"] for name, figure in result["metrics"].items()}
-    assert found == pytest.approx(reference(probabilities, labels))
+@some
+@samples
+def test_each_class_agrees_with_scikit_learn(n, seed, decimals):
+    probabilities, labels = made_up(n, seed=seed, decimals=decimals)
+    predicted = probabilities.argmax(1)
+    for c, row in enumerate(evaluate(probabilities, labels, NAMES, resamples=0)["per_class"]):
+        true, said = labels == c, predicted == c
+        expected = {
+            "precision": (sk.precision_score(true, said), said.sum()),
+            "recall": (sk.recall_score(true, said), true.sum()),
+            "specificity": (sk.recall_score(~true, ~said), (~true).sum()),
+            "f1": (sk.f1_score(true, said), (true | said).sum()),
+            "auc": (sk.roc_auc_score(true, probabilities[:, c]), n),
+            "average_precision": (sk.average_precision_score(true, probabilities[:, c]), n),
+        }
+        assert (row["name"], row["n"]) == (NAMES[c], true.sum())
+        for name, (value, of) in expected.items():
+            assert row[name]["value"] == pytest.approx(value)
+            assert row[name]["n"] == of
 
-    report = sk.classification_report(
-        labels, probabilities.argmax(1), target_names=NAMES, output_dict=True
+
+def by_medmnist(probabilities, labels):
+    """Accuracy and area as its `getACC` and `getAUC` have them for a multi-class task."""
+    areas = [
+        sk.roc_auc_score((labels == c).astype(float), probabilities[:, c])
+        for c in range(probabilities.shape[1])
+    ]
+    return sk.accuracy_score(labels, np.argmax(probabilities, axis=-1)), sum(areas) / len(areas)
+
+
+def test_accuracy_and_area_are_medmnists():
+    probabilities, labels = made_up(500, decimals=2)
+    found = values(probabilities, labels)
+    expected = by_medmnist(probabilities, labels)
+    assert (found["accuracy"], found["macro_auc"]) == pytest.approx(expected, abs=1e-12)
+
+
+def test_its_own_evaluator_says_the_same():
+    own = pytest.importorskip("medmnist.evaluator", reason="medmnist, which needs torch")
+    probabilities, labels = made_up(500, decimals=2)
+    column, task = labels[:, None], "multi-class"
+    found = own.getACC(column, probabilities, task), own.getAUC(column, probabilities, task)
+    assert found == pytest.approx(by_medmnist(probabilities, labels), abs=1e-12)
+
+
+def test_top_k_asks_for_more_classes_than_k():
+    probabilities, labels = made_up(300, classes=6)
+    found = values(probabilities, labels, list("abcdef"))
+    for k in (3, 5):
+        expected = sk.top_k_accuracy_score(labels, probabilities, k=k)
+        assert found[f"top_{k}_accuracy"] == pytest.approx(expected)
+    assert "top_3_accuracy" not in values(np.eye(3), np.arange(3), list("abc"))
+
+
+def test_of_equal_classes_the_first_is_named_first_whatever_k():
+    found = values(np.full((6, 6), 1 / 6), np.arange(6), list("abcdef"))
+    got = [found[name] for name in ("accuracy", "top_3_accuracy", "top_5_accuracy")]
+    assert got == pytest.approx([1 / 6, 3 / 6, 5 / 6])
+
+
+def in_bins(members, probabilities, labels):
+    """The gap between confidence and accuracy in each bin that has members, and their number."""
+    confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
+    full = [rows for rows in members if len(rows)]
+    return [(abs(right[rows].mean() - confidence[rows].mean()), len(rows)) for rows in full]
+
+
+@some
+@samples
+def test_calibration_errors_agree_with_a_loop(n, seed, decimals):
+    n -= n % 15
+    probabilities, labels = made_up(n, seed=seed, decimals=decimals)
+    found, confidence = values(probabilities, labels), probabilities.max(1)
+    borders = np.linspace(0, 1, 16)
+    wide = in_bins(
+        [
+            np.flatnonzero((confidence > low) & (confidence <= high))
+            for low, high in itertools.pairwise(borders)
+        ],
+        probabilities,
+        labels,
     )
-    for row in result["per_class"]:
-        expected = report[row["name"]]
-        assert row["n"] == expected["support"]
-        assert row["precision"] == pytest.approx(expected["precision"])
-        assert row["recall"]["value"] == pytest.approx(expected["recall"])
-        assert row["f1"] == pytest.approx(expected["f1-score"])
+    assert found["ece"] == pytest.approx(sum(gap * count for gap, count in wide) / n)
+    assert found["mce"] == pytest.approx(max(gap for gap, _ in wide))
+    if decimals is None:  # of distinct confidences, fifteen parts of equal size
+        equal = in_bins(np.split(confidence.argsort(), 15), probabilities, labels)
+        assert found["ace"] == pytest.approx(np.mean([gap for gap, _ in equal]))
+
+
+@some
+@samples
+def test_abstention_agrees_with_the_mean_over_orders_of_equals(n, seed, decimals):
+    probabilities, labels = made_up(n, seed=seed, decimals=decimals)
+    found, rng = values(probabilities, labels), np.random.default_rng(seed)
+    confidence, wrong = probabilities.max(1), probabilities.argmax(1) != labels
+    risks = []
+    for _ in range(1 if decimals is None else 400):
+        shuffled = rng.permutation(n)
+        order = shuffled[(-confidence[shuffled]).argsort(kind="stable")]
+        risks.append(wrong[order].cumsum() / np.arange(1, n + 1))
+    risk, slack = np.mean(risks, axis=0), 1e-12 if decimals is None else 0.01
+    assert found["aurc"] == pytest.approx(risk.mean(), abs=slack)
+    for coverage in (80, 90, 95):
+        kept = int(np.ceil(n * coverage / 100 - 1e-9))
+        expected = 1 - risk[kept - 1]
+        assert found[f"selective_accuracy_{coverage}"] == pytest.approx(expected, abs=slack)
+
+
+def test_the_order_of_the_pictures_changes_nothing():
+    probabilities, labels = made_up(200, decimals=1)
+    order = np.random.default_rng(0).permutation(200)
+    shuffled = values(probabilities[order], labels[order])
+    assert shuffled == pytest.approx(values(probabilities, labels), abs=1e-12)
 
 
 def test_rows_of_the_confusion_matrix_are_the_truth():
-    probabilities = np.eye(4)[[1, 1, 2]]
-    result = evaluate(probabilities, np.array([0, 1, 2]), NAMES, resamples=0)
+    result = evaluate(np.eye(4)[[1, 1, 2]], np.array([0, 1, 2]), NAMES, resamples=0)
     assert result["confusion_matrix"][0] == [0, 1, 0, 0]
-
-
-@pytest.mark.parametrize("decimals", [None, 1], ids=["distinct", "tied"])
-def test_intervals_agree_with_a_bootstrap_written_as_a_loop(decimals):
-    probabilities, labels = predictions(150, decimals=decimals)
-    figures = evaluate(probabilities, labels, NAMES, resamples=2000, seed=1)["metrics"]
-    rng = np.random.default_rng(2)
-    draws = [
-        reference(probabilities[sample], labels[sample])
-        for sample in rng.integers(150, size=(150, 150))
-    ]
-    for name in ("balanced_accuracy", "macro_f1", "macro_auc", "log_loss"):
-        values = [draw[name] for draw in draws]
-        low, high = np.quantile(values, (0.025, 0.975))
-        slack = 0.3 * (high - low)
-        assert figures[name]["low"] == pytest.approx(low, abs=slack)
-        assert figures[name]["high"] == pytest.approx(high, abs=slack)
-        assert figures[name]["interval"] == "bootstrap"
-
-
-def test_bootstrapped_intervals_cover_the_truth_about_as_often_as_they_say():
-    # The balanced accuracy of an argmax over noise is one quarter, whatever the sample.
-    hits = 0
-    for seed in range(100):
-        probabilities, labels = predictions(200, skill=0.0, seed=seed)
-        figure = evaluate(probabilities, labels, NAMES, resamples=100)["metrics"]
-        figure = figure["balanced_accuracy"]
-        hits += figure["low"] <= 0.25 <= figure["high"]
-    assert 85 <= hits <= 100
-
-
-def test_intervals_hold_the_value_and_shrink_with_n():
-    widths = []
-    for n in (100, 1600):
-        probabilities, labels = predictions(n)
-        figures = evaluate(probabilities, labels, NAMES, resamples=400)["metrics"].values()
-        assert all(figure["low"] <= figure["value"] <= figure["high"] for figure in figures)
-        assert all(figure["n"] == n for figure in figures)
-        widths.append([figure["high"] - figure["low"] for figure in figures])
-    # Sixteen times the pictures: a quarter of the width.
-    np.testing.assert_allclose(np.divide(*widths), 4, rtol=0.35)
-
-
-@given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_agrees_with_scipy(trial):
-    expected = binomtest(*trial).proportion_ci(0.95, method="wilson")
-    low, high = wilson(*trial)
-    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
-    assert 0 <= low <= trial[0] / trial[1] <= high <= 1
-
-
-def test_the_published_figure_has_its_published_interval():
-    assert wilson(3421 - 33, 3421) == pytest.approx((0.9865, 0.9931), abs=1e-4)
 
 
 @pytest.mark.parametrize(("shift", "value"), [(0, 1.0), (1, 0.0)], ids=["perfect", "worst"])
 def test_the_ends_of_the_scale(shift, value):
     labels = np.arange(40) % 4
-    result = evaluate(np.eye(4)[(labels + shift) % 4], labels, NAMES, resamples=50)
-    figures = result["metrics"]
-    for name in ("accuracy", "balanced_accuracy", "macro_f1"):
+    figures = evaluate(np.eye(4)[(labels + shift) % 4], labels, NAMES, resamples=50)["metrics"]
+    for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"):
         assert figures[name]["value"] == value
+    for name in ("ece", "ace", "mce", "aurc"):
+        assert figures[name]["value"] == 1 - value
+    assert figures["brier"]["value"] == 2 * (1 - value)
+    assert figures["kappa"]["value"] == figures["mcc"]["value"] == pytest.approx([1, -1 / 3][shift])
     # Certain and wrong costs -log of float64's epsilon; a class that is always another one ranks
     # a third of its negatives above it, and ties with the others.
     assert figures["log_loss"]["value"] == pytest.approx([0.0, 36.0437][shift], abs=1e-4)
@@ -132,32 +184,38 @@ def test_the_ends_of_the_scale(shift, value):
 
 
 def test_a_class_without_pictures_is_named_and_left_out_of_the_averages():
-    probabilities, labels = predictions(200)
+    probabilities, labels = made_up(200)
     labels[labels == 2] = 1
     probabilities[:, 2] = 0.0
     probabilities /= probabilities.sum(1, keepdims=True)
     result = evaluate(probabilities, labels, NAMES, resamples=100)
     row = result["per_class"][2]
+    assert row.pop("specificity")["value"] == 1
     assert row == dict.fromkeys(row) | {"name": "lymphocyte", "n": 0}
+    assert result["undefined"].pop("specificity") == []
     assert all(names == ["lymphocyte"] for names in result["undefined"].values())
     without = [0, 1, 3]
     alone = evaluate(
         probabilities[:, without], np.searchsorted(without, labels), list("abc"), resamples=100
-    )
-    assert result["metrics"] == alone["metrics"]
+    )["metrics"]
+    assert result["metrics"].keys() - alone.keys() == {"top_3_accuracy"}
+    for name, figure in alone.items():
+        assert result["metrics"][name] == pytest.approx(figure)
 
 
 def test_a_class_without_pictures_that_is_predicted_counts_against_macro_f1():
     probabilities, labels = np.eye(4)[[0, 0, 1, 2]], np.array([0, 0, 1, 1])
     result = evaluate(probabilities, labels, NAMES, resamples=0)
-    assert result["per_class"][2]["f1"] == 0.0
+    assert result["per_class"][2]["f1"]["value"] == 0.0
     assert result["metrics"]["macro_f1"]["value"] == pytest.approx((1 + 2 / 3 + 0) / 3)
     assert result["undefined"]["f1"] == ["monocyte"]
 
 
-def test_one_class_alone_has_no_auc():
-    figure = evaluate(np.full((5, 2), 0.5), np.zeros(5, int), ["a", "b"])["metrics"]["macro_auc"]
-    assert figure == {"value": None, "n": 5, "interval": None}
+def test_one_class_alone_has_no_area_no_kappa_and_no_correlation():
+    figures = evaluate(np.full((5, 2), 0.5), np.zeros(5, int), ["a", "b"])["metrics"]
+    for name in ("macro_auc", "kappa"):
+        assert figures[name] == {"value": None, "n": 5, "interval": None}
+    assert figures["mcc"]["value"] == 0
 
 
 @settings(max_examples=30, deadline=None)
@@ -165,24 +223,13 @@ def test_one_class_alone_has_no_auc():
     st.lists(st.integers(0, 3), min_size=1, max_size=12),
     st.integers(0, 9),
     st.sampled_from([1, 20]),
+    st.booleans(),
 )
-def test_any_labels_give_strict_json(labels, seed, resamples):
-    probabilities, _ = predictions(len(labels), seed=seed, decimals=1)
-    result = evaluate(probabilities, np.array(labels), NAMES, resamples=resamples)
+def test_any_labels_give_strict_json(labels, seed, resamples, grouped):
+    probabilities, _ = made_up(len(labels), seed=seed, decimals=1)
+    groups = [f"slide-{label}" if label else "" for label in labels] if grouped else None
+    result = evaluate(probabilities, np.array(labels), NAMES, groups=groups, resamples=resamples)
     assert json.loads(json.dumps(result, allow_nan=False)) == result
-
-
-def test_without_resamples_only_proportions_have_an_interval():
-    figures = evaluate(*predictions(50), NAMES, resamples=0)["metrics"]
-    assert {name for name, figure in figures.items() if "low" in figure} == {"accuracy"}
-
-
-def test_the_seed_decides_the_intervals_whatever_the_block(monkeypatch):
-    arguments = *predictions(60), NAMES
-    once = evaluate(*arguments, resamples=50, seed=3)
-    assert once != evaluate(*arguments, resamples=50, seed=4) | {"seed": 3}
-    monkeypatch.setattr("bcjax.metrics._BLOCK", 60 * 7)
-    assert evaluate(*arguments, resamples=50, seed=3) == once
 
 
 @pytest.mark.parametrize(
