@@ -27,7 +27,7 @@ def bare_step(run: Run, steps: int) -> dict[str, Any]:
     same = next(feed.training([Call(0, per_call)], run.order))
 
     def call() -> None:
-        run.state, _metrics = run.phase.train_call(run.state, same, feed.pictures)
+        run.train(same)
         jax.block_until_ready(run.state)
 
     first, _, *others = (_seconds(call) for _ in range(steps + 2))
@@ -62,13 +62,13 @@ def loop_against_step(run: Run, steps: int, repeats: int) -> dict[str, Any]:
 
     def bare() -> None:
         for _ in calls:
-            run.state, _metrics = run.phase.train_call(run.state, same, feed.pictures)
+            run.train(same)
         jax.block_until_ready(run.state)
 
     def loop() -> None:
         meter = Meter()
         for call, batch in zip(calls, feed.training(calls, run.order), strict=True):
-            run.state, metrics = run.phase.train_call(run.state, batch, feed.pictures)
+            metrics = run.train(batch)
             meter.add(call.first, metrics)
         meter.take()
 

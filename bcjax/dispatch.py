@@ -1,7 +1,7 @@
 """How the pure steps are compiled: several in one dispatch, each part where it lives."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,8 +15,29 @@ from bcjax.state import State
 
 Batch = dict[str, Array]  # index int32, and mask bool, image uint8, label int32 where they are
 Pictures = dict[str, Array]  # the device store: image uint8 (N, H, W, C), label int32 (N,); or {}
-Numbers = Any  # those of the augmentation, a pytree of floats: arguments, not part of the program
 # Either dict may hold features float32 (N, F) instead of the image: see `steps.features_step`.
+
+
+class Numbers(NamedTuple):
+    """What runs of one program may differ in: arguments of the step, not constants in it.
+
+    Attributes:
+      seed: Of augmentation and dropout.
+      rate: Times every update.
+      class_weights: Weight of each class in the loss, (classes,); None: all 1.
+      augment: Those of the recipe's policy, a pytree of floats.
+    """
+
+    seed: Any = 0
+    rate: Any = 1.0
+    class_weights: Any = None
+    augment: Any = ()
+
+
+def place(mesh: Mesh, numbers: Numbers) -> Numbers:
+    """Returns the numbers as arrays on each device: uint32 the seed, float32 the others."""
+    floats = jax.tree.map(np.float32, numbers._replace(seed=0))
+    return cast(Numbers, meshes.everywhere(mesh, floats._replace(seed=np.uint32(numbers.seed))))
 
 
 def several(step: Callable) -> Callable[[State, Batch, Pictures, Numbers], tuple[State, Array]]:
@@ -46,12 +67,9 @@ def scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:
 
 
 def compile_train(
-    call: Callable, mesh: Mesh, abstract: State, numbers: Numbers = ()
-) -> Callable[[State, Batch, Pictures], tuple[State, Array]]:
-    """Jits `several(step)`: the state is donated and stays where it is, metrics go everywhere.
-
-    The numbers are bound, and given as an argument at each call.
-    """
+    call: Callable, mesh: Mesh, abstract: State
+) -> Callable[[State, Batch, Pictures, Numbers], tuple[State, Array]]:
+    """Jits `several(step)`: the state is donated and stays where it is, metrics go everywhere."""
     shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
     compiled = jax.jit(
         call,
@@ -64,15 +82,12 @@ def compile_train(
         ),
         out_shardings=(shardings, meshes.replicated(mesh)),
     )
-    placed = meshes.everywhere(mesh, jax.tree.map(lambda n: np.asarray(n, np.float32), numbers))
-
-    def bound(state: State, batches: Batch, pictures: Pictures) -> tuple[State, Array]:
-        return compiled(state, batches, pictures, placed)
-
-    return _in_turn(bound, mesh) if jax.default_backend() == "cpu" else bound
+    return _in_turn(compiled, mesh) if jax.default_backend() == "cpu" else compiled
 
 
-def _in_turn(call: Callable, mesh: Mesh) -> Callable[[State, Batch, Pictures], tuple[State, Array]]:
+def _in_turn(
+    call: Callable, mesh: Mesh
+) -> Callable[[State, Batch, Pictures, Numbers], tuple[State, Array]]:
     """Dispatches the steps of a call one by one, on the CPU, where that costs nothing.
 
     XLA would fuse operations of neighbouring steps, so that the last bits of a run depended on how
@@ -87,10 +102,12 @@ def _in_turn(call: Callable, mesh: Mesh) -> Callable[[State, Batch, Pictures], t
     split = jax.jit(divide, out_shardings=meshes.batch_sharding(mesh, leading=1))
     join = jax.jit(jnp.concatenate, out_shardings=meshes.replicated(mesh))
 
-    def turns(state: State, batches: Batch, pictures: Pictures) -> tuple[State, Array]:
+    def turns(
+        state: State, batches: Batch, pictures: Pictures, numbers: Numbers
+    ) -> tuple[State, Array]:
         rows = []
         for batch in split(batches):
-            state, row = call(state, batch, pictures)
+            state, row = call(state, batch, pictures, numbers)
             rows.append(row)
         return state, join(rows)
 

@@ -37,7 +37,8 @@ class Phase:
       schedule: The learning rate of each of its steps, counted from its beginning.
       begin: From the state at the end of the phase before to that at the start of this one.
       abstract: The state within it.
-      train_call: Compiled `dispatch.several(steps.train_step(...))`.
+      call: `dispatch.several(steps.train_step(...))`, pure.
+      train_call: The same, compiled.
     """
 
     position: int
@@ -48,6 +49,7 @@ class Phase:
     schedule: optax.Schedule
     begin: Callable[[State], State]
     abstract: State
+    call: Callable
     train_call: Callable
 
     @property
@@ -60,7 +62,7 @@ class Phase:
 def create(
     config: ConfigDict,
     model: nn.Module,
-    init: Callable[[], State],
+    init: Callable[[int], State],
     recipe: steps.Recipe,
     mesh: Mesh,
     *,
@@ -73,7 +75,7 @@ def create(
     Args:
       config: The run's.
       model: Its network.
-      init: Makes the state before the first phase.
+      init: Makes the state before the first phase, of a seed.
       recipe: What its steps do.
       mesh: Where they run.
       examples: Training pictures.
@@ -83,7 +85,7 @@ def create(
     Raises:
       UserError: If a phase would train nothing, or its optimizer or schedule is refused.
     """
-    layers = trainable.layers(lambda: init().variables)
+    layers = trainable.layers(lambda: init(0).variables)
     paths = tuple(itertools.chain(*layers))
 
     def phase(position: int, config: ConfigDict) -> Phase:
@@ -98,8 +100,8 @@ def create(
         begin = functools.partial(
             states.begin, phase=position, optimizer=optimizer, mode=mode, frozen=frozen
         )
-        abstract = states.shapes(lambda: begin(init()), mesh, config.mesh.fsdp_min_size)
-        step = steps.train_step(model, optimizer, recipe, frozen)
+        abstract = states.shapes(lambda: begin(init(0)), mesh, config.mesh.fsdp_min_size)
+        call = dispatch.several(steps.train_step(model, optimizer, recipe, frozen))
         return Phase(
             position=position,
             config=config,
@@ -109,9 +111,8 @@ def create(
             schedule=optim.schedule(config.optim, **lengths),
             begin=begin,
             abstract=abstract,
-            train_call=dispatch.compile_train(
-                dispatch.several(step), mesh, abstract, recipe.policy.numbers
-            ),
+            call=call,
+            train_call=dispatch.compile_train(call, mesh, abstract),
         )
 
     return tuple(phase(position, each) for position, each in enumerate(_configs(config)))

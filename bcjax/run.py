@@ -1,4 +1,4 @@
-"""Everything that a run is made of, from its config: pictures, network, state, compiled steps."""
+"""Everything that a run is made of, from its config: pictures, program, state."""
 
 import dataclasses
 import json
@@ -8,29 +8,27 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from bcjax import checkpoint, dispatch, losses, network, phases, steps
+from bcjax import checkpoint, dispatch, losses, network, program
 from bcjax import config as configs
 from bcjax import evaluate as evaluation
 from bcjax import mesh as meshes
 from bcjax import state as states
 from bcjax.answers import Answers
 from bcjax.augment import policy as policies
-from bcjax.augment.policy import Policy
 from bcjax.data import prepare
 from bcjax.data.prepared import Prepared
 from bcjax.data.store import choose
+from bcjax.dispatch import Batch, Numbers
 from bcjax.errors import UserError
 from bcjax.feed import Feed, bytes_needed, order_of
 from bcjax.feeds import Feeds
-from bcjax.patience import Mode, exhausted
+from bcjax.patience import exhausted
 from bcjax.phases import Phase
+from bcjax.program import Program
 from bcjax.weights import saving, starting
-
-# Steps per dispatch where the config leaves it open. On a CPU a step is long beside its dispatch.
-_STEPS_PER_CALL = {"cpu": 1}
-_STEPS_PER_CALL_ELSEWHERE = 8
 
 
 class Run:
@@ -46,30 +44,38 @@ class Run:
       store: Where decoded pictures live: "disk", "host" or "device".
       why_store: Why there, in a few words.
       order: In which training sees them.
-      phases: Each with its schedule, its optimizer and its compiled step.
+      program: All that is compiled.
+      numbers: What the program is given for this run.
       phase: The one in which `state` is.
       plan: What happens at which step of that phase.
-      mode: Whether more or less of the watched metric is better.
       weights_notes: What was done to the weights that it now starts from.
       checkpoints: On disk.
       resumed: Whether `state` was read from one.
       state: Where the run stands.
-      predict: Compiled `steps.predict_step(...)`.
     """
 
-    def __init__(self, config: ConfigDict):
+    config: ConfigDict
+    state: states.State
+
+    def __init__(self, config: ConfigDict, like: "Run | None" = None, rate: float = 1.0):
         """Builds the run that `config` describes.
+
+        Args:
+          config: Where it leaves something open, that is resolved in it.
+          like: A run that differs in seed, fold and workdir alone: what can be shared is.
+          rate: Times every update.
 
         Raises:
           UserError: For whatever the user can mend.
         """
         self.workdir = Path(config.workdir)
         self.lead = jax.process_index() == 0
-        self.mesh = meshes.create(config.mesh.fsdp)
+        self.mesh: Mesh = like.mesh if like else meshes.create(config.mesh.fsdp)
         meshes.check_batch(self.mesh, config.train.batch_size // config.optim.accumulate)
 
         # The pictures.
-        self.prepared = prepare.ensure(config.data)
+        same = like if like and like.config.data.fold == config.data.fold else None
+        self.prepared: Prepared = same.prepared if same else prepare.ensure(config.data)
         self.classes = self.prepared.classes
         _check_splits(config, self.prepared)
         used = sorted({"train", config.eval.split, config.eval.final_split})
@@ -89,29 +95,15 @@ class Run:
         if Path(config.data.source).exists():  # to be found from any folder
             config.data.source = str(Path(config.data.source).absolute())
         self.config = config
-        model = network.build(config, len(self.classes))
-        self.mode: Mode = "min" if config.checkpoint.best == "log_loss" else "max"
-        init = states.initializer(
-            model,
-            image_size=config.data.image_size,
-            seed=config.seed,
-            ema=config.optim.ema > 0,
-            mode=self.mode,
-            channels=config.model.channels,
+        sizes = {"classes": len(self.classes), "examples": self.order.examples}
+        self.program: Program = (
+            like.program if like else program.build(config, policy, self.mesh, **sizes)
         )
-        self.phases = phases.create(
-            config,
-            model,
-            init,
-            _recipe(config, self.prepared, policy),
-            self.mesh,
-            examples=self.order.examples,
-            steps_per_call=_STEPS_PER_CALL.get(jax.default_backend(), _STEPS_PER_CALL_ELSEWHERE),
-            mode=self.mode,
-        )
+        numbers = Numbers(config.seed, rate, _class_weights(config, self.prepared), policy.numbers)
+        self.numbers = dispatch.place(self.mesh, numbers)
 
         # Where it stands. Only here is the workdir written to: all that is above may be refused.
-        _settle(config, self.workdir, self.prepared, self.lead)
+        settle(config, self.workdir, self.prepared, self.lead)
         self.weights_notes = imported.notes if imported else ()
         if imported and self.lead:
             saving.record(imported, self.workdir)
@@ -120,17 +112,24 @@ class Run:
         )
         restored = self.checkpoints.restore_latest([phase.abstract for phase in self.phases])
         self.resumed = restored is not None
-        first = self.phases[0]
         if restored is None:
-            restored = states.create(lambda: first.begin(init()), first.abstract)
+            restored = self.program.start(config.seed)
             restored = starting.begin(restored, config, self.classes, imported)
         self._stand(restored)
+        self._feeds: Feeds = (
+            same._feeds if same else Feeds(self.prepared, self.store, config.data, self.mesh)
+        )
 
-        # What answers, on the devices.
-        pixels = (model, config.model.mean, config.model.std)
-        self.predict = dispatch.compile_predict(steps.predict_step(*pixels), self.mesh)
-        self._backbone = dispatch.compile_predict(steps.features_step(*pixels), self.mesh)
-        self._feeds = Feeds(self.prepared, self.store, config.data, self.mesh)
+    @property
+    def phases(self) -> tuple[Phase, ...]:
+        """In turn."""
+        return self.program.phases
+
+    def train(self, batch: Batch) -> jax.Array:
+        """Takes the steps of a call; returns what they report, (steps, metrics)."""
+        pictures = self.feed("train").pictures
+        self.state, metrics = self.phase.train_call(self.state, batch, pictures, self.numbers)
+        return metrics
 
     def close(self) -> None:
         """Waits for the checkpoint that is being written."""
@@ -147,21 +146,30 @@ class Run:
         following = self.phases[self.phase.position + 1 :]
         return self.plan.end + sum(phase.plan.length for phase in following)
 
+    @property
+    def goes_on(self) -> bool:
+        """Whether this phase is neither at its end nor out of patience."""
+        allowed = self.phase.config.train.patience
+        return self.step < self.plan.end and not exhausted(self.state.patience, allowed)
+
     def phases_left(self) -> Iterator[Phase]:
         """Yields this phase, unless it is at its end, and each one after it, once it has begun."""
         while True:
-            allowed = self.phase.config.train.patience
-            if self.step < self.plan.end and not exhausted(self.state.patience, allowed):
+            if self.goes_on:
                 yield self.phase
             if self.phase is self.phases[-1]:
                 return
-            following = self.phases[self.phase.position + 1]
-            begin = jax.jit(
-                following.begin,
-                donate_argnums=0,
-                out_shardings=jax.tree.map(lambda leaf: leaf.sharding, following.abstract),
-            )
-            self._stand(begin(self.state.replace(opt_state=())))
+            self.begin_next_phase()
+
+    def begin_next_phase(self) -> None:
+        """Goes on to the phase after this one."""
+        following = self.phases[self.phase.position + 1]
+        begin = jax.jit(
+            following.begin,
+            donate_argnums=0,
+            out_shardings=jax.tree.map(lambda leaf: leaf.sharding, following.abstract),
+        )
+        self._stand(begin(self.state.replace(opt_state=())))
 
     def go_back(self, step: int) -> None:
         """Stands at another checkpoint of the run, be it of an earlier phase."""
@@ -170,7 +178,7 @@ class Run:
 
     def _stand(self, state: states.State) -> None:
         self.state = state
-        self.phase = self.phases[int(jax.device_get(state.phase))]
+        self.phase: Phase = self.phases[int(jax.device_get(state.phase))]
         self.plan = dataclasses.replace(self.phase.plan, begin=int(jax.device_get(state.began)))
         self._features: dict[str, Feed] = {}  # of another state they would be others
 
@@ -181,7 +189,7 @@ class Run:
             return self._feeds.pictures(split)
         if split not in self._features:
             self._features[split] = self._feeds.features(
-                split, self._backbone, self.state.variables, self._eval_batch_size
+                split, self.program.backbone, self.state.variables, self._eval_batch_size
             )
         return self._features[split]
 
@@ -196,46 +204,18 @@ class Run:
           UserError: If an answer is not finite.
         """
         predicted = evaluation.predictions(
-            self.predict, variables, self.feed(split), self.mesh, self._eval_batch_size
+            self.program.predict, variables, self.feed(split), self.mesh, self._eval_batch_size
         )
         return evaluation.answer(self.prepared, split, *predicted)
 
 
-def _recipe(config: ConfigDict, prepared: Prepared, policy: Policy) -> steps.Recipe:
-    """Returns what the training step does beside network and optimizer.
-
-    Raises:
-      UserError: If the loss cannot take the labels.
-    """
-    focal = config.train.loss == "focal"
-    if focal and (policy.mixes or config.train.label_smoothing):
-        what = "augment.ops mixes pictures" if policy.mixes else "train.label_smoothing spreads it"
-        raise UserError(
-            f"config.train.loss is 'focal', which needs one label for each picture, but {what}: "
-            "leave that out, or use cross_entropy."
-        )
-    weights = None
-    if config.train.class_weights != "none":
-        weights = losses.class_weights(
-            np.array(prepared.counts["train"]), config.train.class_weights
-        )
-    return steps.Recipe(
-        mean=config.model.mean,
-        std=config.model.std,
-        seed=config.seed,
-        policy=policy,
-        dtype=config.model.dtype,
-        focal=config.train.focal_gamma if focal else None,
-        label_smoothing=config.train.label_smoothing,
-        class_weights=weights,
-        accumulate=config.optim.accumulate,
-        ema=config.optim.ema,
-        l1=config.model.l1,
-        l2=config.model.l2,
-    )
+def _class_weights(config: ConfigDict, prepared: Prepared) -> np.ndarray | None:
+    if config.train.class_weights == "none":
+        return None
+    return losses.class_weights(np.array(prepared.counts["train"]), config.train.class_weights)
 
 
-def _settle(config: ConfigDict, workdir: Path, prepared: Prepared, lead: bool) -> None:
+def settle(config: ConfigDict, workdir: Path, prepared: Prepared, lead: bool) -> None:
     """Writes the resolved config to the workdir, or checks it against the one that is there.
 
     Raises:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import linen as nn
 from flax import struct
@@ -54,11 +55,11 @@ class State(struct.PyTreeNode):
 
 
 def initializer(
-    model: nn.Module, *, image_size: int, seed: int, ema: bool, mode: Mode, channels: int = 3
-) -> Callable[[], State]:
-    """Returns a jittable function that makes the state before the first phase begins."""
+    model: nn.Module, *, image_size: int, ema: bool, mode: Mode, channels: int = 3
+) -> Callable[[int | Array], State]:
+    """Returns a jittable function of a seed that makes the state before the first phase begins."""
 
-    def init() -> State:
+    def init(seed: int | Array) -> State:
         pictures = jnp.zeros((1, image_size, image_size, channels))
         variables = model.init(jax.random.key(seed), pictures, train=False)
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
@@ -117,9 +118,13 @@ def shapes(init: Callable[[], State], mesh: Mesh, fsdp_min_size: int) -> State:
     )
 
 
-def create(init: Callable[[], State], abstract: State) -> State:
-    """Makes the state of step 0, each part where it will live (no device ever holds the whole)."""
-    return jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract))()
+def compile_init(init: Callable[[Array], State], abstract: State) -> Callable[[int], State]:
+    """Jits a function of a seed that makes a state, each part where it will live.
+
+    No device ever holds the whole, and another seed is the same program.
+    """
+    made = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract))
+    return lambda seed: made(np.uint32(seed))
 
 
 def parameter_count(state: State) -> int:

@@ -11,11 +11,10 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from flax import linen as nn
 from flax import traverse_util
-from jaxtyping import Array, Float, Int32, Key, UInt8
+from jaxtyping import Array, Float, Int32, Key, UInt8, UInt32
 
 from bcjax import losses
 from bcjax.augment import mix
@@ -37,12 +36,10 @@ class Recipe:
     Attributes:
       mean: Per-channel mean of pictures in 0..1, subtracted; one number: pictures turn grey.
       std: Per-channel deviation, divided by.
-      seed: Of augmentation and dropout.
       policy: How pictures are augmented, and perhaps mixed.
       dtype: Of pictures while they are augmented.
       focal: Gamma of the focal loss; None: cross-entropy.
       label_smoothing: In [0, 1).
-      class_weights: Weight of each class in the loss, (classes,); None: all 1.
       accumulate: Micro-batches per step.
       ema: Decay of the averages; 0: none.
       l1: Times the sum of |w| over the classifier's kernels, added to the loss.
@@ -51,12 +48,10 @@ class Recipe:
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    seed: int = 0
     policy: Policy = NO_AUGMENTATION
     dtype: str = "float32"
     focal: float | None = None
     label_smoothing: float = 0.0
-    class_weights: np.ndarray | None = None
     accumulate: int = 1
     ema: float = 0.0
     l1: float = 0.0
@@ -72,7 +67,7 @@ def normalise(
     return (images - jnp.asarray(mean, jnp.float32)) / jnp.asarray(std, jnp.float32)
 
 
-def step_key(seed: int, step: Int32[Array, ""] | int) -> Key[Array, ""]:
+def step_key(seed: UInt32[Array, ""] | int, step: Int32[Array, ""] | int) -> Key[Array, ""]:
     """The key of all that is random in a step."""
     return jax.random.fold_in(jax.random.key(seed), step)
 
@@ -106,10 +101,9 @@ def train_step(
 ) -> Callable[[State, Batch, Pictures, Numbers], tuple[State, Float[Array, "metrics"]]]:
     """Returns the pure function of one optimizer step.
 
-    It is `(state, batch, pictures, numbers) -> (state, sums)`. The numbers are those of the
-    recipe's policy, so that another magnitude is the same program. The sums are those of
-    `METRICS`, float32. Randomness comes from (seed, step, index) alone, so
-    it does not depend on the topology, the store or how often the run was restarted.
+    It is `(state, batch, pictures, numbers) -> (state, sums)`. The sums are those of `METRICS`,
+    float32. Randomness comes from (seed, step, index) alone, so it does not depend on the topology,
+    the store or how often the run was restarted.
 
     Where the pictures are features (see `features_step`), the classifier alone runs.
 
@@ -120,7 +114,6 @@ def train_step(
       frozen: What does not train. Nothing is computed for its gradient; it, its statistics and its
         averages stay as they are, bit for bit.
     """
-    weights = None if recipe.class_weights is None else jnp.asarray(recipe.class_weights)
     policy = recipe.policy
     if recipe.focal is None:
         loss = functools.partial(losses.cross_entropy, label_smoothing=recipe.label_smoothing)
@@ -138,7 +131,7 @@ def train_step(
             inputs, method = shown["features"], "classify"
         else:
             images = to_float(shown["image"], recipe.dtype)
-            images, share = policy(augment_key, images, batch["index"], numbers)
+            images, share = policy(augment_key, images, batch["index"], numbers.augment)
             inputs, method = normalise(images, recipe.mean, recipe.std), "__call__"
         with frozen.in_inference():
             logits, updated = model.apply(
@@ -151,7 +144,7 @@ def train_step(
             )
         if policy.mixes:
             targets = mix.soft_labels(labels, share, logits.shape[-1])
-        each = loss(logits, targets, class_weights=weights)
+        each = loss(logits, targets, class_weights=numbers.class_weights)
         correct = (logits.argmax(-1) == labels).sum().astype(jnp.float32)
         sums = jnp.stack([each.sum(), correct, jnp.float32(len(each))])
         penalty = _penalty(trains, recipe) if recipe.l1 or recipe.l2 else 0.0
@@ -160,7 +153,7 @@ def train_step(
     def step(
         state: State, batch: Batch, pictures: Pictures, numbers: Numbers
     ) -> tuple[State, Array]:
-        key = step_key(recipe.seed, state.step)
+        key = step_key(numbers.seed, state.step)
         trains, fixed = frozen.divide(state.params)
         beside = {"pictures": pictures, "numbers": numbers}
         gradient = functools.partial(jax.grad(loss_of, has_aux=True), trains, fixed, **beside)
@@ -170,7 +163,8 @@ def train_step(
             start = (state.batch_stats, jax.tree.map(jnp.zeros_like, trains), jnp.zeros(3))
             grads, batch_stats, sums = _accumulated(gradient, start, key, batch, recipe.accumulate)
         updates, opt_state = optimizer.update(grads, state.opt_state, trains)
-        updates = jax.tree.map(lambda u: u * state.patience.lr_scale, updates)
+        scale = state.patience.lr_scale * numbers.rate
+        updates = jax.tree.map(lambda u: u * scale, updates)
         state = state.replace(
             step=state.step + 1,
             params=join(optax.apply_updates(trains, updates), fixed),

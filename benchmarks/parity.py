@@ -26,6 +26,7 @@ from flax import traverse_util
 from bcjax import config as configs
 from bcjax import network, steps
 from bcjax import state as states
+from bcjax.dispatch import Numbers
 from bcjax.weights import importing
 
 PEER = Path(__file__).with_name("peer.py")
@@ -113,7 +114,7 @@ def steps_of_sgd(peer: str, name: str, folder: Path) -> Iterator[Row]:
     optimizer = optax.sgd(float(told["rate"]))
     params = before.variables["params"]
     state = dataclasses.replace(  # as it begins, with these weights
-        states.initializer(model, image_size=SIZES[0], seed=0, ema=False, mode="max")(),
+        states.initializer(model, image_size=SIZES[0], ema=False, mode="max")(0),
         params=params,
         batch_stats=before.variables["batch_stats"],
         opt_state=optimizer.init(params),
@@ -124,7 +125,8 @@ def steps_of_sgd(peer: str, name: str, folder: Path) -> Iterator[Row]:
         "index": np.arange(len(told["labels"]), dtype=np.int32),
     }
     recipe = steps.Recipe(mean=(0.0,) * 3, std=(1.0,) * 3)
-    stepped, _ = jax.jit(steps.train_step(model, optimizer, recipe))(state, batch, {})
+    step = jax.jit(steps.train_step(model, optimizer, recipe))
+    stepped, _ = step(state, batch, {}, Numbers())
     ours = traverse_util.flatten_dict(jax.device_get(stepped.params))
     theirs = traverse_util.flatten_dict(after.variables["params"])
     error = max(relative(ours[path], theirs[path]) for path in theirs)

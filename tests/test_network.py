@@ -34,11 +34,9 @@ def make_config(**optim):
 
 def write_run(workdir, config):
     """Writes a run of three checkpoints; returns the state of each."""
-    init = states.initializer(
-        Network(), image_size=SIZE, seed=0, ema=config.optim.ema > 0, mode="max"
-    )
-    abstract = states.shapes(init, MESH, 1 << 30)
-    start, saved = states.create(init, abstract), {}
+    init = states.initializer(Network(), image_size=SIZE, ema=config.optim.ema > 0, mode="max")
+    abstract = states.shapes(lambda: init(0), MESH, 1 << 30)
+    start, saved = states.compile_init(init, abstract)(0), {}
     configs.save(config, workdir / "config.json")
     checkpoints = Checkpoints(workdir, keep=3, metric=config.checkpoint.best)
     for step, accuracy in ACCURACY.items():

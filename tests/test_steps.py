@@ -7,6 +7,7 @@ from tiny import RECIPE, SIZE, Network, batches, pictures, placed, same_bits, tr
 
 from bcjax import dispatch, losses, steps
 from bcjax import mesh as meshes
+from bcjax.dispatch import Numbers
 from bcjax.meter import Meter
 
 MESH = meshes.create()
@@ -73,16 +74,24 @@ def test_a_step_is_gradient_optimizer_and_update():
     ]
 
 
-@pytest.mark.parametrize("options", [{"label_smoothing": 0.2}, {"class_weights": (0.5, 3.0, 1.0)}])
-def test_the_loss_takes_its_options(plain, options):
-    options = {k: np.float32(v) if k == "class_weights" else v for k, v in options.items()}
+WEIGHTS = np.float32((0.5, 3.0, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "given"),
+    [
+        ({"label_smoothing": 0.2}, {"label_smoothing": 0.2}),
+        ({"class_weights": WEIGHTS}, {"numbers": Numbers(class_weights=WEIGHTS)}),
+    ],
+)
+def test_the_loss_takes_its_options(plain, options, given):
     host = batches(1, BATCH)
     first = {name: array[0] for name, array in host.items()}
     start = plain.init().params
     grads = jax.grad(mean_loss)(start, first, **options)
     expected = jax.tree.map(lambda p, g: p - 0.5 * g, start, grads)
 
-    state, rows = train(trainer(MESH, PLAIN, optimizer=SGD, **options), host)
+    state, rows = train(trainer(MESH, PLAIN, optimizer=SGD, **given), host)
     (row,), (bare,) = metrics(rows), metrics(train(plain, host)[1])
     assert row["loss"] == pytest.approx(BATCH * float(mean_loss(start, first, **options)), rel=1e-5)
     assert row["loss"] != pytest.approx(bare["loss"], rel=1e-3)
@@ -153,7 +162,8 @@ def test_randomness_is_of_the_seed_the_step_and_the_index():
     _, again = train(frozen, host)
     assert same_bits(rows, again)
     assert rows[0, 0] != rows[1, 0]  # the same pictures and parameters at another step
-    seeded = trainer(MESH, model, optimizer=optax.set_to_zero(), ops=("flip", "turn"), seed=1)
+    seed = Numbers(seed=1)
+    seeded = trainer(MESH, model, optimizer=optax.set_to_zero(), ops=("flip", "turn"), numbers=seed)
     assert train(seeded, host)[1][0, 0] != rows[0, 0]
 
 

@@ -14,12 +14,14 @@ from bcjax import dispatch, steps
 from bcjax import mesh as meshes
 from bcjax import state as states
 from bcjax.augment import policy
+from bcjax.dispatch import Numbers
 from bcjax.frozen import NOTHING, Frozen
 from bcjax.state import State
 
 CLASSES = 3
 SIZE = 8
 RECIPE = steps.Recipe(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
+NUMBERS = Numbers()
 
 
 class Network(nn.Module):
@@ -56,20 +58,22 @@ def trainer(
     fsdp_min_size: int = 1 << 30,
     frozen: Frozen = NOTHING,
     ops: tuple[str, ...] = (),
+    numbers: Numbers = NUMBERS,
     **recipe,
 ) -> Trainer:
     optimizer = optimizer or optax.adam(1e-2)
     recipe = dataclasses.replace(RECIPE, policy=policy.build(ops), **recipe)
-    bare = states.initializer(model, image_size=SIZE, seed=0, ema=recipe.ema > 0, mode="max")
+    bare = states.initializer(model, image_size=SIZE, ema=recipe.ema > 0, mode="max")
 
-    def init() -> State:
-        return states.begin(bare(), phase=0, optimizer=optimizer, mode="max", frozen=frozen)
+    def init(seed: int) -> State:
+        return states.begin(bare(seed), phase=0, optimizer=optimizer, mode="max", frozen=frozen)
 
-    abstract = states.shapes(init, mesh, fsdp_min_size)
+    abstract = states.shapes(lambda: init(0), mesh, fsdp_min_size)
     step = steps.train_step(model, optimizer, recipe, frozen)
-    several = dispatch.several(step)
-    call = dispatch.compile_train(several, mesh, abstract, recipe.policy.numbers)
-    return Trainer(abstract, lambda: states.create(init, abstract), step, call)
+    call = dispatch.compile_train(dispatch.several(step), mesh, abstract)
+    start = states.compile_init(init, abstract)
+    given = dispatch.place(mesh, numbers._replace(augment=recipe.policy.numbers))
+    return Trainer(abstract, lambda: start(0), step, lambda *batch: call(*batch, given))
 
 
 def pictures(examples: int, seed: int = 0) -> dict[str, np.ndarray]:

@@ -153,8 +153,10 @@ def write(source: Source, out: Path, data: ConfigDict, *, complete: bool = True)
     return Prepared(out)
 
 
-def open_named(data: ConfigDict, *, complete: bool = True) -> Source:
+def open_named(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Source:
     """Recognises `data.source`; each of its classes must occur if `complete`.
+
+    Its classes are `data.classes`, where that names any, unless they keep their `own_names`.
 
     Raises:
       UserError: If it is nothing that can be read, or prepared already; or if entries name no class
@@ -173,6 +175,7 @@ def open_named(data: ConfigDict, *, complete: bool = True) -> Source:
         data_dir=data.tfds_dir or None,
         downloads=_cache(data) / "downloads",
         complete=complete,
+        own_names=own_names,
     )
     if not complete:  # data to evaluate on: what has no label is left out, and its splits are kept
         return source
@@ -195,7 +198,7 @@ def _split_anew(source: Source) -> Source:
     )
 
 
-def ensure(data: ConfigDict, *, complete: bool = True) -> Prepared:
+def ensure(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Prepared:
     """Opens `data.source` as a prepared set, preparing it into the cache if it is not one yet.
 
     Several processes may ask at once, on one machine or on a shared disk: one prepares, the others
@@ -204,6 +207,7 @@ def ensure(data: ConfigDict, *, complete: bool = True) -> Prepared:
     Args:
       data: The config's `data` branch.
       complete: Whether each class must occur, in training too.
+      own_names: Whether classes keep the names that they have in the source; see `open_source`.
 
     Raises:
       UserError: If the source cannot be recognised or read.
@@ -214,7 +218,7 @@ def ensure(data: ConfigDict, *, complete: bool = True) -> Prepared:
         prepared = Prepared(Path(data.source).expanduser().absolute())
         _check_rules(prepared, data)
         return prepared
-    source = open_named(data, complete=complete)
+    source = open_named(data, complete=complete, own_names=own_names)
     asked = (FORMAT, source.fingerprint, source.classes, *(data[key] for key in datasheet.KEYS),
              *([] if complete else ["partial"]))  # fmt: skip
     key = hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
@@ -231,7 +235,7 @@ def ensure(data: ConfigDict, *, complete: bool = True) -> Prepared:
 def _check_rules(prepared: Prepared, data: ConfigDict) -> None:
     """Refuses rules other than those that a set was prepared with: they would do nothing."""
     defaults, had = configs.default().data, prepared.rules
-    for key in ("exclude", "drop_classes", "drop", "keep", "resplit", "group_by"):
+    for key in ("exclude", "drop_classes", "drop", "keep", "resplit", "group_by", "folds", "fold"):
         if data[key] not in (defaults[key], had.get(key)):
             raise UserError(
                 f"data.{key} is {data[key]!r}, but {prepared.path} is prepared already, with "

@@ -33,6 +33,8 @@ def assign(
     val_fraction: float,
     test_fraction: float,
     seed: int,
+    folds: int = 0,
+    fold: int = 0,
     classes: Sequence[str] = (),
     units: Sequence[tuple[str, str]] = (),
 ) -> list[Record]:
@@ -46,6 +48,9 @@ def assign(
       val_fraction: Share in [0, 1) of the divided pictures; 0: no val. Ignored where val is given.
       test_fraction: The same for test; together they leave something to train on.
       seed: The same seed and records give the same splits.
+      folds: Into how many parts what is not test is cut for cross-validation; 0: it is not. A val
+        that the source gives is cut up too, and `val_fraction` is ignored.
+      fold: Which of them is val, from 0; the others are train.
       classes: Names in label order, for the messages.
       units: A key for each record, equal for those that stay together; (): their groups.
 
@@ -65,13 +70,21 @@ def assign(
     given = Counter(record.split for record in records)
     _check_given(records, given)
 
+    divided = ("", "train", "val") if folds else ("", "train")
     pool: dict[tuple[str, str], list[Record]] = defaultdict(list)
     for record, key in zip(records, units or map(unit, records), strict=True):
-        if record.split in ("", "train"):
+        if record.split in divided:
             pool[key].append(record)
     carved = {split: share for split, share in fractions.items() if share and not given[split]}
     split_of: dict[str, str] = {}
-    if pool and carved:
+    if pool and folds:
+        test = {"test": test_fraction} if "test" in carved else {}
+        rest = (1 - sum(test.values())) / folds
+        parts = {f"fold {i}": rest for i in range(folds)}
+        split_of = _carve(pool, parts | test, seed, classes)
+        meaning = {"test": "test", f"fold {fold}": "val"}
+        split_of = {id_: meaning.get(part, "train") for id_, part in split_of.items()}
+    elif pool and carved:
         split_of = _carve(pool, {"train": 1 - sum(carved.values()), **carved}, seed, classes)
     return [
         dataclasses.replace(record, split=split_of.get(record.id) or record.split or "train")
@@ -140,8 +153,8 @@ def _carve(
         raise UserError(
             f"class {name} is too small to be in each of {', '.join(shares)} (pictures: {pictures}"
             + (f", in groups: {spread[k]}" if spread[k] < pictures else "")
-            + "): add pictures, merge the class with another, or set data.val_fraction or "
-            "data.test_fraction to 0"
+            + "): add pictures, merge the class with another, set data.val_fraction or "
+            "data.test_fraction to 0, or cut fewer data.folds"
         )
     names = list(shares)
     return {

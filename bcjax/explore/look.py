@@ -17,7 +17,7 @@ from bcjax.data.records import Record
 # What of the config's `data` branch makes other pictures, or other splits, of a source.
 _RULES = (
     "exclude", "keep", "drop", "group_by", "resplit", "val_fraction", "test_fraction",
-    "split_seed", "canary",
+    "split_seed", "folds", "canary",
 )  # fmt: skip
 _FLOOR = 20  # pictures of each class in a sample, however rare it is
 _CHUNK = 512  # pictures held encoded at a time

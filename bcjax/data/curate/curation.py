@@ -56,7 +56,7 @@ def for_other_data(data: ConfigDict) -> ConfigDict:
     """
     data = data.copy_and_resolve_references()
     data.update({
-        "exclude": (), "keep": (), "drop": (), "group_by": "", "resplit": False,
+        "exclude": (), "keep": (), "drop": (), "group_by": "", "resplit": False, "folds": 0,
         "on_unlabelled": "drop", "allow_leaks": True, "canary": False,
     })  # fmt: skip
     return data
@@ -76,13 +76,14 @@ def curate(source: Source, data: ConfigDict, *, complete: bool = True) -> Curate
     """
     given = {record.split for record in source.records} - {""}
     carved = {split for split, key in _FRACTIONS.items() if data[key] and split not in given}
+    carved |= {"val"} if data.folds else set()
     blind = leaks.of_copies(source, carved, data.group_by)
     if complete and not data.allow_leaks:
         leaks.refuse(leaks.Leaks((), {}, blind))  # before the pictures are looked at
 
     pictures, removed, found = _cleaned(source, data, given, complete=complete)
     classes = tuple(name for name in source.classes if name not in data.drop_classes)
-    if len(classes) < 2:
+    if complete and len(classes) < 2:
         raise UserError(
             f"data.drop_classes={tuple(data.drop_classes)!r} leaves {len(classes)} class: a "
             "classifier needs two or more."
@@ -159,6 +160,8 @@ def _divided(
         val_fraction=data.val_fraction,
         test_fraction=data.test_fraction,
         seed=data.split_seed,
+        folds=data.folds,
+        fold=data.fold,
         classes=classes,
         units=units,
     )
