@@ -253,6 +253,11 @@ def about_page(
     return {
         "classes": list(classes),
         "config": json.loads(config.to_json_best_effort()),
-        "versions": {name: importlib.metadata.version(name) for name in _PACKAGES},
+        "versions": versions(),
         "evaluation": evaluation,
     }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of the packages that a run's numbers depend on."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}

@@ -37,6 +37,8 @@ def default() -> ConfigDict:
     c.data.val_fraction = 0.15  # where the source has no validation split of its own
     c.data.test_fraction = 0.15  # where the source has no test split of its own
     c.data.split_seed = 0
+    c.data.folds = 0  # of cross-validation, into which what is not test is cut; 0: none
+    c.data.fold = 0  # which of them is val, from 0
     c.data.resplit = False  # carve every split anew, though the source names some
     c.data.boxes = ""  # crop: one picture for each boxed white cell; "": the source's pictures
     c.data.fine_labels = False  # PBC: sub-types in file names (BNE, SNE, MMY, ...) as classes
@@ -134,6 +136,9 @@ def default() -> ConfigDict:
     c.train.class_weights = "none"  # none | balanced
     c.train.sampling = "natural"  # natural | balanced: how often the classes are shown
     c.train.repeat = ()  # how often an epoch shows each picture of a class: ("basophil=4",)
+    c.train.members = 1  # runs that train in one program, each in a folder of its own
+    c.train.vary = "seed"  # what they differ in: seed (seed, seed + 1, ...) | lr | fold
+    c.train.lrs = ()  # the learning rate of each member, where it is lr
     c.train.patience = 0  # stop after this many evaluations without gain; 0: never
     c.train.min_delta = 0.0  # what counts as a gain
 
@@ -148,6 +153,14 @@ def default() -> ConfigDict:
     c.eval.final_split = "test"  # what the best checkpoint is evaluated on at the end
     c.eval.batch_size = 0  # 0: train.batch_size
     c.eval.resamples = 1000  # of the bootstrap behind the 95 % intervals
+    c.eval.coverage = 0.9  # of conformal sets, calibrated on `split` when training ends
+    c.eval.error_rate = 0.01  # among the answers that are not called uncertain, likewise
+    c.eval.report = True  # write report.html and its kin when training ends
+
+    c.track = ConfigDict()
+    c.track.to = ()  # mlflow, wandb: trackers that are told, too
+    c.track.project = "bcjax"  # the experiment's name there
+    c.track.uri = ""  # of MLflow's store or the W&B server; "": as their environment variables say
 
     c.mesh = ConfigDict()
     c.mesh.fsdp = 1  # devices over which large parameters are sharded; the rest is `data`
@@ -162,7 +175,8 @@ def default() -> ConfigDict:
 # here changes a bit of the result, but for `mesh.`, which changes the rounding of its sums.
 FREE_KEYS = (
     "workdir", "data.store", "data.cache_dir", "data.threads", "data.workers", "data.prefetch",
-    "train.log_every", "train.steps_per_call", "checkpoint.keep", "eval.resamples", "mesh.",
+    "train.log_every", "train.steps_per_call", "checkpoint.keep", "eval.resamples", "eval.coverage",
+    "eval.error_rate", "eval.report", "track.", "mesh.",
 )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from bcjax import cautions, dispatch, metrics, network, steps
 from bcjax import config as configs
 from bcjax import mesh as meshes
 from bcjax.answers import Answers
+from bcjax.calibration import fitted
+from bcjax.calibration import measure as calibrations
+from bcjax.calibration.fitted import Calibration
 from bcjax.data import prepare
 from bcjax.data.entry import entry_of
 from bcjax.data.prepared import Prepared
@@ -23,6 +26,7 @@ from bcjax.data.store import choose, open_store
 from bcjax.dispatch import Batch, Pictures
 from bcjax.errors import UserError
 from bcjax.feed import Feed, whole_batches
+from bcjax.matching import Matching, match
 from bcjax.network import Trained
 from bcjax.state import Variables
 
@@ -87,6 +91,7 @@ def measure(answers: Answers, *, resamples: int) -> Result:
         answers.probabilities(),
         answers.labels,
         answers.classes,
+        groups=answers.groups,
         resamples=resamples,
     )
 
@@ -105,29 +110,44 @@ class Evaluator:
       split: What is evaluated: "train", "val", "test", or "all" pictures of other data.
       config: The run's, with the other data's source.
       prepared: The pictures.
+      matching: Of other data's classes with the run's; None: the data is its own.
+      feed: The split, as batches on the devices.
+      mesh: The devices.
+      about: What every result about these pictures carries: "cautions", and "leaks" if there are.
     """
 
-    def __init__(self, workdir: Path, *, split: str, source: str = "", batch_size: int = 0):
+    def __init__(
+        self,
+        workdir: Path,
+        *,
+        split: str,
+        source: str = "",
+        batch_size: int = 0,
+        map_classes: Mapping[str, str] | None = None,
+        entry: Mapping[str, Any] | None = None,
+    ):
         """Reads the run's config and opens the pictures.
 
         Args:
           workdir: The run's folder.
           split: Of the pictures.
-          source: Other pictures than the run's own, of its classes, all or some. Where they have
-            no splits, all are evaluated.
+          source: Other pictures than the run's own. Where they have no splits, all are evaluated.
           batch_size: Pictures at a time; 0: as the run did.
+          map_classes: Which class of the other pictures is which of the run's; see `matching`.
+          entry: How the other pictures enter, by keys of the config's `data` branch; else as ours.
 
         Raises:
-          UserError: If there is no run, or no such split.
+          UserError: If there is no run, no such split, or classes that belong nowhere.
         """
         self.workdir = workdir
         self.config = config = configs.load(workdir)
-        if source:
-            config.data.source = source
-            config.data.val_fraction = config.data.test_fraction = 0.0  # nothing is held back
+        known, dropped = config.data.classes, config.data.drop_classes
+        if source:  # nothing is held back, nothing dropped unless it is of a class without a home
+            whole = {"val_fraction": 0.0, "test_fraction": 0.0, "drop_classes": ()}
+            config.data.update({"source": source, **whole, **(entry or {})})
         self._batch_size = batch_size or config.eval.batch_size or config.train.batch_size
-        self._mesh = meshes.create()
-        self.prepared = prepare.ensure(config.data, complete=not source)
+        self.mesh = meshes.create()
+        self.prepared = prepare.ensure(config.data, complete=not source, own_names=bool(source))
         self._examples = split
         if source and list(self.prepared.counts) == ["train"]:
             self._examples, split = "train", "all"
@@ -136,14 +156,20 @@ class Evaluator:
                 f"{self.prepared.path} has no {split} split: it has {self.prepared.named()}."
             )
         self.split = split
+        self.matching: Matching | None = None
+        if source:
+            home = [name for name in known if name not in dropped]
+            counts = self.prepared.counts[self._examples]
+            theirs = dict(zip(self.prepared.classes, counts, strict=True))
+            self.matching = match(source, theirs, home, map_classes, dropped)
         needed = self.prepared.size(self._examples) * config.data.image_size**2 * 3
         data = config.data
         kind, _ = choose(data.store, needed, meshes.device_memory())
         store = open_store(self.prepared, self._examples, kind, entry_of(data), data.threads)
-        self._feed = Feed(store, data, self._mesh)
+        self.feed = Feed(store, data, self.mesh)
         # Of other data the splits were not trained on.
-        self._about = {} if source else warned(self.prepared)
-        self._about["cautions"] = (
+        self.about = {} if source else warned(self.prepared)
+        self.about["cautions"] = (
             cautions.of_other(workdir, self.prepared, self._examples)
             if source
             else cautions.of_split(config, split)
@@ -160,7 +186,7 @@ class Evaluator:
         Raises:
           UserError: If there is no such checkpoint.
         """
-        return network.load(self.workdir, which, self._mesh)
+        return network.load(self.workdir, which, self.mesh)
 
     def answers(self, trained: Trained, view: View | None = None) -> Answers:
         """Answers the split's pictures, or a view of each, with a network of this run.
@@ -171,23 +197,37 @@ class Evaluator:
         if self._predict is None:  # compiled once, whatever number of checkpoints follows
             model = self.config.model
             step = steps.predict_step(trained.model, model.mean, model.std)
-            self._predict = dispatch.compile_predict(step, self._mesh)
+            self._predict = dispatch.compile_predict(step, self.mesh)
         predicted = predictions(
-            self._predict, trained.variables, self._feed, self._mesh, self._batch_size, view
+            self._predict, trained.variables, self.feed, self.mesh, self._batch_size, view
         )
-        return answer(self.prepared, self._examples, *predicted)
+        answers = answer(self.prepared, self._examples, *predicted)
+        return self.matching(answers) if self.matching else answers
 
-    def result(self, answers: Answers, checkpoint: int, **about: Any) -> Result:
-        """Measures answers to this split.
+    def features(self, trained: Trained) -> tuple[Float[np.ndarray, "N F"], Int[np.ndarray, "N"]]:
+        """Returns what the classifier reads of the split's pictures, float32, and labels."""
+        model = self.config.model
+        step = steps.features_step(trained.model, model.mean, model.std)
+        look = dispatch.compile_predict(step, self.mesh)
+        return predictions(look, trained.variables, self.feed, self.mesh, self._batch_size)
+
+    def measured(self, answers: Answers, checkpoint: int, **about: Any) -> Result:
+        """Measures answers to this split, of whatever answered.
 
         Args:
-          answers: Of whatever answered.
-          checkpoint: The step that it stood at.
+          answers: To its pictures.
+          checkpoint: Of this run, that had a part in them.
           **about: What else the result is to carry.
         """
         where = {"split": self.split, "checkpoint": checkpoint, "source": self.config.data.source}
         measured = measure(answers, resamples=self.config.eval.resamples)
-        return where | self._about | about | measured
+        return where | self.about | about | measured
+
+    def result(self, answers: Answers, checkpoint: int, **about: Any) -> Result:
+        """Measures a checkpoint's own answers to this split, as `measured`, and its calibration."""
+        found = self.measured(answers, checkpoint, **about)
+        own, calibration = self.matching is None, fitted.read(self.workdir, checkpoint)
+        return calibrated(found, answers, calibration, own=own)
 
     def __call__(self, which: str) -> tuple[Result, Answers]:
         """Evaluates "best", "latest" or a step.
@@ -200,6 +240,25 @@ class Evaluator:
         return self.result(answers, trained.step), answers
 
 
+def calibrated(
+    result: Result, answers: Answers, calibration: Calibration | None, *, own: bool
+) -> Result:
+    """Returns a result with what a calibration of the checkpoint, if there is one, does to it.
+
+    Args:
+      result: To be added to.
+      answers: That it is of; where they are of other classes, nothing is added.
+      calibration: Of the checkpoint.
+      own: Whether the pictures are the run's own, and so perhaps those it was fitted on.
+    """
+    if calibration is None or calibration.classes != answers.classes:
+        return result
+    told = list(result["cautions"])
+    if own and result["split"] == calibration.split:
+        told.append("The calibration was fitted on these pictures: it will fit others less well.")
+    return result | {"cautions": told, "calibration": calibrations.measure(calibration, answers)}
+
+
 def warned(prepared: Prepared) -> Result:
     """Returns {"leaks": what the splits leak}, for every result of theirs to carry; or {}."""
     return {"leaks": prepared.leaks} if prepared.leaks else {}
@@ -207,8 +266,14 @@ def warned(prepared: Prepared) -> Result:
 
 def write(result: Result, answers: Answers, workdir: Path, name: str) -> Path:
     """Writes `eval/<name>.json` and the answers beside it, and returns the path of the former."""
+    written.write(answers, workdir / "eval" / f"{name}.parquet")
+    return write_result(result, workdir, name)
+
+
+def write_result(result: Result, workdir: Path, name: str) -> Path:
+    """Writes `eval/<name>.json`, atomically, and returns its path."""
     path = workdir / "eval" / f"{name}.json"
-    written.write(answers, path.with_suffix(".parquet"))
+    path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     partial.write_text(json.dumps(result, indent=2) + "\n")
     os.replace(partial, path)

@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax.errors import UserError
 
-_CHOICES = {
+CHOICES = {
     "data.on_bad_image": ("error", "skip"),
     "data.store": ("auto", "disk", "host", "device"),
     "data.resize": ("", "squash", "crop", "pad"),
@@ -18,6 +18,7 @@ _CHOICES = {
     "model.convention": ("", "torch", "tf", "keras"),
     "model.channels": (1, 3),
     "finetune.first.schedule": ("", "constant", "cosine", "step", "exponential", "linear"),
+    "train.vary": ("seed", "lr", "fold"),
     "train.loss": ("cross_entropy", "focal"),
     "train.class_weights": ("none", "balanced"),
     "train.sampling": ("natural", "balanced"),
@@ -30,13 +31,16 @@ _AT_LEAST = {
     "finetune.first.lr": 0.0, "finetune.first.patience": 0,
     "data.prefetch": 1, "train.batch_size": 1, "train.steps_per_call": 0, "train.patience": 0,
     "optim.accumulate": 1, "checkpoint.keep": 1, "eval.batch_size": 0, "eval.resamples": 0,
-    "mesh.fsdp": 1, "train.focal_gamma": 0.0, "optim.plateau.patience": 0, "seed": 0,
+    "mesh.fsdp": 1, "train.members": 1, "data.folds": 0, "data.fold": 0,
+    "train.focal_gamma": 0.0, "optim.plateau.patience": 0, "seed": 0,
     "model.epsilon": 0.0, "model.alpha": 0.0, "model.l1": 0.0, "model.l2": 0.0,
 }  # fmt: skip
 _FRACTIONS = (
     "data.val_fraction", "data.test_fraction", "train.label_smoothing", "optim.ema",
+    "eval.coverage", "eval.error_rate",
 )  # fmt: skip
 _COLOURS = ("pad_colour", "mask_low", "mask_high", "mask_background")  # of `data`
+_TRACKERS = ("mlflow", "wandb")
 _LENGTHS = ("train.length", "train.log_every", "checkpoint.every", "eval.every")
 _LENGTHS_OR_0 = ("optim.warmup", "finetune.first.length", "finetune.first.warmup")
 
@@ -48,7 +52,7 @@ def check(config: ConfigDict) -> ConfigDict:
       UserError: Naming the first key whose value is not, and what it may be.
     """
     leaves = configs.flatten(config)
-    for key, choices in _CHOICES.items():
+    for key, choices in CHOICES.items():
         if leaves[key] not in choices:
             named = ", ".join(str(choice) for choice in choices if choice != "")
             raise UserError(f"config.{key} is {leaves[key]!r}: choose one of {named}.")
@@ -73,6 +77,9 @@ def check(config: ConfigDict) -> ConfigDict:
             raise UserError(f"config.{key} is {leaves[key]}: give one for each channel.")
     if 0 in config.model.std:
         raise UserError(f"config.model.std is {config.model.std}: give what is not 0.")
+    for name in config.track.to:
+        if name not in _TRACKERS:
+            raise UserError(f"config.track.to has {name!r}: choose of {', '.join(_TRACKERS)}.")
     if not 0 < config.finetune.layer_decay <= 1:
         raise UserError(
             f"config.finetune.layer_decay is {config.finetune.layer_decay}: it must be more than "

@@ -4,19 +4,32 @@ import contextlib
 import dataclasses
 import itertools
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
 from bcjax import cautions, checkpoint, patience, summary, writers
 from bcjax import evaluate as evaluation
 from bcjax import mesh as meshes
+from bcjax.answers import Answers
+from bcjax.calibration import fitted
+from bcjax.calibration.fitted import Calibration
+from bcjax.data.entry import entry_of
+from bcjax.data.store import DiskStore
 from bcjax.interrupt import EXIT_STATUS, Interrupts
 from bcjax.meter import Meter
 from bcjax.run import Run
 from bcjax.workdir import locked
+
+_SHOWN = 16  # pictures of the first step that writers are shown
+
+# Told of each evaluation, by step and headline metrics; True ends the run, its checkpoint saved.
+# Where there are several processes, all must say the same.
+OnEvaluation = Callable[[int, dict[str, float]], bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +53,9 @@ class Outcome:
         return EXIT_STATUS.get(self.signal, 0)
 
 
-def train(config: ConfigDict, console: Console) -> Outcome:
+def train(
+    config: ConfigDict, console: Console, on_evaluation: OnEvaluation = lambda step, result: False
+) -> Outcome:
     """Trains, or goes on training, the run that `config` describes.
 
     The same config with the same workdir goes on where the last checkpoint stands, and ends with
@@ -50,6 +65,7 @@ def train(config: ConfigDict, console: Console) -> Outcome:
       UserError: For whatever the user can mend; nothing that was written before is lost.
     """
     began = time.monotonic()
+    writers.check(config.track)
     meshes.initialize(config.mesh)
     lead = jax.process_index() == 0
     console.quiet = not lead  # for the caller too, who prints the result
@@ -59,7 +75,7 @@ def train(config: ConfigDict, console: Console) -> Outcome:
         run = stack.enter_context(contextlib.closing(Run(config)))
         summary.show(run, console)
         start = run.step
-        signal = _loop(run, console, began)
+        signal = _loop(run, console, on_evaluation, began)
         run.checkpoints.wait()
         if signal:
             said = f"Stopped by signal {signal}: step {run.step} is saved in {run.workdir}."
@@ -68,24 +84,27 @@ def train(config: ConfigDict, console: Console) -> Outcome:
             return Outcome(run.step, run.checkpoints.best(), None, signal)
         if run.step == start:
             console.print(f"Step {start} is already the end of this run.")
-        return _finish(run)
+        return finish(run)
 
 
-def _loop(run: Run, console: Console, began: float) -> int:
-    """Trains to the end of the last phase, or to a signal, which is returned (0: none)."""
+def _loop(run: Run, console: Console, on_evaluation: OnEvaluation, began: float) -> int:
+    """Trains to its end, or to a signal, which is returned (0: none)."""
     left = run.phases_left()
     if not (ahead := next(left, None)):
         return 0
     with contextlib.ExitStack() as stack:
-        outputs = writers.open_writers(run.workdir, run.step) if run.lead else []
+        outputs = writers.open_writers(run.config, run.step) if run.lead else []
         for output in outputs:
             stack.enter_context(contextlib.closing(output))
+        if run.step == 0:
+            _show(run, outputs)
         interrupts = stack.enter_context(Interrupts())
         for phase in itertools.chain([ahead], left):
             if phase.position:
                 said = f"Phase {phase.position + 1} of {len(run.phases)} begins at step "
                 console.print(f"{said}{run.plan.begin:,}.", highlight=False)
-            if signal := _phase(run, outputs, interrupts, console, began):
+            signal, told = _phase(run, outputs, interrupts, console, on_evaluation, began)
+            if signal or told:
                 return signal
             began = time.monotonic()
     return 0
@@ -96,9 +115,14 @@ def _phase(
     outputs: list[writers.Writer],
     interrupts: Interrupts,
     console: Console,
+    on_evaluation: OnEvaluation,
     began: float,
-) -> int:
-    """Trains to the end of a phase, to the end of its patience, or to a signal."""
+) -> tuple[int, bool]:
+    """Trains to the end of a phase, or of its patience, or of the run.
+
+    Returns:
+      The signal that ended the run (0: none), and whether `on_evaluation` ended it.
+    """
     config, plan = run.phase.config, run.plan
     start = run.step
     calls = list(plan.calls(start))
@@ -111,7 +135,7 @@ def _phase(
         stack.enter_context(contextlib.closing(batches))
 
         for call, batch in zip(calls, batches, strict=True):
-            run.state, metrics = run.phase.train_call(run.state, batch, feed.pictures)
+            metrics = run.train(batch)
             meter.add(call.first, metrics)
             step = call.first + call.steps
             if call.first == start:
@@ -128,43 +152,54 @@ def _phase(
             values = meter.values()
             if plan.logs(step) or signal:
                 values = meter.take()  # raises if the loss is not finite: nothing is saved then
-                _log(run, outputs, step, values)
+                log(run, outputs, step, values)
             line.show(step, step * config.train.batch_size / run.order.examples, values)
 
-            result, improved, stop = None, False, False
+            result, improved, stop, told = None, False, False, False
             if plan.evaluates(step):
-                result = _watch(run, outputs, step)
+                result = watch(run, outputs, step)
                 improved = int(jax.device_get(run.state.patience.since_best)) == 0
                 stop = patience.exhausted(run.state.patience, config.train.patience)
+                told = on_evaluation(step, result)
             # After the evaluation, whose verdict is part of the state.
-            if plan.saves(step) or improved or stop or signal:
+            if plan.saves(step) or improved or stop or told or signal:
                 page = checkpoint.about_page(run.config, run.classes, result)
                 run.checkpoints.save(run.state, page)
-            if stop or signal:
-                return signal
-    return 0
+            if stop or told or signal:
+                return signal, told
+    return 0, False
 
 
-def _log(run: Run, outputs: list[writers.Writer], step: int, values: dict[str, float]) -> None:
+def _show(run: Run, outputs: list[writers.Writer]) -> None:
+    """Shows pictures of the first step as they enter it; `bcjax preview` draws them augmented."""
+    store = DiskStore(run.prepared.examples("train"), entry_of(run.config.data))
+    pictures = store.read(run.order(0)[:_SHOWN])["image"]
+    for output in outputs:
+        output.show(0, "train/pictures", np.concatenate(pictures, axis=1))
+
+
+def log(run: Run, outputs: list[writers.Writer], step: int, values: dict[str, float]) -> None:
     """Writes the means since the last log line, and the learning rate that led here."""
-    scale = float(jax.device_get(run.state.patience.lr_scale))
+    scale = float(jax.device_get(run.state.patience.lr_scale * run.numbers.rate))
     rate = float(jax.device_get(run.phase.schedule(step - 1 - run.plan.begin))) * scale
     line = {f"train/{name}": value for name, value in values.items()} | {"train/lr": rate}
     for output in outputs:
         output.write(step, line)
 
 
-def _watch(run: Run, outputs: list[writers.Writer], step: int) -> dict[str, float]:
+def watch(run: Run, outputs: list[writers.Writer], step: int) -> dict[str, float]:
     """Evaluates on `eval.split`; the verdict goes into the state's patience."""
     config, split = run.config, run.config.eval.split
     answers = run.answers(split, run.state.best_variables)
-    result = evaluation.headline(evaluation.measure(answers, resamples=0))
+    measured = evaluation.measure(answers, resamples=0)
+    result = evaluation.headline(measured)
+    writers.evaluated(outputs, step, split, measured, run.state.best_variables["params"])
     for output in outputs:
         output.write(step, {f"{split}/{name}": value for name, value in result.items()})
     updated = patience.update(
         jax.device_get(run.state.patience),
         result.get(config.checkpoint.best, float("nan")),
-        mode=run.mode,
+        mode=run.program.mode,
         min_delta=config.train.min_delta,
         plateau_factor=config.optim.plateau.factor,
         plateau_patience=config.optim.plateau.patience,
@@ -174,18 +209,41 @@ def _watch(run: Run, outputs: list[writers.Writer], step: int) -> dict[str, floa
     return result
 
 
-def _finish(run: Run) -> Outcome:
-    """Goes back to the best checkpoint and evaluates it on the final split."""
-    split, best = run.config.eval.final_split, run.checkpoints.best()
-    step = run.step
-    if best is not None and best != step:
-        run.go_back(best)
-    if not run.prepared.size(split):
+def finish(run: Run) -> Outcome:
+    """Evaluates the best checkpoint on the final split, if there are such pictures."""
+    step, best = run.step, run.checkpoints.best()
+    if not run.prepared.size(run.config.eval.final_split):
         return Outcome(step, best, None)
+    final, _ = answer_at_best(run)
+    return Outcome(step, best, final)
+
+
+def answer_at_best(run: Run) -> tuple[evaluation.Result, Answers]:
+    """Goes back to the best checkpoint; answers, measures and writes the final split with it."""
+    split, best = run.config.eval.final_split, run.checkpoints.best()
+    if best is not None and best != run.step:
+        run.go_back(best)
     answers = run.answers(split, run.state.best_variables)
     about = {"split": split, "checkpoint": run.step, "source": run.config.data.source}
     about |= evaluation.warned(run.prepared) | {"cautions": cautions.of_split(run.config, split)}
     final = about | evaluation.measure(answers, resamples=run.config.eval.resamples)
+    final = evaluation.calibrated(final, answers, _calibrate(run), own=True)
     if run.lead:
         evaluation.write(final, answers, run.workdir, split)
-    return Outcome(step, best, final)
+        writers.archive(run.config)
+    return final, answers
+
+
+def _calibrate(run: Run) -> Calibration | None:
+    """Fits temperature and thresholds on the watched split, where that is held out of the rest."""
+    config = run.config.eval
+    if config.split in ("train", config.final_split):
+        return None
+    if kept := fitted.read(run.workdir, run.step):  # perhaps with more than is fitted here
+        return kept
+    held = run.answers(config.split, run.state.best_variables)
+    shares = {"coverage": config.coverage, "error_rate": config.error_rate}
+    made = fitted.fit(held, step=run.step, split=config.split, **shares)
+    if run.lead:
+        fitted.write(made, run.workdir)
+    return made

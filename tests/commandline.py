@@ -24,6 +24,7 @@ TINY = (
     "--config.optim.warmup=0 steps",
     "--config.eval.every=3 steps",
     "--config.checkpoint.every=2 steps",
+    "--config.eval.report=false",
 )
 
 

@@ -38,4 +38,5 @@ def get_config():
     config.train.sampling = "balanced"
     config.augment.ops = ("flip", "rand_augment(1, 9, ops=(rotate, contrast))", "cutmix")
     config.optim.warmup = "3 steps"
+    config.eval.report = False
     return config

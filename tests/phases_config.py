@@ -36,4 +36,5 @@ def get_config():
     config.train.log_every = "3 steps"
     config.checkpoint.every = "5 steps"
     config.eval.every = "10 steps"
+    config.eval.report = False
     return config

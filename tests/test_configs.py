@@ -86,6 +86,7 @@ def test_each_config_trains(name, tmp_path, monkeypatch):
         f"--config.data.image_size={side}",
         "--config.data.synthetic_images=80",
         "--config.train.batch_size=8",
+        "--config.eval.report=false",
         "--config.train.length=1 steps",
         "--config.optim.warmup=0 steps",
         "--config.eval.resamples=0",

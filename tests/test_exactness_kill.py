@@ -33,6 +33,7 @@ FLAGS = (
     "--config.train.log_every=3 steps",
     "--config.checkpoint.every=5 steps",
     "--config.eval.every=10 steps",
+    "--config.eval.report=false",
 )
 
 

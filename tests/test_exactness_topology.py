@@ -28,6 +28,7 @@ FLAGS = (
     "--config.checkpoint.every=4 steps",
     "--config.checkpoint.keep=10",
     "--config.eval.every=10 steps",
+    "--config.eval.report=false",
 )
 NORM = ("--config=tests/norm_config.py", *FLAGS)
 ELU = (

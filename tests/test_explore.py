@@ -6,64 +6,25 @@ import json
 import re
 import shutil
 import subprocess
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+import webpage
 from commandline import contents, refused, run_bcjax
 from PIL import Image
+from webpage import CHROMIUM
 
 from bcjax.data import synthetic
 from bcjax.explore.embedding import far_off, layout
 from bcjax.explore.features import Features
 from bcjax.explore.look import sample
 
-VOID = {"img", "link", "meta", "br", "input"}
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 
-
-class Page(HTMLParser):
-    """What is in a page; fails where its tags do not nest."""
-
-    def __init__(self, html):
-        super().__init__()
-        self.html = html
-        self.tags, self.texts, self._open = [], [], []
-        self.feed(html)
-        self.close()
-        assert self._open == []
-
-    def handle_starttag(self, tag, attrs):
-        assert len(dict(attrs)) == len(attrs), f"an attribute of {tag} is there twice"
-        self.tags.append((tag, dict(attrs)))
-        if tag not in VOID:
-            self._open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        self.texts.append((self._open[-1] if self._open else "", data))
-
-    def all(self, tag):
-        return [attrs for name, attrs in self.tags if name == tag]
-
-    def by_id(self, id_):
-        (found,) = [attrs for _, attrs in self.tags if attrs.get("id") == id_]
-        return found
-
+class Page(webpage.Page):
     @property
     def points(self):
         text = self.html.split('id="points">')[1].split("</script>")[0]
         return json.loads(text)
-
-    def text(self):
-        return "\n".join(text for tag, text in self.texts if tag not in ("script", "style"))
 
 
 def decoded(uri):
@@ -103,13 +64,8 @@ def page(folder, tmp_path_factory):
     return found
 
 
-def test_the_page_needs_nothing_from_elsewhere(page):
-    for tag, attrs in page.tags:
-        for name in ("src", "href", "xlink:href", "srcset"):
-            if name in attrs:
-                assert attrs[name].startswith(("data:", "#")), (tag, attrs[name][:80])
-    assert "@import" not in page.html
-    assert not re.search(r"url\((?!#)", page.html)
+def test_the_page_needs_nothing_from_elsewhere_and_its_links_lead_somewhere(page):
+    webpage.check_is_whole(page)
 
 
 def test_every_picture_is_in_the_page_and_has_words(page):
@@ -120,14 +76,6 @@ def test_every_picture_is_in_the_page_and_has_words(page):
         assert min(decoded(attrs["src"]).size) > 0
     for attrs in page.all("svg"):
         assert attrs["aria-label"]
-
-
-def test_ids_are_unique_and_links_lead_somewhere(page):
-    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
-    assert len(ids) == len(set(ids))
-    asked = [a["href"] for _, a in page.tags if a.get("href", "").startswith("#")]
-    asked += re.findall(r"url\((#[^)]+)\)", page.html)
-    assert {name.removeprefix("#") for name in asked} <= set(ids)
 
 
 def test_every_class_is_shown_with_its_counts(page):

@@ -42,7 +42,10 @@ def test_the_help_of_a_command_does_not_wake_jax(name):
 
 FLAGS = {
     "train": {"config", "workdir", "allow-leaks"},
-    "evaluate": {"workdir", "split", "checkpoint", "data.source", "batch_size", "watch"},
+    "evaluate": {
+        "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
+        "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",
+    },  # fmt: skip
     "prepare": {"config", "out", "data.source", "canary", "allow-leaks"},
     "predict": {"workdir", "checkpoint", "batch_size", "json", "csv"},
 }

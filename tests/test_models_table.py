@@ -1,18 +1,16 @@
 """What the table of networks says is so: every one is built, traced and counted."""
 
-import dataclasses
 import functools
-import math
 
 import jax
 import jax.numpy as jnp
 import pytest
 from flax import linen as nn
-from networks import key, parameters, pictures, shapes
+from networks import key, pictures, shapes
 
 from bcjax.errors import UserError
 from bcjax.models import MODELS, create
-from bcjax.models.conv import Conv
+from bcjax.models.counting import Count, count
 
 # The smallest network of each module stands for its family where one is enough.
 FAMILIES = {
@@ -21,45 +19,27 @@ FAMILIES = {
 }.values()
 
 
-@dataclasses.dataclass
-class Measured:
-    parameters: int = 0
-    macs: int = 0
-    stages: tuple[str, ...] = ()
-
-
-def measure(name):
-    """Counts what is called while a picture passes through the network."""
-    found = Measured()
-
-    def watch(call, args, kwargs, context):
-        y = call(*args, **kwargs)
-        module = context.module
-        if context.method_name == "__call__":
-            if isinstance(module, Conv | nn.Conv | nn.Dense):
-                kernel = module.get_variable("params", "kernel")
-                found.macs += kernel.size * math.prod(y.shape[1:-1])
-            if len(module.path) == 1 and module.path[0] not in found.stages:
-                found.stages += module.path
-        return y
-
-    with nn.intercept_methods(watch):
-        variables = shapes(create(name, classes=1000), MODELS[name].input_size)
-    found.parameters = parameters(variables)
-    return found
-
-
 @pytest.mark.parametrize("name", MODELS)
 def test_the_table_tells_the_truth(name):
-    entry = MODELS[name]
-    assert measure(name) == Measured(entry.parameters, entry.macs, entry.stages)
+    entry, stages = MODELS[name], {}
+
+    def watch(call, args, kwargs, context):
+        answer = call(*args, **kwargs)
+        if context.method_name == "__call__" and len(context.module.path) == 1:
+            stages.setdefault(context.module.path[0])
+        return answer
+
+    with nn.intercept_methods(watch):
+        counted = count(create(name, classes=1000), entry.input_size)
+    assert counted == Count(entry.parameters, entry.macs)
+    assert tuple(stages) == entry.stages
 
 
 @pytest.mark.parametrize(
-    ("name", "size", "count"), [("resnet18", 224, 11_180_616), ("simple_cnn", 224, 26_084_104)]
+    ("name", "size", "published"), [("resnet18", 224, 11_180_616), ("simple_cnn", 224, 26_084_104)]
 )
-def test_with_eight_classes_the_published_count_is_met(name, size, count):
-    assert parameters(shapes(create(name, classes=8), size)) == count
+def test_with_eight_classes_the_published_count_is_met(name, size, published):
+    assert count(create(name, classes=8), size).parameters == published
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -21,6 +21,7 @@ SHORT = (
     "--config.optim.warmup=0 steps",
     "--config.optim.schedule=constant",
     "--config.eval.every=2 steps",
+    "--config.eval.report=false",
     "--config.checkpoint.every=2 steps",
     "--config.eval.resamples=0",
 )

@@ -1,12 +1,16 @@
+import importlib.util
 import io
 import json
 import time
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from commandline import TINY, refused
 from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from bcjax import config as configs
 from bcjax import writers
 
 
@@ -83,12 +87,82 @@ def test_tensorboard_does_not_show_what_was_written_after_the_last_checkpoint(tm
     assert scalars(tmp_path, "train/loss") == [(1, 0.25), (2, 0.5), (3, 9.0)]
 
 
+def test_tensorboard_shows_pictures_and_histograms(tmp_path):
+    writer = writers.TensorBoard(tmp_path, step=0)
+    picture = np.full((4, 6, 3), 200, np.uint8)
+    values = np.array([-1.0, 0.0, 0.0, 3.0], np.float32)
+    writer.show(2, "val/confusion", picture)
+    writer.spread(2, "parameters/head", values)
+    writer.close()
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    (shown,) = events.Images("val/confusion")
+    assert (shown.step, shown.width, shown.height) == (2, 6, 4)
+    (spread,) = events.Histograms("parameters/head")
+    counted = spread.histogram_value
+    assert (counted.num, counted.min, counted.max, counted.sum) == (4, -1, 3, 2)
+    assert counted.sum_squares == 10
+    assert sum(counted.bucket) == 4
+
+
+class Told(writers.Writer):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.shown, self.spreads = {}, {}
+
+    def show(self, step, name, picture):
+        self.shown[name] = picture
+
+    def spread(self, step, name, values):
+        self.spreads[name] = values
+
+
+def test_an_evaluation_shows_its_confusion_and_the_parameters():
+    told = Told()
+    params = {"head": {"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}}
+    result = {"confusion_matrix": [[5, 1], [0, 4]], "classes": ["monocyte", "platelet"]}
+    writers.evaluated([told], 3, "val", result, params)
+    assert set(told.spreads) == {"parameters/head/kernel", "parameters/head/bias"}
+    np.testing.assert_array_equal(told.spreads["parameters/head/kernel"], np.ones((2, 3)))
+    picture = told.shown["val/confusion"]
+    assert picture.dtype == np.uint8
+    assert picture.shape[2] == 3
+    assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10  # cells, letters, their edges
+
+
+@pytest.mark.parametrize("classes", [2, 8, 20, 21, 100])
+def test_a_confusion_matrix_of_any_size_is_drawn(classes):
+    matrix = np.eye(classes, dtype=int) * 7
+    picture = writers.watched.confusion(matrix, [f"class {i}" for i in range(classes)])
+    side = picture.shape[0]
+    assert picture.shape == (side, side, 3)
+    assert side <= 1200
+
+
 def test_every_writer_is_given_a_run(tmp_path):
-    for writer in writers.open_writers(tmp_path, 0):
+    config = configs.default()
+    config.workdir = str(tmp_path)
+    for writer in writers.open_writers(config, 0):
         write(writer, 4)
         writer.close()
     assert steps_written(tmp_path) == [4]
     assert scalars(tmp_path, "train/loss") == [(4, 1.0)]
+    assert writers.read(tmp_path / writers.SESSIONS_FILE)[0]["last_step"] == 4
+
+
+def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_written(
+    bcjax, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    flags = ("--config.track.to=('wandb',)", f"--workdir={tmp_path / 'run'}")
+    refused(bcjax("train", *TINY, *flags), "wandb", "pip install wandb")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_tracker_that_is_not_known_is_refused(bcjax, tmp_path):
+    flags = ("--config.track.to=('comet',)", f"--workdir={tmp_path / 'run'}")
+    refused(bcjax("train", *TINY, *flags), "comet", "mlflow, wandb")
 
 
 VALUES = {"loss": 0.25, "accuracy": 0.875, "images_per_s": 1234.4}

@@ -39,13 +39,20 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     config.data.allow_leaks |= values["allow-leaks"].value
     config.workdir = values.workdir or config.workdir or f"runs/{name}"
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
-    from bcjax import compilation
+    from bcjax import compilation, members
     from bcjax.commands import tables
     from bcjax.train import train
 
     compilation.use_cache()
     console = Console()
-    outcome = train(config, console)
+    outcome = (members.train if config.train.members > 1 else train)(config, console)
     if outcome.final:
         console.print(tables.evaluation(outcome.final))
+    if outcome.final and "members" in outcome.final:
+        console.print(tables.members(outcome.final["members"]))
+    if outcome.final and config.eval.report and not console.quiet:
+        from bcjax import report
+
+        page = report.write(Path(config.workdir)).page
+        console.print(f"written to {page}", highlight=False, soft_wrap=True)
     return outcome.exit_status

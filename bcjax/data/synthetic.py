@@ -63,6 +63,12 @@ def draw(label: int, index: int, *, seed: int = 0, size: int = 128) -> Drawing:
     return Drawing(smear.photograph(), mask > 0.5)
 
 
+def named(id_: str, *, seed: int = 0, size: int = 128) -> Drawing:
+    """Draws what a `source` of this seed and size calls `id_`."""
+    _, name, file = id_.split("/")
+    return draw(CLASSES.index(name), int(file.removesuffix(".jpg")), seed=seed, size=size)
+
+
 def source(count: int = 2400, *, size: int = 128, seed: int = 0) -> Source:
     """`count` drawings, classes in turn, each class split 70/15/15 by its own index.
 

@@ -13,6 +13,7 @@ from bcjax.data.masking import Mask
 from bcjax.explore import plots, sprites
 from bcjax.explore.averages import average
 from bcjax.explore.look import by_class
+from bcjax.pages.pictures import data_uri
 
 _AVERAGED = 200  # pictures of each class
 _SAMPLES = 24  # pictures shown of each class; fewer where there are many classes
@@ -91,12 +92,12 @@ def cards(
                 name,
                 count=len(own),
                 shown=len(some),
-                sheet=sprites.data_uri(sprites.sheet(some, _SIDE, _COLUMNS, _GAP)),
+                sheet=data_uri(sprites.sheet(some, _SIDE, _COLUMNS, _GAP)),
                 averaged=found.n,
-                mean=sprites.data_uri(_drawn(found.mean)),
-                deviation=sprites.data_uri(_drawn(gain * found.deviation)),
+                mean=data_uri(_drawn(found.mean)),
+                deviation=data_uri(_drawn(gain * found.deviation)),
                 gain=gain,
-                masked=[sprites.data_uri(row) for row in masked],
+                masked=[data_uri(row) for row in masked],
                 levels=plots.levels(
                     f"levels{label}", found.luma, channels[label], float(most), name
                 ),

@@ -9,6 +9,7 @@ from bcjax.data.curate.findings import Finding
 from bcjax.data.records import SPLITS, Record
 from bcjax.explore import embedding, sprites
 from bcjax.explore.features import Features
+from bcjax.pages.pictures import data_uri
 
 DOUBLES = ("conflicts", "duplicates", "near")
 OUTLIERS = ("copies", "blank", "tiny", "odd", "grey")
@@ -110,7 +111,7 @@ class Shown:
         return Gallery("far", sentence, clusters, len(clusters)) if clusters else None
 
     def _tile(self, record: Record, note: str = "") -> Tile:
-        image = sprites.data_uri(sprites.picture(record, _SIDE))
+        image = data_uri(sprites.picture(record, _SIDE))
         return Tile(image, record.id, self._classes[record.label], record.split, note)
 
 

@@ -1,17 +1,16 @@
 """One page that shows a data set, with everything that it needs inside it."""
 
-import os
 from pathlib import Path
 
-import jinja2
 import numpy as np
 from ml_collections import ConfigDict
 
 from bcjax.data.curate import findings, leaks
 from bcjax.data.prepared import Prepared
-from bcjax.explore import cards, charts, gallery, palette, points
+from bcjax.explore import cards, charts, gallery, points
 from bcjax.explore.features import Network, of_colours
 from bcjax.explore.look import look, sample
+from bcjax.pages import document, palette
 
 _SEED = 0  # of what is drawn, so that the same set makes the same page
 _POINTS = 2000  # on the map
@@ -37,7 +36,7 @@ def write(prepared: Prepared, data: ConfigDict, out: Path, network: Network | No
     found = findings.find(pictures, max_copies=data.max_copies)
     shown = gallery.Shown(pictures.records, prepared.classes)
     html = (
-        _environment()
+        document.environment("bcjax.explore")
         .get_template("explore.html")
         .render(
             name=Path(data.source).name or data.source,
@@ -56,19 +55,4 @@ def write(prepared: Prepared, data: ConfigDict, out: Path, network: Network | No
             split_colours=palette.SPLITS,
         )
     )
-    encoded = html.encode()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_bytes(encoded)
-    os.replace(partial, out)
-    return len(encoded)
-
-
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("bcjax.explore"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    return document.write(html, out)

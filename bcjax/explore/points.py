@@ -9,6 +9,7 @@ from jaxtyping import Int
 from bcjax.data.records import Record
 from bcjax.explore import embedding, sprites
 from bcjax.explore.features import Features
+from bcjax.pages.pictures import data_uri
 
 WIDTH, HEIGHT = 1000, 720  # of the map, in its own units
 _MARGIN = 16
@@ -72,4 +73,4 @@ def map_of(
     ]
     columns = min(_COLUMNS, len(points))
     sheet = sprites.sheet(chosen, _CELL, columns)
-    return Map(points, sprites.data_uri(sheet, _QUALITY), columns)
+    return Map(points, data_uri(sheet, _QUALITY), columns)

@@ -1,19 +1,16 @@
-"""Pictures as parts of a page: small, side by side, and written into it."""
+"""Pictures for a page: small, masked if asked, and side by side."""
 
-import base64
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-import cv2
 import numpy as np
 from jaxtyping import UInt8
 
 from bcjax.data.decode import decode
 from bcjax.data.masking import Mask
 from bcjax.data.records import Record
-
-_QUALITY = 80  # of WebP, 0 to 100
+from bcjax.pages.pictures import fitted
 
 
 def picture(record: Record, longest: int, mask: Mask | None = None) -> UInt8[np.ndarray, "H W 3"]:
@@ -21,10 +18,7 @@ def picture(record: Record, longest: int, mask: Mask | None = None) -> UInt8[np.
     pixels = decode(record.read(), at_least=0 if mask else longest)
     if mask:
         pixels = mask(pixels)
-    scale = longest / max(pixels.shape[:2])
-    width, height = (max(1, round(scale * side)) for side in pixels.shape[1::-1])
-    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
-    return cv2.resize(pixels, (width, height), interpolation=method)
+    return fitted(pixels, longest)
 
 
 def sheet(
@@ -50,11 +44,3 @@ def sheet(
             out[top : top + height, left : left + width, :3] = pixels
             out[top : top + height, left : left + width, 3] = 255
     return out
-
-
-def data_uri(pixels: UInt8[np.ndarray, "H W C"], quality: int = _QUALITY) -> str:
-    """RGB or RGBA as the text that a page can hold."""
-    order = cv2.COLOR_RGBA2BGRA if pixels.shape[2] == 4 else cv2.COLOR_RGB2BGR
-    settings = [cv2.IMWRITE_WEBP_QUALITY, quality]
-    encoded = cv2.imencode(".webp", cv2.cvtColor(pixels, order), settings)[1]
-    return "data:image/webp;base64," + base64.b64encode(encoded.tobytes()).decode()

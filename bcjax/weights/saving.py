@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 from flax import traverse_util
+from ml_collections import ConfigDict
 
 from bcjax import checkpoint, network, patience
 from bcjax import config as configs
@@ -41,19 +42,34 @@ def write(imported: Imported, workdir: Path, classes: Sequence[str]) -> None:
     params = traverse_util.flatten_dict(new) | traverse_util.flatten_dict(
         imported.variables["params"]
     )
+    variables = imported.variables | {"params": traverse_util.unflatten_dict(params)}
+    workdir.mkdir(parents=True, exist_ok=True)
+    record(imported, workdir)
+    write_run(config, variables, classes, workdir)
+
+
+def write_run(
+    config: ConfigDict, variables: Variables, classes: Sequence[str], workdir: Path
+) -> None:
+    """Writes the checkpoint of step 0 and config.json, into a folder that is there.
+
+    Args:
+      config: Resolved; it keeps no averages (`optim.ema`).
+      variables: Of its network.
+      classes: Names of the logits, in order.
+      workdir: The folder.
+    """
     zero = jnp.zeros((), jnp.int32)
     state = State(
         step=zero,
         phase=zero,
         began=zero,
-        params=jax.tree.map(jnp.asarray, traverse_util.unflatten_dict(params)),
-        batch_stats=jax.tree.map(jnp.asarray, imported.variables["batch_stats"]),
+        params=jax.tree.map(jnp.asarray, variables["params"]),
+        batch_stats=jax.tree.map(jnp.asarray, variables["batch_stats"]),
         opt_state=(),
         ema={},
         patience=jax.tree.map(jnp.asarray, patience.init("max")),
     )
-    workdir.mkdir(parents=True, exist_ok=True)
-    record(imported, workdir)
     checkpoints = checkpoint.Checkpoints(workdir, keep=1, metric=config.checkpoint.best)
     checkpoints.save(state, checkpoint.about_page(config, classes, None))
     checkpoints.close()

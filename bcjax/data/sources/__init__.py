@@ -24,6 +24,7 @@ def open_source(
     data_dir: str | None = None,
     downloads: Path | None = None,
     complete: bool = True,
+    own_names: bool = False,
 ) -> Source:
     """Opens a source of labelled pictures; its kind is recognised from `location` alone.
 
@@ -39,6 +40,8 @@ def open_source(
       data_dir: Where TFDS keeps its datasets; None: its own folder.
       downloads: Where downloaded files are kept; None: ~/.cache/bcjax/downloads.
       complete: Whether each class must have a picture, and in train where splits are given.
+      own_names: Whether the classes are the source's, whatever `classes` says: that is then only
+        what numbers mean where the source names none.
 
     Returns:
       The source, with two or more classes.
@@ -62,7 +65,7 @@ def open_source(
         from bcjax.data.sources import pbc
 
         source = pbc.fine(source)
-    if classes:
+    if classes and not own_names:
         source = reordered(source, classes)
     return checked(source, complete=complete)
 

@@ -58,10 +58,10 @@ def checked(source: Source, *, complete: bool = True) -> Source:
     """The source, with a note on each class that a given val or test split lacks.
 
     Raises:
-      UserError: There are fewer than two classes; or, if it is to be complete, one has no picture,
+      UserError: It is to be complete, and there are fewer than two classes, or one has no picture,
         or none in a given train.
     """
-    if len(source.classes) < 2:
+    if complete and len(source.classes) < 2:
         raise UserError(
             f"{source.location} holds {len(source.classes)} class ({', '.join(source.classes)}): "
             "a classifier needs two or more"

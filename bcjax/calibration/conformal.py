@@ -1,0 +1,67 @@
+"""Conformal prediction: sets of classes that hold the true one as often as is asked for."""
+
+import dataclasses
+import math
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+
+@dataclasses.dataclass(frozen=True)
+class Conformal:
+    """Which classes are in a picture's set: those of at least a certain probability.
+
+    Of pictures drawn as those it was fitted on, the share whose set holds the true class is at
+    least `coverage`, on average over fits, and at most 1 / (n + 1) more where no two probabilities
+    are equal. So where the coverage is below the network's accuracy, some sets are empty.
+
+    Attributes:
+      coverage: Asked for, in (0, 1).
+      least: Probability from which on any class is in the set.
+      least_by_class: The same for each class, so that the coverage holds among the pictures of
+        each (Vovk's Mondrian sets). 0, and the class is in every set, where too few pictures of it
+        were there.
+      counts: Pictures of each class that it was fitted on.
+    """
+
+    coverage: float
+    least: float
+    least_by_class: tuple[float, ...]
+    counts: tuple[int, ...]
+
+    def sets(
+        self, probabilities: Float[np.ndarray, "N C"], *, by_class: bool = False
+    ) -> Bool[np.ndarray, "N C"]:
+        """Returns which classes are in the set of each picture, perhaps none."""
+        return probabilities >= np.array(self.least_by_class if by_class else self.least)
+
+    @property
+    def needed(self) -> int:
+        """Pictures of a class without which it is in every set by class."""
+        return math.ceil(round(self.coverage / (1 - self.coverage), 9))
+
+
+def fit(
+    probabilities: Float[np.ndarray, "N C"], labels: Int[np.ndarray, "N"], coverage: float
+) -> Conformal:
+    """Fits sets by the probability of the true class (LAC: Sadinle, Lei and Wasserman, JASA 2019).
+
+    Args:
+      probabilities: Of pictures that the network was not trained on.
+      labels: In [0, C).
+      coverage: In (0, 1).
+    """
+    true = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
+    classes = range(probabilities.shape[1])
+    return Conformal(
+        coverage=coverage,
+        least=_least(true, coverage),
+        least_by_class=tuple(_least(true[labels == label], coverage) for label in classes),
+        counts=tuple(int((labels == label).sum()) for label in classes),
+    )
+
+
+def _least(true: Float[np.ndarray, "n"], coverage: float) -> float:
+    """The ceil((n + 1) coverage)-th highest; 0 where there are fewer (Vovk et al. 2005)."""
+    rank = math.ceil(round((len(true) + 1) * coverage, 9))  # 0.55 * 100 is 55.000000000000007
+    return float(np.sort(true)[-rank]) if rank <= len(true) else 0.0

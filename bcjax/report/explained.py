@@ -1,0 +1,81 @@
+"""What the answers rest on: maps laid over pictures, and how far they can be believed."""
+
+from collections.abc import Iterator
+
+from bcjax.data.decode import decode
+from bcjax.pages.numbers import NONE, listed, percent
+from bcjax.pages.pictures import fitted
+from bcjax.pages.story import Block, Gallery, Picture, Table, Text
+from bcjax.report.artefacts import Artefacts, Json
+
+_SHOWN = 8  # pictures
+_WIDTH = 1000  # pixels of each with its maps, at most
+
+
+def explained(run: Artefacts) -> Iterator[Block]:
+    """The overlays and the figures about them, or how to get them."""
+    found = run.explained
+    if not found:
+        yield Text(f"No map was drawn: {run.command('explain')} draws some.", "soft")
+        return
+    if found["checkpoint"] != run.result["checkpoint"]:
+        yield Text(
+            f"The maps are of checkpoint {found['checkpoint']:,}, and all else is of "
+            f"{run.result['checkpoint']:,}: {run.command('explain')} draws them anew.",
+            "bad",
+        )
+    if hung := _hung(run):
+        yield Gallery("explained", _title(found), hung, wide=True)
+    if table := _table(found):
+        yield table
+
+
+def _title(found: Json) -> str:
+    stage = f", {found['stage']}" if found["stage"] else ""
+    chosen = f"Pictures chosen: {found['chosen']}"
+    return (
+        f"{chosen}; what speaks for the {found['target']} class: {listed(found['methods'])}{stage}"
+    )
+
+
+def _hung(run: Artefacts) -> list[Picture]:
+    """The pictures whose files are still there."""
+    hung = []
+    for row in run.explained["pictures"][:_SHOWN]:
+        path = run.workdir / "explain" / row["file"]
+        if path.exists():
+            pixels = decode(path.read_bytes())
+            pixels = fitted(pixels, min(_WIDTH, max(pixels.shape)))
+            note = f"answered {row['predicted']}, {percent(row['probability'])}"
+            hung.append(Picture(pixels, row["id"], row["label"] or "of no known class", note))
+    return hung
+
+
+def _table(found: Json) -> Table | None:
+    """How like those of a network that learnt nothing, and how much on the cell."""
+    sanity, cell = found.get("sanity", {}), found.get("localisation", {})
+    if not (sanity or cell):
+        return None
+    head = ["maps", *["rank correlation, n"] * bool(sanity), *["on the cell"] * bool(cell)]
+    head += ["maximum on the cell"] * bool(cell)
+    rows = []
+    for name in found["methods"]:
+        row = [name]
+        if sanity:
+            value, n = sanity[name]["rank_correlation"], sanity[name]["n"]
+            row.append(NONE if value is None else f"{value:.2f}, {n:,}")
+        if cell:
+            row += [percent(cell[name][what]) for what in ("energy", "pointing")]
+        rows.append(row)
+    said = []
+    if sanity:
+        said.append(
+            "rank correlation: with the maps of the same network after its parameters were "
+            "randomised (near 1: they show the picture, not what was learnt)"
+        )
+    if cell:
+        said.append(
+            f"on the cell: the share of a map that lies on it, n = {cell['n']:,}; chance, the "
+            f"cell's share of the picture: {percent(cell['area'])}"
+        )
+    return Table(head, rows, "; ".join(said))

@@ -1,0 +1,156 @@
+"""What a sweep tries: from a file of the user's, any keys of the config.
+
+YAML has a line for each key: a range, or a list of values.
+
+    optim.lr: {low: 1e-4, high: 1e-2, log: true}
+    train.batch_size: [32, 64]
+    model.name: [elu_cnn, resnet18]
+
+Python has a function of one Optuna trial, so that a key may depend on another:
+
+    def space(trial):
+        return {"optim.lr": trial.suggest_float("optim.lr", 1e-4, 1e-2, log=True)}
+"""
+
+import json
+import runpy
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ml_collections import ConfigDict
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+
+from bcjax import config as configs
+from bcjax.errors import UserError
+from bcjax.tune.changes import Changes, changed, check, converted, read_yaml
+
+_DRAWS = 20  # of a Python space, checked before the first trial
+
+
+class Space:
+    """A function of an Optuna trial that returns changes to the config.
+
+    Attributes:
+      text: The file's, by which a sweep that goes on knows that it is the same.
+    """
+
+    def __init__(self, path: Path):
+        """Reads the file.
+
+        Raises:
+          UserError: If it cannot be read, or is no space.
+        """
+        self.path = path
+        self._function: Callable[[optuna.Trial], Changes] | None = None
+        self._listed: dict[str, BaseDistribution] = {}
+        if path.suffix == ".py":
+            self._function = _function(path)
+        else:
+            page = read_yaml(path, "a space, such as optim.lr: {low: 1e-4, high: 1e-2}")
+            self._listed = {key: _distribution(path, key, page[key]) for key in page}
+        self.text = path.read_text()
+
+    def __call__(self, trial: optuna.Trial) -> Changes:
+        """Returns what a trial changes, once suggested always the same.
+
+        Raises:
+          UserError: If the user's function fails.
+        """
+        if self._function is None:
+            return {key: self._suggest(trial, key) for key in self._listed}
+        try:
+            changes = self._function(trial)
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise UserError(f"space(trial) in {self.path} fails ({said}): mend it.") from error
+        if not isinstance(changes, dict):
+            raise UserError(
+                f"space(trial) in {self.path} returns {changes!r}: let it return a dict of config "
+                "keys and values."
+            )
+        return changes
+
+    def _suggest(self, trial: optuna.Trial, key: str) -> Any:
+        match self._listed[key]:
+            case CategoricalDistribution(choices=choices):
+                return _read(key, trial.suggest_categorical(key, choices))
+            case FloatDistribution() as d:
+                return trial.suggest_float(key, d.low, d.high, step=d.step, log=d.log)
+            case IntDistribution() as d:
+                return trial.suggest_int(key, d.low, d.high, step=d.step, log=d.log)
+
+    def check(self, config: ConfigDict) -> None:
+        """Refuses a space that leads to a value which training would refuse.
+
+        Of YAML each value and each end of a range is tried by itself, of Python some draws.
+
+        Raises:
+          UserError: Naming key and value.
+        """
+        for changes in self._ends() if self._function is None else self._draws():
+            check(changed(config, changes))
+
+    def _ends(self) -> Iterator[Changes]:
+        for key, distribution in self._listed.items():
+            if isinstance(distribution, CategoricalDistribution):
+                yield from ({key: _read(key, choice)} for choice in distribution.choices)
+            elif isinstance(distribution, FloatDistribution | IntDistribution):
+                yield from ({key: end} for end in (distribution.low, distribution.high))
+
+    def _draws(self) -> Iterator[Changes]:
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+        for _ in range(_DRAWS):
+            yield self(study.ask())
+
+
+def _function(path: Path) -> Callable[[optuna.Trial], Changes]:
+    try:
+        names = runpy.run_path(str(path))
+    except FileNotFoundError as error:
+        raise UserError(f"There is no space {path}: write one, in YAML or Python.") from error
+    except Exception as error:
+        said = f"{type(error).__name__}: {error}"
+        raise UserError(f"The space {path} does not run ({said}): mend it.") from error
+    if not callable(names.get("space")):
+        raise UserError(f"{path} has no function space(trial): define it.")
+    return names["space"]
+
+
+def _distribution(path: Path, key: str, written: Any) -> BaseDistribution:
+    """Returns what a line of YAML says of a key."""
+    where = f"{path}: {key}"
+    if isinstance(written, list) and written:
+        values = [converted(key, value) for value in written]
+        # The study's storage takes no lists, but their JSON.
+        lists = isinstance(values[0], tuple)
+        return CategoricalDistribution([json.dumps(v) if lists else v for v in values])
+    if not isinstance(written, dict) or not {"low", "high"} <= set(written):
+        raise UserError(f"{where} is {written!r}: write a list of values, or {{low: A, high: B}}.")
+    unknown = set(written) - {"low", "high", "log", "step"}
+    if unknown:
+        raise UserError(
+            f"{where} has {sorted(unknown)[0]!r}: a range has low, high, and log or step."
+        )
+    low, high = converted(key, written["low"]), converted(key, written["high"])
+    if isinstance(low, bool) or not isinstance(low, int | float):
+        raise UserError(f"{where} is no number: list its values instead of a range.")
+    kind: Any = IntDistribution if isinstance(low, int) else FloatDistribution
+    step = {"step": converted(key, written["step"])} if "step" in written else {}
+    try:
+        return kind(low, high, log=bool(written.get("log", False)), **step)
+    except ValueError as error:
+        raise UserError(f"{where} is no range ({str(error).rstrip('.')}): mend it.") from error
+
+
+def _read(key: str, choice: Any) -> Any:
+    """Returns the value that a choice of the distribution stands for."""
+    return (
+        json.loads(choice) if isinstance(configs.flatten(configs.default())[key], tuple) else choice
+    )

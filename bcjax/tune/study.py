@@ -1,0 +1,171 @@
+"""A sweep's memory: an Optuna study, which several processes and hosts may share."""
+
+import contextlib
+import json
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import optuna
+from filelock import FileLock, Timeout
+from optuna.storages import RDBStorage
+from optuna.trial import FrozenTrial, TrialState
+from sqlalchemy.exc import SQLAlchemyError
+
+from bcjax.errors import UserError
+from bcjax.tune.objectives import Direction
+
+SAMPLERS = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+
+# A trial's resource is its number of evaluations.
+PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
+    "none": optuna.pruners.NopPruner,
+    "median": optuna.pruners.MedianPruner,
+    "halving": lambda: optuna.pruners.SuccessiveHalvingPruner(min_resource=1),
+    "hyperband": optuna.pruners.HyperbandPruner,
+}
+
+_HOME = "home"  # the attribute of a trial that says by which folder's processes it is trained
+_SQLITE_PATIENCE_SECONDS = 60.0
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class Claimed(NamedTuple):
+    """A trial that this process alone trains."""
+
+    trial: optuna.Trial
+    workdir: Path
+
+
+class Study:
+    """The trials of a sweep whose runs are written to one folder.
+
+    Several processes may work in the folder, be it on several hosts. Hosts that share the storage
+    but no folder each train, and take up again, their own trials.
+    """
+
+    def __init__(
+        self,
+        out: Path,
+        *,
+        storage: str,
+        directions: Sequence[Direction],
+        sampler: str,
+        pruner: str,
+        seed: int,
+        about: dict[str, Any],
+    ):
+        """Opens the study, named as the folder is, or begins it.
+
+        Args:
+          out: The folder.
+          storage: A database's URL; "": SQLite, in the folder.
+          directions: Of the objectives.
+          sampler: A key of `SAMPLERS`.
+          pruner: A key of `PRUNERS`.
+          seed: Of the sampler.
+          about: JSON values that a sweep which goes on must have kept.
+
+        Raises:
+          UserError: If the database cannot be opened, or holds another sweep by that name.
+        """
+        self.out = out.absolute()
+        self._sampler, self._seed = sampler, seed
+        self._lock = FileLock(self.out / ".study.lock")
+        self.out.mkdir(parents=True, exist_ok=True)
+        url = storage or f"sqlite:///{self.out / 'study.db'}"
+        patience = {"connect_args": {"timeout": _SQLITE_PATIENCE_SECONDS}}
+        with self._lock:
+            try:
+                self.optuna = optuna.create_study(
+                    storage=RDBStorage(url, patience if url.startswith("sqlite") else None),
+                    study_name=self.out.name,
+                    directions=directions,
+                    pruner=PRUNERS[pruner](),
+                    load_if_exists=True,
+                )
+            except (SQLAlchemyError, ImportError, optuna.exceptions.OptunaError) as error:
+                said = str(error).splitlines()[0].rstrip(".:")
+                raise UserError(f"The study cannot be opened at {url} ({said}).") from error
+            self._settle(about)
+            home = self.out / ".home"
+            if not home.exists():
+                home.write_text(uuid.uuid4().hex)
+            self._home = home.read_text()
+
+    def _settle(self, about: dict[str, Any]) -> None:
+        about = json.loads(json.dumps(about))
+        there = self.optuna.user_attrs.get("about")
+        if there is None:
+            self.optuna.set_user_attr("about", about)
+            return
+        different = []
+        for key in about:
+            if isinstance(about[key], dict):
+                keys = sorted(k for k in about[key] if about[key][k] != there[key].get(k))
+                different += [f"{key}.{k}" for k in keys]
+            elif about[key] != there[key]:
+                different.append(key)
+        if different:
+            raise UserError(
+                f"{self.out} holds another sweep, which differs in {', '.join(different)}: give "
+                "another --out, or the same settings to go on with it."
+            )
+
+    @contextlib.contextmanager
+    def claim(self, budget: int) -> Iterator[Claimed | None]:
+        """Takes up a trial whose process has died, else begins one, for as long as this is entered.
+
+        Yields None where all trials of the budget are done or being trained.
+        """
+        with contextlib.ExitStack() as stack:
+            with self._lock:
+                claimed = self._orphan(stack) or self._begin(budget, stack)
+            yield claimed
+
+    def _orphan(self, stack: contextlib.ExitStack) -> Claimed | None:
+        for frozen in self.trials():
+            if (
+                frozen.state == TrialState.RUNNING
+                and frozen.user_attrs.get(_HOME) == self._home
+                and self._hold(frozen.number, stack)
+            ):
+                self._sample_for(frozen.number)
+                # Optuna itself begins a killed trial anew; ours has checkpoints to go on from.
+                trial = optuna.Trial(self.optuna, frozen._trial_id)
+                return Claimed(trial, self.workdir(frozen.number))
+        return None
+
+    def _begin(self, budget: int, stack: contextlib.ExitStack) -> Claimed | None:
+        number = len(self.trials())
+        if number >= budget:
+            return None
+        self._sample_for(number)
+        trial = self.optuna.ask()
+        self._hold(trial.number, stack)
+        trial.set_user_attr(_HOME, self._home)
+        return Claimed(trial, self.workdir(trial.number))
+
+    def _sample_for(self, number: int) -> None:
+        # Anew for each trial: so a sweep that one process does tries the same values however often
+        # it was interrupted.
+        self.optuna.sampler = SAMPLERS[self._sampler](seed=self._seed + number)
+
+    def _hold(self, number: int, stack: contextlib.ExitStack) -> bool:
+        """Whether nobody held the trial; the lock goes with this process, however that ends."""
+        self.workdir(number).mkdir(exist_ok=True)
+        try:
+            stack.enter_context(FileLock(self.workdir(number) / ".trial.lock", timeout=0))
+        except Timeout:
+            return False
+        return True
+
+    def workdir(self, number: int) -> Path:
+        """Returns the folder of a trial's run."""
+        return self.out / f"trial-{number:04}"
+
+    def trials(self) -> list[FrozenTrial]:
+        """Returns all trials as they stand, by number."""
+        return self.optuna.get_trials(deepcopy=False)

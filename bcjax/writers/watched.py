@@ -1,0 +1,58 @@
+"""What an evaluation during training shows beside its numbers."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+from jaxtyping import Int, UInt8
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from bcjax.writers.writer import Writer
+
+_MANY = 20  # classes whose counts no longer fit their cells
+
+
+def evaluated(
+    outputs: Sequence[Writer], step: int, split: str, result: dict[str, Any], params: dict[str, Any]
+) -> None:
+    """Shows the confusion matrix and how the parameters are spread.
+
+    Args:
+      outputs: Where.
+      step: At which it was evaluated.
+      split: On which.
+      result: From `metrics.evaluate`.
+      params: A pytree of float arrays. What lies on other hosts' devices alone is left out.
+    """
+    if not outputs:
+        return
+    picture = confusion(np.array(result["confusion_matrix"]), result["classes"])
+    for output in outputs:
+        output.show(step, f"{split}/confusion", picture)
+    for path, leaf in traverse_util.flatten_dict(params, sep="/").items():
+        if leaf.is_fully_addressable or leaf.is_fully_replicated:
+            values = np.asarray(leaf)
+            for output in outputs:
+                output.spread(step, f"parameters/{path}", values)
+
+
+def confusion(matrix: Int[np.ndarray, "C C"], classes: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
+    """Draws counts, a row for each true class, coloured by their share of the row."""
+    count = len(classes)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    side = min(2.5 + 0.45 * count, 12.0)
+    figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axis.set(xlabel="predicted", ylabel="true")
+    if count <= _MANY:
+        axis.set_xticks(range(count), classes, rotation=90)
+        axis.set_yticks(range(count), classes)
+        for (row, column), value in np.ndenumerate(matrix):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            axis.text(column, row, str(value), ha="center", va="center", color=colour, fontsize=8)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
