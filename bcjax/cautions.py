@@ -9,13 +9,18 @@ from ml_collections import ConfigDict
 from bcjax.data.prepared import Prepared
 
 
-def of_split(config: ConfigDict, split: str) -> list[str]:
+def of_split(workdir: Path, config: ConfigDict, prepared: Prepared, split: str) -> list[str]:
     """Sentences about a split of the run's own data.
 
     Args:
+      workdir: The run's folder.
       config: The run's.
-      split: Of its pictures.
+      prepared: Its pictures, as they are found now.
+      split: Of these.
     """
+    page = workdir / "pictures.json"
+    if page.exists() and json.loads(page.read_text())["digest"] != prepared.digest:
+        return ["The pictures or their splits have changed: some may have been trained on."]
     if split == "train":
         return ["The network was trained on these pictures: others will be answered less well."]
     if split == config.eval.split:

@@ -172,7 +172,7 @@ class Evaluator:
         self.about["cautions"] = (
             cautions.of_other(workdir, self.prepared, self._examples)
             if source
-            else cautions.of_split(config, split)
+            else cautions.of_split(workdir, config, self.prepared, split)
         )
         self._predict: Callable | None = None
 

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from bcjax import checkpoint, evaluate, patience, spread, summary, together, writers
 from bcjax import mesh as meshes
+from bcjax.answers import Answers
 from bcjax.dispatch import Batch
 from bcjax.errors import UserError
 from bcjax.interrupt import Interrupts
@@ -188,14 +189,14 @@ def _phase(
 
 def _finish(config: ConfigDict, members: list[Member]) -> evaluate.Result | None:
     """Evaluates each at its best, and all together."""
-    split, measured = config.eval.final_split, []
+    split = config.eval.final_split
+    found: dict[Path, tuple[evaluate.Result, Answers]] = {}
     for run in (member.run for member in members):
         if run.prepared.size(split) and run.checkpoints.best() is not None:
-            result, answers = answer_at_best(run)
-            measured.append((result | {"workdir": str(run.workdir)}, answers))
-    if not measured:
+            found[run.workdir] = answer_at_best(run)
+    if not found:
         return None
-    final, whole = spread.together(config, *zip(*measured, strict=True))
+    final, whole = spread.together(config, found)
     if members[0].run.lead:
         evaluate.write(final, whole, Path(config.workdir), split)
     return final

@@ -139,7 +139,7 @@ def _judged(
 
     Of each: the `set` of classes that holds the true one as often as was asked for; whether the
     answer is `uncertain`; whether the picture is an `outlier`, by its `distance` from the training
-    pictures, and its `energy`, which tells the same. None: that was not, or could not be, fitted.
+    pictures; and its `energy`, another score of that. None: that was not, or could not be, fitted.
     """
     count = len(logits)
     uncertain = calibration.abstention.uncertain(probabilities)

@@ -3,7 +3,7 @@
 import copy
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +19,10 @@ from bcjax.evaluate import Evaluator, Result
 from bcjax.metrics.intervals import LEVEL
 
 
-def evaluate_members(workdir: Path, which: str, **pictures: Any) -> tuple[Result, Answers]:
-    """Evaluates each member, writes its result to its own folder, and measures them together.
+def evaluate_members(
+    workdir: Path, which: str, **pictures: Any
+) -> dict[Path, tuple[Result, Answers]]:
+    """Evaluates each member of a run, and all of them together.
 
     Together they answer with the mean of their probabilities; where each fold is held out by
     another member, with the answers that each gave to its own fold.
@@ -31,80 +33,82 @@ def evaluate_members(workdir: Path, which: str, **pictures: Any) -> tuple[Result
       **pictures: Which ones, as an `Evaluator` takes them.
 
     Returns:
-      As of one network, and beside it "members": see `over`. The checkpoint is the first one's.
+      By folder, that of the run being the last: see `together`.
 
     Raises:
-      UserError: If no member has a checkpoint, one answers what is not finite, or the pictures are
-        of other classes.
+      UserError: If no member has a checkpoint, or one answers what is not finite.
     """
     config = configs.load(workdir)
-    folds, source = config.train.vary == "fold", pictures.get("source", "")
-    folders = [path for path in vary.folders(workdir) if (path / "checkpoints").exists()]
-    if not folders:
-        raise UserError(f"{workdir} holds no member with a checkpoint yet: train first, or wait.")
-    first: Evaluator | None = None
-    results, answers = [], []
-    for folder in folders:
-        if first is None or (folds and not source):
+    apart = config.train.vary == "fold" and not pictures.get("source")
+    found: dict[Path, tuple[Result, Answers]] = {}
+    evaluator: Evaluator | None = None
+    for folder in vary.folders(workdir):
+        if not (folder / "checkpoints").exists():
+            continue  # it diverged before the first, or has not begun
+        if evaluator is None or apart:
             evaluator = Evaluator(folder, **pictures)
-        else:  # of the same pictures, which are decoded once
-            evaluator = copy.copy(first)
+        else:  # of the same pictures, which are decoded once, and the same program
+            evaluator = copy.copy(evaluator)
             evaluator.workdir = folder
-        first = first or evaluator
-        if evaluator.matching is not None:
-            raise UserError(
-                f"Pictures of other classes are shown to one member: give --workdir={folder}."
-            )
-        if not evaluator.steps():  # it diverged before its first checkpoint
-            continue
-        result, answered = evaluator(which)
-        name = f"{Path(source).stem}-{evaluator.split}" if source else evaluator.split
-        evaluate.write(result, answered, folder, name)
-        results.append(result | {"workdir": str(folder)})
-        answers.append(answered)
-    if not results:
+        if evaluator.steps():
+            found[folder] = evaluator(which)
+    if not found:
         raise UserError(f"{workdir} holds no member with a checkpoint yet: train first, or wait.")
-    return together(config, results, answers)
+    return found | {workdir: together(config, found)}
 
 
 def together(
-    config: ConfigDict, results: Sequence[Result], answers: Sequence[Answers]
+    config: ConfigDict, found: Mapping[Path, tuple[Result, Answers]]
 ) -> tuple[Result, Answers]:
-    """Measures what members answer together: see `evaluate_members`.
+    """Measures what members answer together.
 
     Args:
       config: Of all of them.
-      results: Of each on one split, with its `workdir`.
-      answers: That these are of.
+      found: Of each, by its folder, on one split.
+
+    Returns:
+      As of one network, the checkpoint being the first one's; `members`, see `over`; and
+      `held_out`: whether each answered its own fold.
     """
-    first = results[0]
+    first = next(iter(found.values()))[0]
+    answers = [answered for _, answered in found.values()]
     own = first["source"] == config.data.source
     held_out = own and config.train.vary == "fold" and first["split"] == config.eval.split
     whole = _joined(answers) if held_out else ensemble.average(answers)
     kept = ("split", "checkpoint", "source", "leaks", "cautions")
     where = {key: first[key] for key in kept if key in first}
+    spread = over({folder: result for folder, (result, _) in found.items()})
     measured = evaluate.measure(whole, resamples=config.eval.resamples)
-    return where | {"members": over(results), "held_out": held_out} | measured, whole
+    return where | {"members": spread, "held_out": held_out} | measured, whole
 
 
-def over(results: Sequence[Result]) -> dict[str, Any]:
+def over(results: Mapping[Path, Result]) -> dict[str, Any]:
     """Returns mean, deviation and interval of each headline metric over members.
 
     Args:
-      results: Of the members, each with its `workdir`.
+      results: Of the members, by folder.
 
     Returns:
       `metrics`: for each that all of them have `mean`, `deviation` (of a member, n - 1 in its
       denominator), `low` and `high` (95 %, Student's t: of the mean over all seeds or folds there
-      might be, on these pictures), `n` members; and `each`: `workdir`, `checkpoint`, headline.
+      might be, on these pictures), `n` members; and `each`: `workdir`, `checkpoint`, `metrics`.
     """
-    headlines = [evaluate.headline(result) for result in results]
-    common = [name for name in headlines[0] if all(name in each for each in headlines)]
+    headlines = {folder: evaluate.headline(result) for folder, result in results.items()}
+    common = set.intersection(*(set(each) for each in headlines.values()))
+    first = next(iter(headlines.values()))
     return {
-        "metrics": {name: _spread([each[name] for each in headlines]) for name in common},
+        "metrics": {
+            name: _spread([each[name] for each in headlines.values()])
+            for name in first
+            if name in common
+        },
         "each": [
-            {"workdir": result["workdir"], "checkpoint": result["checkpoint"], "metrics": headline}
-            for result, headline in zip(results, headlines, strict=True)
+            {
+                "workdir": str(folder),
+                "checkpoint": results[folder]["checkpoint"],
+                "metrics": headline,
+            }
+            for folder, headline in headlines.items()
         ],
     }
 

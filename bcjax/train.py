@@ -225,7 +225,8 @@ def answer_at_best(run: Run) -> tuple[evaluation.Result, Answers]:
         run.go_back(best)
     answers = run.answers(split, run.state.best_variables)
     about = {"split": split, "checkpoint": run.step, "source": run.config.data.source}
-    about |= evaluation.warned(run.prepared) | {"cautions": cautions.of_split(run.config, split)}
+    where = (run.workdir, run.config, run.prepared)
+    about |= evaluation.warned(run.prepared) | {"cautions": cautions.of_split(*where, split)}
     final = about | evaluation.measure(answers, resamples=run.config.eval.resamples)
     final = evaluation.calibrated(final, answers, _calibrate(run), own=True)
     if run.lead:

@@ -9,7 +9,7 @@ from jax.sharding import PartitionSpec as P
 from tiny import Network, batches, pictures, placed, same_bits, trainer
 
 from bcjax import mesh as meshes
-from bcjax import steps
+from bcjax import steps, views
 from bcjax.augment.policy import build
 from bcjax.augment.table import OPS
 from bcjax.checkpoint import Checkpoints
@@ -196,3 +196,15 @@ def test_every_augmentation_is_the_same_on_every_mesh(mesh_of):
     others, other_share = on(mesh_of["8x1"])
     np.testing.assert_allclose(others, shown, atol=1e-5)
     assert other_share == pytest.approx(share, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", MESHES)
+def test_a_view_is_divided_as_its_batch_is(mesh_of, name):
+    mesh, store = mesh_of[name], pictures(BATCH)
+    rows = meshes.host_rows(mesh, BATCH)
+    index = np.arange(BATCH, dtype=np.int32)
+    batch = meshes.place(mesh, {"index": index}, rows, BATCH)
+    shown = views.read("turn")[1](batch, meshes.everywhere(mesh, store))
+    assert np.array_equal(shown["image"], np.rot90(store["image"], -1, axes=(1, 2)))
+    for array in shown.values():
+        assert array.sharding.is_equivalent_to(meshes.batch_sharding(mesh), array.ndim)

@@ -1,4 +1,4 @@
-"""Integrated gradients add up; occlusion finds what the logit rests on; figures mean what they say."""
+"""Integrated gradients add up; occlusion finds what counts; figures mean what they say."""
 
 import jax
 import jax.numpy as jnp

@@ -45,10 +45,10 @@ FLAGS = {
     "evaluate": {
         "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
         "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",
-    },  # fmt: skip
+    },
     "prepare": {"config", "out", "data.source", "canary", "allow-leaks"},
     "predict": {"workdir", "checkpoint", "batch_size", "json", "csv"},
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FLAGS)

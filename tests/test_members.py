@@ -126,8 +126,8 @@ def test_a_mean_is_within_its_interval_as_often_as_it_says():
     """Of Student's t: the share of 95 % is met within three standard errors."""
     rng, count, held = np.random.default_rng(0), 2000, 0
     for _ in range(count):
-        figures = [{"value": value} for value in rng.normal(0.9, 0.02, 4)]
-        pages = [{"metrics": {"x": f}, "workdir": "", "checkpoint": 0} for f in figures]
+        drawn = enumerate(rng.normal(0.9, 0.02, 4))
+        pages = {Path(str(i)): {"metrics": {"x": {"value": v}}, "checkpoint": 0} for i, v in drawn}
         found = over(pages)["metrics"]["x"]
         held += found["low"] < 0.9 < found["high"]
     assert abs(held / count - 0.95) < 3 * np.sqrt(0.95 * 0.05 / count)

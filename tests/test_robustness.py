@@ -1,10 +1,11 @@
 """`evaluate --corruptions`, as a person types it."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
-from commandline import refused
+from commandline import refused, run_bcjax
 
 from bcjax.corrupt.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bcjax.evaluate import Evaluator
@@ -16,10 +17,6 @@ from bcjax.robustness import Corrupted
 @pytest.fixture(scope="module")
 def robust(trained, tmp_path_factory):
     """The result, what the command printed, and the run's folder."""
-    import shutil
-
-    from commandline import run_bcjax
-
     workdir = shutil.copytree(trained.workdir, tmp_path_factory.mktemp("robust") / "run")
     ran = run_bcjax("evaluate", f"--workdir={workdir}", "--corruptions", "--split=val")
     assert ran.status == 0, ran.err

@@ -131,8 +131,8 @@ def _notes(measured: dict[str, Any]) -> Iterator[str]:
         yield f"Too few pictures for sets by class, so in each one: {', '.join(few)}."
     if sets["empty"]["value"]:
         yield (
-            f"{sets['empty']['value']:.1%} of the sets are empty, for the network is right more "
-            "often than --coverage asks: ask for more."
+            f"{sets['empty']['value']:.1%} of the sets are empty, for no class was probable "
+            "enough: a higher --coverage leaves fewer."
         )
     rate = abstention["error_rate"]
     if abstention["threshold"] is None:

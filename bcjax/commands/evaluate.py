@@ -66,7 +66,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     views = averaging.views(values)
     options = {"split": values.split, "batch_size": values.batch_size or 0, **other}
     if vary.folders(Path(values.workdir)) and not (averages or corrupted or values.watch):
-        return _members(Path(values.workdir), values.checkpoint, options)
+        return _members(values, options)
     evaluators = [Evaluator(workdir, **options) for workdir in averaging.workdirs(values)]
     evaluator = evaluators[0]
     name = other_data.named(values, evaluator.split)
@@ -96,14 +96,14 @@ def _one(evaluator: "Evaluator", which: str, name: str) -> None:
     console.print(f"written to {path}", highlight=False, soft_wrap=True)
 
 
-def _members(workdir: Path, which: str, options: dict) -> int:
+def _members(values: flags.FlagValues, options: dict) -> int:
     from bcjax import spread
     from bcjax.commands import tables
     from bcjax.evaluate import write
 
-    result, answers = spread.evaluate_members(workdir, which, **options)
-    name = "-".join(filter(None, [Path(options["source"]).stem, result["split"]]))
-    path = write(result, answers, workdir, name)
+    found = spread.evaluate_members(Path(values.workdir), values.checkpoint, **options)
+    for folder, (result, answers) in found.items():
+        path = write(result, answers, folder, other_data.named(values, result["split"]))
     console = Console()
     console.print(tables.evaluation(result))
     console.print(tables.members(result["members"]))

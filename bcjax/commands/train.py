@@ -39,7 +39,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     config.data.allow_leaks |= values["allow-leaks"].value
     config.workdir = values.workdir or config.workdir or f"runs/{name}"
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
-    from bcjax import compilation, members
+    from bcjax import compilation, members, writers
     from bcjax.commands import tables
     from bcjax.train import train
 
@@ -54,5 +54,6 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         from bcjax import report
 
         page = report.write(Path(config.workdir)).page
+        writers.archive(config)
         console.print(f"written to {page}", highlight=False, soft_wrap=True)
     return outcome.exit_status

@@ -99,16 +99,17 @@ def named(names: Sequence[str], data: ConfigDict, split: str) -> list[Picture]:
         return [_file(name, data) for name in names]  # the run's own pictures may be elsewhere
     ids = prepare.ensure(data).ids(split)
     position = {id_: where for where, id_ in enumerate(ids)}
-    held = at([position[name] for name in names if name in position], data, split)
-    by_id = {picture.id: picture for picture in held}
     for name in names:
-        if name not in by_id and not Path(name).exists():
+        if name not in position and not Path(name).exists():
             near = difflib.get_close_matches(name, ids, 1, cutoff=0.0)[0]
             raise UserError(
                 f"There is no file {name!r}, and no such picture in the {split} split, where "
                 f"{near!r} is the nearest: name one of either."
             )
-    return [by_id.get(name) or _file(name, data) for name in names]
+    return [
+        at([position[name]], data, split)[0] if name in position else _file(name, data)
+        for name in names
+    ]
 
 
 def _file(name: str, data: ConfigDict) -> Picture:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from bcjax.data.decode import decode
-from bcjax.pages.numbers import NONE, listed, percent
+from bcjax.pages.numbers import NONE, percent
 from bcjax.pages.pictures import fitted
 from bcjax.pages.story import Block, Gallery, Picture, Table, Text
 from bcjax.report.artefacts import Artefacts, Json
@@ -25,17 +25,9 @@ def explained(run: Artefacts) -> Iterator[Block]:
             "bad",
         )
     if hung := _hung(run):
-        yield Gallery("explained", _title(found), hung, wide=True)
-    if table := _table(found):
-        yield table
-
-
-def _title(found: Json) -> str:
-    stage = f", {found['stage']}" if found["stage"] else ""
-    chosen = f"Pictures chosen: {found['chosen']}"
-    return (
-        f"{chosen}; what speaks for the {found['target']} class: {listed(found['methods'])}{stage}"
-    )
+        title = f"What speaks for the {found['target']} class; pictures: {found['chosen']}"
+        yield Gallery("explained", title, hung, wide=True)
+    yield from _believed(found)
 
 
 def _hung(run: Artefacts) -> list[Picture]:
@@ -51,11 +43,11 @@ def _hung(run: Artefacts) -> list[Picture]:
     return hung
 
 
-def _table(found: Json) -> Table | None:
+def _believed(found: Json) -> Iterator[Block]:
     """How like those of a network that learnt nothing, and how much on the cell."""
     sanity, cell = found.get("sanity", {}), found.get("localisation", {})
     if not (sanity or cell):
-        return None
+        return
     head = ["maps", *["rank correlation, n"] * bool(sanity), *["on the cell"] * bool(cell)]
     head += ["maximum on the cell"] * bool(cell)
     rows = []
@@ -67,15 +59,16 @@ def _table(found: Json) -> Table | None:
         if cell:
             row += [percent(cell[name][what]) for what in ("energy", "pointing")]
         rows.append(row)
-    said = []
+    yield Table(head, rows)
     if sanity:
-        said.append(
-            "rank correlation: with the maps of the same network after its parameters were "
-            "randomised (near 1: they show the picture, not what was learnt)"
+        yield Text(
+            "Rank correlation: with the maps of the same network after its parameters were "
+            "randomised; near 1, they show the picture and not what was learnt.",
+            "soft",
         )
     if cell:
-        said.append(
-            f"on the cell: the share of a map that lies on it, n = {cell['n']:,}; chance, the "
-            f"cell's share of the picture: {percent(cell['area'])}"
+        yield Text(
+            f"On the cell: the share of a map that lies on it, n = {cell['n']:,}; the cell's own "
+            f"share of the picture, which is chance: {percent(cell['area'])}.",
+            "soft",
         )
-    return Table(head, rows, "; ".join(said))
