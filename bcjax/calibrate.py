@@ -21,7 +21,7 @@ def fit(
     *,
     split: str = "val",
     coverage: float = 0.9,
-    error_rate: float = 0.01,
+    error_rate: float = 0.05,
     batch_size: int = 0,
 ) -> tuple[Calibration, Answers]:
     """Fits a calibration, outliers too; `fitted.write` writes it.

@@ -154,7 +154,7 @@ def default() -> ConfigDict:
     c.eval.batch_size = 0  # 0: train.batch_size
     c.eval.resamples = 1000  # of the bootstrap behind the 95 % intervals
     c.eval.coverage = 0.9  # of conformal sets, calibrated on `split` when training ends
-    c.eval.error_rate = 0.01  # among the answers that are not called uncertain, likewise
+    c.eval.error_rate = 0.05  # among the answers that are not called uncertain, likewise
     c.eval.report = True  # write report.html and its kin when training ends
 
     c.track = ConfigDict()

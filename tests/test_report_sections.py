@@ -124,12 +124,11 @@ def test_views_and_ensembles_stand_beside_the_result_with_their_parts(run):
     assert "| flipped | 0.8123 |" in said
 
 
-def test_members_are_told_with_mean_and_deviation(run, answers):
-    result = {"checkpoint": 20, "metrics": {"accuracy": figure(0.8)}}
-    results = [
-        result | {"workdir": "member-0"},
-        result | {"workdir": "member-1", "metrics": {"accuracy": figure(0.9)}},
-    ]
+def test_members_are_told_with_mean_and_deviation(run):
+    results = {
+        f"member-{i}": {"checkpoint": 20, "metrics": {"accuracy": figure(value)}}
+        for i, value in enumerate((0.8, 0.9))
+    }
     workdir = run(members=spread.over(results), held_out=False)
     (workdir / "member-0").mkdir()
     said = told(workdir)

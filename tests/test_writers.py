@@ -131,7 +131,7 @@ def test_an_evaluation_shows_its_confusion_and_the_parameters():
     assert len(np.unique(picture.reshape(-1, 3), axis=0)) > 10  # cells, letters, their edges
 
 
-@pytest.mark.parametrize("classes", [2, 8, 20, 21, 100])
+@pytest.mark.parametrize("classes", [2, 20, 21])
 def test_a_confusion_matrix_of_any_size_is_drawn(classes):
     matrix = np.eye(classes, dtype=int) * 7
     picture = writers.watched.confusion(matrix, [f"class {i}" for i in range(classes)])

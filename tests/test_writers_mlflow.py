@@ -4,13 +4,15 @@ import json
 
 import numpy as np
 import pytest
-from commandline import TINY
+from commandline import ROOT
 
 from bcjax import config as configs
-from bcjax import writers
+from bcjax import models, writers
 from bcjax.errors import UserError
 
 pytest.importorskip("mlflow")
+
+CONFIG = f"--config={ROOT / 'tests' / 'quick_config.py'}"
 
 
 @pytest.fixture(scope="module")
@@ -101,12 +103,13 @@ def test_training_tells_mlflow(bcjax, store, tmp_path, monkeypatch):
     workdir = tmp_path / "trained"
     track = ("--config.track.to=('mlflow',)", f"--config.track.uri={store}")
     flags = (*track, "--config.track.project=trained", "--config.eval.report=false")
-    ran = bcjax("train", *TINY, *flags, f"--workdir={workdir}")
+    ran = bcjax("train", CONFIG, *flags, f"--workdir={workdir}")
+    models.MODELS.pop("quick")
     assert ran.status == 0, ran.err
     config = configs.load(workdir)
     id = json.loads((workdir / "trackers.json").read_text())["mlflow"]
     assert found(store, config).info.run_id == id
-    assert [step for step, _ in history(store, config, "val/accuracy")] == [3, 6]
+    assert [step for step, _ in history(store, config, "val/accuracy")] == [2, 4, 6]
     assert {"config.json", "test.json", "images"} <= {
         file.path for file in client(store).list_artifacts(id)
     }

@@ -30,7 +30,7 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
         "coverage", 0.9, "Share of the sets that hold the true class.", flag_values=values
     )
     flags.DEFINE_float(
-        "error-rate", 0.01, "The most errors among answers that are not `uncertain`, a share.",
+        "error-rate", 0.05, "The most errors among answers that are not `uncertain`, a share.",
         flag_values=values,
     )  # fmt: skip
     flags.DEFINE_string(

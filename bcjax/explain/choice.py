@@ -36,11 +36,12 @@ class Picture:
 
 
 def kept(workdir: Path, split: str, step: int) -> Answers | None:
-    """Returns what `bcjax evaluate` has written, if it is of this checkpoint."""
+    """Returns what `bcjax evaluate` has written, if it has, and of this checkpoint."""
     result = workdir / "eval" / f"{split}.json"
-    if not result.exists() or json.loads(result.read_text()).get("checkpoint") != step:
+    answers = result.with_suffix(".parquet")
+    if not answers.exists() or json.loads(result.read_text())["checkpoint"] != step:
         return None
-    return written.read(result.with_suffix(".parquet"))
+    return written.read(answers)
 
 
 def answered(workdir: Path, split: str, trained: Trained) -> Answers:

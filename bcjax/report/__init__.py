@@ -54,7 +54,7 @@ def tell(run: Artefacts) -> Story:
     sections = [
         Section("question", "Question", question(run)),
         Section("answer", "Answer", [*answer(run), *elsewhere.members(run)]),
-        Section("classes", "Which for which", by_class(run)),
+        Section("classes", "By class", by_class(run)),
         Section("sureness", "How sure", _sureness(run)),
         Section("pictures", "Where it fails", _pictures(run)),
         Section("explained", "Why", list(explained.explained(run))),

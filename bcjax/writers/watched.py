@@ -40,19 +40,23 @@ def evaluated(
 
 def confusion(matrix: Int[np.ndarray, "C C"], classes: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
     """Draws counts, a row for each true class, coloured by their share of the row."""
-    count = len(classes)
+    size = len(classes)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    side = min(2.5 + 0.45 * count, 12.0)
-    figure = Figure(figsize=(side, side), dpi=100, layout="constrained")
-    axis = figure.subplots()
+    # Inches, by hand: matplotlib's own layout draws everything several times.
+    margin = 0.6 + 0.08 * max(len(name) for name in classes) * (size <= _MANY)
+    side = margin + min(1.2 + 0.45 * size, 10.0)
+    figure = Figure(figsize=(side, side), dpi=80)
+    corner, width = margin / side, 1 - (margin + 0.1) / side
+    axis = figure.add_axes((corner, corner, width, width))
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axis.set(xlabel="predicted", ylabel="true")
-    if count <= _MANY:
-        axis.set_xticks(range(count), classes, rotation=90)
-        axis.set_yticks(range(count), classes)
-        for (row, column), value in np.ndenumerate(matrix):
+    if size <= _MANY:
+        axis.set_xticks(range(size), classes, rotation=90)
+        axis.set_yticks(range(size), classes)
+        for row, column in np.argwhere(matrix):
             colour = "white" if share[row, column] > 0.5 else "black"
-            axis.text(column, row, str(value), ha="center", va="center", color=colour, fontsize=8)
+            count = str(matrix[row, column])
+            axis.text(column, row, count, ha="center", va="center", color=colour, fontsize=8)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()

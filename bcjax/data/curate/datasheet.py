@@ -32,7 +32,8 @@ RULES = (
     "exclude", "drop_classes", "drop", "max_copies", "keep", "on_bad_image", "on_unlabelled",
 )  # fmt: skip
 SPLITTING = (
-    "resplit", "group_by", "val_fraction", "test_fraction", "split_seed", "folds", "fold", "allow_leaks",
+    "resplit", "group_by", "val_fraction", "test_fraction", "split_seed", "folds", "fold",
+    "allow_leaks",
 )  # fmt: skip
 
 # And what else changes what is written.

@@ -1,0 +1,85 @@
+"""What an evaluation and a report of many answers cost, beyond the network's own time.
+
+    python benchmarks/evaluation.py --workdir=runs/a --out=evaluation.json
+
+The answers of the run's test split, drawn with replacement until there are 13,000, each logit moved
+by noise of its own: measured with every metric and 1,000 resamples, calibrated, and reported.
+"""
+
+import argparse
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from bcjax import answers, evaluate
+from bcjax.calibration import fitted
+
+COUNT = 13_000
+NOISE = 0.7  # deviation of what is added to each logit
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--workdir", type=Path, required=True, help="an evaluated run")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    result = {
+        "date": datetime.date.today().isoformat(),
+        "cores": os.cpu_count(),
+        "versions": {n: importlib.metadata.version(n) for n in ("bcjax", "numpy", "scikit-learn")},
+        "answers": COUNT,
+    } | measured(options.workdir)
+    options.out.write_text(json.dumps(result, indent=2) + "\n")
+    print(json.dumps(result, indent=2))
+
+
+def measured(workdir: Path) -> dict[str, float]:
+    """Seconds of the evaluation and of the report, and the page's megabytes."""
+    page = json.loads((workdir / "eval" / "test.json").read_text())
+    many = drawn(answers.read(workdir / "eval" / "test.parquet"))
+    calibration = fitted.read(workdir, page["checkpoint"])
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        shutil.copytree(workdir, run, ignore=shutil.ignore_patterns("checkpoints"))
+        began = time.perf_counter()
+        result = page | evaluate.measure(many, resamples=1000)
+        result = evaluate.calibrated(result, many, calibration, own=True)
+        took = time.perf_counter() - began
+        evaluate.write(result, many, run, "test")
+        began = time.perf_counter()
+        # In a process of its own, for a person pays for its imports, too.
+        command = [sys.executable, "-m", "bcjax.main", "report", f"--workdir={run}"]
+        subprocess.run(command, check=True, capture_output=True)
+        return {
+            "evaluation_s": round(took, 2),
+            "report_s": round(time.perf_counter() - began, 2),
+            "report_mb": round((run / "report.html").stat().st_size / 1e6, 2),
+        }
+
+
+def drawn(some: answers.Answers) -> answers.Answers:
+    """As many as are asked for."""
+    rng = np.random.default_rng(0)
+    chosen = rng.integers(0, some.n, COUNT)
+    noise = rng.normal(0, NOISE, (COUNT, len(some.classes)))
+    return dataclasses.replace(
+        some,
+        ids=tuple(some.ids[i] for i in chosen),
+        groups=tuple(some.groups[i] for i in chosen),
+        labels=some.labels[chosen],
+        logits=(some.logits[chosen] + noise).astype(np.float32),
+    )
+
+
+if __name__ == "__main__":
+    main()
