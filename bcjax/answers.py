@@ -64,22 +64,30 @@ def read(path: Path) -> Answers:
     """Reads what `write` wrote.
 
     Raises:
-      UserError: If there is no such file, or it is something else.
+      UserError: If there is no such file, it is something else, or an answer is not finite.
     """
     if not path.exists():
         raise UserError(
             f"There are no answers at {path}: run bcjax evaluate --workdir={path.parent.parent}."
         )
     try:
-        table = parquet.read_table(path)
-        classes = tuple(json.loads(table.schema.metadata[b"classes"]))
-        logits = table["logits"].combine_chunks().flatten().to_numpy()
-        return Answers(
-            classes=classes,
-            ids=tuple(table["id"].to_pylist()),
-            groups=tuple(table["group"].to_pylist()),
-            labels=table["label"].to_numpy(),
-            logits=logits.reshape(-1, len(classes)),
-        )
+        found = _read(path)
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(f"{path} holds no answers of bcjax ({error}): evaluate anew.") from error
+    if not np.isfinite(found.logits).all():
+        wrong = found.ids[int(np.isfinite(found.logits).all(axis=1).argmin())]
+        raise UserError(f"{path} holds answers that are not finite ({wrong}): evaluate anew.")
+    return found
+
+
+def _read(path: Path) -> Answers:
+    table = parquet.read_table(path)
+    classes = tuple(json.loads(table.schema.metadata[b"classes"]))
+    logits = table["logits"].combine_chunks().flatten().to_numpy()
+    return Answers(
+        classes=classes,
+        ids=tuple(table["id"].to_pylist()),
+        groups=tuple(table["group"].to_pylist()),
+        labels=table["label"].to_numpy(),
+        logits=logits.reshape(-1, len(classes)),
+    )

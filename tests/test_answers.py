@@ -42,6 +42,15 @@ def test_logarithms_of_probabilities_are_logits():
     np.testing.assert_allclose(again.probabilities(), probabilities)
 
 
+def test_answers_that_are_not_finite_are_refused_by_name(tmp_path):
+    logits = LOGITS.copy()
+    logits[1, 2] = np.nan
+    spoilt = Answers(SOME.classes, SOME.ids, SOME.groups, SOME.labels, logits)
+    answers.write(spoilt, tmp_path / "test.parquet")
+    with pytest.raises(UserError, match=r"not finite \(ü/2.png\)"):
+        answers.read(tmp_path / "test.parquet")
+
+
 def test_what_is_no_file_of_answers_is_refused(tmp_path):
     with pytest.raises(UserError, match="run bcjax evaluate"):
         answers.read(tmp_path / "run" / "eval" / "test.parquet")

@@ -46,7 +46,7 @@ def test_the_worst_mistakes_are_drawn_and_written(run):
 
 def test_what_was_not_evaluated_is_answered_first(run):
     ran, said = explain(run, "--split=train", "--pictures=1", "--method=grad-cam", "--nosanity")
-    assert f"The train split is not evaluated at step {said['checkpoint']}" in ran.out
+    assert f"No answers to train are kept of step {said['checkpoint']}" in ran.out
     assert said["pictures"][0]["id"].startswith("train/")
 
 

@@ -107,7 +107,7 @@ def _chosen(
         return choice.at(choice.evenly(data, split, values.pictures), data, split)
     answers = choice.kept(workdir, split, trained.step)
     if answers is None:
-        console.print(f"The {split} split is not evaluated at step {trained.step}: done first.")
+        console.print(f"No answers to {split} are kept of step {trained.step}: answering it first.")
         answers = choice.answered(workdir, split, trained)
     return choice.at(choice.most_wrong(answers, values.pictures), data, split)
 

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
+from PIL import Image
 
 from bcjax.explain import overlay
 from bcjax.explain.explaining import Explained, Figures
@@ -40,8 +40,8 @@ def write(
         name = f"{position:02d}-{_plain(one.picture.id)}.png"
         overlay.draw(one, classes).savefig(partial / name, dpi=_DPI)
         rows.append({"file": name} | _row(one, classes))
-    drawn = [cv2.imread(str(partial / row["file"])) for row in rows[:_ON_SHEET]]
-    cv2.imwrite(str(partial / "sheet.png"), np.concatenate(drawn))
+    drawn = [np.asarray(Image.open(partial / row["file"])) for row in rows[:_ON_SHEET]]
+    Image.fromarray(np.concatenate(drawn)).save(partial / "sheet.png")
     text = json.dumps({**about, "sheet": "sheet.png", "pictures": rows}, indent=2)
     (partial / "explain.json").write_text(text + "\n")
     shutil.rmtree(folder, ignore_errors=True)
