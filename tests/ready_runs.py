@@ -49,7 +49,8 @@ def noisy(variables: Variables, noise: float, seed: int) -> Variables:
 def write(config: ConfigDict, variables: Variables, workdir: Path) -> Path:
     """Makes the folder of a run."""
     workdir.mkdir()
-    pictures = {"path": str(ensure(config.data).path)}
+    prepared = ensure(config.data)
+    pictures = {"path": str(prepared.path), "digest": prepared.digest}
     (workdir / "pictures.json").write_text(json.dumps(pictures))
     saving.write_run(config, variables, synthetic.CLASSES, workdir)
     return workdir

@@ -14,6 +14,7 @@ from bcjax import mesh as meshes
 from bcjax.augment import choice, in_turn
 from bcjax.augment.policy import build
 from bcjax.augment.table import OPS, PAPER_OPS
+from bcjax.dispatch import Numbers
 from bcjax.errors import UserError
 
 SIDE = 16
@@ -223,7 +224,7 @@ def test_another_magnitude_is_the_same_program():
     host = batches(1, 8)
     batch = {name: array[0] for name, array in host.items()}
     texts = [
-        jax.jit(t.step).lower(t.abstract, batch, {}, build(ops).numbers).as_text()
+        jax.jit(t.step).lower(t.abstract, batch, {}, Numbers(augment=build(ops).numbers)).as_text()
         for t, ops in zip((one, other), policies, strict=True)
     ]
     assert texts[0] == texts[1]

@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import traverse_util
 from staged import Staged, frozen_but
-from tiny import RECIPE, batches, placed, same_bits, trainer
+from tiny import NUMBERS, RECIPE, batches, placed, same_bits, trainer
 
 from bcjax import dispatch, frozen, losses, steps
 from bcjax import mesh as meshes
@@ -160,7 +160,7 @@ def test_a_step_of_the_head_costs_about_a_forward_pass():
 
     def step_flops(asked):
         one = trainer(MESH, model, frozen=asked)
-        return flops(one.step, one.abstract, host, {}, ())
+        return flops(one.step, one.abstract, host, {}, NUMBERS)
 
     forward = flops(
         functools.partial(steps.infer, model, mean=RECIPE.mean, std=RECIPE.std),
