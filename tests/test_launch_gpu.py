@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from signals import hear_signals
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -66,7 +67,9 @@ class Gpu:
     def start(self, *arguments, doing="0", **env) -> subprocess.Popen:
         env = {**os.environ, "RECORDS": str(self.records), "DOING": doing, **env}
         command = [SCRIPT, f"--venv={self.venv}", *arguments]
-        return subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            command, env=env, preexec_fn=hear_signals, stdout=subprocess.PIPE, text=True
+        )
 
     def run(self, *arguments, **kwargs) -> int:
         return self.start(*arguments, **kwargs).wait(timeout=20)

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from signals import hear_signals
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux", reason="runs the VM's commands here (flock, GNU tail)"
@@ -68,7 +69,9 @@ class Cloud:
     def start(self, *options, program=PROGRAM) -> subprocess.Popen:
         command = [self.script, *VM, *options, "--", *program]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, env=self.env, cwd=self.here, **pipes)
+        return subprocess.Popen(
+            command, env=self.env, cwd=self.here, preexec_fn=hear_signals, **pipes
+        )
 
     def run(self, *options, program=PROGRAM) -> tuple[int, str, str]:
         script = self.start(*options, program=program)
