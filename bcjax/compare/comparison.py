@@ -27,6 +27,7 @@ from bcjax.errors import UserError
 from bcjax.pages.numbers import listed
 
 _COSTS = ("flops", "parameters", "seconds_per_picture")
+_EACH = 200  # resamples for each test, at least
 
 
 def compare(paths: Sequence[Path], *, evaluation: str, metric: str) -> dict[str, Any]:
@@ -64,7 +65,10 @@ def compare(paths: Sequence[Path], *, evaluation: str, metric: str) -> dict[str,
                 f"The evaluation of {run.workdir} has no metric {metric!r}: choose among "
                 f"{', '.join(found['metrics'])}."
             )
-    how = {key: figures[0][key] for key in ("resamples", "seed")}
+    asked = figures[0]["resamples"]
+    # Of R resamples no p is below 2 / (R + 1), and Holm multiplies it by the number of tests.
+    enough = asked and max(asked, _EACH * (len(compared) - 1))
+    how = {"resamples": enough, "seed": figures[0]["seed"]}
     drawn = [resampled.of(answers, **how) for answers in common.answers]
     costs = [cost.of(run) for run in compared]
     rows = [
