@@ -1,7 +1,10 @@
-"""JAX's persistent compilation cache: the second run of a program does not compile it."""
+"""When programs are compiled: once, for the next run finds them, and in the background."""
 
 import os
+from collections.abc import Hashable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -15,3 +18,24 @@ def use_cache() -> None:
         root = Path(os.environ.get("BCJAX_CACHE", "~/.cache/bcjax")).expanduser()
         jax.config.update("jax_compilation_cache_dir", str(root / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+class Ahead:
+    """Compiles programs in other threads, before they are called.
+
+    What `jax.jit` made finds its program when it is called with arrays of those shapes, dtypes and
+    shardings.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(thread_name_prefix="bcjax-compile")
+        self._compiling: dict[Hashable, Future] = {}
+
+    def compile(self, name: Hashable, jitted: Any, *abstract: Any) -> None:
+        """Begins to compile what `jax.jit` made, for abstract arrays."""
+        self._compiling[name] = self._pool.submit(lambda: jitted.lower(*abstract).compile())
+
+    def wait(self, name: Hashable) -> None:
+        """Returns once that is compiled, at once if nobody asked for it; raises what it raised."""
+        if name in self._compiling:
+            self._compiling.pop(name).result()

@@ -51,6 +51,14 @@ def several(step: Callable) -> Callable[[State, Batch, Pictures, Numbers], tuple
     return call
 
 
+def per_call() -> int:
+    """Returns the steps, or batches of an evaluation, in one dispatch, if nothing else is said.
+
+    On a CPU a step is long beside its dispatch.
+    """
+    return 1 if jax.default_backend() == "cpu" else 8
+
+
 def scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:
     """`lax.scan`, written out on the CPU.
 
@@ -66,58 +74,84 @@ def scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:
     return carry, jax.tree.map(lambda *leaves: jnp.stack(leaves), *outputs)
 
 
-def compile_train(
-    call: Callable, mesh: Mesh, abstract: State
-) -> Callable[[State, Batch, Pictures, Numbers], tuple[State, Array]]:
-    """Jits `several(step)`: the state is donated and stays where it is, metrics go everywhere."""
-    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
-    compiled = jax.jit(
-        call,
-        donate_argnums=0,
-        in_shardings=(
-            shardings,
-            meshes.batch_sharding(mesh, leading=1),
-            meshes.replicated(mesh),
-            meshes.replicated(mesh),
-        ),
-        out_shardings=(shardings, meshes.replicated(mesh)),
-    )
-    return _in_turn(compiled, mesh) if jax.default_backend() == "cpu" else compiled
+class TrainCall:
+    """What training calls: several steps in one dispatch, or one by one on a CPU.
 
+    There a dispatch costs nothing, and XLA would fuse operations of neighbouring steps, so that the
+    last bits of a run depended on how many steps a call has; and as written out by `scan`, they
+    would take that much longer to compile.
 
-def _in_turn(
-    call: Callable, mesh: Mesh
-) -> Callable[[State, Batch, Pictures, Numbers], tuple[State, Array]]:
-    """Dispatches the steps of a call one by one, on the CPU, where that costs nothing.
-
-    XLA would fuse operations of neighbouring steps, so that the last bits of a run depended on how
-    many steps a call has; and as written out by `scan`, they would take that much longer to
-    compile.
+    Attributes:
+      jitted: A dispatch. The state is donated and stays where it is, metrics go everywhere.
     """
 
-    def divide(batches: Batch) -> list[Batch]:
-        steps = len(batches["index"])
-        return [{name: a[i : i + 1] for name, a in batches.items()} for i in range(steps)]
+    def __init__(self, call: Callable, mesh: Mesh, abstract: State):
+        """Compiles nothing yet.
 
-    split = jax.jit(divide, out_shardings=meshes.batch_sharding(mesh, leading=1))
-    join = jax.jit(jnp.concatenate, out_shardings=meshes.replicated(mesh))
+        Args:
+          call: From `several`.
+          mesh: Where it runs.
+          abstract: The state, with its shardings.
+        """
+        shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+        over, everywhere = meshes.batch_sharding(mesh, leading=1), meshes.replicated(mesh)
+        self.jitted: Any = jax.jit(
+            call,
+            donate_argnums=0,
+            in_shardings=(shardings, over, everywhere, everywhere),
+            out_shardings=(shardings, everywhere),
+        )
+        self._in_turn = jax.default_backend() == "cpu"
+        self._split = jax.jit(_divide, out_shardings=over)
+        self._join = jax.jit(jnp.concatenate, out_shardings=everywhere)
 
-    def turns(
-        state: State, batches: Batch, pictures: Pictures, numbers: Numbers
+    def together(self, steps: int) -> int:
+        """Returns how many steps of a call of so many are in one dispatch."""
+        return 1 if self._in_turn else steps
+
+    def __call__(
+        self, state: State, batches: Batch, pictures: Pictures, numbers: Numbers
     ) -> tuple[State, Array]:
+        """Takes the steps; returns the state, and what each reports, (steps, metrics)."""
+        if not self._in_turn:
+            return cast(tuple[State, Array], self.jitted(state, batches, pictures, numbers))
         rows = []
-        for batch in split(batches):
-            state, row = call(state, batch, pictures, numbers)
+        for batch in self._split(batches):
+            state, row = self.jitted(state, batch, pictures, numbers)
             rows.append(row)
-        return state, join(rows)
+        return state, self._join(rows)
 
-    return turns
+
+def _divide(batches: Batch) -> list[Batch]:
+    steps = len(batches["index"])
+    return [{name: a[i : i + 1] for name, a in batches.items()} for i in range(steps)]
 
 
 def compile_predict(step: Callable, mesh: Mesh) -> Callable:
-    """Jits `predict_step` or `features_step`; every process gets all answers and labels."""
+    """Jits `predict_step` or `features_step` over a leading axis of the batch.
+
+    Every process gets all answers and labels. Nothing is computed for a batch that is all padding:
+    so splits of any size are the same program.
+    """
+
+    def call(variables: Any, batches: Batch, pictures: Pictures) -> Any:
+        alone = len(batches["index"]) == 1  # and so not padding
+
+        def body(carry: None, batch: Batch) -> tuple[None, Any]:
+            def answer() -> Any:
+                return step(variables, batch, pictures)
+
+            def nothing() -> Any:
+                return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(answer))
+
+            if alone:
+                return carry, answer()
+            return carry, lax.cond(batch["mask"].any(), answer, nothing)
+
+        return scan(body, None, batches)[1]
+
     return jax.jit(
-        step,
-        in_shardings=(None, meshes.batch_sharding(mesh), meshes.replicated(mesh)),
+        call,
+        in_shardings=(None, meshes.batch_sharding(mesh, leading=1), meshes.replicated(mesh)),
         out_shardings=meshes.replicated(mesh),
     )

@@ -1,5 +1,6 @@
 """The evaluation loop: each example exactly once, and the same numbers wherever it is called."""
 
+import collections
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -33,6 +34,8 @@ from bcjax.state import Variables
 Result = dict[str, Any]
 View = Callable[[Batch, Pictures], Batch]  # to a batch with another `image`, uint8 (B, H, W, 3)
 
+_IN_FLIGHT = 2  # calls that the host may run ahead of the devices
+
 
 def predictions(
     predict: Callable,
@@ -55,16 +58,28 @@ def predictions(
     Returns:
       Logits, float32, and labels.
     """
-    batch_size = min(batch_size, feed.examples)
-    logits, labels = [], []
-    for batch, mask in feed.once(whole_batches(mesh, batch_size)):
-        if view is None:
-            answer = predict(variables, batch, feed.pictures)
-        else:
-            answer = predict(variables, view(batch, feed.pictures), {})
-        answer = jax.device_get(answer)
-        logits.append(answer[0][mask])
-        labels.append(answer[1][mask])
+    batch_size = whole_batches(mesh, min(batch_size, feed.examples))
+    fetched: list[tuple[np.ndarray, np.ndarray]] = []
+    in_flight: collections.deque[tuple[Any, np.ndarray]] = collections.deque()
+
+    def fetch() -> None:
+        answer, mask = in_flight.popleft()
+        logits, labels = jax.device_get(answer)
+        fetched.append((logits[mask], labels[mask]))
+
+    for batches, mask in feed.once(batch_size, 1 if view else dispatch.per_call()):
+        pictures = feed.pictures
+        if view:
+            one = {name: array[0] for name, array in batches.items()}
+            seen = view(jax.device_put(one, meshes.batch_sharding(mesh)), pictures)
+            call = {name: array[None] for name, array in seen.items()}
+            batches, pictures = jax.device_put(call, meshes.batch_sharding(mesh, leading=1)), {}
+        in_flight.append((predict(variables, batches, pictures), mask))
+        if len(in_flight) > _IN_FLIGHT:  # so the devices compute while the host fetches
+            fetch()
+    while in_flight:
+        fetch()
+    logits, labels = zip(*fetched, strict=True)
     return np.concatenate(logits), np.concatenate(labels)
 
 

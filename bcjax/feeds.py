@@ -2,13 +2,16 @@
 
 from collections.abc import Callable
 
-from jax.sharding import Mesh
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
 from bcjax import mesh as meshes
 from bcjax.data.entry import entry_of
 from bcjax.data.prepared import Prepared
 from bcjax.data.store import DeviceStore, HostStore, Store, choose, open_store
+from bcjax.dispatch import Batch, Pictures
 from bcjax.evaluate import predictions
 from bcjax.feed import Feed
 from bcjax.state import Variables
@@ -57,6 +60,35 @@ class Feeds:
         kind, _ = choose("auto", features.nbytes, meshes.device_memory())
         arrays = {"features": features, "label": labels}
         return self._feed(DeviceStore(arrays) if kind == "device" else HostStore(arrays))
+
+    def abstract(
+        self, split: str, per_call: int, batch_size: int, *, masked: bool = False
+    ) -> tuple[Batch, Pictures]:
+        """Returns the shapes of a call's batches and of what lies on the devices; reads nothing.
+
+        Args:
+          split: Of pictures.
+          per_call: Batches in a call.
+          batch_size: Pictures in a batch.
+          masked: Whether they are those of an evaluation.
+        """
+        over, everywhere = (
+            meshes.batch_sharding(self._mesh, leading=1),
+            meshes.replicated(self._mesh),
+        )
+        picture = (self._data.image_size, self._data.image_size, 3)
+
+        def arrays(sharding: NamedSharding, *leading: int) -> Batch:
+            pixels = jax.ShapeDtypeStruct((*leading, *picture), np.uint8, sharding=sharding)
+            labels = jax.ShapeDtypeStruct(leading, np.int32, sharding=sharding)
+            return {"image": pixels, "label": labels}
+
+        index = {"index": jax.ShapeDtypeStruct((per_call, batch_size), np.int32, sharding=over)}
+        if masked:
+            index |= {"mask": jax.ShapeDtypeStruct((per_call, batch_size), bool, sharding=over)}
+        if self._kind == "device":
+            return index, arrays(everywhere, self._prepared.size(split))
+        return index | arrays(over, per_call, batch_size), {}
 
     def _open(self, split: str, kind: str) -> Store:
         return open_store(self._prepared, split, kind, self._entry, self._data.threads)

@@ -18,6 +18,7 @@ from bcjax import dispatch, layer_decay, optim, steps, trainable
 from bcjax import frozen as freezing
 from bcjax import plan as plans
 from bcjax import state as states
+from bcjax.dispatch import TrainCall
 from bcjax.frozen import Frozen
 from bcjax.patience import Mode
 from bcjax.plan import Plan
@@ -38,7 +39,7 @@ class Phase:
       begin: From the state at the end of the phase before to that at the start of this one.
       abstract: The state within it.
       call: `dispatch.several(steps.train_step(...))`, pure.
-      train_call: The same, compiled.
+      train_call: The same, as training calls it.
     """
 
     position: int
@@ -50,7 +51,7 @@ class Phase:
     begin: Callable[[State], State]
     abstract: State
     call: Callable
-    train_call: Callable
+    train_call: TrainCall
 
     @property
     def caches_features(self) -> bool:
@@ -112,7 +113,7 @@ def create(
             begin=begin,
             abstract=abstract,
             call=call,
-            train_call=dispatch.compile_train(call, mesh, abstract),
+            train_call=TrainCall(call, mesh, abstract),
         )
 
     return tuple(phase(position, each) for position, each in enumerate(_configs(config)))

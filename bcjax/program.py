@@ -3,7 +3,6 @@
 import dataclasses
 from collections.abc import Callable
 
-import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
@@ -14,10 +13,6 @@ from bcjax.errors import UserError
 from bcjax.patience import Mode
 from bcjax.phases import Phase
 from bcjax.state import State
-
-# Steps per dispatch where the config leaves it open. On a CPU a step is long beside its dispatch.
-_STEPS_PER_CALL = {"cpu": 1}
-_STEPS_PER_CALL_ELSEWHERE = 8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +57,7 @@ def build(
         ema=config.optim.ema > 0,
         mode=mode,
         channels=config.model.channels,
+        mesh=mesh,
     )
     made = phases.create(
         config,
@@ -70,7 +66,7 @@ def build(
         _recipe(config, policy),
         mesh,
         examples=examples,
-        steps_per_call=_STEPS_PER_CALL.get(jax.default_backend(), _STEPS_PER_CALL_ELSEWHERE),
+        steps_per_call=dispatch.per_call(),
         mode=mode,
     )
     first = made[0]

@@ -11,7 +11,7 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from bcjax import checkpoint, dispatch, losses, network, program
+from bcjax import checkpoint, compilation, dispatch, losses, network, program
 from bcjax import config as configs
 from bcjax import evaluate as evaluation
 from bcjax import mesh as meshes
@@ -23,7 +23,7 @@ from bcjax.data.prepared import Prepared
 from bcjax.data.store import choose
 from bcjax.dispatch import Batch, Numbers
 from bcjax.errors import UserError
-from bcjax.feed import Feed, bytes_needed, order_of
+from bcjax.feed import Feed, bytes_needed, order_of, whole_batches
 from bcjax.feeds import Feeds
 from bcjax.patience import exhausted
 from bcjax.phases import Phase
@@ -116,6 +116,7 @@ class Run:
             restored = self.program.start(config.seed)
             restored = starting.begin(restored, config, self.classes, imported)
         self._stand(restored)
+        self._ahead = compilation.Ahead()
         self._feeds: Feeds = (
             same._feeds if same else Feeds(self.prepared, self.store, config.data, self.mesh)
         )
@@ -125,9 +126,25 @@ class Run:
         """In turn."""
         return self.program.phases
 
+    def compile_ahead(self) -> None:
+        """Begins to compile what this phase will call, while its pictures are decoded."""
+        if self.phase.caches_features:  # of a shape that is not known yet
+            return
+        call, state = self.phase.train_call, self.phase.abstract
+        for steps in {call.together(each.steps) for each in self.plan.calls(self.step)}:
+            shapes = self._feeds.abstract("train", steps, self.config.train.batch_size)
+            self._ahead.compile(("train", steps), call.jitted, state, *shapes, self.numbers)
+        split = self.config.eval.split
+        batch_size = min(self._eval_batch_size, self.prepared.size(split))
+        shapes = self._feeds.abstract(
+            split, dispatch.per_call(), whole_batches(self.mesh, batch_size), masked=True
+        )
+        self._ahead.compile("predict", self.program.predict, state.best_variables, *shapes)
+
     def train(self, batch: Batch) -> jax.Array:
         """Takes the steps of a call; returns what they report, (steps, metrics)."""
         pictures = self.feed("train").pictures
+        self._ahead.wait(("train", self.phase.train_call.together(len(batch["index"]))))
         self.state, metrics = self.phase.train_call(self.state, batch, pictures, self.numbers)
         return metrics
 
@@ -203,8 +220,10 @@ class Run:
         Raises:
           UserError: If an answer is not finite.
         """
+        feed = self.feed(split)
+        self._ahead.wait("predict")
         predicted = evaluation.predictions(
-            self.program.predict, variables, self.feed(split), self.mesh, self._eval_batch_size
+            self.program.predict, variables, feed, self.mesh, self._eval_batch_size
         )
         return evaluation.answer(self.prepared, split, *predicted)
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Int32
 from bcjax import mesh as meshes
 from bcjax import patience as patiences
 from bcjax.frozen import NOTHING, Frozen
+from bcjax.models import initial
 from bcjax.patience import Mode, Patience
 
 Variables = dict[str, Any]
@@ -55,13 +56,26 @@ class State(struct.PyTreeNode):
 
 
 def initializer(
-    model: nn.Module, *, image_size: int, ema: bool, mode: Mode, channels: int = 3
+    model: nn.Module,
+    *,
+    image_size: int,
+    ema: bool,
+    mode: Mode,
+    channels: int = 3,
+    mesh: Mesh | None = None,
 ) -> Callable[[int | Array], State]:
-    """Returns a jittable function of a seed that makes the state before the first phase begins."""
+    """Returns a jittable function of a seed that makes the state before the first phase begins.
+
+    The seed's numbers are drawn by all devices of the mesh together, if there is one; they are the
+    same on any.
+    """
+    drawn = meshes.batch_sharding(mesh) if mesh else None
 
     def init(seed: int | Array) -> State:
         pictures = jnp.zeros((1, image_size, image_size, channels))
-        variables = model.init(jax.random.key(seed), pictures, train=False)
+        variables = initial.variables(
+            model, jax.random.key(seed), pictures, sharding=drawn, train=False
+        )
         params, batch_stats = variables["params"], variables.get("batch_stats", {})
         return State(
             step=jnp.zeros((), jnp.int32),
@@ -121,7 +135,7 @@ def shapes(init: Callable[[], State], mesh: Mesh, fsdp_min_size: int) -> State:
 def compile_init(init: Callable[[Array], State], abstract: State) -> Callable[[int], State]:
     """Jits a function of a seed that makes a state, each part where it will live.
 
-    No device ever holds the whole, and another seed is the same program.
+    Another seed is the same program.
     """
     made = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract))
     return lambda seed: made(np.uint32(seed))

@@ -73,9 +73,10 @@ def train(
         if lead:
             stack.enter_context(locked(Path(config.workdir)))
         run = stack.enter_context(contextlib.closing(Run(config)))
+        run.compile_ahead()
         summary.show(run, console)
         start = run.step
-        signal = _loop(run, console, on_evaluation, began)
+        signal = loop(run, console, on_evaluation, began)
         run.checkpoints.wait()
         if signal:
             said = f"Stopped by signal {signal}: step {run.step} is saved in {run.workdir}."
@@ -87,7 +88,7 @@ def train(
         return finish(run)
 
 
-def _loop(run: Run, console: Console, on_evaluation: OnEvaluation, began: float) -> int:
+def loop(run: Run, console: Console, on_evaluation: OnEvaluation, began: float) -> int:
     """Trains to its end, or to a signal, which is returned (0: none)."""
     left = run.phases_left()
     if not (ahead := next(left, None)):

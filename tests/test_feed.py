@@ -93,18 +93,34 @@ def test_a_later_start_gives_what_an_unbroken_run_would_get(prepared, mesh):
     assert_same(on_host(training.training(CALLS[2:], ORDER)), unbroken[2:])
 
 
-@pytest.mark.parametrize("batch_size", [3, 8, 20])
+def test_the_batch_after_the_yielded_one_is_on_its_way(prepared, mesh, monkeypatch):
+    place, sent = meshes.place, []
+
+    def recorded(*arguments, **options):
+        sent.append(place(*arguments, **options))
+        return sent[-1]
+
+    monkeypatch.setattr(meshes, "place", recorded)
+    sent_by_then = [len(sent) for _ in feed(prepared, mesh, "host").training(CALLS, ORDER)]
+    # The first step waits for its own batch alone.
+    assert sent_by_then == [1, 3, 4, 4]
+
+
+@pytest.mark.parametrize(("batch_size", "per_call"), [(3, 1), (3, 2), (8, 4), (20, 1)])
 @pytest.mark.parametrize("kind", ["disk", "device"])
-def test_once_gives_each_picture_once_and_masks_the_padding(prepared, mesh, kind, batch_size):
+def test_once_gives_each_picture_once_and_masks_the_padding(
+    prepared, mesh, kind, batch_size, per_call
+):
     val = feed(prepared, mesh, kind, split="val")
     whole = open_store(prepared, "val", "host", Entry(SIZE))
     seen = []
-    for batch, mask in val.once(batch_size):
+    for batch, mask in val.once(batch_size, per_call):
         shown = steps.gather(batch, val.pictures)
-        assert shown["image"].shape == (batch_size, SIZE, SIZE, 3)
+        assert shown["image"].shape == (per_call, batch_size, SIZE, SIZE, 3)
         index = np.asarray(batch["index"])
         for name, array in whole.arrays.items():
             np.testing.assert_array_equal(shown[name], array[index])
+        assert np.array_equal(batch["mask"], mask)
         seen += index[mask].tolist()
     assert seen == list(range(8))
 
@@ -126,14 +142,11 @@ def test_the_hosts_rows_are_together_the_same_batches(prepared, mesh, monkeypatc
         once = [batch for batch, _ in host.once(BATCH)]
         parts.append((list(host.training(CALLS, ORDER)), once))
 
-    for i, whole in enumerate(training):
-        for name, array in whole.items():
-            together = np.concatenate([part[0][i][name] for part in parts], axis=1)
-            np.testing.assert_array_equal(together, array)
-    for i, whole in enumerate(evaluation):
-        for name, array in whole.items():
-            together = np.concatenate([part[1][i][name] for part in parts])
-            np.testing.assert_array_equal(together, array)
+    for which, calls in enumerate((training, evaluation)):
+        for i, whole in enumerate(calls):
+            for name, array in whole.items():
+                together = np.concatenate([part[which][i][name] for part in parts], axis=1)
+                np.testing.assert_array_equal(together, array)
 
 
 def test_worker_processes_give_what_threads_give(prepared, mesh):

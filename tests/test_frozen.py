@@ -179,9 +179,9 @@ def test_features_stand_for_their_pictures():
     whole, rows = one.call(one.init(), placed(MESH, host), {})
 
     backbone = dispatch.compile_predict(steps.features_step(model, RECIPE.mean, RECIPE.std), MESH)
-    flattened = {name: array.reshape(-1, *array.shape[2:]) for name, array in host.items()}
-    every = meshes.place(MESH, flattened, np.arange(3 * BATCH), 3 * BATCH)
-    features, labels = jax.device_get(backbone(one.init().variables, every, {}))
+    flattened = {name: array.reshape(1, -1, *array.shape[2:]) for name, array in host.items()}
+    every = meshes.place(MESH, flattened, np.arange(3 * BATCH), 3 * BATCH, leading=1)
+    [features], [labels] = jax.device_get(backbone(one.init().variables, every, {}))
     assert features.dtype == np.float32
     pictures = meshes.everywhere(MESH, {"features": features, "label": labels})
     only = placed(MESH, {"index": host["index"]})
@@ -190,7 +190,7 @@ def test_features_stand_for_their_pictures():
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), cached, whole)
 
     predict = dispatch.compile_predict(steps.predict_step(model, RECIPE.mean, RECIPE.std), MESH)
-    index = meshes.place(MESH, {"index": flattened["index"]}, np.arange(24), 24)
+    index = meshes.place(MESH, {"index": flattened["index"]}, np.arange(24), 24, leading=1)
     np.testing.assert_allclose(
         predict(whole.variables, index, pictures)[0],
         predict(whole.variables, every, {})[0],

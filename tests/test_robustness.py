@@ -65,7 +65,8 @@ def test_a_figure_is_that_of_the_corrupted_pictures(robust):
     evaluator = Evaluator(workdir, split="val")
     trained = evaluator.load("best")
     feed = evaluator.feed
-    batch, _ = next(iter(feed.once(16)))
+    calls, _ = next(iter(feed.once(16)))
+    batch = {name: array[0] for name, array in calls.items()}
     shown = Corrupted("bubble", 4)(batch, feed.pictures)
     expected = corrupt("bubble", batch["image"], batch["index"], 4)
     assert np.array_equal(shown["image"], expected)

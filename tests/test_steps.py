@@ -247,9 +247,9 @@ def predict():
 
 def test_prediction_is_the_network_in_inference_mode(whole, predict):
     state = whole.init()
-    host = {name: array[0] for name, array in batches(1, BATCH).items()}
-    batch = meshes.place(MESH, host, np.arange(BATCH), BATCH)
-    logits, labels = predict(state.variables, batch, {})
+    calls = batches(1, BATCH)
+    host = {name: array[0] for name, array in calls.items()}
+    [logits], [labels] = predict(state.variables, placed(MESH, calls), {})
     expected = Network().apply(state.variables, normalised(host), train=False)
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
     assert np.array_equal(labels, host["label"])
@@ -259,10 +259,24 @@ def test_prediction_from_the_device_store_is_that_of_the_host(whole, predict):
     variables = whole.init().variables
     store, index = pictures(20), np.arange(3, 3 + BATCH, dtype=np.int32)
     host = {"index": index} | {name: array[index] for name, array in store.items()}
-    batch = meshes.place(MESH, host, np.arange(BATCH), BATCH)
-    only = meshes.place(MESH, {"index": index}, np.arange(BATCH), BATCH)
+    batch = placed(MESH, {name: array[None] for name, array in host.items()})
+    only = placed(MESH, {"index": index[None]})
     on_devices = meshes.everywhere(MESH, store)
     assert same_bits(predict(variables, batch, {}), predict(variables, only, on_devices))
+
+
+def test_batches_of_one_call_are_answered_as_alone_and_padding_is_not(whole, predict):
+    variables = whole.init().variables
+    calls = batches(3, BATCH)
+    mask = np.arange(3)[:, None] < np.full(BATCH, 2)  # the last one is padding
+    logits, labels = predict(variables, placed(MESH, calls | {"mask": mask}), {})
+    for i in range(2):
+        alone = placed(MESH, {name: array[i : i + 1] for name, array in calls.items()})
+        [expected], _ = predict(variables, alone, {})
+        np.testing.assert_allclose(logits[i], expected, rtol=1e-5, atol=1e-6)
+        assert np.array_equal(labels[i], calls["label"][i])
+    assert not np.any(logits[2])
+    assert not np.any(labels[2])
 
 
 def test_a_picture_is_normalised_channel_by_channel():

@@ -1,5 +1,7 @@
 """Wherever the decoded pictures live, they are the same pictures."""
 
+import pickle
+import threading
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from bcjax import config as configs
 from bcjax.data import prepare, synthetic
+from bcjax.data.decode import BadImageError
 from bcjax.data.entry import Entry
 from bcjax.data.masking import Mask
 from bcjax.data.stain import Macenko
@@ -73,6 +76,42 @@ def test_position_i_is_the_ith_picture_of_the_split(prepared, split):
 def test_the_number_of_threads_changes_nothing(prepared, stores):
     one = open_store(prepared, "train", "host", ENTRY, threads=1)
     np.testing.assert_array_equal(one.arrays["image"], stores["host"].arrays["image"])
+
+
+class Together:
+    """Stands for an entry that only decodes in two threads at once."""
+
+    size = SIZE
+
+    def __init__(self):
+        self._both = threading.Barrier(2)
+
+    def __call__(self, encoded):
+        self._both.wait(timeout=20)
+        return np.zeros((SIZE, SIZE, 3), np.uint8)
+
+
+def test_the_threads_share_one_batch(prepared):
+    read = DiskStore(prepared.examples("train"), Together(), threads=2).read(np.arange(16))
+    assert read["image"].shape == (16, SIZE, SIZE, 3)
+
+
+def test_a_picture_that_cannot_be_decoded_is_said_by_whoever_reads(prepared):
+    class Broken:
+        size = SIZE
+
+        def __call__(self, encoded):
+            raise BadImageError("half a picture")
+
+    with pytest.raises(BadImageError, match="half a picture"):
+        DiskStore(prepared.examples("train"), Broken(), threads=2).read(np.arange(20))
+
+
+def test_a_disk_store_that_has_read_can_be_sent_to_a_worker(prepared, stores):
+    index = np.arange(9, dtype=np.int32)
+    read = stores["disk"].read(index)
+    sent = pickle.loads(pickle.dumps(stores["disk"]))
+    np.testing.assert_array_equal(sent.read(index)["image"], read["image"])
 
 
 @pytest.mark.parametrize(

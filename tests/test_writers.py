@@ -122,7 +122,9 @@ def test_an_evaluation_shows_its_confusion_and_the_parameters():
     told = Told()
     params = {"head": {"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}}
     result = {"confusion_matrix": [[5, 1], [0, 4]], "classes": ["monocyte", "platelet"]}
-    writers.evaluated([told], 3, "val", result, params)
+    output = writers.InBackground([told])
+    writers.evaluated([output], 3, "val", result, params)
+    output.close()
     assert set(told.spreads) == {"parameters/head/kernel", "parameters/head/bias"}
     np.testing.assert_array_equal(told.spreads["parameters/head/kernel"], np.ones((2, 3)))
     picture = told.shown["val/confusion"]
@@ -220,3 +222,35 @@ def test_a_terminal_has_one_live_line():
     assert "compiling ..." in text
     assert "step 3,000/3,000  loss 0.2500" in text
     assert text.count("\n") == 1  # each picture of the line overwrites the one before
+
+
+def test_what_is_told_in_the_background_is_told_in_order_and_all_of_it(tmp_path):
+    told = []
+
+    class Slow(writers.Writer):
+        def write(self, step, values):
+            time.sleep(0.001)
+            told.append(step)
+
+    output = writers.InBackground([Slow(), writers.TensorBoard(tmp_path, step=0)])
+    write(output, *range(1, 100))
+    output.close()
+    assert told == list(range(1, 100))
+    assert [step for step, _ in scalars(tmp_path, "train/loss")] == told
+
+
+def test_what_fails_in_the_background_is_raised_at_the_end_and_all_is_closed():
+    closed = []
+
+    class Broken(writers.Writer):
+        def write(self, step, values):
+            raise OSError("no space left")
+
+        def close(self):
+            closed.append(self)
+
+    output = writers.InBackground([Broken()])
+    output.write(1, {})
+    with pytest.raises(OSError, match="no space left"):
+        output.close()
+    assert closed

@@ -70,7 +70,7 @@ def trainer(
 
     abstract = states.shapes(lambda: init(0), mesh, fsdp_min_size)
     step = steps.train_step(model, optimizer, recipe, frozen)
-    call = dispatch.compile_train(dispatch.several(step), mesh, abstract)
+    call = dispatch.TrainCall(dispatch.several(step), mesh, abstract)
     start = states.compile_init(init, abstract)
     given = dispatch.place(mesh, numbers._replace(augment=recipe.policy.numbers))
     return Trainer(abstract, lambda: start(0), step, lambda *batch: call(*batch, given))

@@ -3,6 +3,7 @@
 The three give the same pictures bit for bit: one `Entry` makes them, whoever calls it.
 """
 
+import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
@@ -15,6 +16,9 @@ from bcjax.data.entry import Entry
 from bcjax.data.prepared import Examples, Prepared
 
 Batch = dict[str, np.ndarray]
+
+_PART = 8  # pictures that a thread decodes in one go
+_CHUNK = 256  # pictures whose encoded bytes are held while a whole split is decoded
 
 
 class Store(Protocol):
@@ -34,9 +38,11 @@ class DiskStore:
 
     kind = "disk"
 
-    def __init__(self, examples: Examples, entry: Entry):
+    def __init__(self, examples: Examples, entry: Entry, threads: int = 0):
+        """Reads `examples`, and decodes them in so many threads; 0: one per core."""
         self._examples = examples
         self._entry = entry
+        self._threads = threads or os.cpu_count() or 1
 
     def __len__(self) -> int:
         return len(self._examples)
@@ -44,10 +50,22 @@ class DiskStore:
     def read(self, index: Int32[np.ndarray, "N"]) -> Batch:
         """Returns `image` uint8 (N, size, size, 3) and `label` int32 (N,)."""
         examples = self._examples[index]
-        return {
-            "image": np.stack([self._entry(e.image) for e in examples]),
-            "label": np.array([e.label for e in examples], np.int32),
-        }
+        images = np.empty((len(examples), self._entry.size, self._entry.size, 3), np.uint8)
+
+        def decode(start: int) -> None:
+            for i, example in enumerate(examples[start : start + _PART], start):
+                images[i] = self._entry(example.image)
+
+        # The threads share the pictures of a batch, not the batches: so the first batch is there as
+        # early as can be, and more threads than batches loaded ahead have work too.
+        list(_decoders(self._threads).map(decode, range(0, len(examples), _PART)))
+        return {"image": images, "label": np.array([e.label for e in examples], np.int32)}
+
+
+@functools.cache
+def _decoders(threads: int) -> ThreadPoolExecutor:
+    """The threads that decode, for all disk stores of this process."""
+    return ThreadPoolExecutor(threads, "bcjax-decode")
 
 
 class HostStore:
@@ -77,12 +95,15 @@ class DeviceStore(HostStore):
         return {}
 
 
-def decoded(disk: DiskStore, threads: int = 0) -> Batch:
+def decoded(disk: DiskStore) -> Batch:
     """Returns `image` uint8 (N, size, size, 3) and `label` int32 (N,) of all pictures."""
-    chunks = np.array_split(np.arange(len(disk)), max(1, len(disk) // 64))
-    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        parts = list(pool.map(disk.read, chunks))
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    whole: Batch = {}
+    for start in range(0, len(disk), _CHUNK):
+        part = disk.read(np.arange(start, min(start + _CHUNK, len(disk)), dtype=np.int32))
+        for name, rows in part.items():
+            array = whole.setdefault(name, np.empty((len(disk), *rows.shape[1:]), rows.dtype))
+            array[start : start + len(rows)] = rows
+    return whole
 
 
 def choose(asked: str, needed: int, device_memory: int | None) -> tuple[str, str]:
@@ -110,7 +131,7 @@ def choose(asked: str, needed: int, device_memory: int | None) -> tuple[str, str
 
 def open_store(prepared: Prepared, split: str, kind: str, entry: Entry, threads: int = 0) -> Store:
     """Opens a split as a store of the kind "disk", "host" or "device"."""
-    disk = DiskStore(prepared.examples(split), entry)
+    disk = DiskStore(prepared.examples(split), entry, threads)
     if kind == "disk":
         return disk
-    return (HostStore if kind == "host" else DeviceStore)(decoded(disk, threads))
+    return (HostStore if kind == "host" else DeviceStore)(decoded(disk))

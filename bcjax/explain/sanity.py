@@ -9,6 +9,7 @@ from flax import linen as nn
 from jaxtyping import Float
 from scipy import stats
 
+from bcjax.models import initial
 from bcjax.state import Variables
 
 
@@ -23,7 +24,9 @@ def randomised(model: nn.Module, variables: Variables, picture: tuple[int, ...])
       variables: Those that were learnt, whose place on the devices is kept.
       picture: Height, width and channels of what it is fed.
     """
-    fresh = jax.jit(lambda key: model.init(key, jnp.zeros((1, *picture)), train=False))
+    fresh = jax.jit(
+        lambda key: initial.variables(model, key, jnp.zeros((1, *picture)), train=False)
+    )
     drawn: Variables = {"batch_stats": {}} | dict(fresh(jax.random.key(0)))
     return jax.device_put(drawn, jax.tree.map(lambda leaf: leaf.sharding, variables))
 

@@ -8,12 +8,13 @@ from jaxtyping import Array, Float
 from bcjax.models.conv import Conv
 from bcjax.models.entry import Entry
 from bcjax.models.head import Head
+from bcjax.models.initial import Normal
 from bcjax.models.picture_side import require_side
 from bcjax.models.pool import adaptive_average_pool, max_pool
 
 # He's instead of the published deviation of 0.01, with which eight layers without normalisation
 # hardly start.
-_init = nn.initializers.he_normal()
+_init = Normal(2.0, "fan_in", truncated=True)
 
 
 class Stage(nn.Module):

@@ -9,6 +9,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from bcjax.models.initial import Normal
 from bcjax.models.lowering import Geometry, convolve
 from bcjax.models.lowering.windows import Pair
 
@@ -18,7 +19,7 @@ from bcjax.models.lowering.windows import Pair
 Convention = Literal["torch", "tf", "keras"]
 CONVENTIONS: tuple[Convention, ...] = ("torch", "tf", "keras")
 
-he_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+he_normal = Normal(2.0, "fan_out")
 
 
 class Conv(nn.Module):

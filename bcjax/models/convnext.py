@@ -14,13 +14,14 @@ from bcjax.models.conv import Conv
 from bcjax.models.drop_path import DropPath, rates
 from bcjax.models.entry import Entry
 from bcjax.models.head import Head
+from bcjax.models.initial import normal
 from bcjax.models.norm import Kind, Norm
 from bcjax.models.picture_side import require_side
 
 Layer = Callable[..., Any]
 
 # Published as a normal cut off at -2 and 2, which are a hundred deviations away.
-_init = nn.initializers.normal(0.02)
+_init = normal(0.02)
 
 
 class Stem(nn.Module):

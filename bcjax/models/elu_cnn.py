@@ -8,6 +8,7 @@ from jaxtyping import Array, Float
 from bcjax.models.conv import Conv
 from bcjax.models.entry import Entry
 from bcjax.models.head import Head
+from bcjax.models.initial import Normal
 from bcjax.models.pool import max_pool
 
 # 1 / E[elu(z)^2] for z ~ N(0, 1): at this gain a layer hands on the second moment that it was
@@ -15,7 +16,7 @@ from bcjax.models.pool import max_pool
 # smaller. It stands in for the batch norm that the network does without.
 ELU_GAIN = 1.5505
 
-_elu_init = nn.initializers.variance_scaling(ELU_GAIN, "fan_in", "normal")
+_elu_init = Normal(ELU_GAIN, "fan_in")
 
 
 class Stage(nn.Module):

@@ -8,6 +8,8 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from bcjax.models.initial import lecun_normal
+
 
 class Dropout(nn.Module):
     """Linen's dropout, told whether it trains as every other layer is.
@@ -42,8 +44,8 @@ class Head(nn.Module):
     dropout: float = 0.0
     activation: Callable[[Array], Array] = nn.relu
     dtype: DTypeLike = jnp.float32
-    kernel_init: Callable[..., Any] = nn.initializers.lecun_normal()
-    logits_init: Callable[..., Any] = nn.initializers.lecun_normal()
+    kernel_init: Callable[..., Any] = lecun_normal
+    logits_init: Callable[..., Any] = lecun_normal
     last_dropout: bool = True
 
     @nn.compact

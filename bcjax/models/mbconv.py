@@ -7,12 +7,13 @@ from flax import linen as nn
 from jaxtyping import Array, Float
 
 from bcjax.models.drop_path import DropPath
+from bcjax.models.initial import Normal
 
 Layer = Callable[..., Any]
 
 # A kernel of k x k numbers feeds each channel and leaves it: the published fan-out, counted for one
 # channel, is what initialisers call fan-in here.
-depthwise_init = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+depthwise_init = Normal(2.0, "fan_in")
 
 
 class ConvNorm(nn.Module):

@@ -10,11 +10,12 @@ from jaxtyping import Array, Float
 from bcjax.models.conv import Conv
 from bcjax.models.entry import Entry
 from bcjax.models.head import Head
+from bcjax.models.initial import Normal
 from bcjax.models.norm import Kind, Norm
 from bcjax.models.picture_side import require_side
 from bcjax.models.pool import max_pool
 
-_init = nn.initializers.he_normal()
+_init = Normal(2.0, "fan_in", truncated=True)
 
 
 class Stage(nn.Module):

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from bcjax import checkpoint, network, patience
 from bcjax import config as configs
 from bcjax.errors import UserError
+from bcjax.models import initial
 from bcjax.state import State, Variables
 from bcjax.weights.importing import Imported
 
@@ -96,7 +97,9 @@ def _classifier(model: nn.Module, pictures: np.ndarray, seed: int) -> Variables:
     def init() -> Variables:
         key = jax.random.key(seed)
         features, _ = model.init_with_output(key, pictures, train=False, method="features")
-        return model.init(key, jnp.zeros_like(features), train=False, method="classify")["params"]
+        return initial.variables(
+            model, key, jnp.zeros_like(features), train=False, method="classify"
+        )["params"]
 
     # The features' shape alone is used, so that the compiler leaves out what computes them.
     return jax.jit(init)()

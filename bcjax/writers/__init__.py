@@ -4,6 +4,7 @@
 `track.to` names them; and a line for the person.
 """
 
+from bcjax.writers.background import InBackground
 from bcjax.writers.jsonl import METRICS_FILE, JsonLines, read
 from bcjax.writers.opening import archive, check, open_writers
 from bcjax.writers.progress import ProgressLine
@@ -15,6 +16,7 @@ from bcjax.writers.writer import Writer
 __all__ = [
     "METRICS_FILE",
     "SESSIONS_FILE",
+    "InBackground",
     "JsonLines",
     "ProgressLine",
     "Session",

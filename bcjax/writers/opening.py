@@ -10,6 +10,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from bcjax.errors import UserError
+from bcjax.writers.background import InBackground
 from bcjax.writers.jsonl import JsonLines
 from bcjax.writers.sessions import Session
 from bcjax.writers.tensorboard import TensorBoard
@@ -41,8 +42,8 @@ def open_writers(config: ConfigDict, step: int) -> list[Writer]:
       UserError: If a tracker cannot be reached.
     """
     workdir = Path(config.workdir)
-    files = [JsonLines(workdir, step), TensorBoard(workdir, step), Session(config, step)]
-    return [*files, *_trackers(config)]
+    files = [JsonLines(workdir, step), Session(config, step)]  # what a kill must not lose
+    return [*files, InBackground([TensorBoard(workdir, step), *_trackers(config)])]
 
 
 def archive(config: ConfigDict) -> None:

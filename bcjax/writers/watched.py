@@ -1,13 +1,12 @@
 """What an evaluation during training shows beside its numbers."""
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from flax import traverse_util
 from jaxtyping import Int, UInt8
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from bcjax.writers.writer import Writer
 
@@ -28,18 +27,31 @@ def evaluated(
     """
     if not outputs:
         return
-    picture = confusion(np.array(result["confusion_matrix"]), result["classes"])
+    # Copied: the next step takes the devices' own.
+    kept = {
+        path: np.array(leaf)
+        for path, leaf in traverse_util.flatten_dict(params, sep="/").items()
+        if leaf.is_fully_addressable or leaf.is_fully_replicated
+    }
+    picture = functools.cache(
+        lambda: confusion(np.array(result["confusion_matrix"]), result["classes"])
+    )
+
+    def story(writer: Writer) -> None:
+        writer.show(step, f"{split}/confusion", picture())
+        for path, values in kept.items():
+            writer.spread(step, f"parameters/{path}", values)
+
     for output in outputs:
-        output.show(step, f"{split}/confusion", picture)
-    for path, leaf in traverse_util.flatten_dict(params, sep="/").items():
-        if leaf.is_fully_addressable or leaf.is_fully_replicated:
-            values = np.asarray(leaf)
-            for output in outputs:
-                output.spread(step, f"parameters/{path}", values)
+        output.tell(story)
 
 
 def confusion(matrix: Int[np.ndarray, "C C"], classes: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
     """Draws counts, a row for each true class, coloured by their share of the row."""
+    # Here, for it takes most of a second to import, and the first step should not wait for it.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     size = len(classes)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
     # Inches, by hand: matplotlib's own layout draws everything several times.

@@ -1,5 +1,6 @@
 """What every place that a run writes to can be told."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,9 @@ from jaxtyping import Float, UInt8
 
 class Writer:
     """Takes what a run has to tell, step after step; what it has no place for, it lets pass."""
+
+    def tell(self, story: Callable[["Writer"], None]) -> None:
+        """Takes what is long to make, in the making: called with what has a place for it."""
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """Takes the numbers of a step."""
