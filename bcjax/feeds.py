@@ -11,10 +11,11 @@ from bcjax import mesh as meshes
 from bcjax.data.entry import entry_of
 from bcjax.data.prepared import Prepared
 from bcjax.data.store import DeviceStore, HostStore, Store, choose, open_store
-from bcjax.dispatch import Batch, Pictures
 from bcjax.evaluate import predictions
 from bcjax.feed import Feed
 from bcjax.state import Variables
+
+Shapes = dict[str, jax.ShapeDtypeStruct]
 
 
 class Feeds:
@@ -63,7 +64,7 @@ class Feeds:
 
     def abstract(
         self, split: str, per_call: int, batch_size: int, *, masked: bool = False
-    ) -> tuple[Batch, Pictures]:
+    ) -> tuple[Shapes, Shapes]:
         """Returns the shapes of a call's batches and of what lies on the devices; reads nothing.
 
         Args:
@@ -78,7 +79,7 @@ class Feeds:
         )
         picture = (self._data.image_size, self._data.image_size, 3)
 
-        def arrays(sharding: NamedSharding, *leading: int) -> Batch:
+        def arrays(sharding: NamedSharding, *leading: int) -> Shapes:
             pixels = jax.ShapeDtypeStruct((*leading, *picture), np.uint8, sharding=sharding)
             labels = jax.ShapeDtypeStruct(leading, np.int32, sharding=sharding)
             return {"image": pixels, "label": labels}

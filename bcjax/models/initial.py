@@ -17,6 +17,7 @@ from flax import linen as nn
 from flax import struct
 from jax import lax
 from jax.sharding import NamedSharding
+from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
 _ROW = 4096  # numbers drawn under one key: a kernel begins with a row of its own
@@ -126,7 +127,7 @@ def variables(
     bounds = np.array([leaf.bound for _, leaf in random], np.float32)
     each_row = np.concatenate([np.arange(n) for n in rows])
 
-    def row(name: Array, number: Array, bound: Array) -> Float[Array, "_ROW"]:
+    def row(name: ArrayLike, number: ArrayLike, bound: ArrayLike) -> Float[Array, "_ROW"]:
         own = jax.random.fold_in(jax.random.fold_in(key, name), number)
         return _standard(own, _ROW, bound)
 
@@ -144,7 +145,7 @@ def variables(
     return jax.tree.unflatten(tree, [value(leaf) for _, leaf in leaves])
 
 
-def _standard(key: Key[Array, ""], count: int, bound: Float[Array, ""]) -> Float[Array, "count"]:
+def _standard(key: Key[Array, ""], count: int, bound: ArrayLike) -> Float[Array, "count"]:
     """Draws from the standard normal distribution between plus and minus erf_inv(bound)."""
-    uniform = jax.random.uniform(key, (count,), minval=-bound, maxval=bound)
+    uniform = jax.random.uniform(key, (count,), minval=jnp.negative(bound), maxval=bound)
     return math.sqrt(2) * lax.erf_inv(uniform)
