@@ -24,7 +24,7 @@ COMMANDS = {
     "explain": "Draw what a network's answers rest on, over the pictures.",
     "import-weights": "Turn published weights, of PyTorch or Keras, into a run's folder.",
     "models": "List the networks: parameters, FLOPs, pictures, paper.",
-    "benchmark": "Time the compiled step, or the training loop against it.",
+    "benchmark": "Time each part of training, beside what the device could do.",
 }
 
 

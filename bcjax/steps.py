@@ -130,9 +130,10 @@ def train_step(
         if "features" in shown:
             inputs, method = shown["features"], "classify"
         else:
-            images = to_float(shown["image"], recipe.dtype)
-            images, share = policy(augment_key, images, batch["index"], numbers.augment)
-            inputs, method = normalise(images, recipe.mean, recipe.std), "__call__"
+            with jax.named_scope("augmentation"):
+                images = to_float(shown["image"], recipe.dtype)
+                images, share = policy(augment_key, images, batch["index"], numbers.augment)
+                inputs, method = normalise(images, recipe.mean, recipe.std), "__call__"
         with frozen.in_inference():
             logits, updated = model.apply(
                 {"params": join(trains, fixed), "batch_stats": batch_stats},
@@ -162,18 +163,21 @@ def train_step(
         else:
             start = (state.batch_stats, jax.tree.map(jnp.zeros_like, trains), jnp.zeros(3))
             grads, batch_stats, sums = _accumulated(gradient, start, key, batch, recipe.accumulate)
-        updates, opt_state = optimizer.update(grads, state.opt_state, trains)
-        scale = state.patience.lr_scale * numbers.rate
-        updates = jax.tree.map(lambda u: u * scale, updates)
+        with jax.named_scope("optimizer"):
+            updates, opt_state = optimizer.update(grads, state.opt_state, trains)
+            scale = state.patience.lr_scale * numbers.rate
+            updates = jax.tree.map(lambda u: u * scale, updates)
+            trains = optax.apply_updates(trains, updates)
         state = state.replace(
             step=state.step + 1,
-            params=join(optax.apply_updates(trains, updates), fixed),
+            params=join(trains, fixed),
             batch_stats=batch_stats,
             opt_state=opt_state,
         )
         if recipe.ema:
-            ema = optax.incremental_update(state.variables, state.ema, 1 - recipe.ema)
-            state = state.replace(ema=frozen.where(state.ema, ema))
+            with jax.named_scope("optimizer"):
+                ema = optax.incremental_update(state.variables, state.ema, 1 - recipe.ema)
+                state = state.replace(ema=frozen.where(state.ema, ema))
         return state, jnp.append(sums, optax.tree.norm(grads))
 
     return step

@@ -84,6 +84,17 @@ def test_each_kind_of_convolution_has_its_way(size, stride, groups, expected):
     assert cpu.way(x, kernel, Geometry((stride, stride), (edge, edge)), groups) is expected
 
 
+@pytest.mark.parametrize(("size", "sides"), [(1, (4, 4)), (3, (2, 3))])
+def test_a_product_of_few_rows_has_the_same_value_and_gradients(size, sides):
+    x = numbers(0, (1, *sides, CHANNELS), "float32")
+    kernel = numbers(1, (size, size, CHANNELS, 8), "float32")
+    geometry = Geometry(edges=((size // 2, size // 2),) * 2)
+    found = value_and_gradients(convolve, x, kernel, geometry, 1)
+    expected = value_and_gradients(compiler.forward, x, kernel, geometry, 1)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert apart(ours, theirs) <= 1e-5
+
+
 def test_accelerators_get_the_compilers_convolution():
     def step(x, kernel):
         return jnp.sum(convolve(x, kernel, Geometry((1, 1), ((1, 1), (1, 1))), CHANNELS) ** 2)

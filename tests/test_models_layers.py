@@ -127,3 +127,23 @@ def test_a_dropout_stands_before_each_dense_layer(hidden, last, dropouts):
     assert [name for name in seen if "dropout" in name] == dropouts
     dense = [f"dense{i + 1}" for i in range(len(hidden))]
     assert [name for name in seen if "dropout" not in name] == [*dense, "logits"]
+
+
+@pytest.mark.parametrize("average", [False, True])
+def test_batch_norm_is_linens_with_its_gradient_and_its_running_averages(average):
+    ours, linens = Norm("frozen-batch" if average else "batch"), nn.BatchNorm(average, momentum=0.9)
+    x, wanted = 2 + 3 * jax.random.normal(jax.random.key(0), (2, 4, 5, 6, 3))
+    variables = jax.tree.map(lambda v: v + 0.5, ours.init(jax.random.key(1), x, True))
+
+    def loss(layer, *train):
+        def of(params, x):
+            given = variables | {"params": params}
+            y, after = layer.apply(given, x, *train, mutable=["batch_stats"])
+            return jnp.square(y - wanted).sum(), (y, after)
+
+        return jax.jit(jax.grad(of, argnums=(0, 1), has_aux=True))(variables["params"], x)
+
+    for mine, theirs in zip(
+        jax.tree.leaves(loss(ours, True)), jax.tree.leaves(loss(linens)), strict=True
+    ):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)

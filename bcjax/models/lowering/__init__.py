@@ -8,6 +8,7 @@ products and shifted sums, which XLA compiles well. Values and gradients are tho
 """
 
 import functools
+from collections.abc import Callable
 
 import jax
 from jax import lax
@@ -30,12 +31,7 @@ def convolve(x: Picture, kernel: Kernel, geometry: Geometry, groups: int = 1) ->
       geometry: Stride, edges and dilation.
       groups: Into which the channels are divided.
     """
-    return lax.platform_dependent(
-        x,
-        kernel,
-        cpu=functools.partial(cpu.forward, geometry=geometry, groups=groups),
-        default=functools.partial(compiler.forward, geometry=geometry, groups=groups),
-    )
+    return _by_platform(cpu.forward, compiler.forward, geometry, groups, x, kernel)
 
 
 def _saved(
@@ -49,18 +45,25 @@ def _gradients(
 ) -> tuple[Picture, Kernel]:
     # One dispatch for each: a gradient that is not asked for is not computed.
     of_input, of_kernel = (
-        lax.platform_dependent(
-            *saved,
-            g,
-            cpu=functools.partial(on_cpu, geometry=geometry, groups=groups),
-            default=functools.partial(elsewhere, geometry=geometry, groups=groups),
-        )
+        _by_platform(on_cpu, elsewhere, geometry, groups, *saved, g)
         for on_cpu, elsewhere in (
             (cpu.input_gradient, compiler.input_gradient),
             (cpu.kernel_gradient, compiler.kernel_gradient),
         )
     )
     return of_input, of_kernel
+
+
+# Jitted and inlined: like convolutions are traced once, and the program is as if each had been.
+@functools.partial(jax.jit, static_argnums=(0, 1, 2, 3), inline=True)
+def _by_platform(
+    on_cpu: Callable, elsewhere: Callable, geometry: Geometry, groups: int, *operands: jax.Array
+) -> jax.Array:
+    return lax.platform_dependent(
+        *operands,
+        cpu=functools.partial(on_cpu, geometry=geometry, groups=groups),
+        default=functools.partial(elsewhere, geometry=geometry, groups=groups),
+    )
 
 
 convolve.defvjp(_saved, _gradients)

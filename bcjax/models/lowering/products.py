@@ -6,6 +6,9 @@ from jaxtyping import Array, Float
 
 from bcjax.models.lowering.windows import Geometry, Kernel, Picture, Sides, views
 
+# Up to so many, as the last stages of one picture have, the rows of a product are few.
+_FEW_ROWS = 16
+
 
 def pointwise(x: Picture, kernel: Kernel, geometry: Geometry) -> Picture:
     """A 1x1 kernel without edges: the pixels that the stride leaves, times a matrix."""
@@ -46,6 +49,11 @@ def patches(x: Picture, taps: Sides, geometry: Geometry) -> Float[Array, "positi
 
 
 def _product(a: Float[Array, "n k"], b: Float[Array, "k m"]) -> Float[Array, "n m"]:
+    if len(a) <= _FEW_ROWS and a.dtype == jnp.float32:
+        # XLA gives a product to YNNPACK, which packs all of `b` first: of a few rows, half the time
+        # and more. It does not take a left side that stands transposed.
+        columns = lax.optimization_barrier(a.T)
+        return lax.dot_general(columns, b, (((0,), (0,)), ((), ())))
     # Half-precision numbers are added up in float32, as the compiler's convolution does.
     return jnp.matmul(a, b, preferred_element_type=jnp.promote_types(a.dtype, jnp.float32)).astype(
         a.dtype

@@ -1,0 +1,74 @@
+"""The augmentation policy alone, compiled, as a training step applies it to its batch."""
+
+import statistics
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from bcjax import mesh as meshes
+from bcjax import steps as training
+from bcjax.augment import policy as policies
+from bcjax.benchmark import clock, roofline
+from bcjax.benchmark.machine import Peaks
+from bcjax.benchmark.step import repeated
+from bcjax.dispatch import Batch, Numbers, Pictures
+from bcjax.plan import Call
+from bcjax.run import Run
+
+
+def measure(run: Run, peaks: Peaks, steps: int, repeats: int) -> dict[str, Any]:
+    """Times the policy and the bare step in turns.
+
+    Args:
+      run: Its state is used up and goes on; its `augment.ops` are not empty.
+      peaks: Of a device.
+      steps: Timed batches in a turn.
+      repeats: Turns of each.
+
+    Returns:
+      "ops"; "images_per_s" and "batch_ms", medians; "share_of_step", the median of the turns'
+      ratios (alone the policy is not fused with what follows); and what `roofline.against` says.
+    """
+    policy = policies.build(run.config.augment.ops)
+    dtype = run.config.model.dtype
+
+    def augment(
+        batches: Batch, pictures: Pictures, numbers: Numbers, step: Array
+    ) -> tuple[Array, Array]:
+        key, _ = training.keys_of(training.step_key(numbers.seed, step))
+        batch = {name: array[0] for name, array in batches.items()}
+        images = training.to_float(training.gather(batch, pictures)["image"], dtype)
+        return policy(key, images, batch["index"], numbers.augment)
+
+    feed = run.feed("train")
+    one = next(feed.training([Call(0, 1)], run.order))
+    everywhere = meshes.replicated(run.mesh)
+    compiled = jax.jit(
+        augment,
+        in_shardings=(meshes.batch_sharding(run.mesh, leading=1), *3 * [everywhere]),
+    )
+
+    def policy_alone() -> None:
+        for step in range(steps):
+            done = compiled(one, feed.pictures, run.numbers, np.int32(step))
+        jax.block_until_ready(done)
+
+    dispatch = repeated(run)
+    calls = -(-steps // run.plan.steps_per_call)
+    steps_in_turn = calls * run.plan.steps_per_call
+    policy_alone()  # compiles
+    dispatch(1)
+    times = clock.in_turns(repeats, policy=policy_alone, step=lambda: dispatch(calls))
+    seconds = statistics.median(times["policy"]) / steps
+    lowered = compiled.lower(one, feed.pictures, run.numbers, np.int32(0))
+    return {
+        "ops": list(run.config.augment.ops),
+        "images_per_s": run.config.train.batch_size / seconds,
+        "batch_ms": 1e3 * seconds,
+        "share_of_step": statistics.median(
+            (alone / steps) / (step / steps_in_turn)
+            for alone, step in zip(times["policy"], times["step"], strict=True)
+        ),
+    } | roofline.against(roofline.cost(lowered, devices=run.mesh.size), seconds, peaks)

@@ -1,0 +1,150 @@
+"""The input path alone: what each store can feed a step, and what that is made of."""
+
+import contextlib
+import dataclasses
+import itertools
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from bcjax import mesh as meshes
+from bcjax.data.entry import Entry, entry_of
+from bcjax.data.order import Order
+from bcjax.data.prepared import Examples
+from bcjax.data.store import DeviceStore, DiskStore, HostStore, Store
+from bcjax.feed import Feed
+from bcjax.plan import Call
+from bcjax.run import Run
+
+_HELD = 1 << 29  # bytes of decoded pictures: more than caches hold, and soon decoded
+_SAMPLE = 256  # pictures that a core decodes, over and over
+
+
+@dataclasses.dataclass(frozen=True)
+class _Calls(Sequence):
+    """Calls of so many steps, one after the other, more than are ever asked for."""
+
+    steps: int
+
+    def __len__(self) -> int:
+        return 1 << 31
+
+    def __getitem__(self, position: Any) -> Any:
+        return Call(position * self.steps, self.steps)
+
+
+def measure(run: Run, seconds: float = 2.0) -> dict[str, Any]:
+    """Measures the feed of the training pictures from each kind of store, and its parts.
+
+    Nothing computes beside: on a CPU a training loop shares the cores with its store. Files that
+    the system has in its cache are read from there.
+
+    Args:
+      run: Its config says how pictures enter and how they are loaded ahead.
+      seconds: Of each measurement.
+
+    Returns:
+      Of "disk", "host" and "device": "images_per_s", as `fed` says, and
+      "starves_from_images_per_s", the least whole rate of training that this store cannot feed.
+      Of each part "images_per_s", and "mb_per_s" where bytes are moved: "read", encoded pictures
+      from the files; "decode", by one core; "gather", of decoded ones in RAM; "transfer", to the
+      devices. And what they depend on: "threads" (0: one per core), "workers" and "prefetch" as
+      configured, "pictures" that the stores in memory held, "encoded_kb" and "decoded_kb" of a
+      picture, means.
+    """
+    config = run.config
+    examples, entry = run.prepared.examples("train"), entry_of(config.data)
+    disk = DiskStore(examples, entry, config.data.threads)
+    batch_size, per_call = config.train.batch_size, run.plan.steps_per_call
+    bytes_each = entry.size**2 * 3
+    held = min(len(disk), max(batch_size, _HELD // bytes_each))
+    arrays = disk.read(np.arange(held, dtype=np.int32))
+    order = Order(held, batch_size, config.seed)
+
+    host = HostStore(arrays)
+    stores: tuple[Store, ...] = (disk, host, DeviceStore(arrays))
+    found: dict[str, Any] = {}
+    for store in stores:
+        rate = fed(
+            Feed(store, config.data, run.mesh), order, per_call, config.data.prefetch, seconds
+        )
+        found[store.kind] = {
+            "images_per_s": rate,
+            "starves_from_images_per_s": math.floor(rate) + 1,
+        }
+
+    index = np.concatenate([order(step) for step in range(per_call)])
+    encoded = sum(len(example.image) for example in examples[index]) / len(index)
+    rows = meshes.host_rows(run.mesh, batch_size)
+    shown = host.read(index)["image"].reshape(per_call, batch_size, *arrays["image"].shape[1:])
+    local = {"image": shown[:, rows]}
+
+    def send() -> None:
+        jax.block_until_ready(meshes.place(run.mesh, local, rows, batch_size, leading=1))
+
+    for name, work, each in (
+        ("read", lambda: examples[index], encoded),
+        ("gather", lambda: host.read(index), bytes_each),
+        ("transfer", send, bytes_each),
+    ):
+        rate = len(index) * repeated(work, seconds)
+        found[name] = {"images_per_s": rate, "mb_per_s": rate * each / 1e6}
+    found["decode"] = {"images_per_s": decoded(examples, entry, seconds)}
+    return found | {
+        "threads": config.data.threads,
+        "workers": config.data.workers,
+        "prefetch": config.data.prefetch,
+        "pictures": held,
+        "encoded_kb": encoded / 1e3,
+        "decoded_kb": bytes_each / 1e3,
+    }
+
+
+def fed(feed: Feed, order: Order, per_call: int, prefetch: int, seconds: float) -> float:
+    """Returns images/s of a feed whose batches are waited for on the devices, and thrown away.
+
+    Args:
+      feed: Of training pictures.
+      order: Of these.
+      per_call: Steps in a call.
+      prefetch: Calls that it loads ahead. So many are left out, for the clock was not running yet
+        when they were loaded; the start of worker processes goes with them.
+      seconds: After which it ends.
+    """
+    with contextlib.closing(feed.training(_Calls(per_call), order)) as batches:
+        for batch in itertools.islice(batches, prefetch + 1):
+            jax.block_until_ready(batch)
+        times = repeated(lambda: jax.block_until_ready(next(batches)), seconds)
+    return times * per_call * order.batch_size
+
+
+def decoded(examples: Examples, entry: Entry, seconds: float) -> float:
+    """Returns images/s that one core makes of encoded pictures, to the square.
+
+    Counted in the thread's own CPU time, so that whatever else the machine does is left out.
+
+    Args:
+      examples: Of which some are decoded, from all over the split.
+      entry: That decodes.
+      seconds: After which it ends.
+    """
+    positions = np.linspace(0, len(examples) - 1, min(_SAMPLE, len(examples))).astype(np.int32)
+    encoded = [example.image for example in examples[positions]]
+    return repeated(lambda: [entry(each) for each in encoded], seconds, time.thread_time) * len(
+        encoded
+    )
+
+
+def repeated(
+    work: Callable[[], Any], seconds: float, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Returns how often in a second `work` is done, over at least so many seconds of a clock."""
+    began, count = clock(), 0
+    while (took := clock() - began) < seconds:
+        work()
+        count += 1
+    return count / took

@@ -1,0 +1,149 @@
+"""Measurements as a table for the terminal."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from rich.table import Table
+
+_ROOFS = {"compute": "compute", "bandwidth": "memory"}
+_PARTS = {"read": "read from files", "gather": "gathered in RAM", "transfer": "sent to the devices"}
+
+
+class Row(NamedTuple):
+    """A line of the table; what has no rate or no time has none."""
+
+    what: str
+    images_per_s: float | None
+    seconds: float | None
+    told: str
+    share_of_roof: float | None = None
+
+
+def table(page: dict[str, Any]) -> Table:
+    """Returns a measured page as a table, a line for each figure."""
+    about, config, peaks = page["about"], page["config"], page["peaks"]
+    made = Table(
+        title=f"{config['model']}, {config['image_size']} px, {config['batch_size']} pictures a "
+        f"step, {config['dtype']}, {config['store']} store, on {about['devices']} x "
+        f"{about['device']} ({about['processor']}, {about['cores']} cores)",
+        caption=f"A device's peaks: {peaks['flops_per_s'] / 1e9:,.0f} GFLOP/s in a matrix product, "
+        f"{peaks['bytes_per_s'] / 1e9:,.1f} GB/s in a pass over memory. The roof is the peak that "
+        "asks for more time."
+        + (f" The profile: {page['trace']['perfetto']}" if "trace" in page else ""),
+        title_justify="left",
+        caption_justify="left",
+    )
+    for heading in ("what", "images/s", "time", "of the roof", ""):
+        made.add_column(heading, justify="left" if heading in ("what", "") else "right")
+    for name, rows in _ROWS.items():
+        if name in page:
+            for row in rows(page[name]):
+                made.add_row(
+                    row.what, _rate(row.images_per_s), _time(row.seconds),
+                    _share(row.share_of_roof), row.told,
+                )  # fmt: skip
+            made.add_section()
+    return made
+
+
+def _roof(measured: dict[str, Any]) -> str:
+    """Returns which roof binds, in a few words."""
+    if "roof" not in measured:
+        return ""
+    (other,) = _ROOFS.keys() - {measured["roof"]}
+    caches = " (caches serve a part)" if measured["share_of_roof"] > 1 else ""
+    at = _share(measured[f"share_of_{other}_peak"])
+    return f"{_ROOFS[measured['roof']]} binds{caches}, {_ROOFS[other]} at {at}"
+
+
+def _start(found: dict[str, Any]) -> Iterator[Row]:
+    for name, each in found.items():
+        told = (
+            f"imports {_time(each['import_s'])}, data and state {_time(each['build_s'])}, "
+            f"compilation and step {_time(each['first_step_s'])}"
+        )
+        yield Row(f"to the first step, {name}", None, each["seconds"], told)
+
+
+def _step(found: dict[str, Any]) -> Iterator[Row]:
+    rate, seconds = found["images_per_s"], found["step_ms"] / 1e3
+    yield Row("bare step", rate, seconds, _roof(found), found.get("share_of_roof"))
+    yield Row("its first call", None, found["first_step_s"], "compilation, if it was not kept")
+
+
+def _input(found: dict[str, Any]) -> Iterator[Row]:
+    for kind in ("disk", "host", "device"):
+        yield Row(f"fed from the {kind} store", found[kind]["images_per_s"], None, "")
+    yield Row("decoded by one core", found["decode"]["images_per_s"], None, "")
+    for name in ("read", "gather", "transfer"):
+        told = f"{found[name]['mb_per_s']:,.0f} MB/s"
+        yield Row(_PARTS[name], found[name]["images_per_s"], None, told)
+
+
+def _train(found: dict[str, Any]) -> Iterator[Row]:
+    told = f"{_share(found['share_of_bare_step'])} of the bare step"
+    yield Row("training loop", found["images_per_s"], found["step_ms"] / 1e3, told)
+    if whole := found.get("whole"):
+        told = (
+            f"{_share(whole['share_of_bare_step'])} of the bare step: {whole['steps']:,} steps, "
+            f"an evaluation of {whole['evaluated']:,} pictures, a checkpoint"
+        )
+        yield Row("whole run", whole["images_per_s"], whole["seconds"], told)
+
+
+def _augment(found: dict[str, Any]) -> Iterator[Row]:
+    told = f"alone {_share(found['share_of_step'])} of a step's time; {_roof(found)}"
+    seconds = found["batch_ms"] / 1e3
+    yield Row("augmentation", found["images_per_s"], seconds, told, found.get("share_of_roof"))
+
+
+def _evaluate(found: dict[str, Any]) -> Iterator[Row]:
+    told = f"{found['images']:,} pictures of {found['split']}"
+    yield Row("evaluation", found["images_per_s"], found["seconds"], told)
+    forward = found["forward"]
+    told, share = _roof(forward), forward.get("share_of_roof")
+    name = f"its forward pass, batch {forward['batch_size']}"
+    yield Row(name, forward["images_per_s"], forward["batch_ms"] / 1e3, told, share)
+
+
+def _predict(found: dict[str, Any]) -> Iterator[Row]:
+    for each in found["batches"]:
+        told = f"p99 {_time(each['p99_ms'] / 1e3)}; {_roof(each)}"
+        name, share = f"answers, batch {each['batch_size']}", each.get("share_of_roof")
+        yield Row(name, each["images_per_s"], each["p50_ms"] / 1e3, told, share)
+
+
+def _checkpoint(found: dict[str, Any]) -> Iterator[Row]:
+    yield Row("checkpoint, training waits", None, found["save_ms"] / 1e3, "")
+    for name, key in (("written", "on_disk_ms"), ("restored", "restore_ms")):
+        rate = found[f"{'save' if name == 'written' else 'restore'}_mb_per_s"]
+        told = f"{found['state_mb']:,.1f} MB at {rate:,.0f} MB/s"
+        yield Row(f"checkpoint {name}", None, found[key] / 1e3, told)
+
+
+_ROWS = {
+    "start": _start,
+    "step": _step,
+    "input": _input,
+    "train": _train,
+    "augment": _augment,
+    "evaluate": _evaluate,
+    "predict": _predict,
+    "checkpoint": _checkpoint,
+}
+
+
+def _rate(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1e3 * seconds:.3g} ms"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
