@@ -9,11 +9,6 @@ over the turns, and the ratio the median of the turns' ratios.
 """
 
 import argparse
-import datetime
-import importlib.metadata
-import json
-import os
-import platform
 import statistics
 import tempfile
 import time
@@ -21,7 +16,8 @@ from pathlib import Path
 
 import jax
 import numpy as np
-from steps import answer, peer_versions, processor
+import page as pages
+from programs import answer, versions
 
 from bcjax import memory
 from bcjax import steps as training
@@ -51,34 +47,41 @@ def main() -> None:
         np.save(path, pictures)
         command = [options.peers, str(peer), f"--pictures={path}", f"--batches={options.batches}"]
         ours = _ours(pictures, options.dtype)
-        turns = [{"bcjax": ours(options.batches), **answer(command)} for _ in range(options.turns)]
+        turns = [_turn(ours(options.batches), answer(command)) for _ in range(options.turns)]
     rates = {name: statistics.median(turn[name] for turn in turns) for name in turns[0]}
-    better = [max(turn["in_process"], turn["with_workers"]) for turn in turns]
-    page = {
-        "measured": "augmentation of uint8 pictures in memory to float batches, images/s",
+    ratios = [turn["bcjax"] / max(turn["in_process"], turn["with_workers"]) for turn in turns]
+    page = pages.begin(**versions(options.peers, ("torch", "torchvision"))) | {
         "ops": OPS,
         "batch": BATCH,
         "image_size": SIZE,
         "dtype": options.dtype,
-        "date": datetime.date.today().isoformat(),
-        "device": jax.devices()[0].device_kind,
-        "cores": os.cpu_count(),
-        "processor": processor(),
-        "python": platform.python_version(),
-        "versions": {n: importlib.metadata.version(n) for n in ("bcjax", "jax", "jaxlib")},
-        "peers": peer_versions(options.peers, ("torch", "torchvision")),
         "images_per_s": rates,
-        "ratio": statistics.median(
-            turn["bcjax"] / other for turn, other in zip(turns, better, strict=True)
-        ),
+        "ratio": statistics.median(ratios),
         "turns": turns,
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(page, indent=2) + "\n")
-    print(
-        f"bcjax {rates['bcjax']:,.0f}, torchvision {statistics.median(better):,.0f} images/s: "
-        f"{page['ratio']:.1f} times"
+    pages.write(page, options.out)
+    print(table(page))
+
+
+def table(page: dict) -> str:
+    """The page as Markdown."""
+    rates = page["images_per_s"]
+    return "\n".join(
+        [
+            "| augmentation, images/s | bcjax | torchvision, one process | torchvision, a worker "
+            "for each core | ratio to the better |",
+            "|---|---|---|---|---|",
+            f"| {', '.join(page['ops'])}; {page['batch']} uint8 pictures of {page['image_size']} "
+            f"px to {page['dtype']} | {rates['bcjax']:,.0f} | {rates['in_process']:,.0f} "
+            f"| {rates['with_workers']:,.0f} | {page['ratio']:.1f} |",
+            "",
+            f"Medians of {len(page['turns'])} turns. {pages.measured(page)}",
+        ]
     )
+
+
+def _turn(ours: float, theirs: dict) -> dict[str, float]:
+    return {"bcjax": ours, **{way: theirs[way] for way in ("in_process", "with_workers")}}
 
 
 def _ours(pictures: np.ndarray, dtype: str):

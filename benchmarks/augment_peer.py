@@ -1,38 +1,36 @@
 """torchvision's augmentation of pictures in memory, in images/s; run by augment.py.
 
-Each picture has its own flips and RandAugment, so they are applied picture by picture, on uint8;
-mixing is applied to the batch. In one process with PyTorch's threads, and with one DataLoader
-worker for each core.
+Each picture has its own flips and RandAugment, so they are applied picture by picture; mixing is
+applied to the batch. In one process with PyTorch's threads, and with one DataLoader worker for each
+core.
 """
 
 import argparse
-import contextlib
 import json
 import os
 import statistics
 import time
 
-with contextlib.suppress(ImportError):
-    import torchvision_ops  # noqa: F401  # where torchvision's own operators were built for another torch
-
 import numpy as np
 import torch
+import torchvision_policy
+from PIL import Image
 from torchvision.transforms import v2
 
-BATCH = 64
+BATCH, CLASSES = 64, 8
 
 
 class Pictures(torch.utils.data.Dataset):
     """Endless: the same pictures over and over, each augmented when it is asked for."""
 
-    def __init__(self, images: torch.Tensor, augment: v2.Transform, length: int):
+    def __init__(self, images: list[Image.Image], augment: v2.Transform, length: int):
         self.images, self.augment, self.length = images, augment, length
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, position: int) -> tuple[torch.Tensor, int]:
-        return self.augment(self.images[position % len(self.images)]), position % 8
+        return self.augment(self.images[position % len(self.images)]), position % CLASSES
 
 
 def main() -> None:
@@ -40,12 +38,9 @@ def main() -> None:
     parser.add_argument("--pictures", required=True)
     parser.add_argument("--batches", type=int, required=True)
     options = parser.parse_args()
-    images = torch.from_numpy(np.load(options.pictures)).permute(0, 3, 1, 2).contiguous()
-    flips = [v2.RandomHorizontalFlip(), v2.RandomVerticalFlip()]
-    bilinear = v2.InterpolationMode.BILINEAR  # as ours
-    augment = v2.Compose([*flips, v2.RandAugment(2, 9, interpolation=bilinear)])
+    images = [Image.fromarray(pixels) for pixels in np.load(options.pictures)]
+    augment, mix = torchvision_policy.of_picture(), torchvision_policy.of_batch(CLASSES)
     to_float = v2.ToDtype(torch.float32, scale=True)
-    mix = v2.RandomChoice([v2.MixUp(alpha=0.2, num_classes=8), v2.CutMix(num_classes=8)])
 
     def finish(batch: torch.Tensor, labels: torch.Tensor) -> None:
         mix(to_float(batch), labels)
@@ -56,7 +51,7 @@ def main() -> None:
         for i in range(options.batches + 1):
             rows = [images[(i * BATCH + j) % len(images)] for j in range(BATCH)]
             began = time.perf_counter()
-            finish(torch.stack([augment(row) for row in rows]), torch.arange(BATCH) % 8)
+            finish(torch.stack([augment(row) for row in rows]), torch.arange(BATCH) % CLASSES)
             times.append(time.perf_counter() - began)
         return BATCH / statistics.median(times[1:])
 

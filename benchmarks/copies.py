@@ -10,16 +10,14 @@ drawn at random and on folds of whole groups: what it loses was leaked.
 """
 
 import argparse
-import datetime
-import json
 import os
-import platform
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
+import page as pages
 from originals import Folder, Originals
 from scipy import sparse
 from sklearn.ensemble import RandomForestClassifier
@@ -49,11 +47,7 @@ def main() -> None:
     originals = Folder(sorted(options.originals.iterdir()), size)
     truth, known, places = _truth(pictures, originals)
     classes = np.array([path.parent.name for path in paths])
-    page = {
-        "measured": "grouping of augmented copies, against originals found without it",
-        "date": datetime.date.today().isoformat(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
+    page = pages.begin() | {
         "pictures": len(paths),
         "seconds": round(seconds, 1),
         "cpu_seconds": round(cpu_seconds, 1),
@@ -69,32 +63,31 @@ def main() -> None:
         ],
         "colours_alone": _canary(pictures, classes, copies.places),
     }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(page, indent=2) + "\n")
+    pages.write(page, options.out)
     print(table(page))
 
 
 def table(page: dict) -> str:
-    """The page as text."""
+    """The page as Markdown."""
     lines = [
-        f"{page['known']:,} of {page['pictures']:,} pictures are certainly of one of "
-        f"{page['originals']} originals, which show {page['places']} places; grouped in "
-        f"{page['seconds']:.0f} s ({page['cpu_seconds']:.0f} s of CPU, {page['cores']} cores).",
-        "",
-        f"{'grouping':10} {'truth':10} {'groups':>7} {'pairs':>9} {'precision':>10} {'recall':>8}",
+        "| copies grouped by | truth | groups | pair precision | pair recall |",
+        "|---|---|---|---|---|",
     ]
-    lines += [
-        f"{g['grouping']:10} {g['truth']:10} {g['groups']:7} {g['pairs_known']:9,} "
-        f"{g['precision']:10.4f} {g['recall']:8.4f}"
-        for g in page["groupings"]
-    ]
-    canary = page["colours_alone"]
+    for each in page["groupings"]:
+        truth = f"{page[each['truth'] + 's']} {each['truth']}s"
+        lines.append(
+            f"| {each['grouping']} | {truth} | {each['groups']} | {each['precision']:.3f} "
+            f"| {each['recall']:.3f} |"
+        )
+    colours = page["colours_alone"]
     return "\n".join(
         [
             *lines,
             "",
-            f"A forest on colours alone: {canary['random']:.1%} split at random, "
-            f"{canary['grouped']:.1%} split by place.",
+            f"{page['known']:,} of {page['pictures']:,} pictures are certainly of one original; "
+            f"grouped in {page['seconds']:.0f} s ({page['cpu_seconds']:.0f} s of CPU). A forest "
+            f"on colours alone: {colours['random']:.1%} split at random, "
+            f"{colours['grouped']:.1%} split by place. {pages.measured(page)}",
         ]
     )
 
@@ -166,12 +159,6 @@ def _canary(pictures: Folder, classes: np.ndarray, groups: np.ndarray) -> dict:
 def _histogram(pixels: np.ndarray) -> np.ndarray:
     counts = [cv2.calcHist([pixels], [i], None, [32], [0, 256]) for i in range(3)]
     return np.concatenate(counts).ravel()
-
-
-def _processor() -> str:
-    with open("/proc/cpuinfo") as file:
-        names = [line.split(":")[1].strip() for line in file if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -8,10 +8,7 @@ by noise of its own: measured with every metric and 1,000 resamples, calibrated,
 
 import argparse
 import dataclasses
-import datetime
-import importlib.metadata
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -20,6 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import page as pages
 
 from bcjax import answers, evaluate
 from bcjax.calibration import fitted
@@ -33,14 +31,23 @@ def main() -> None:
     parser.add_argument("--workdir", type=Path, required=True, help="an evaluated run")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "cores": os.cpu_count(),
-        "versions": {n: importlib.metadata.version(n) for n in ("bcjax", "numpy", "scikit-learn")},
-        "answers": COUNT,
-    } | measured(options.workdir)
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    page = pages.begin() | {"answers": COUNT} | measured(options.workdir)
+    pages.write(page, options.out)
+    print(table(page))
+
+
+def table(page: dict) -> str:
+    """The page as Markdown."""
+    return "\n".join(
+        [
+            "| answers | every metric, 1,000 resamples, and calibration | the report | its size |",
+            "|---|---|---|---|",
+            f"| {page['answers']:,} | {page['evaluation_s']:.1f} s | {page['report_s']:.1f} s "
+            f"| {page['report_mb']:.1f} MB |",
+            "",
+            pages.measured(page),
+        ]
+    )
 
 
 def measured(workdir: Path) -> dict[str, float]:

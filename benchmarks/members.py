@@ -9,16 +9,14 @@ compiles for the other. A turn is one command with all members, then the single 
 """
 
 import argparse
-import datetime
-import importlib.metadata
-import json
-import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import page as pages
 
 
 def main() -> None:
@@ -34,19 +32,32 @@ def main() -> None:
         together = seconds([*options.train, f"--config.train.members={options.members}"], seed=0)
         alone = sum(seconds(options.train, seed=seed) for seed in range(options.members))
         turns.append({"together_s": round(together, 1), "alone_s": round(alone, 1)})
-    result = {
-        "date": datetime.date.today().isoformat(),
-        "cores": os.cpu_count(),
-        "versions": {n: importlib.metadata.version(n) for n in ("bcjax", "jax", "jaxlib")},
+    ratios = [turn["together_s"] / turn["alone_s"] for turn in turns]
+    page = pages.begin() | {
         "train": options.train,
         "members": options.members,
-        "together_over_alone": round(
-            statistics.median(turn["together_s"] / turn["alone_s"] for turn in turns), 3
-        ),
+        "together_over_alone": round(statistics.median(ratios), 3),
         "turns": turns,
     }
-    options.out.write_text(json.dumps(result, indent=2) + "\n")
-    print(json.dumps(result, indent=2))
+    pages.write(page, options.out)
+    print(table(page))
+
+
+def table(page: dict) -> str:
+    """The page as Markdown."""
+    together, alone = (
+        statistics.median(turn[key] for turn in page["turns"]) for key in ("together_s", "alone_s")
+    )
+    return "\n".join(
+        [
+            "| whole commands | in one program | one after the other | ratio |",
+            "|---|---|---|---|",
+            f"| {page['members']} members of a small network | {together:.0f} s | {alone:.0f} s "
+            f"| {page['together_over_alone']:.2f} |",
+            "",
+            pages.measured(page),
+        ]
+    )
 
 
 def seconds(flags: list[str], seed: int) -> float:

@@ -1,16 +1,15 @@
 """Compares bcjax's networks with PyTorch's libraries, through bcjax's own importer.
 
-  python benchmarks/parity.py --peers=PEER/bin/python
+  python benchmarks/parity.py --peers=PEER/bin/python --out=parity.json
 
 PEER is an environment with torch, timm, torchvision and transformers. For each network it draws
 random parameters and random batch statistics, saves them as the library's users do, and answers
 pictures of two sizes, an odd one among them; bcjax reads the file and answers the same pictures.
-For some it takes one step of SGD, and bcjax takes it too. Prints a table and writes parity.json.
+For some it takes one step of SGD, and bcjax takes it too.
 """
 
 import argparse
 import dataclasses
-import json
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from typing import Any
 import jax
 import numpy as np
 import optax
+import page as pages
+import programs
 from flax import traverse_util
 
 from bcjax import config as configs
@@ -57,10 +58,11 @@ ANSWERS = {
 }
 # Where a library departs from the network whose weights it carries.
 APART = {
-    "transformers efficientnet_b0, logits at 75 px": "transformers pads EfficientNet for even "
+    ("transformers efficientnet_b0", "logits at 75 px"): "transformers pads EfficientNet for even "
     "sides, whatever they are, where TensorFlow, Keras and timm look at the side.",
 }
 STEPS = {"timm resnet18": "resnet18", "timm convnext_atto": "convnext_atto"}
+LIBRARIES = ("torch", "timm", "torchvision", "transformers")
 SIZES = (64, 75)
 TOLERANCE = 1e-4
 
@@ -153,18 +155,37 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peers", required=True, help="Python of the peers' environment.")
     parser.add_argument("--only", default="", help="Part of the peers' names.")
-    parser.add_argument("--out", default="parity.json", help="Where the figures go.")
+    parser.add_argument("--out", type=Path, required=True, help="Where the figures go.")
     asked = parser.parse_args()
-    rows = []
-    print("| peer | network | compared | largest relative difference |\n|---|---|---|---|")
+    page = pages.begin(**programs.versions(asked.peers, LIBRARIES))
+    page["rows"] = []
     for row in compared(asked.peers, asked.only):
-        rows.append(row)
-        print(f"| {row.peer} | {row.name} | {row.what} | {row.error:.1e} |", flush=True)
-    for what, why in APART.items():
-        print(f"\n{what}: {why}")
-    Path(asked.out).write_text(json.dumps([*map(dataclasses.asdict, rows)], indent=2) + "\n")
-    held = [row.error for row in rows if f"{row.peer}, {row.what}" not in APART]
+        page["rows"].append(dataclasses.asdict(row))
+        print(f"{row.peer}, {row.what}: {row.error:.1e}", file=sys.stderr)
+    pages.write(page, asked.out)
+    print(table(page))
+    held = [row["error"] for row in page["rows"] if (row["peer"], row["what"]) not in APART]
     return int(not held or max(held) > TOLERANCE)
+
+
+def table(page: dict) -> str:
+    """The page as Markdown: a row for each network of a peer, a column for what is compared."""
+    errors: dict[tuple[str, str], dict[str, str]] = {}
+    for row in page["rows"]:
+        names = row["peer"], row["name"]
+        errors.setdefault(names, {})[row["what"]] = f"{row['error']:.0e}"
+    what = list(dict.fromkeys(row["what"] for row in page["rows"]))
+    lines = [f"| peer | network | {' | '.join(what)} |", "|---" * (2 + len(what)) + "|"]
+    lines += [
+        f"| {peer} | `{name}` | {' | '.join(found.get(each, '') for each in what)} |"
+        for (peer, name), found in errors.items()
+    ]
+    apart = [
+        f"{peer}, {each}: {why}"
+        for (peer, each), why in APART.items()
+        if any((row["peer"], row["what"]) == (peer, each) for row in page["rows"])
+    ]
+    return "\n".join([*lines, "", *apart, pages.measured(page)])
 
 
 if __name__ == "__main__":

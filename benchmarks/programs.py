@@ -1,0 +1,144 @@
+"""Other programs, each a process of its own: how they are run, cut off, and answer in JSON."""
+
+import dataclasses
+import json
+import math
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import page as pages
+
+Answer = dict[str, Any]
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+@dataclasses.dataclass(frozen=True)
+class Deadline:
+    """How long programs may take, on the clock of `time.monotonic`.
+
+    Attributes:
+      begin: What could be left out is not begun if it would go on after this.
+      end: When whatever runs is cut off.
+    """
+
+    begin: float = math.inf
+    end: float = math.inf
+
+    def allows(self, seconds: float) -> bool:
+        """Whether there is time for something that takes this long and could be left out."""
+        return time.monotonic() + seconds < self.begin
+
+
+NEVER = Deadline()
+
+
+class FailedError(Exception):
+    """A program ended with an error; the message is the end of what it said."""
+
+
+class CutOffError(FailedError):
+    """A program was not done in time."""
+
+
+def begin(**peers: str) -> Answer:
+    """What a page begins with, as `page.begin`, but asked of a child.
+
+    This process must not hold an accelerator that its children are to measure.
+    """
+    ask = "import json; from bcjax.benchmark import machine; print(json.dumps(machine.about()))"
+    about = json.loads(run([sys.executable, "-c", ask])[0])
+    return {"command": pages.command(sys.argv), "about": about, "peers": peers}
+
+
+def bcjax(command: str, config: str, settings: Mapping[str, Any], *flags: str) -> list[str]:
+    """The command line of a `bcjax COMMAND`, with a file of configs/ and what differs from it."""
+    changes = [f"--config.{key}={value}" for key, value in settings.items()]
+    words = [sys.executable, "-m", "bcjax.main", command, f"--config={CONFIGS / config}"]
+    return [*words, *changes, *flags]
+
+
+def answer(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    deadline: Deadline = NEVER,
+) -> Answer:
+    """Runs a program to its end.
+
+    Args:
+      command: The program and its arguments.
+      environment: Variables beside this process's own.
+      deadline: When it is cut off.
+
+    Returns:
+      The JSON object that it prints.
+
+    Raises:
+      FailedError: If it ends with an error.
+      CutOffError: If it is cut off.
+    """
+    said, _ = run(command, environment, deadline)
+    return json.loads(said[said.index("{") :])
+
+
+def run(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    deadline: Deadline = NEVER,
+) -> tuple[str, float]:
+    """Runs a program to its end; arguments and errors are those of `answer`.
+
+    Returns:
+      What it prints, and its seconds.
+    """
+    began = time.monotonic()
+    if began > deadline.end:
+        raise CutOffError("the time was up")
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # so that its own children end with it
+    )
+    try:
+        left = None if math.isinf(deadline.end) else deadline.end - began
+        out, err = process.communicate(timeout=left)
+    except subprocess.TimeoutExpired:
+        raise CutOffError("the time was up") from None
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+    if process.returncode:
+        raise FailedError(f"{shlex.join(command)}\n{err[-2000:]}")
+    return out, time.monotonic() - began
+
+
+def versions(python: str, libraries: Sequence[str]) -> dict[str, str]:
+    """Versions of what is installed beside a Python; what is not is left out."""
+    ask = (
+        "import importlib.metadata as m, importlib.util as u, json; "
+        f"print(json.dumps({{n: m.version(n) for n in {tuple(libraries)} if u.find_spec(n)}}))"
+    )
+    return json.loads(run([python, "-c", ask])[0])
+
+
+def timed(
+    command: Sequence[str],
+    environment: Mapping[str, str] | None = None,
+    deadline: Deadline = NEVER,
+    part: str = "",
+) -> Answer:
+    """As `answer`, or a part of it, with `process_s`, from the process's start to its end."""
+    began = time.monotonic()
+    page = answer(command, environment, deadline)
+    return (page[part] if part else page) | {"process_s": round(time.monotonic() - began, 1)}
