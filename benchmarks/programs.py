@@ -101,13 +101,14 @@ def run(
     began = time.monotonic()
     if began > deadline.end:
         raise CutOffError("the time was up")
+    handler = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     process = subprocess.Popen(
         command,
         env={**os.environ, **(environment or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        start_new_session=True,  # so that its own children end with it
+        start_new_session=True,  # so that what it starts ends with it, and all with this process
     )
     try:
         left = None if math.isinf(deadline.end) else deadline.end - began
@@ -118,6 +119,7 @@ def run(
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
+        signal.signal(signal.SIGTERM, handler)
     if process.returncode:
         raise FailedError(f"{shlex.join(command)}\n{err[-2000:]}")
     return out, time.monotonic() - began

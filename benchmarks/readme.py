@@ -69,8 +69,9 @@ def table(path: Path) -> str:
 
 
 def maker(page: dict) -> Path:
-    """The script in the page's command, `python benchmarks/SCRIPT.py ...`."""
-    return HERE / Path(shlex.split(page["command"])[1]).name
+    """The script in the page's command, `python benchmarks/SCRIPT.py ...`; or `bcjax benchmark`."""
+    program, script, *_ = shlex.split(page["command"])
+    return HERE / ("sitting.py" if program == "bcjax" else Path(script).name)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """The comparing scripts: how turns are taken, how programs are cut off, what tables say."""
 
 import json
+import os
+import signal
 import sys
+import threading
 import time
 
 import numpy as np
@@ -114,14 +117,38 @@ def test_a_program_answers_with_the_object_that_it_prints():
         programs.answer([sys.executable, "-c", "import sys; sys.exit('no such thing')"])
 
 
+def starts_a_child(note):
+    return ["sh", "-c", f"sleep 60 & echo $! > {note}; wait"]
+
+
+def is_gone(note):
+    child = int(note.read_text())
+    return not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+
+
 def test_a_program_that_is_cut_off_leaves_no_child_behind(tmp_path):
     """A compiler's workers, say, would go on beside what is measured next."""
     note = tmp_path / "child"
-    command = ["sh", "-c", f"sleep 60 & echo $! > {note}; wait"]
     with pytest.raises(programs.CutOffError):
-        programs.answer(command, deadline=programs.Deadline(end=time.monotonic() + 1))
-    child = int(note.read_text())
-    assert not psutil.pid_exists(child) or psutil.Process(child).status() == psutil.STATUS_ZOMBIE
+        programs.answer(starts_a_child(note), deadline=programs.Deadline(end=time.monotonic() + 1))
+    assert is_gone(note)
+
+
+def test_a_script_that_is_told_to_end_takes_its_programs_with_it(tmp_path):
+    def not_reached(number, frame):
+        raise AssertionError("the signal came while no program ran")
+
+    note, before = tmp_path / "child", signal.signal(signal.SIGTERM, not_reached)
+    telling = threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM))
+    try:
+        telling.start()
+        with pytest.raises(SystemExit, match="143"):
+            programs.answer(starts_a_child(note))
+        assert signal.getsignal(signal.SIGTERM) is not_reached
+    finally:
+        telling.cancel()
+        signal.signal(signal.SIGTERM, before)
+    assert is_gone(note)
 
 
 def test_random_pictures_are_a_source_without_doubles(tmp_path):

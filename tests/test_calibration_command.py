@@ -102,7 +102,7 @@ def test_noise_is_called_an_outlier(calibrated, not_cells):
 
 def test_predict_prints_the_same_as_a_table_and_as_csv(calibrated, cells, rows, monkeypatch):
     workdir = calibrated[0]
-    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("COLUMNS", "400")  # a row on a line, however large its set
     lines = list(csv.DictReader(io.StringIO(predicted(workdir, cells, "--csv"))))
     table = predicted(workdir, cells)
     assert list(lines[0]) == ["filename", "label", *MORE, *synthetic.CLASSES]
@@ -129,7 +129,7 @@ def test_an_uncertain_answer_is_shown_in_the_place_of_its_label(
     changed = dataclasses.replace(calibration.abstention, threshold=threshold)
     own = shutil.copytree(workdir, tmp_path / "run")
     fitted.write(dataclasses.replace(calibration, abstention=changed), own)
-    monkeypatch.setenv("COLUMNS", "250")
+    monkeypatch.setenv("COLUMNS", "400")  # a row on a line, however large its set
     table = predicted(own, cells)
     for row in rows:
         (shown,) = [text for text in table.splitlines() if row["filename"] in text]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 _ROOFS = {"compute": "compute", "bandwidth": "memory"}
+HEADINGS = ("what", "images/s", "time", "of the roof", "")
 _PARTS = {"read": "read from files", "gather": "gathered in RAM", "transfer": "sent to the devices"}
 
 
@@ -21,29 +22,52 @@ class Row(NamedTuple):
 
 def table(page: dict[str, Any]) -> Table:
     """Returns a measured page as a table, a line for each figure."""
-    about, config, peaks = page["about"], page["config"], page["peaks"]
+    about = page["about"]
+    trace = f" The profile: {page['trace']['perfetto']}" if "trace" in page else ""
     made = Table(
-        title=f"{config['model']}, {config['image_size']} px, {config['batch_size']} pictures a "
-        f"step, {config['dtype']}, {config['store']} store, on {about['devices']} x "
-        f"{about['device']} ({about['processor']}, {about['cores']} cores)",
-        caption=f"A device's peaks: {peaks['flops_per_s'] / 1e9:,.0f} GFLOP/s in a matrix product, "
-        f"{peaks['bytes_per_s'] / 1e9:,.1f} GB/s in a pass over memory. The roof is the peak that "
-        "asks for more time."
-        + (f" The profile: {page['trace']['perfetto']}" if "trace" in page else ""),
+        title=f"{setting(page)}, on {about['devices']} x {about['device']} "
+        f"({about['processor']}, {about['cores']} cores)",
+        caption=peaks(page) + trace,
         title_justify="left",
         caption_justify="left",
     )
-    for heading in ("what", "images/s", "time", "of the roof", ""):
+    for heading in HEADINGS:
         made.add_column(heading, justify="left" if heading in ("what", "") else "right")
+    for lines in subjects(page):
+        for line in lines:
+            made.add_row(*line)
+        made.add_section()
+    return made
+
+
+def setting(page: dict[str, Any]) -> str:
+    """Returns what was measured, in a few words."""
+    config = page["config"]
+    return (
+        f"{config['model']}, {config['image_size']} px, {config['batch_size']} pictures a step, "
+        f"{config['dtype']}, {config['store']} store"
+    )
+
+
+def peaks(page: dict[str, Any]) -> str:
+    """Returns the sentences about the device's peaks, and which of them is meant by the roof."""
+    seen = page["peaks"]
+    return (
+        f"A device's peaks: {seen['flops_per_s'] / 1e9:,.0f} GFLOP/s in a matrix product, "
+        f"{seen['bytes_per_s'] / 1e9:,.1f} GB/s in a pass over memory. The roof is the peak that "
+        "asks for more time."
+    )
+
+
+def subjects(page: dict[str, Any]) -> Iterator[list[tuple[str, ...]]]:
+    """Yields the lines of each subject that was measured, a cell for each of `HEADINGS`."""
     for name, rows in _ROWS.items():
         if name in page:
-            for row in rows(page[name]):
-                made.add_row(
-                    row.what, _rate(row.images_per_s), _time(row.seconds),
-                    _share(row.share_of_roof), row.told,
-                )  # fmt: skip
-            made.add_section()
-    return made
+            yield [
+                (row.what, _rate(row.images_per_s), _time(row.seconds),
+                 _share(row.share_of_roof), row.told)
+                for row in rows(page[name])
+            ]  # fmt: skip
 
 
 def _roof(measured: dict[str, Any]) -> str:
