@@ -47,7 +47,7 @@ def main() -> None:
     if unknown := set(options.parts.split(",") if options.parts else ()) - set(known):
         parser.error(f"--parts: there is no {', '.join(unknown)}, but {', '.join(known)}")
 
-    page = programs.begin(**programs.versions(options.peers, ("torch", "timm")))
+    page = pages.begin(**programs.versions(options.peers, ("torch", "timm")))
     page |= {"parts": {}, "left_out": {}}
     out = options.out / f"{name(page['about'])}.json"
     page["parts"] = before(page, out)

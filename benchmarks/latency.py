@@ -20,6 +20,7 @@ import page as pages
 import programs
 from programs import Answer
 from steps import FOUR, PEERS, networks
+from turns import Turn, settled
 
 SIDES = ("bcjax", "pytorch", "onnxruntime")
 FIGURES = ("p50_ms", "p99_ms", "images_per_s")
@@ -39,7 +40,7 @@ def main() -> None:
     options = parser.parse_args()
 
     libraries = ("torch", "timm", "onnx", "onnxruntime")
-    page = programs.begin(**programs.versions(options.peers, libraries))
+    page = pages.begin(**programs.versions(options.peers, libraries))
     page |= {"turns": options.turns, "rows": []}
     for size in map(int, options.sizes.split(",")):
         for network in options.networks:
@@ -50,11 +51,10 @@ def main() -> None:
 
 def compare(network: str, size: int, options: argparse.Namespace) -> list[dict]:
     """Returns a row for each batch size: medians, ratios, and the raw figures behind them."""
-    turns: list[dict[str, Answer]] = []
+    turns: list[Turn] = []
     for turn in range(options.turns):
-        ours = _ours(network, size, options.largest)
-        batches = [each["batch_size"] for each in ours["batches"]]
-        turns.append({"bcjax": ours} | _theirs(network, size, batches, options))
+        turns.append(settled(lambda: _turn(network, size, options)))
+        batches = [each["batch_size"] for each in turns[-1]["bcjax"]["batches"]]
         waits = (f"{side} {turns[-1][side]['batches'][0]['p50_ms']:.1f} ms" for side in SIDES)
         print(f"{network}, {size} px, turn {turn + 1}, one picture: {', '.join(waits)}",
               file=sys.stderr)  # fmt: skip
@@ -65,7 +65,7 @@ def compare(network: str, size: int, options: argparse.Namespace) -> list[dict]:
     ]
 
 
-def medians(turns: list[dict[str, Answer]]) -> dict:
+def medians(turns: list[Turn]) -> dict:
     """What the turns of one batch size come to; a ratio above 1 says that ours is faster."""
 
     def median(side: str, figure: str) -> float:
@@ -103,6 +103,14 @@ def table(page: dict) -> str:
     return "\n".join([*lines, "", said])
 
 
+def _turn(network: str, size: int, options: argparse.Namespace) -> Turn:
+    ours = _ours(network, size, options.largest)
+    batches = [each["batch_size"] for each in ours["batches"]]
+    theirs = _theirs(network, size, batches, options)
+    process = {key: theirs[key] for key in ("process_s", "stolen_share")}
+    return {"bcjax": ours, **{side: theirs[side] | process for side in SIDES[1:]}}
+
+
 def _ours(network: str, size: int, largest: int) -> Answer:
     settings = {
         "model.name": network,
@@ -113,18 +121,16 @@ def _ours(network: str, size: int, largest: int) -> Answer:
     }
     flags = ("--what=predict", "--json")
     command = programs.bcjax("benchmark", "resnet50.py", settings, *flags)
-    return programs.answer(command)["predict"]
+    return programs.timed(command, part="predict")
 
 
-def _theirs(
-    network: str, size: int, batches: list[int], options: argparse.Namespace
-) -> dict[str, Answer]:
+def _theirs(network: str, size: int, batches: list[int], options: argparse.Namespace) -> Answer:
     script = str(Path(__file__).with_name("latency_peer.py"))
     flags = [f"--model={PEERS[network][0]}", f"--size={size}"]
     flags.append(f"--batches={','.join(map(str, batches))}")
     beside = [str(options.beside.absolute())] if options.beside else []
     path = os.pathsep.join([*beside, *filter(None, [os.environ.get("PYTHONPATH")])])
-    return programs.answer([options.peers, script, *flags], {"PYTHONPATH": path})
+    return programs.timed([options.peers, script, *flags], {"PYTHONPATH": path})
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
 
-    page = programs.begin(**programs.versions(options.peers, ("torch", "torchvision", "timm")))
+    page = pages.begin(**programs.versions(options.peers, ("torch", "torchvision", "timm")))
     kept = ("pictures", "batch", "size", "turns", "steps")
     page |= {"setting": {key: getattr(options, key) for key in kept}, "networks": []}
     with tempfile.TemporaryDirectory() as folder:

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import page as pages
+from bcjax.benchmark import host
 
 Answer = dict[str, Any]
 
@@ -46,16 +46,6 @@ class FailedError(Exception):
 
 class CutOffError(FailedError):
     """A program was not done in time."""
-
-
-def begin(**peers: str) -> Answer:
-    """What a page begins with, as `page.begin`, but asked of a child.
-
-    This process must not hold an accelerator that its children are to measure.
-    """
-    ask = "import json; from bcjax.benchmark import machine; print(json.dumps(machine.about()))"
-    about = json.loads(run([sys.executable, "-c", ask])[0])
-    return {"command": pages.command(sys.argv), "about": about, "peers": peers}
 
 
 def bcjax(command: str, config: str, settings: Mapping[str, Any], *flags: str) -> list[str]:
@@ -140,7 +130,14 @@ def timed(
     deadline: Deadline = NEVER,
     part: str = "",
 ) -> Answer:
-    """As `answer`, or a part of it, with `process_s`, from the process's start to its end."""
-    began = time.monotonic()
+    """As `answer`, or a part of it, with what is known of the process.
+
+    `process_s` is from its start to its end, `stolen_share` how much of the processors' time the
+    host gave to others meanwhile.
+    """
+    began, before = time.monotonic(), host.processors()
     page = answer(command, environment, deadline)
-    return (page[part] if part else page) | {"process_s": round(time.monotonic() - began, 1)}
+    return (page[part] if part else page) | {
+        "process_s": round(time.monotonic() - began, 1),
+        "stolen_share": round(host.stolen_share(before), 3),
+    }

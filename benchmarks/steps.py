@@ -94,7 +94,7 @@ def main() -> None:
     asked, out = options.pop("networks"), options.pop("out")
     setting = Setting(**options)
 
-    page = programs.begin(**programs.versions(setting.peers, ("torch", "timm", "keras")))
+    page = pages.begin(**programs.versions(setting.peers, ("torch", "timm", "keras")))
     page |= {"setting": about(setting), "networks": []}
     with tempfile.TemporaryDirectory() as folder:
         for network in asked:
@@ -154,7 +154,7 @@ def compare(
             for other in SIDES
             if other in batches
         },
-        "first_step_s": {side: taken[0][side]["first_step_s"] for side in batches},
+        "first_step_s": {side: (taken[0] | known)[side]["first_step_s"] for side in batches},
         "roof": taken[0]["bcjax"].get("roof"),
         "share_of_roof": turns.median(taken, "bcjax", "share_of_roof"),
         "trials": trials,

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bcjax.benchmark import SUBJECTS, clock, library_calls, machine, roofline, telling
+from bcjax.benchmark import SUBJECTS, clock, host, library_calls, machine, roofline, telling
 from bcjax.benchmark.machine import Peaks
 from bcjax.benchmark.roofline import Cost
 
@@ -53,7 +53,15 @@ def figures(tree):
 
 
 def test_every_subject_asked_for_is_in_the_printed_object(page):
-    assert {"command", "about", "config", "peaks", "trace", *SUBJECTS} == page.keys()
+    assert {
+        "command",
+        "about",
+        "config",
+        "peaks",
+        "stolen_share",
+        "trace",
+        *SUBJECTS,
+    } == page.keys()
     assert page["command"].startswith("bcjax benchmark --config=")
     assert page["config"] == {
         "model": "quick", "image_size": 16, "batch_size": 8, "dtype": "float32", "store": "host",
@@ -252,3 +260,12 @@ def test_works_take_turns():
     times = clock.in_turns(3, a=lambda: done.append("a"), b=lambda: done.append("b"))
     assert "".join(done) == "ababab"
     assert {name: len(each) for name, each in times.items()} == {"a": 3, "b": 3}
+
+
+def test_time_that_the_host_gave_to_others_is_told():
+    page = {"peaks": {"flops_per_s": 1e11, "bytes_per_s": 3e10}, "stolen_share": 0.12}
+    assert "12.0 % of the processors' time" in telling.peaks(page)
+    assert "host" not in telling.peaks(page | {"stolen_share": 0.01})
+    before = host.processors()
+    assert 0 <= before.stolen <= before.wanted
+    assert 0 <= host.stolen_share(before) <= 1

@@ -39,15 +39,16 @@ PAST = programs.Deadline(begin=0.0)
 class Side:
     """Answers with one rate after the other, and writes down that it was asked."""
 
-    def __init__(self, name, log, *rates):
-        self.name, self.log, self.rates = name, log, iter(rates)
+    def __init__(self, name, log, *rates, stolen=0.0):
+        self.name, self.log, self.rates, self.stolen = name, log, iter(rates), stolen
 
     def __call__(self):
         self.log.append(self.name)
         rate = next(self.rates)
         if isinstance(rate, Exception):
             raise rate
-        return {"images_per_s": rate, "process_s": 1.0}
+        stolen = self.stolen if isinstance(self.stolen, float) else next(self.stolen)
+        return {"images_per_s": rate, "process_s": 1.0, "stolen_share": stolen}
 
 
 def rates(taken, side):
@@ -67,9 +68,22 @@ def test_sides_are_asked_in_turn_and_the_ratio_is_the_median_of_the_turns():
 def test_an_answer_that_is_known_is_the_side_s_first_turn():
     log = []
     asks = {"a": Side("a", log, 2.0), "b": Side("b", log, 3.0, 4.0)}
-    taken = turns.take(asks, 2, known={"a": {"images_per_s": 1.0, "process_s": 1.0}})
+    known = {"a": {"images_per_s": 1.0, "process_s": 1.0, "stolen_share": 0.0}}
+    taken = turns.take(asks, 2, known)
     assert log == ["b", "a", "b"]
     assert rates(taken, "a") == [1.0, 2.0]
+
+
+def test_a_turn_in_which_the_host_took_the_processors_is_taken_again():
+    a, b = Side("a", [], 1.0, 2.0, 3.0, stolen=iter([0.0, 0.2, 0.01])), Side("b", [], 4.0, 5.0, 6.0)
+    taken = turns.take({"a": a, "b": b}, 2)
+    assert rates(taken, "a") == [1.0, 3.0]
+    assert rates(taken, "b") == [4.0, 6.0]
+
+    never_quiet = Side("a", [], 1.0, 2.0, 3.0, stolen=iter([0.5, 0.1, 0.2]))
+    assert rates(turns.take({"a": never_quiet}, 1), "a") == [2.0]
+    known = {"a": {"images_per_s": 9.0, "process_s": 1.0, "stolen_share": 0.5}}
+    assert rates(turns.take({"a": Side("a", [], 1.0)}, 1, known), "a") == [1.0]
 
 
 def test_a_side_with_fewer_turns_is_compared_over_those_it_has():

@@ -13,6 +13,7 @@ from bcjax.benchmark import (
     augment,
     checkpoint,
     evaluate,
+    host,
     input,
     loop,
     machine,
@@ -53,7 +54,7 @@ def measure(
 
     Returns:
       "about" the machine, "config" (what figures depend on most), "peaks" of a device, the subjects
-      by name, and where the "trace" is.
+      by name, the "stolen_share" of the processors' time, and where the "trace" is.
 
     Raises:
       UserError: If the config is refused, or asks for nothing where a subject needs something.
@@ -64,6 +65,7 @@ def measure(
             "'augment' out of --what."
         )
     config.track.to = ()
+    began = host.processors()
     found: dict[str, Any] = {}
     if "start" in what:
         prepare.ensure(config.data)
@@ -93,6 +95,7 @@ def measure(
                 "about": machine.about(),
                 "config": _settings(run),
                 "peaks": peaks._asdict(),
+                "stolen_share": round(host.stolen_share(began), 3),
             } | found
 
 

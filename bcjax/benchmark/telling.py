@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
+from bcjax.benchmark import host
+
 _ROOFS = {"compute": "compute", "bandwidth": "memory"}
 HEADINGS = ("what", "images/s", "time", "of the roof", "")
 _PARTS = {"read": "read from files", "gather": "gathered in RAM", "transfer": "sent to the devices"}
@@ -50,12 +52,18 @@ def setting(page: dict[str, Any]) -> str:
 
 
 def peaks(page: dict[str, Any]) -> str:
-    """Returns the sentences about the device's peaks, and which of them is meant by the roof."""
+    """Returns the sentences on the device's peaks, and on a host that gave it to others."""
     seen = page["peaks"]
+    disturbed = ""
+    if page["stolen_share"] > host.DISTURBED:
+        disturbed = (
+            f" The host gave {_share(page['stolen_share'])} of the processors' time to others "
+            "meanwhile: measure again when it is quiet."
+        )
     return (
         f"A device's peaks: {seen['flops_per_s'] / 1e9:,.0f} GFLOP/s in a matrix product, "
         f"{seen['bytes_per_s'] / 1e9:,.1f} GB/s in a pass over memory. The roof is the peak that "
-        "asks for more time."
+        f"asks for more time.{disturbed}"
     )
 
 
