@@ -5,9 +5,9 @@
 In this order, each part written as soon as it is measured: the device's peaks; whole training steps
 beside PyTorch's (timm, compiled) in turns, without and with augmentation, as steps.py has it; the
 whole loop over the bare step, from device memory and from the host's; the recipe published for
-3,200 PBC pictures, whole commands; and pictures of 28 px, where dispatch decides. A part that the
-time does not suffice for is left out and said to be; the same command measures what is still
-missing, as does one that names it in `--parts`.
+3,200 PBC pictures, whole commands; pictures of 28 px, where dispatch decides; and the steps of the
+largest network. A part that the time does not suffice for is left out and said to be; the same
+command measures what is still missing, as does one that names it in `--parts`.
 
 `--peers` is a Python with torch and timm (this one, unless it is given), `--step` as steps.py has
 it, `--data` the folder of the 3,200 pictures (else random ones); `--small` tries it all out on a
