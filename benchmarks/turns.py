@@ -22,8 +22,6 @@ Ask = Callable[[], Answer]
 
 T = TypeVar("T")
 
-TRIES = 3  # of a turn
-
 
 def trials(
     options: Mapping[str, Mapping[T, Ask]], deadline: Deadline = NEVER
@@ -101,21 +99,19 @@ def take(
 
 
 def settled(ask: Callable[[], Turn], deadline: Deadline = NEVER) -> Turn:
-    """Takes a turn, and again while it is disturbed and there is time, but not for ever.
+    """Takes a turn, and once more if it was disturbed and there is time.
 
     Returns:
-      The first try that is not disturbed, or else the least disturbed.
+      The less disturbed of the two.
     """
     turn = ask()
-    for _ in range(TRIES - 1):
-        seconds = sum(each["process_s"] for each in turn.values())
-        if stolen(turn) <= host.DISTURBED or not deadline.allows(seconds):
-            break
-        try:
-            turn = min(turn, ask(), key=stolen)
-        except CutOffError:
-            break
-    return turn
+    seconds = sum(each["process_s"] for each in turn.values())
+    if stolen(turn) <= host.DISTURBED or not deadline.allows(seconds):
+        return turn
+    try:
+        return min(turn, ask(), key=stolen)
+    except CutOffError:
+        return turn
 
 
 def _ask(asks: Mapping[str, Ask], sides: Iterable[str], ready: dict[str, Answer]) -> Turn:

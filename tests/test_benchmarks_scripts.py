@@ -80,8 +80,8 @@ def test_a_turn_in_which_the_host_took_the_processors_is_taken_again():
     assert rates(taken, "a") == [1.0, 3.0]
     assert rates(taken, "b") == [4.0, 6.0]
 
-    never_quiet = Side("a", [], 1.0, 2.0, 3.0, stolen=iter([0.5, 0.1, 0.2]))
-    assert rates(turns.take({"a": never_quiet}, 1), "a") == [2.0]
+    never_quiet = Side("a", [], 1.0, 2.0, stolen=iter([0.1, 0.2]))
+    assert rates(turns.take({"a": never_quiet}, 1), "a") == [1.0]
     known = {"a": {"images_per_s": 9.0, "process_s": 1.0, "stolen_share": 0.5}}
     assert rates(turns.take({"a": Side("a", [], 1.0)}, 1, known), "a") == [1.0]
 
