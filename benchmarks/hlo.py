@@ -22,7 +22,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import hlo_text
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -36,12 +35,10 @@ from bcjax import mesh as meshes
 from bcjax import network, program
 from bcjax.augment import policy as policies
 from bcjax.benchmark import machine, roofline
+from bcjax.benchmark.operations import KINDS, Program
 from bcjax.dispatch import Numbers
 
 NETWORKS = "resnet50,efficientnet_b0,convnext_tiny,convnext_large"
-KINDS = (
-    "convolution", "depthwise", "reduction", "element-wise", "optimizer", "augmentation", "moves"
-)  # fmt: skip
 _EPOCH = 10_000  # training pictures: the schedule needs a length, and nothing else does
 _CLASSES = 8
 _HEAVIEST = 10
@@ -94,7 +91,7 @@ def read(mesh: Mesh, name: str, size: int, batch: int, dtype: str, text: Path | 
         "compile_s": done - lowered_at,
         "flops": roofline.flops(lowered),
         "peak_memory": roofline.cost(lowered, compiled).peak_memory,
-        **_told(hlo_text.Program(compiled.as_text()), steps),
+        **_told(Program(compiled.as_text()), steps),
     }
 
 
@@ -104,7 +101,7 @@ def _at_best(row: dict, peaks: machine.Peaks) -> float:
     return computing / max(computing, row["bytes"] / peaks.bytes_per_s)
 
 
-def _told(program: hlo_text.Program, steps: int) -> dict[str, Any]:
+def _told(program: Program, steps: int) -> dict[str, Any]:
     """What one of the `steps` in a program does."""
     operations = {each.name: each for each, _ in program.dispatched()}
     often = {each.name: times / steps for each, times in program.dispatched()}

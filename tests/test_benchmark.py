@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bcjax.benchmark import SUBJECTS, clock, host, library_calls, machine, roofline, telling
+from bcjax.benchmark import SUBJECTS, clock, host, machine, roofline, telling, trace
 from bcjax.benchmark.machine import Peaks
+from bcjax.benchmark.operations import KINDS, Program
 from bcjax.benchmark.roofline import Cost
 
 CONFIG = f"--config={ROOT / 'tests' / 'quick_config.py'}"
@@ -131,10 +132,14 @@ def test_a_checkpoint_is_on_disk_after_training_may_go_on(page):
 
 
 def test_the_profile_is_where_the_page_says(measured, page):
-    trace = page["trace"]
-    assert trace["xprof"] == str(measured[2])
-    with gzip.open(trace["perfetto"]) as file:
+    found = page["trace"]
+    assert found["xprof"] == str(measured[2])
+    with gzip.open(found["perfetto"]) as file:
         assert json.load(file)["traceEvents"]
+    assert set(found["shares"]) == set(KINDS)
+    assert sum(found["shares"].values()) == pytest.approx(1)
+    assert found["shares"]["convolution"] > 0
+    assert found["longest"][0]["share"] == max(each["share"] for each in found["longest"])
 
 
 def test_the_table_says_each_subject_and_the_machine(page):
@@ -220,7 +225,15 @@ ENTRY %main.7 (p0: bf16[8,4,4,3], p1: bf16[16,3,3,3]) -> bf16[8,4,4,16] {
 }
 """
     read, written = 2 * (8 * 4 * 4 * 3 + 16 * 3 * 3 * 3), 2 * 8 * 4 * 4 * 16 + 100
-    assert library_calls.bytes_accessed(hlo) == read + written
+    assert roofline.in_libraries(Program(hlo)) == read + written
+
+
+def test_what_other_programs_do_is_not_the_step_s_time():
+    program = Program(jax.jit(jnp.sin).lower(jnp.ones(64)).compile().as_text())
+    (sine,) = (operation for operation, _ in program.dispatched())
+    found = trace.shares(program, {sine.name: 2.0, "of_another": 6.0})
+    assert found["shares"]["element-wise"] == 1
+    assert trace.shares(program, {"of_another": 6.0}) == {}
 
 
 def test_the_roof_that_asks_for_more_time_binds():

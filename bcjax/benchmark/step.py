@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+from jax.stages import Lowered
 
 from bcjax.benchmark import clock, roofline
 from bcjax.benchmark.machine import Peaks
@@ -54,8 +55,14 @@ def cost(run: Run) -> Cost:
     """Returns what one step costs; nothing is known of one that is a loop over micro-batches."""
     if run.config.optim.accumulate > 1 and jax.default_backend() != "cpu":
         return Cost()  # XLA counts a loop's body once
+    return roofline.cost(lowered(run, 1), devices=run.mesh.size)
+
+
+def lowered(run: Run, steps: int) -> Lowered:
+    """Returns the program of a call of so many steps.
+
+    JAX finds it compiled if there was such a call.
+    """
     feed = run.feed("train")
-    one = next(feed.training([Call(0, 1)], run.order))
-    # JAX finds the program that it compiled when this was called.
-    lowered = run.phase.train_call.jitted.lower(run.state, one, feed.pictures, run.numbers)
-    return roofline.cost(lowered, devices=run.mesh.size)
+    batches = next(feed.training([Call(0, steps)], run.order))
+    return run.phase.train_call.jitted.lower(run.state, batches, feed.pictures, run.numbers)

@@ -9,6 +9,7 @@ from bcjax.benchmark import host
 
 _ROOFS = {"compute": "compute", "bandwidth": "memory"}
 HEADINGS = ("what", "images/s", "time", "of the roof", "")
+_TOLD = 0.005  # the least share of a step's time that is worth a line
 _PARTS = {"read": "read from files", "gather": "gathered in RAM", "transfer": "sent to the devices"}
 
 
@@ -153,6 +154,12 @@ def _checkpoint(found: dict[str, Any]) -> Iterator[Row]:
         yield Row(f"checkpoint {name}", None, found[key] / 1e3, told)
 
 
+def _trace(found: dict[str, Any]) -> Iterator[Row]:
+    for kind, share in sorted(found.get("shares", {}).items(), key=lambda each: -each[1]):
+        if share >= _TOLD:
+            yield Row(f"time in {kind}", None, None, _share(share))
+
+
 _ROWS = {
     "start": _start,
     "step": _step,
@@ -162,6 +169,7 @@ _ROWS = {
     "evaluate": _evaluate,
     "predict": _predict,
     "checkpoint": _checkpoint,
+    "trace": _trace,
 }
 
 

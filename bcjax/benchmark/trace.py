@@ -1,16 +1,21 @@
-"""What the devices do during a few steps, for Perfetto or XProf."""
+"""What the devices do during a few steps: for Perfetto or XProf, and what their time goes into."""
 
+import collections
 from pathlib import Path
+from typing import Any
 
 import jax
+from jax.profiler import ProfileData
 
-from bcjax.benchmark.step import repeated
+from bcjax.benchmark import step
+from bcjax.benchmark.operations import KINDS, Program
 from bcjax.run import Run
 
 _CALLS = 3
+_LONGEST = 10
 
 
-def write(run: Run, folder: Path) -> dict[str, str]:
+def write(run: Run, folder: Path) -> dict[str, Any]:
     """Profiles a few calls of the compiled step.
 
     Args:
@@ -19,11 +24,62 @@ def write(run: Run, folder: Path) -> dict[str, str]:
 
     Returns:
       "perfetto": the file that https://ui.perfetto.dev opens; "xprof": the folder that
-      `xprof --logdir=` or TensorBoard's profiler does.
+      `xprof --logdir=` or TensorBoard's profiler does; and what `shares` says.
     """
-    dispatch = repeated(run)
+    dispatch = step.repeated(run)
     dispatch(2)  # compiles, and settles
     with jax.profiler.trace(folder, create_perfetto_trace=True):
         dispatch(_CALLS)
-    files = sorted(folder.rglob("perfetto_trace.json.gz"), key=lambda path: path.stat().st_mtime)
-    return {"perfetto": str(files[-1]), "xprof": str(folder)}
+    newest = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
+    (perfetto,) = newest.parent.glob("perfetto_trace.json.gz")
+    compiled = step.lowered(run, run.plan.steps_per_call).compile()
+    told = shares(Program(compiled.as_text() or ""), operation_seconds(newest))
+    return {"perfetto": str(perfetto), "xprof": str(folder)} | told
+
+
+def operation_seconds(profile: Path) -> dict[str, float]:
+    """Returns how long each operation of the compiled programs took in a profile, summed.
+
+    Args:
+      profile: An `.xplane.pb`.
+    """
+    seconds: collections.Counter[str] = collections.Counter()
+    for plane in ProfileData.from_file(str(profile)).planes:
+        for line in plane.lines:
+            for event in line.events:
+                if name := dict(event.stats).get("hlo_op"):
+                    seconds[str(name)] += event.duration_ns / 1e9
+    return dict(seconds)
+
+
+def shares(program: Program, seconds: dict[str, float]) -> dict[str, Any]:
+    """Returns what the time of a program's operations goes into.
+
+    Args:
+      program: Compiled.
+      seconds: By the operation's name; those of other programs are left out.
+
+    Returns:
+      "shares", by kind, of the operations' summed time (several cores work on several at once);
+      and "longest", the operations that take most of it, each with "name", "kind", "share" and
+      "path", its layer. Nothing where the profile names no operation.
+    """
+    operations = {each.name: each for each, _ in program.dispatched() if each.name in seconds}
+    whole = sum(seconds[name] for name in operations)
+    if not whole:
+        return {}
+    by_kind: collections.Counter[str] = collections.Counter()
+    for name, each in operations.items():
+        by_kind[program.kind(each)] += seconds[name] / whole
+    return {
+        "shares": {kind: by_kind[kind] for kind in KINDS},
+        "longest": [
+            {
+                "name": name,
+                "kind": program.kind(operations[name]),
+                "share": seconds[name] / whole,
+                "path": program.path(operations[name]),
+            }
+            for name in sorted(operations, key=lambda name: -seconds[name])[:_LONGEST]
+        ],
+    }

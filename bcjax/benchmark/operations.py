@@ -22,6 +22,20 @@ _CALLS = {"while", "conditional", "call"}
 _MOVES = {"copy", "transpose", "convert", "reshape", "slice", "concatenate", "pad", "copy-start"}
 _PRODUCTS = re.compile(r"conv|gemm|matmul|dot", re.IGNORECASE)  # in the name of a library's call
 
+# By the names of scopes in `steps.train_step`, and of layers in `bcjax.models`.
+_PLACES = {
+    "augmentation": re.compile(r"[/(]augmentation[/)]"),  # jvp(augmentation), too
+    "optimizer": re.compile(r"[/(]optimizer[/)]"),
+    "depthwise": re.compile(r"/depthwise(_conv)?/"),
+    "normalisation": re.compile(r"norm\d?/"),
+}
+
+#: What an operation can be for, as `Program.kind` says.
+KINDS = (
+    "convolution", "depthwise", "normalisation", "reduction", "element-wise", "optimizer",
+    "augmentation", "moves",
+)  # fmt: skip
+
 
 @dataclasses.dataclass(frozen=True)
 class Operation:
@@ -98,7 +112,7 @@ class Program:
         return list(self._dispatched(self._entry, 1))
 
     def _dispatched(self, computation: str, times: int) -> Iterator[tuple[Operation, int]]:
-        for operation in self._computations[computation]:
+        for operation in self._computations.get(computation, ()):
             if operation.opcode in _CALLS:
                 for called in operation.called:
                     yield from self._dispatched(called, times * operation.trips)
@@ -137,17 +151,19 @@ class Program:
 
         Returns:
           "convolution" (or another matrix product) or "depthwise", with all that is fused to it;
-          else "augmentation" or "optimizer", by the scope in `steps.train_step`; else "moves": it
-          computes nothing, but copies, transposes or casts; else "reduction" or "element-wise".
+          else "augmentation", "optimizer", "depthwise" (as a sum of shifted products) or
+          "normalisation", by where it stands; else "moves": it computes nothing, but copies,
+          transposes or casts; else "reduction" or "element-wise".
         """
         inside = self.inside(operation)
         opcodes = {each.opcode for each in inside} - _NAMES - {"fusion"}
         products = [each for each in inside if _is_product(each)]
         if products:
             return "depthwise" if any(each.grouped for each in products) else "convolution"
-        for scope in ("augmentation", "optimizer"):
-            if re.search(rf"[/(]{scope}[/)]", self.path(operation)):  # jvp(augmentation), too
-                return scope
+        path = self.path(operation)
+        for kind, place in _PLACES.items():
+            if place.search(path):
+                return kind
         if opcodes <= _MOVES:
             return "moves"
         return "reduction" if opcodes & {"reduce", "reduce-window"} else "element-wise"

@@ -1,14 +1,13 @@
-"""What benchmarks/hlo_text.py reads in a program is what the program does."""
-
-import sys
+"""What is read in a compiled program's text is what the program does."""
 
 import jax
 import jax.numpy as jnp
 import pytest
-from commandline import ROOT
+from flax import linen as nn
 
-sys.path.append(str(ROOT / "benchmarks"))
-import hlo_text
+from bcjax.benchmark.operations import Program, main_memory_bytes
+from bcjax.models.conv import Conv
+from bcjax.models.norm import Norm
 
 # As a TPU's compiler writes it, shortened: layouts, memory spaces and its estimates.
 TPU = """HloModule jit_f, is_scheduled=true
@@ -31,7 +30,7 @@ ENTRY %main.1 (a.1: bf16[8,64], b.1: bf16[64,32]) -> bf16[8,32] {
 
 def compiled(function, *shapes):
     arguments = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
-    return hlo_text.Program(jax.jit(function).lower(*arguments).compile().as_text())
+    return Program(jax.jit(function).lower(*arguments).compile().as_text())
 
 
 def kinds(program):
@@ -39,7 +38,7 @@ def kinds(program):
 
 
 def test_a_prefetch_is_read_once_and_what_is_near_the_core_is_not_read_from_memory():
-    program = hlo_text.Program(TPU)
+    program = Program(TPU)
     (prefetch, _), (fusion, _) = program.dispatched()
     assert program.memory_bytes(prefetch) == 64 * 32 * 2
     assert program.memory_bytes(fusion) == (8 * 64 + 8 * 32) * 2
@@ -52,7 +51,7 @@ def test_a_prefetch_is_read_once_and_what_is_near_the_core_is_not_read_from_memo
     ("shape", "size"), [("f32[2,3]{1,0}", 24), ("(pred[5], s8[7])", 12), ("bf16[]", 2), ("()", 0)]
 )
 def test_bytes_of_a_shape(shape, size):
-    assert hlo_text.main_memory_bytes(shape) == size
+    assert main_memory_bytes(shape) == size
 
 
 def test_a_product_reads_both_matrices_and_writes_the_third():
@@ -86,6 +85,26 @@ def test_a_grouped_convolution_is_depthwise():
         )  # fmt: skip
 
     assert "depthwise" in kinds(compiled(convolve, (2, 16, 16, 8), (3, 3, 1, 8)))
+
+
+def test_a_layer_s_operations_are_known_by_its_name():
+    class Layers(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            x = Conv(8, 3, groups=8, name="depthwise_conv")(x)
+            return Norm(name="norm")(x, train=True)
+
+    x = jnp.ones((2, 16, 16, 8))
+    variables = Layers().init(jax.random.key(0), x)
+
+    def applied(x):
+        return Layers().apply(variables, x, mutable="batch_stats")[0]
+
+    assert {"depthwise", "normalisation"} <= set(kinds(compiled(applied, x.shape)))
+
+
+def test_a_program_that_is_not_told_does_nothing():
+    assert Program("").dispatched() == []
 
 
 def test_what_a_loop_does_counts_as_often_as_it_turns():
