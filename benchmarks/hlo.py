@@ -188,14 +188,15 @@ def _mesh(topology: str) -> Mesh:
 
 def table(page: dict) -> str:
     """The page as Markdown."""
+    kinds = list(page["programs"][0]["shares"])
     lines = [
         "| network | px | GFLOP/picture | MB/picture | FLOP/byte | at best | peak memory | "
-        f"{' | '.join(KINDS)} |",
-        "|---" * (7 + len(KINDS)) + "|",
+        f"{' | '.join(kinds)} |",
+        "|---" * (7 + len(kinds)) + "|",
     ]
     for row in page["programs"]:
         batch = row["batch_size"]
-        shares = " | ".join(f"{row['shares'][kind]:.0%}" for kind in KINDS)
+        shares = " | ".join(f"{row['shares'][kind]:.0%}" for kind in kinds)
         best = f"{row['at_best']:.0%}" if "at_best" in row else "-"
         lines.append(
             f"| {row['network']} | {row['image_size']} | {row['flops'] / batch / 1e9:.2f} "

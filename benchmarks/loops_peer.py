@@ -69,11 +69,8 @@ def main() -> None:
         optimizer.zero_grad(set_to_none=True)
     seconds = time.perf_counter() - began
     rate = options.steps * options.batch / seconds
-    print(
-        json.dumps(
-            {**vars(options), "images_per_s": rate, "step_ms": 1e3 * seconds / options.steps}
-        )
-    )
+    asked = {key: value for key, value in vars(options).items() if key != "data"}
+    print(json.dumps(asked | {"images_per_s": rate, "step_ms": 1e3 * seconds / options.steps}))
 
 
 if __name__ == "__main__":
