@@ -43,7 +43,7 @@ def operation_seconds(profile: Path) -> dict[str, float]:
     Args:
       profile: An `.xplane.pb`.
     """
-    seconds: collections.Counter[str] = collections.Counter()
+    seconds: dict[str, float] = collections.defaultdict(float)
     for plane in ProfileData.from_file(str(profile)).planes:
         for line in plane.lines:
             for event in line.events:
@@ -68,7 +68,7 @@ def shares(program: Program, seconds: dict[str, float]) -> dict[str, Any]:
     whole = sum(seconds[name] for name in operations)
     if not whole:
         return {}
-    by_kind: collections.Counter[str] = collections.Counter()
+    by_kind: dict[str, float] = collections.defaultdict(float)
     for name, each in operations.items():
         by_kind[program.kind(each)] += seconds[name] / whole
     return {
