@@ -1,5 +1,6 @@
 """When programs are compiled: once, for the next run finds them, and in the background."""
 
+import functools
 import os
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+
+from bcjax import memory
+
+_LONG = 2.0  # seconds of compiling, from which on the heap is tidied
 
 
 def use_cache() -> None:
@@ -18,6 +23,18 @@ def use_cache() -> None:
         root = Path(os.environ.get("BCJAX_CACHE", "~/.cache/bcjax")).expanduser()
         jax.config.update("jax_compilation_cache_dir", str(root / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    _tidy_memory()
+
+
+@functools.cache  # once in a process, however many commands it runs
+def _tidy_memory() -> None:
+    """Tidies the heap after each long compilation, in whatever thread."""
+
+    def heard(event: str, duration_secs: float, **_: Any) -> None:
+        if event.endswith("/backend_compile_duration") and duration_secs > _LONG:
+            memory.fill_holes()
+
+    jax.monitoring.register_event_duration_secs_listener(heard)
 
 
 class Ahead:
