@@ -244,11 +244,13 @@ def markdown(rows: list[dict]) -> str:
 def said(setting: dict, rows: list[dict]) -> str:
     """What a table's figures are."""
     counts = sorted({len(row["turns"]) for row in rows})
+    fewer = setting["keras_turns"]
+    keras = f" (Keras: of {fewer})" * (0 < fewer < min(counts, default=0))
     compiled = ", timm's network compiled" * setting["compile"]
     return (
         f"Whole training steps in images/s, {setting['size']} px, {DTYPES[setting['dtype']]}, AdamW"
-        f"{compiled}; medians of {' or '.join(map(str, counts))} turns. First steps with all "
-        "caches empty."
+        f"{compiled}; medians of {' or '.join(map(str, counts))} turns{keras}. First steps with "
+        "all caches empty."
     )
 
 
