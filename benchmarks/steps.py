@@ -244,7 +244,7 @@ def markdown(rows: list[dict]) -> str:
 def said(setting: dict, rows: list[dict]) -> str:
     """What a table's figures are."""
     counts = sorted({len(row["turns"]) for row in rows})
-    fewer = setting["keras_turns"]
+    fewer = max((sum("keras" in turn for turn in row["turns"]) for row in rows), default=0)
     keras = f" (Keras: of {fewer})" * (0 < fewer < min(counts, default=0))
     compiled = ", timm's network compiled" * setting["compile"]
     return (
