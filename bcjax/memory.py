@@ -27,7 +27,7 @@ def fill_holes() -> None:
 
     XLA's compiler leaves tens of thousands, of all sizes. Malloc keeps them sorted, and walks the
     list for each block that a step asks for or frees, while the other threads wait: without this,
-    a process that compiled its step runs it up to 1.7 times as long as one that found it compiled.
+    a process that compiled its step runs it slower than one that found it compiled.
     Their pages go back to the system first, so this costs addresses, not memory.
     """
     if not (library := _glibc()):
