@@ -60,7 +60,7 @@ def compare(network: str, size: int, options: argparse.Namespace) -> list[dict]:
               file=sys.stderr)  # fmt: skip
     return [
         {"network": network, "image_size": size, "batch_size": batch}
-        | medians([{side: turn[side]["batches"][i] for side in SIDES} for turn in turns])
+        | medians([{side: _of_batch(turn[side], i) for side in SIDES} for turn in turns])
         for i, batch in enumerate(batches)
     ]
 
@@ -109,6 +109,11 @@ def _turn(network: str, size: int, options: argparse.Namespace) -> Turn:
     theirs = _theirs(network, size, batches, options)
     process = {key: theirs[key] for key in ("process_s", "stolen_share")}
     return {"bcjax": ours, **{side: theirs[side] | process for side in SIDES[1:]}}
+
+
+def _of_batch(answer: Answer, index: int) -> Answer:
+    """What a side said of one batch size, and how disturbed its process was."""
+    return answer["batches"][index] | {"stolen_share": answer["stolen_share"]}
 
 
 def _ours(network: str, size: int, largest: int) -> Answer:
