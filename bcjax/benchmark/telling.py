@@ -56,7 +56,7 @@ def peaks(page: dict[str, Any]) -> str:
     """Returns the sentences on the device's peaks, and on a host that gave it to others."""
     seen = page["peaks"]
     disturbed = ""
-    if page.get("stolen_share", 0.0) > host.DISTURBED:
+    if page["stolen_share"] > host.DISTURBED:
         disturbed = (
             f" The host gave {_share(page['stolen_share'])} of the processors' time to others "
             "meanwhile: measure again when it is quiet."
