@@ -41,8 +41,10 @@ def cutout(
     log_ratio = (2 * ratio - 1) * jnp.minimum(jnp.log(aspect), -jnp.log(strength))
     # Whole pixels: the height first, then the width that comes nearest to the area, and that fits.
     height = jnp.round(H * jnp.sqrt(strength) * jnp.exp(-log_ratio / 2))
+    area = strength * H * W
+    height = jnp.minimum(height, jnp.floor(area))  # of a few pixels, the width is one at least
     height = jnp.clip(height, jnp.maximum(jnp.ceil(strength * H), 1), H)
-    width = jnp.round(strength * H * W / height)
+    width = jnp.round(area / height)
     top, left = jnp.floor(top * (H - height + 1)), jnp.floor(left * (W - width + 1))
     row, column = jnp.arange(H)[:, None], jnp.arange(W)
     rows = (row >= top) & (row < top + height)
