@@ -160,18 +160,23 @@ def test_a_script_that_is_told_to_end_takes_its_programs_with_it(tmp_path):
         raise AssertionError("the signal came while no program ran")
 
     note, before = tmp_path / "child", signal.signal(signal.SIGTERM, not_reached)
+    over = threading.Event()
 
     def tell():
         while not (note.exists() and note.read_text()):
-            time.sleep(0.01)
+            if over.wait(0.01):
+                return
         os.kill(os.getpid(), signal.SIGTERM)
 
+    telling = threading.Thread(target=tell)
     try:
-        threading.Thread(target=tell, daemon=True).start()
+        telling.start()
         with pytest.raises(SystemExit, match="143"):
             programs.answer(starts_a_child(note))
         assert signal.getsignal(signal.SIGTERM) is not_reached
     finally:
+        over.set()
+        telling.join()
         signal.signal(signal.SIGTERM, before)
     assert is_gone(note)
 
