@@ -53,9 +53,9 @@ def main() -> int:
         return 2
 
     # After the help text, so that it costs nothing there.
-    from bcjax import memory
-    from bcjax.commands import arguments as command_line
-    from bcjax.errors import UserError, disk_is_full
+    from bcjax.cli import arguments as command_line
+    from bcjax.runtime import memory
+    from bcjax.runtime.errors import UserError, disk_is_full
 
     memory.keep_freed()  # before any thread is started
 
@@ -69,7 +69,7 @@ def main() -> int:
         logging.getLogger(library).setLevel(logging.CRITICAL)
     sys.unraisablehook = lambda ignored: log.debug("Ignored: %s", ignored.exc_value)
     try:
-        command = importlib.import_module(f"bcjax.commands.{name.replace('-', '_')}")
+        command = importlib.import_module(f"bcjax.cli.{name.replace('-', '_')}")
         parsed = command_line.parse(command, name, arguments)
         return 0 if parsed is None else command.run(*parsed) or 0
     except UserError as error:

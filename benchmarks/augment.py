@@ -19,11 +19,11 @@ import numpy as np
 import page as pages
 from programs import answer, versions
 
-from bcjax import memory
-from bcjax import steps as training
 from bcjax.augment import mix
 from bcjax.augment.policy import build
 from bcjax.data import decode, synthetic
+from bcjax.engine import steps as training
+from bcjax.runtime import memory
 
 BATCH, SIZE = 64, 96
 OPS = ("flip", "rand_augment(2, 9)", "one_of(mixup(0.2), cutmix(1.0))")

@@ -19,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import page as pages
 
-from bcjax import answers, evaluate
-from bcjax.calibration import fitted
+from bcjax.evaluation import answers
+from bcjax.evaluation import evaluator as evaluate
+from bcjax.evaluation.calibration import fitted
 
 COUNT = 13_000
 NOISE = 0.7  # deviation of what is added to each logit

@@ -31,12 +31,12 @@ from jax.experimental import topologies
 from jax.sharding import AxisType, Mesh
 
 from bcjax import config as configs
-from bcjax import mesh as meshes
-from bcjax import network, program
 from bcjax.augment import policy as policies
 from bcjax.benchmark import machine, roofline
 from bcjax.benchmark.operations import KINDS, Program
-from bcjax.dispatch import Numbers
+from bcjax.engine import network, program
+from bcjax.engine.dispatch import Numbers
+from bcjax.runtime import mesh as meshes
 
 NETWORKS = "resnet50,efficientnet_b0,convnext_tiny,convnext_large"
 _EPOCH = 10_000  # training pictures: the schedule needs a length, and nothing else does

@@ -22,7 +22,6 @@ import tensorflow_datasets as tfds
 from absl import flags
 
 from bcjax import config as configs
-from bcjax import mesh as meshes
 from bcjax.benchmark import input as measuring
 from bcjax.data import prepare
 from bcjax.data.entry import Entry
@@ -30,7 +29,8 @@ from bcjax.data.order import Order
 from bcjax.data.prepared import Examples, Prepared
 from bcjax.data.records import Record
 from bcjax.data.store import DeviceStore, DiskStore, HostStore, Store
-from bcjax.feed import Feed
+from bcjax.engine.feed import Feed
+from bcjax.runtime import mesh as meshes
 
 BATCH = 64
 SHARDS = (1, 4, 16)

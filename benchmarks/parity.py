@@ -25,10 +25,9 @@ import programs
 from flax import traverse_util
 
 from bcjax import config as configs
-from bcjax import network, steps
-from bcjax import state as states
-from bcjax.dispatch import Numbers
-from bcjax.weights import importing
+from bcjax.engine import importing, network, steps
+from bcjax.engine import state as states
+from bcjax.engine.dispatch import Numbers
 
 PEER = Path(__file__).with_name("peer.py")
 

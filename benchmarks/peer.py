@@ -5,7 +5,7 @@ nothing of bcjax.
 
   PEER/bin/python benchmarks/peer.py answer "timm resnet18" FOLDER 64 75
   PEER/bin/python benchmarks/peer.py step "timm resnet18" FOLDER 64
-  PEER/bin/python benchmarks/peer.py names > tests/published_tensors.json
+  PEER/bin/python benchmarks/peer.py names > tests/support/published_tensors.json
 """
 
 import contextlib

@@ -15,7 +15,7 @@ from pathlib import Path
 import page as pages
 
 from bcjax import config as configs
-from bcjax.commands import arguments, config_flag, train
+from bcjax.cli import arguments, config_flag, train
 
 WEIGHTS = "../shared/weights/mobilenetv2_1.0_224_imagenet.npz"
 TRAINED = (

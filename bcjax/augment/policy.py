@@ -17,7 +17,7 @@ from bcjax.augment.entry import Drawn, Entry, Numbers, Shape, Single
 from bcjax.augment.op import Range
 from bcjax.augment.table import OPS, PAPER_OPS
 from bcjax.config import nearest
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 _P = Range(1, 0, 1, "probability")
 # What need not be interpolated where nothing else moves the pixels.

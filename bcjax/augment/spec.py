@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from bcjax.augment.op import Range
 from bcjax.config import nearest
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

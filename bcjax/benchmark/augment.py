@@ -7,15 +7,15 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
-from bcjax import mesh as meshes
-from bcjax import steps as training
 from bcjax.augment import policy as policies
 from bcjax.benchmark import clock, roofline
 from bcjax.benchmark.machine import Peaks
 from bcjax.benchmark.step import repeated
-from bcjax.dispatch import Batch, Numbers, Pictures
-from bcjax.plan import Call
-from bcjax.run import Run
+from bcjax.engine import steps as training
+from bcjax.engine.dispatch import Batch, Numbers, Pictures
+from bcjax.engine.plan import Call
+from bcjax.runtime import mesh as meshes
+from bcjax.training.run import Run
 
 
 def measure(run: Run, peaks: Peaks, steps: int, repeats: int) -> dict[str, Any]:

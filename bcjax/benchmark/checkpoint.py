@@ -8,10 +8,10 @@ from typing import Any
 
 import jax
 
-from bcjax import checkpoint
 from bcjax.benchmark import clock
-from bcjax.checkpoint import Checkpoints
-from bcjax.run import Run
+from bcjax.engine import checkpoint
+from bcjax.engine.checkpoint import Checkpoints
+from bcjax.training.run import Run
 
 
 def measure(run: Run, repeats: int) -> dict[str, Any]:

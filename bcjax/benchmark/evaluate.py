@@ -7,8 +7,8 @@ import jax
 
 from bcjax.benchmark import clock, roofline
 from bcjax.benchmark.machine import Peaks
-from bcjax.feed import whole_batches
-from bcjax.run import Run
+from bcjax.engine.feed import whole_batches
+from bcjax.training.run import Run
 
 _BATCHES = 4  # dispatched in a turn
 

@@ -11,14 +11,14 @@ from typing import Any
 import jax
 import numpy as np
 
-from bcjax import mesh as meshes
 from bcjax.data.entry import Entry, entry_of
 from bcjax.data.order import Order
 from bcjax.data.prepared import Examples
 from bcjax.data.store import DeviceStore, DiskStore, HostStore, Store
-from bcjax.feed import Feed
-from bcjax.plan import Call
-from bcjax.run import Run
+from bcjax.engine.feed import Feed
+from bcjax.engine.plan import Call
+from bcjax.runtime import mesh as meshes
+from bcjax.training.run import Run
 
 _HELD = 1 << 29  # bytes of decoded pictures: more than caches hold, and soon decoded
 _SAMPLE = 256  # pictures that a core decodes, over and over

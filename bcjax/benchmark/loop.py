@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from bcjax import mesh as meshes
-from bcjax import train
 from bcjax.benchmark import clock
 from bcjax.benchmark.step import repeated
-from bcjax.meter import Meter
-from bcjax.plan import Call
-from bcjax.run import Run
+from bcjax.engine.plan import Call
+from bcjax.runtime import mesh as meshes
+from bcjax.training import loop as train
+from bcjax.training.meter import Meter
+from bcjax.training.run import Run
 
 
 def measure(run: Run, steps: int, repeats: int, evaluations: int) -> dict[str, Any]:

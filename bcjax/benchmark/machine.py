@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import psutil
 
-from bcjax import checkpoint
 from bcjax.benchmark import clock
+from bcjax.engine import checkpoint
 
 # Rows of the square matrices and bytes of the array: large beside every cache, short to do.
 _ROWS = {"cpu": 1_536}

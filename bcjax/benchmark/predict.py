@@ -8,11 +8,11 @@ import jax
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from bcjax import network, steps
 from bcjax.benchmark import clock, roofline
 from bcjax.benchmark.machine import Peaks
-from bcjax.run import Run
-from bcjax.state import Variables
+from bcjax.engine import network, steps
+from bcjax.engine.state import Variables
+from bcjax.training.run import Run
 
 SIZES = (1, 8, 32, 128, 512)
 

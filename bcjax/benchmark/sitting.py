@@ -23,8 +23,8 @@ from bcjax.benchmark import (
     trace,
 )
 from bcjax.data import prepare
-from bcjax.errors import UserError
-from bcjax.run import Run
+from bcjax.runtime.errors import UserError
+from bcjax.training.run import Run
 
 _INPUT_S = 0.4  # of each store and part, in a turn
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 _FIRST_STEP = re.compile(r"First step after ([\d.]+) s")
 

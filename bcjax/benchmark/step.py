@@ -10,8 +10,8 @@ from jax.stages import Lowered
 from bcjax.benchmark import clock, roofline
 from bcjax.benchmark.machine import Peaks
 from bcjax.benchmark.roofline import Cost
-from bcjax.plan import Call
-from bcjax.run import Run
+from bcjax.engine.plan import Call
+from bcjax.training.run import Run
 
 
 def measure(run: Run, peaks: Peaks, steps: int) -> dict[str, Any]:

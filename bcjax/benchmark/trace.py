@@ -9,7 +9,7 @@ from jax.profiler import ProfileData
 
 from bcjax.benchmark import step
 from bcjax.benchmark.operations import KINDS, Program
-from bcjax.run import Run
+from bcjax.training.run import Run
 
 _CALLS = 3
 _LONGEST = 10

@@ -16,7 +16,7 @@ from bcjax.data import stain as stains
 from bcjax.data.decode import BadImageError, decode
 from bcjax.data.masking import Colour, Mask
 from bcjax.data.stain import NoStainError, Stain
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,7 @@ from bcjax.data.reading import Memory
 from bcjax.data.records import SPLITS, Record, Source
 from bcjax.data.sources import open_source
 from bcjax.data.sources.fingerprint import fingerprint
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 log = logging.getLogger("bcjax")
 

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int32
 
 from bcjax.config import nearest
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 
 def shuffled(examples: int, seed: int, epoch: int, stream: int = 0) -> Int32[np.ndarray, "N"]:

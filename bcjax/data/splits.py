@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from bcjax.data.records import SPLITS, Record
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 _WORDS = {
     "train": "train",

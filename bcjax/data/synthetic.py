@@ -9,7 +9,7 @@ import simplejpeg
 from bcjax.data.cells import KINDS, Cell
 from bcjax.data.drawing import Smear
 from bcjax.data.records import Record, Source
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 CLASSES = tuple(KINDS)
 # To be raised when the same (label, index, seed, size) gives another picture: it names caches.

@@ -18,7 +18,6 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bcjax.errors import UserError
 from bcjax.models import (
     alexnet,
     convnext,
@@ -33,6 +32,7 @@ from bcjax.models import (
 from bcjax.models.conv import CONVENTIONS
 from bcjax.models.entry import Entry
 from bcjax.models.norm import KINDS
+from bcjax.runtime.errors import UserError
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 

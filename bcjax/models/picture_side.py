@@ -2,7 +2,7 @@
 
 from jaxtyping import Array, Float
 
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 
 def require_side(images: Float[Array, "B H W C"], least: int) -> None:

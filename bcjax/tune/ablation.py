@@ -12,9 +12,9 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from bcjax import answers
-from bcjax.compare import resampled
-from bcjax.compare.resampled import Resampled
+from bcjax.evaluation import answers
+from bcjax.reports.comparison import resampled
+from bcjax.reports.comparison.resampled import Resampled
 from bcjax.tune import objectives
 from bcjax.tune import switches as parts
 from bcjax.tune import trial as trials

@@ -8,9 +8,10 @@ import yaml
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
-from bcjax import network, optim, ranges
 from bcjax.augment import policy
-from bcjax.errors import UserError
+from bcjax.config import ranges
+from bcjax.engine import network, optim
+from bcjax.runtime.errors import UserError
 
 Changes = Mapping[str, Any]
 

@@ -10,11 +10,11 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from bcjax import mesh as meshes
-from bcjax import network, ranges, steps
-from bcjax.config import nearest
-from bcjax.errors import UserError
-from bcjax.network import Trained
+from bcjax.config import nearest, ranges
+from bcjax.engine import network, steps
+from bcjax.engine.network import Trained
+from bcjax.runtime import mesh as meshes
+from bcjax.runtime.errors import UserError
 
 METRICS = tuple(map(str, ranges.CHOICES["checkpoint.best"]))
 Direction = Literal["minimize", "maximize"]

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from bcjax.interrupt import Interrupts
+from bcjax.runtime.interrupt import Interrupts
 
 _POLL_SECONDS = 0.1
 

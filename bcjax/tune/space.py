@@ -28,7 +28,7 @@ from optuna.distributions import (
 )
 
 from bcjax import config as configs
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 from bcjax.tune.changes import Changes, changed, check, converted, read_yaml
 
 _DRAWS = 20  # of a Python space, checked before the first trial

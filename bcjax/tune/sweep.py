@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from bcjax import config as configs
-from bcjax import writers
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
+from bcjax.training import loggers as writers
 from bcjax.tune import objectives
 from bcjax.tune import trial as runs
 from bcjax.tune.changes import changed, check

@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 from bcjax.tune.changes import Changes, changed, check, converted, read_yaml
 
 MODES = ("all-but-one", "only-one")

@@ -6,9 +6,9 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from bcjax import mesh as meshes
-from bcjax.errors import UserError
-from bcjax.train import OnEvaluation, Outcome, train
+from bcjax.runtime import mesh as meshes
+from bcjax.runtime.errors import UserError
+from bcjax.training.loop import OnEvaluation, Outcome, train
 
 LOG_FILE = "log.txt"  # what training says, in the run's folder
 

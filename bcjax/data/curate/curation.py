@@ -13,7 +13,7 @@ from bcjax.data.curate import findings, grouping, leaks, rules
 from bcjax.data.curate.measure import measure
 from bcjax.data.curate.pictures import Pictures, looked_at
 from bcjax.data.records import SPLITS, Record, Source
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from bcjax.data.curate.canary import Canary
@@ -96,7 +96,7 @@ def curate(source: Source, data: ConfigDict, *, complete: bool = True) -> Curate
         leaks.refuse(leaking)
     scored = None
     if data.canary:
-        from bcjax.data.curate import canary  # scikit-learn takes a second to import
+        from bcjax.data.curate import canary
 
         scored = canary.score(
             pictures.records,

@@ -12,7 +12,7 @@ from bcjax.data.curate import near
 from bcjax.data.curate.pictures import Cluster, Pictures, clusters
 from bcjax.data.records import Record
 from bcjax.data.splits import unit
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 Pairs = Int[np.ndarray, "P 2"]
 _NONE = np.empty((0, 2), np.int64)
@@ -110,7 +110,7 @@ class _Decoded(Sequence[np.ndarray]):
 
 
 def _copies(pictures: Pictures, threads: int) -> Pairs:
-    from bcjax.data.curate import copies  # scikit-learn takes a second to import
+    from bcjax.data.curate import copies
 
     member = copies.group_copies(_Decoded(pictures.records), threads=threads or None)
     return _chains(clusters(member))

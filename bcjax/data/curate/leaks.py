@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 from bcjax.data.curate.pictures import Pictures
 from bcjax.data.records import SPLITS, Source
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 _NAMED = 5  # pairs listed in a message; the rest are counted
 _SIGNS = {"same": "=", "near": "~", "group": "and"}

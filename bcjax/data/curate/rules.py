@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from bcjax.config import nearest
 from bcjax.data.curate.findings import DROPPABLE, Finding
 from bcjax.data.records import Record
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 Removed = dict[str, str]  # id -> reason
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bcjax.data.records import Source
 from bcjax.data.sources.classes import checked, reordered
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 _TFDS_NAME = re.compile(r"[a-z]\w*(/[\w.-]+)?(:\d+\.\d+\.\d+)?", re.ASCII)
 

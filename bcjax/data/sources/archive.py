@@ -10,7 +10,7 @@ from typing import IO
 import cv2
 import numpy as np
 
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 _DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
 

@@ -9,7 +9,7 @@ from bcjax.data.sources import table, voc
 from bcjax.data.sources.classes import natural_order
 from bcjax.data.sources.fingerprint import fingerprint
 from bcjax.data.sources.folder import PICTURES
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 TABLE = "labels.csv"
 

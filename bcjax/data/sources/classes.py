@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from bcjax.data.records import SPLITS, Source
 from bcjax.data.sources.fingerprint import fingerprint
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 _SHOWN = 20  # classes listed in a message
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from filelock import FileLock
 
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 log = logging.getLogger("bcjax")
 

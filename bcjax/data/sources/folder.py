@@ -9,7 +9,7 @@ from bcjax.data import splits
 from bcjax.data.records import Record, Source
 from bcjax.data.sources.classes import natural_order
 from bcjax.data.sources.fingerprint import fingerprint
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 # No .gif: it may be an animation, which is not one picture.
 PICTURES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))

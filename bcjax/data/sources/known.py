@@ -6,7 +6,7 @@ from types import ModuleType
 from bcjax.data import splits
 from bcjax.data.sources import bccd, kaggle, laboratories, manifest, pbc
 from bcjax.data.sources.folder import subfolders
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 _ADAPTERS = (kaggle, bccd, laboratories, pbc)
 _DEPTH = 3  # dataset2-master/dataset2-master/images/TRAIN

@@ -13,7 +13,7 @@ from bcjax.data.records import Record, Source
 from bcjax.data.sources import table
 from bcjax.data.sources.classes import natural_order
 from bcjax.data.sources.fingerprint import fingerprint
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 
 def find(folder: Path) -> Path | None:

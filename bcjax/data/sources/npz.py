@@ -12,7 +12,7 @@ from bcjax.data.sources import meanings
 from bcjax.data.sources.archive import Archive, Pictures
 from bcjax.data.sources.classes import natural_order
 from bcjax.data.sources.fingerprint import fingerprint
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 
 def read(path: Path, classes: Sequence[str] = ()) -> Source:

@@ -11,7 +11,7 @@ from bcjax.data.records import Source
 from bcjax.data.sources import folder as class_folders
 from bcjax.data.sources.classes import natural_order
 from bcjax.data.sources.fingerprint import fingerprint
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 CLASSES = {
     "basophil",

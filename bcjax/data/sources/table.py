@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bcjax.data.boxes import SIDES
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 # Where a file has several of these, the first counts: a patient has several slides.
 COLUMNS: Mapping[str, tuple[str, ...]] = {

@@ -9,7 +9,7 @@ from typing import Any
 from bcjax.data import splits
 from bcjax.data.records import Record, Source
 from bcjax.data.sources.fingerprint import fingerprint
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 
 def read(name: str, data_dir: str | None = None) -> Source:

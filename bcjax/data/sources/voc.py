@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 from bcjax.data.boxes import SIDES, Box, parsed
-from bcjax.errors import UserError
+from bcjax.runtime.errors import UserError
 
 _LARGEST = 1 << 20  # bytes; a smear with hundreds of cells takes a tenth of it
 

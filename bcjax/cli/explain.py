@@ -1,0 +1,135 @@
+"""Draw what a network's answers rest on, over the pictures.
+
+  bcjax explain --workdir=runs/a
+  bcjax explain --workdir=runs/a --method=grad-cam++ --stage=stage3 cell.jpg other.jpg
+  bcjax explain --workdir=runs/a --nowrong --pictures=100 --target=true
+
+Explains the pictures that are named, files or ids of the split, or the most confidently wrong ones
+of the split. Writes explain/ in the workdir, in the place of what was there: a picture with the
+overlays of each, sheet.png, and explain.json, with how far the maps depend on what was learnt and,
+of drawn cells, how much of them falls on the cell.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from absl import flags
+from rich.console import Console
+from rich.table import Table
+
+from bcjax.data.records import SPLITS
+from bcjax.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from bcjax.engine.network import Trained
+    from bcjax.evaluation.explanation.choice import Picture
+    from bcjax.evaluation.explanation.explaining import Explained
+
+_METHODS = ("grad-cam", "grad-cam++", "integrated-gradients", "occlusion", "all")
+
+
+def define(values: flags.FlagValues, argv: list[str]) -> None:
+    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
+    flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
+    flags.DEFINE_enum("method", "all", _METHODS, "How it is explained.", flag_values=values)
+    flags.DEFINE_string(
+        "stage", "", "Whose map Grad-CAM reads, by name; the last whose map is fine enough.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_integer("pictures", 8, "How many, if none is named.", 1, flag_values=values)
+    flags.DEFINE_boolean(
+        "wrong", True, "Of the split, the most confidently wrong; --nowrong: evenly from all.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_enum("split", "test", SPLITS, "Whose pictures.", flag_values=values)
+    flags.DEFINE_string(
+        "target", "predicted", "The class that is explained: predicted, true or a name.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_boolean(
+        "sanity", True, "Draw some again with the parameters randomised.", flag_values=values
+    )
+
+
+def run(values: flags.FlagValues, positional: list[str]) -> int:
+    if not values.workdir:
+        raise UserError("Give the run to explain, such as --workdir=runs/elu_cnn.")
+    workdir, console = Path(values.workdir), Console()
+    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    from bcjax.engine import network
+    from bcjax.evaluation.explanation import choice, explaining, writing
+    from bcjax.evaluation.explanation.explainer import METHODS, Explainer
+    from bcjax.runtime import compilation
+    from bcjax.runtime import mesh as meshes
+
+    compilation.use_cache()
+    trained = network.load(workdir, values.checkpoint, meshes.create())
+    methods = METHODS if values.method == "all" else (values.method,)
+    explainer = Explainer(trained, methods, values.stage)
+    if positional:
+        pictures = choice.named(positional, trained.config.data, values.split)
+    else:
+        pictures = _chosen(workdir, trained, values, console)
+    targets = explaining.targets(values.target, pictures, trained.classes)
+
+    def tell(one: "Explained") -> None:
+        answer = f"{trained.classes[one.predicted]} {one.probability:.1%}"
+        label = "" if one.picture.label is None else f" (is {trained.classes[one.picture.label]})"
+        console.print(f"{one.picture.id}: {answer}{label}", highlight=False, soft_wrap=True)
+
+    found = explaining.explain(explainer, trained, pictures, targets, tell)
+    about: dict[str, Any] = {
+        "checkpoint": trained.step,
+        "split": "" if positional else values.split,
+        "chosen": "named" if positional else "most wrong" if values.wrong else "evenly",
+        "target": values.target,
+        "methods": methods,
+        "stage": explainer.stage,
+        "map": explainer.shape[:2],
+    }
+    if values.sanity:
+        about["sanity"] = explaining.sane(explainer, trained, found)
+    if localised := explaining.localised(trained, found):
+        about["localisation"] = localised
+    folder = writing.write(workdir, found, trained.classes, about)
+    console.print(_table(about))
+    console.print(f"written to {folder}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def _chosen(
+    workdir: Path, trained: "Trained", values: flags.FlagValues, console: Console
+) -> list["Picture"]:
+    """Returns pictures of the split: the worst mistakes, or some from all over it."""
+    from bcjax.evaluation.explanation import choice
+
+    data, split = trained.config.data, values.split
+    if not values.wrong:
+        return choice.at(choice.evenly(data, split, values.pictures), data, split)
+    answers = choice.kept(workdir, split, trained.step)
+    if answers is None:
+        console.print(f"No answers to {split} are kept of step {trained.step}: answering it first.")
+        answers = choice.answered(workdir, split, trained)
+    return choice.at(choice.most_wrong(answers, values.pictures), data, split)
+
+
+def _table(about: dict[str, Any]) -> Table:
+    """Returns how far each method's maps can be believed."""
+    sanity, localised = about.get("sanity", {}), about.get("localisation", {})
+    table = Table(title=f"maps of {about['stage']}" if about["stage"] else None)
+    table.add_column("method", no_wrap=True)
+    if sanity:
+        table.add_column("like one of random parameters", justify="right")
+    if localised:
+        n, area = localised["n"], localised["area"]
+        table.add_column(f"energy on the cell (area {area:.1%}, n = {n})", justify="right")
+        table.add_column("maximum on the cell", justify="right")
+    for name in about["methods"]:
+        row = [name]
+        if sanity:
+            value = sanity[name]["rank_correlation"]
+            row.append("-" if value is None else f"{value:.2f} (n = {sanity[name]['n']})")
+        if localised:
+            row += [f"{localised[name][what]:.1%}" for what in ("energy", "pointing")]
+        table.add_row(*row)
+    return table

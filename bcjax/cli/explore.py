@@ -1,0 +1,70 @@
+"""Write one page that shows a data set: counts, samples, colours, doubles, outliers and a map.
+
+  bcjax explore --data.source=PICTURES --out=explore.html
+  bcjax explore --data.source=PICTURES --workdir=runs/a --out=explore.html
+
+The page holds all that it needs and can be sent as it is. PICTURES are shown as they are found,
+contradictions and leaks included; with a config that has rules (config.data.drop, .group_by, ...),
+as they are trained on. With a run, what its network sees places the pictures on the map, and the
+run's own pictures are shown unless others are named.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from bcjax import config as configs
+from bcjax.cli import config_flag
+from bcjax.runtime.errors import UserError
+
+
+def define(values: flags.FlagValues, argv: list[str]) -> None:
+    config_flag.define(values, argv)
+    flags.DEFINE_string("out", "explore.html", "The file to write.", flag_values=values)
+    flags.DEFINE_string("workdir", None, "A run, for the map.", flag_values=values)
+    flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
+    flags.DEFINE_string(
+        "data.source",
+        None,
+        "A class folder, .csv, .npz, prepared set, TFDS name or 'synthetic'; default: the "
+        "config's, or the run's.",
+        flag_values=values,
+    )
+
+
+def run(values: flags.FlagValues, positional: list[str]) -> int:
+    if positional:
+        raise UserError(f"bcjax explore takes flags only, not {positional[0]!r}.")
+    (config, own), out = _config(values), Path(values.out)
+    if out.is_dir():
+        raise UserError(f"{out} is a folder: give the file to write, such as --out=explore.html.")
+    # Here, for TFDS and scikit-learn take seconds to import, and a mistake in the flags should
+    # show before that.
+    from bcjax.reports.dataset import page
+    from bcjax.reports.dataset.features import Network
+    from bcjax.reports.dataset.look import opened
+
+    network = Network(Path(values.workdir), values.checkpoint) if values.workdir else None
+    prepared = opened(config.data, as_trained=own)
+    size = page.write(prepared, config.data, out, network)
+    written = f"written to {out} ({size / 1e6:.1f} MB)"
+    Console().print(written, highlight=False, soft_wrap=True)
+    return 0
+
+
+def _config(values: flags.FlagValues) -> tuple[ConfigDict, bool]:
+    """The config given, the run's own or the default; and whether it is the run's own."""
+    source = values["data.source"].value
+    own = False
+    if values.config is not None:
+        config = config_flag.read(values)
+    elif source:
+        config = configs.default()
+    elif values.workdir:
+        config, own = configs.load(Path(values.workdir)), True
+    else:
+        raise UserError("Give the pictures, such as --data.source=PICTURES.")
+    config.data.source = source or config.data.source
+    return config, own

@@ -1,0 +1,120 @@
+"""Turn published weights into a run's folder, for evaluate, predict and model.weights.
+
+  bcjax import-weights --model=resnet50 resnet50.pth --out=runs/imagenet
+  bcjax import-weights --model=mobilenet_v2 --head=drop --classes=8 --out=runs/start FILE
+
+FILE is a state dict of PyTorch (.pth, .safetensors), a file of Keras (.h5, .keras), an .npz, a
+folder of Hugging Face's or of a run. No code in it is run.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from absl import flags
+from ml_collections import ConfigDict
+from rich.console import Console
+from rich.table import Table
+
+from bcjax import config as configs
+from bcjax.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    from bcjax.engine.importing import Imported
+
+
+def define(values: flags.FlagValues, argv: list[str]) -> None:
+    del argv
+    flags.DEFINE_string("model", None, "The network; see bcjax models.", flag_values=values)
+    flags.DEFINE_string("out", None, "The folder to make.", flag_values=values)
+    flags.DEFINE_enum(
+        "head", "keep", ("keep", "drop"), "What becomes of the classifier.", flag_values=values
+    )
+    flags.DEFINE_string(
+        "classes", None, "How many, or a file with a name in each line.", flag_values=values
+    )
+    flags.DEFINE_integer(
+        "image_size", None, "Side of the pictures in pixels; default: as published.", 8,
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_enum(
+        "channels", "3", ("1", "3"), "1: pictures are turned to grey.", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "convention", None, ("torch", "tf", "keras"), "Whose arithmetic; default: the library's.",
+        flag_values=values,
+    )  # fmt: skip
+
+
+def run(values: flags.FlagValues, positional: list[str]) -> int:
+    if len(positional) != 1:
+        raise UserError("Give one file of weights, such as bcjax import-weights resnet50.pth.")
+    if not values.model:
+        raise UserError("Name the network that the weights are of, such as --model=resnet50.")
+    if not values.out:
+        raise UserError("Give the folder to make, such as --out=runs/imagenet.")
+    names, count = _classes(values.classes)
+    if values.head == "drop" and not count:
+        raise UserError("Say how many classes the new classifier has, such as --classes=8.")
+    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    from bcjax.engine import importing, saving
+    from bcjax.runtime import compilation
+
+    compilation.use_cache()
+    out = Path(values.out)
+    saving.check_free(out)
+    config = configs.default()
+    config.workdir = str(out)
+    config.data.image_size = values.image_size or 0  # as published
+    config.model.name = values.model
+    config.model.weights_head = values.head
+    config.model.channels = int(values.channels)
+    config.model.convention = values.convention or ""
+    imported = importing.read(Path(positional[0]), config, count)
+    numbers = tuple(str(number) for number in range(imported.outputs or count))
+    classes = names or imported.classes or numbers
+    saving.write(imported, out, classes)
+    Console().print(_table(imported, classes, out))
+    return 0
+
+
+def _classes(said: str | None) -> tuple[tuple[str, ...], int]:
+    """Returns names, if a file says them, and how many."""
+    if said is None:
+        return (), 0
+    if said.isdigit() and int(said) > 1:
+        return (), int(said)
+    path = Path(said)
+    if not path.is_file():
+        raise UserError(f"--classes={said} is neither a number above 1 nor a file with names.")
+    names = tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
+    if len(set(names)) < max(2, len(names)):
+        raise UserError(f"{path} does not name two or more different classes, one in each line.")
+    return names, len(names)
+
+
+def _table(imported: "Imported", classes: Sequence[str], out: Path) -> Table:
+    config, origin = imported.config, imported.origin
+    table = Table(show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    table.add_row("read", f"{origin['tensors']} tensors from {origin['file']} ({origin['kind']})")
+    table.add_row("names", origin["names"])
+    table.add_row("network", f"{config.model.name}, {_options(config)}")
+    kept = "kept" if imported.outputs else "new"
+    table.add_row("classifier", f"{kept}: {len(classes)} classes, {', '.join(classes[:3])}, ...")
+    for note in imported.notes:
+        table.add_row("", note)
+    cut = (
+        f", {config.data.crop_fraction:g} of its shorter side" if config.data.crop_fraction else ""
+    )
+    side = f"{config.data.image_size} px, {config.data.resize or 'squash'}{cut}"
+    table.add_row("pictures", side)
+    table.add_row("written to", str(out))
+    return table
+
+
+def _options(config: ConfigDict) -> str:
+    """Names what the weights decided about the network."""
+    said = {"convention": config.model.convention, "norm": config.model.norm}
+    return ", ".join(f"{key} {value or 'as published'}" for key, value in said.items())

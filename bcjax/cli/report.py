@@ -1,0 +1,50 @@
+"""Write what a run came to: one page, the same as Markdown, its figures, and a model card.
+
+  bcjax report --workdir=runs/a
+  bcjax report --workdir=runs/a --split=val --out=val.html
+
+The page holds all that it needs and can be sent as it is. Every figure comes from what evaluate
+and other commands wrote to the workdir; the page says which command would write what is absent.
+Written beside it: report.md, figures/*.png (300 dpi) and the model card, README.md.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from rich.console import Console
+
+from bcjax.runtime.errors import UserError
+
+
+def define(values: flags.FlagValues, argv: list[str]) -> None:
+    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
+    flags.DEFINE_string(
+        "split", "", "The evaluation to report; default: that the run ended with.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "out", None, "The page to write; default: report.html in the workdir.", flag_values=values
+    )
+
+
+def run(values: flags.FlagValues, positional: list[str]) -> int:
+    if positional:
+        raise UserError(f"bcjax report takes flags only, not {positional[0]!r}.")
+    if not values.workdir:
+        raise UserError("Give the run to report, such as --workdir=runs/elu_cnn.")
+    out = Path(values.out) if values.out else None
+    if out and out.suffix != ".html":
+        raise UserError(f"--out={out} is no page: give a file such as report.html.")
+    # Here, for matplotlib and TFDS take seconds to import, and a mistake in the flags should show
+    # before that.
+    from bcjax.reports import run as report
+
+    written = report.write(Path(values.workdir), values.split, out)
+    size = written.page.stat().st_size / 1e6
+    Console().print(
+        f"written to {written.page} ({size:.1f} MB), {written.markdown.name}, "
+        f"{written.figures.name}/ and {written.card.name}",
+        highlight=False,
+        soft_wrap=True,
+    )
+    return 0

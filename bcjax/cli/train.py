@@ -1,0 +1,61 @@
+"""Train a network, or go on training it.
+
+  bcjax train --config=configs/elu_cnn.py --workdir=runs/a --config.optim.lr=3e-4
+
+The run is written to the workdir (config.json, checkpoints/, metrics.jsonl, tensorboard/, eval/).
+The same command again goes on from the last checkpoint.
+"""
+
+from pathlib import Path
+
+from absl import flags
+from rich.console import Console
+
+from bcjax.cli import config_flag
+from bcjax.runtime.errors import UserError
+
+
+def define(values: flags.FlagValues, argv: list[str]) -> None:
+    config_flag.define(values, argv)
+    flags.DEFINE_string(
+        "workdir",
+        None,
+        "Where the run is written; default: config.workdir, or runs/<name of the config file>.",
+        flag_values=values,
+    )
+    flags.DEFINE_bool(
+        "allow-leaks",
+        False,
+        "Go on though pictures lie in two splits; the results will say so.",
+        flag_values=values,
+    )
+
+
+def run(values: flags.FlagValues, positional: list[str]) -> int:
+    if positional:
+        raise UserError(f"bcjax train takes flags only, not {positional[0]!r}.")
+    config = config_flag.read(values)
+    name = Path(config_flag.filename(values)).stem
+    config.data.allow_leaks |= values["allow-leaks"].value
+    config.workdir = values.workdir or config.workdir or f"runs/{name}"
+    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    from bcjax.cli import tables
+    from bcjax.runtime import compilation
+    from bcjax.training import loggers as writers
+    from bcjax.training import members
+    from bcjax.training.loop import train
+
+    compilation.use_cache()
+    console = Console()
+    outcome = (members.train if config.train.members > 1 else train)(config, console)
+    if outcome.final:
+        console.print(tables.evaluation(outcome.final))
+    if outcome.final and "members" in outcome.final:
+        console.print(tables.members(outcome.final["members"]))
+    if outcome.final and config.eval.report and not console.quiet:
+        from bcjax.reports import run as report
+
+        page = report.write(Path(config.workdir)).page
+        writers.archive(config)
+        console.print(f"written to {page}", highlight=False, soft_wrap=True)
+    return outcome.exit_status

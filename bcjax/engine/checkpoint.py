@@ -1,0 +1,263 @@
+"""Checkpoints: asynchronous, atomic, the latest few and the best kept. The only user of orbax."""
+
+import contextlib
+import importlib.metadata
+import json
+import logging
+import shutil
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
+
+from bcjax.engine.state import State, Variables
+from bcjax.runtime.errors import UserError, disk_is_full
+
+log = logging.getLogger("bcjax")
+
+_PACKAGES = ("bcjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+class Checkpoints:
+    """The checkpoints of one workdir, by step.
+
+    Each holds the state, sharded as it was, and a page about it: class names, the resolved config,
+    package versions, and the evaluation if there was one at that step.
+    """
+
+    def __init__(self, workdir: Path, *, keep: int, metric: str, read_only: bool = False):
+        """Opens `workdir/checkpoints`.
+
+        Args:
+          workdir: The run's folder.
+          keep: How many of the latest to keep, besides the best.
+          metric: The evaluation's metric that decides which is best.
+          read_only: For readers of a run that may be going on.
+        """
+        self.folder = (workdir / "checkpoints").absolute()  # orbax insists
+        self._keep = keep
+        self._metric = metric
+        self._scores: dict[int, float | None] = {}
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=self,
+                cleanup_tmp_directories=not read_only,  # what a killed run left half-written
+                create=not read_only,
+                read_only=read_only,
+            ),
+            item_names=("state", "about"),
+        )
+
+    def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
+        """Keeps the latest few and the best: orbax asks, before it deletes."""
+        steps = [checkpoint.step for checkpoint in checkpoints]
+        best = self._best_of(steps)
+        return [step == best or step in steps[-self._keep :] for step in steps]
+
+    def _best_of(self, steps: Sequence[int]) -> int | None:
+        scored = [(score, step) for step in steps if (score := self._score(step)) is not None]
+        return max(scored)[1] if scored else None
+
+    def _score(self, step: int) -> float | None:
+        """Returns the step's evaluation, more being better; None if there was none."""
+        if step not in self._scores:
+            try:
+                evaluation = self.about(step)["evaluation"]
+            except Exception as error:
+                log.debug("No score for checkpoint %d: %s", step, error)
+                evaluation = None
+            self._remember(step, evaluation)
+        return self._scores[step]
+
+    def _remember(self, step: int, evaluation: dict[str, float] | None) -> None:
+        sign = -1 if self._metric == "log_loss" else 1
+        value = (evaluation or {}).get(self._metric)
+        self._scores[step] = None if value is None else sign * value
+
+    def save(self, state: State, about: dict[str, Any]) -> None:
+        """Starts to write the state; returns once it is copied off the devices.
+
+        A failure in the background shows at the next `save` or `wait`.
+
+        Args:
+          state: To be written; may be donated to the next step at once.
+          about: From `about_page`.
+
+        Raises:
+          UserError: If the disk is full. The checkpoints written before are whole.
+        """
+        step = int(state.step)
+        self._remember(step, about["evaluation"])
+        page = about | {"checksum": _checksum(state)}
+        page["crc32"] = _crc32(page)
+        with self._full_disk_said():
+            self._manager.check_for_errors()
+            self._manager.save(
+                step,
+                args=ocp.args.Composite(
+                    state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(page)
+                ),
+            )
+
+    def wait(self) -> None:
+        """Returns once everything is on disk.
+
+        Raises:
+          UserError: If the disk is full.
+        """
+        with self._full_disk_said():
+            self._manager.wait_until_finished()
+            self._manager.check_for_errors()
+
+    def close(self) -> None:
+        with self._full_disk_said():
+            self._manager.close()
+
+    def steps(self) -> list[int]:
+        """Returns the steps on disk, ascending; looks anew each time."""
+        self._manager.reload()
+        return sorted(self._manager.all_steps())
+
+    def best(self) -> int | None:
+        """Returns the step with the best evaluation, the latest among equals; None if none."""
+        return self._best_of(self.steps())
+
+    def about(self, step: int) -> dict[str, Any]:
+        """Returns the page about a checkpoint: see `about_page`.
+
+        Raises:
+          ValueError: If what was read is not what was written.
+        """
+        only = ocp.args.Composite(about=ocp.args.JsonRestore())
+        page = self._manager.restore(step, args=only)["about"]
+        if page.pop("crc32", None) != _crc32(page):
+            raise ValueError("the page about it does not match its checksum")
+        return page
+
+    def restore(self, step: int, abstracts: Sequence[State]) -> State:
+        """Reads a whole state onto the devices that its abstract one names, whatever wrote it.
+
+        Args:
+          step: Of the checkpoint.
+          abstracts: The abstract state of each phase of the run: what an optimizer keeps differs.
+
+        Raises:
+          ValueError: If what was read is not what was written.
+        """
+        checksum = self.about(step)["checksum"]
+        phase = int(self.restore_variables(step, {"phase": abstracts[0].phase})["phase"])
+        only = ocp.args.Composite(state=ocp.args.StandardRestore(abstracts[phase]))
+        state = self._manager.restore(step, args=only)["state"]
+        if _checksum(state) != checksum:
+            raise ValueError("its content does not match its checksum")
+        return state
+
+    def restore_latest(self, abstracts: Sequence[State]) -> State | None:
+        """Reads the newest whole state; None if there is none. See `restore`.
+
+        A damaged checkpoint is moved aside with a warning, and the one before it is taken.
+        """
+        for step in reversed(self.steps()):
+            try:
+                return self.restore(step, abstracts)
+            except (MemoryError, jax.errors.JaxRuntimeError):  # no fault of the checkpoint's
+                raise
+            except Exception as error:
+                aside = self.folder.parent / "damaged" / str(step)
+                fault = (str(error.__cause__ or error).strip() or repr(error)).splitlines()[0][:200]
+                log.warning(
+                    "Checkpoint %d cannot be read (%s): moved to %s, going on from the one before.",
+                    step, fault, aside,
+                )  # fmt: skip
+                self._move_aside(step, aside)
+        return None
+
+    def restore_variables(self, step: int, abstract: Variables) -> Variables:
+        """Reads only the named parts of a state (phase, params, batch_stats, ema)."""
+        with ocp.PyTreeCheckpointer() as reader:
+            return reader.restore(
+                self.folder / str(step) / "state",
+                args=ocp.args.PyTreeRestore(
+                    item=abstract,
+                    restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
+                    partial_restore=True,
+                ),
+            )
+
+    def _move_aside(self, step: int, aside: Path) -> None:
+        if jax.process_index() == 0:
+            aside.parent.mkdir(exist_ok=True)
+            shutil.rmtree(aside, ignore_errors=True)  # the same step was damaged before
+            (self.folder / str(step)).rename(aside)
+        ocp.multihost.sync_global_processes("moved a damaged checkpoint aside")
+        self._manager.reload()
+
+    @contextlib.contextmanager
+    def _full_disk_said(self) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            if disk_is_full(error):
+                raise UserError(
+                    f"The disk that holds {self.folder} is full: free some space and run the same "
+                    "command again; it goes on from the last whole checkpoint."
+                ) from error
+            raise
+
+
+def _checksum(state: State) -> int:
+    """Adds up the bits of a state: the same on any topology, since integer sums are associative.
+
+    Orbax notices files that are cut short, but not a flipped bit. On the host, because one program
+    of so many sums would take longer to compile than many a run to train.
+    """
+    total = 0
+    for position, leaf in enumerate(jax.tree.leaves(state)):
+        for part in _counted_here(leaf):
+            bits = part.reshape(-1).view(f"uint{8 * part.itemsize}")
+            total += (2 * position + 1) * int(bits.sum(dtype=np.uint32))
+    if jax.process_count() > 1:
+        each = multihost_utils.process_allgather(np.uint32(total % 2**32))
+        total = int(each.sum(dtype=np.uint32))
+    return total % 2**32
+
+
+def _counted_here(leaf: Any) -> list[np.ndarray]:
+    """Returns the parts of an array of which this process holds the first copy."""
+    if not isinstance(leaf, jax.Array):
+        return [np.asarray(leaf)] if jax.process_index() == 0 else []
+    return [np.asarray(shard.data) for shard in leaf.addressable_shards if shard.replica_id == 0]
+
+
+def _crc32(page: dict[str, Any]) -> int:
+    return zlib.crc32(json.dumps(page, sort_keys=True).encode())
+
+
+def about_page(
+    config: ConfigDict, classes: Sequence[str], evaluation: dict[str, float] | None
+) -> dict[str, Any]:
+    """Returns what is written beside each state.
+
+    Args:
+      config: Resolved.
+      classes: In label order.
+      evaluation: Headline values of the evaluation at this step, if there was one.
+    """
+    return {
+        "classes": list(classes),
+        "config": json.loads(config.to_json_best_effort()),
+        "versions": versions(),
+        "evaluation": evaluation,
+    }
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of the packages that a run's numbers depend on."""
+    return {name: importlib.metadata.version(name) for name in _PACKAGES}

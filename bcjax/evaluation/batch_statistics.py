@@ -1,0 +1,101 @@
+"""The statistics of batch norm, taken anew for weights that no training left behind."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax import traverse_util
+
+from bcjax.engine.dispatch import Batch, Pictures
+from bcjax.engine.feed import order_of, whole_batches
+from bcjax.engine.network import Trained
+from bcjax.engine.plan import Call
+from bcjax.engine.state import Variables
+from bcjax.engine.steps import gather, normalise
+from bcjax.evaluation.evaluator import Evaluator
+from bcjax.models.norm import Norm
+from bcjax.runtime import mesh as meshes
+
+# 1,000 to 10,000 pictures are enough: Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021,
+# arXiv:2105.07576, section 3.
+PICTURES = 10_000
+
+
+class BatchStatistics:
+    """Mean and variance of what each batch norm sees, over training pictures.
+
+    As Wu and Johnson's PreciseBN: with the weights as they are, over pictures in the order and the
+    batches of training, but not augmented, each layer normalising by the batch at hand; dropout and
+    drop path are off. Statistics that are the same in all ingredients were frozen, and stay.
+    """
+
+    def __init__(self, workdir: Path, trained: Trained, ingredients: Sequence[Variables]):
+        """Opens the training pictures, if any statistics move.
+
+        Args:
+          workdir: Of the run whose training pictures are shown.
+          trained: Its network.
+          ingredients: Variables of that network, of which the weights to come are made.
+        """
+        each = [traverse_util.flatten_dict(one["batch_stats"], sep="/") for one in ingredients]
+        self._moved = frozenset(
+            path.rpartition("/")[0]
+            for path, leaf in each[0].items()
+            if not all(np.array_equal(leaf, other[path]) for other in each)
+        )
+        if self._moved:
+            pictures = Evaluator(workdir, split="train")
+            config, self._mesh, self._feed = pictures.config, pictures.mesh, pictures.feed
+            config.train.batch_size = whole_batches(self._mesh, config.train.batch_size)
+            self._order = order_of(config, pictures.prepared)
+            self._moments = self._compiled(trained)
+
+    def __call__(self, variables: Variables) -> Variables:
+        """Returns variables with the statistics that belong to their parameters."""
+        if not self._moved:
+            return variables
+        placed = meshes.everywhere(self._mesh, variables)
+        batches = max(1, min(PICTURES, self._order.examples) // self._order.batch_size)
+        calls = [Call(step, 1) for step in range(batches)]
+        sums: dict[str, np.ndarray] = {}
+        for batch in self._feed.training(calls, self._order):
+            moments = jax.device_get(self._moments(placed, batch, self._feed.pictures))
+            for path, moment in traverse_util.flatten_dict(moments, sep="/").items():
+                sums[path] = sums.get(path, 0.0) + moment.astype(np.float64)
+        fresh = traverse_util.flatten_dict(variables["batch_stats"], sep="/")
+        for path in self._moved:
+            mean, square = sums[f"{path}/mean"] / batches, sums[f"{path}/square"] / batches
+            fresh[f"{path}/mean"] = mean.astype(np.float32)
+            fresh[f"{path}/var"] = np.maximum(square - mean**2, 0).astype(np.float32)
+        return variables | {"batch_stats": traverse_util.unflatten_dict(fresh, sep="/")}
+
+    def _compiled(self, trained: Trained) -> Callable[[Variables, Batch, Pictures], Any]:
+        settings = trained.config.model
+
+        @jax.jit
+        def moments(variables: Variables, batches: Batch, pictures: Pictures) -> Variables:
+            shown = gather({name: array[0] for name, array in batches.items()}, pictures)
+            images = normalise(
+                shown["image"].astype(jnp.float32) / 255, settings.mean, settings.std
+            )
+            with nn.intercept_methods(self._call):
+                _, found = trained.model.apply(
+                    variables, images, train=False, mutable=["batch_stats", "moments"]
+                )
+            return found["moments"]
+
+        return moments
+
+    def _call(self, call: Callable, args: tuple, kwargs: dict, context: Any) -> Any:
+        module = context.module
+        if not isinstance(module, Norm) or "/".join(module.path) not in self._moved:
+            return call(*args, **kwargs)
+        seen = args[0].astype(jnp.float32)
+        positions = range(seen.ndim - 1)
+        module.put_variable("moments", "mean", seen.mean(positions))
+        module.put_variable("moments", "square", jnp.square(seen).mean(positions))
+        return call(args[0], train=True)

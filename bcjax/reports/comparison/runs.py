@@ -1,0 +1,115 @@
+"""What a run left in its folder, as far as it is compared."""
+
+import dataclasses
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from bcjax import config as configs
+from bcjax.config import members as vary
+from bcjax.evaluation import answers as answering
+from bcjax.evaluation.answers import Answers
+from bcjax.runtime.errors import UserError
+from bcjax.training import loggers as writers
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """A run and one evaluation of it.
+
+    Attributes:
+      name: Unique among those that are compared.
+      workdir: Its folder.
+      config: What it was trained with.
+      pictures: Digest of the prepared set that it was trained on; "" if none is written down.
+      result: The evaluation's figures.
+      answers: The evaluation's answers.
+      lines: Of `metrics.jsonl`.
+      sessions: Of `sessions.jsonl`: from each start of the command to its end.
+    """
+
+    name: str
+    workdir: Path
+    config: ConfigDict
+    pictures: str
+    result: dict[str, Any]
+    answers: Answers
+    lines: list[dict[str, Any]]
+    sessions: list[dict[str, Any]]
+
+
+def find(paths: Sequence[Path]) -> list[Path]:
+    """Returns the folders of the runs: a folder of members, given alone, stands for its members.
+
+    Raises:
+      UserError: If these are not two runs or more, or one is given twice.
+    """
+    found: list[Path] = []
+    for path in paths:
+        members = vary.folders(path)
+        is_run = (path / "config.json").exists()
+        found += members if members and (len(paths) == 1 or not is_run) else [path]
+    if len(found) < 2:
+        named = f"{found[0]} alone is" if found else "These are"
+        raise UserError(f"{named} not enough to compare: give two runs or more.")
+    resolved = [path.resolve() for path in found]
+    for path, real in zip(found, resolved, strict=True):
+        if resolved.count(real) > 1:
+            raise UserError(f"{path} is given twice: a run cannot be compared with itself.")
+    return found
+
+
+def read(paths: Sequence[Path], evaluation: str) -> list[Run]:
+    """Reads runs and their evaluations of one name.
+
+    Args:
+      paths: Their folders.
+      evaluation: The name: a split, or another that `bcjax evaluate` wrote.
+
+    Raises:
+      UserError: If one is no run, has no such evaluation, or a damaged one.
+    """
+    # What they have in common is left out of their names.
+    above = os.path.commonpath([path.resolve().parent for path in paths])
+    return [_read(path, evaluation, os.path.relpath(path.resolve(), above)) for path in paths]
+
+
+def _read(workdir: Path, evaluation: str, name: str) -> Run:
+    config = configs.load(workdir)
+    path = workdir / "eval" / f"{evaluation}.json"
+    if not path.exists():
+        others = ", ".join(sorted(other.stem for other in path.parent.glob("*.json")))
+        raise UserError(
+            f"{workdir} has no evaluation {evaluation!r}: run bcjax evaluate --workdir={workdir} "
+            f"--split={evaluation}"
+            + (f", or compare one that it has ({others})." if others else ".")
+        )
+    answers = answering.read(path.with_suffix(".parquet"))
+    result = _json(path)
+    if result["n"] != answers.n or len(set(answers.ids)) != answers.n:
+        raise UserError(
+            f"{path} and the answers beside it are not of one evaluation: run bcjax evaluate "
+            f"--workdir={workdir} anew."
+        )
+    pictures = workdir / "pictures.json"
+    return Run(
+        name=name,
+        workdir=workdir,
+        config=config,
+        pictures=_json(pictures)["digest"] if pictures.exists() else "",
+        result=result,
+        answers=answers,
+        lines=writers.read(workdir / writers.METRICS_FILE),
+        sessions=writers.read(workdir / writers.SESSIONS_FILE),
+    )
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): evaluate the run anew.") from error

@@ -1,0 +1,74 @@
+"""What an evaluation during training shows beside its numbers."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from flax import traverse_util
+from jaxtyping import Int, UInt8
+
+from bcjax.training.loggers.writer import Writer
+
+_MANY = 20  # classes whose counts no longer fit their cells
+
+
+def evaluated(
+    outputs: Sequence[Writer], step: int, split: str, result: dict[str, Any], params: dict[str, Any]
+) -> None:
+    """Shows the confusion matrix and how the parameters are spread.
+
+    Args:
+      outputs: Where.
+      step: At which it was evaluated.
+      split: On which.
+      result: From `metrics.evaluate`.
+      params: A pytree of float arrays. What lies on other hosts' devices alone is left out.
+    """
+    if not outputs:
+        return
+    # Copied: the next step takes the devices' own.
+    kept = {
+        path: np.array(leaf)
+        for path, leaf in traverse_util.flatten_dict(params, sep="/").items()
+        if leaf.is_fully_addressable or leaf.is_fully_replicated
+    }
+    picture = functools.cache(
+        lambda: confusion(np.array(result["confusion_matrix"]), result["classes"])
+    )
+
+    def story(writer: Writer) -> None:
+        writer.show(step, f"{split}/confusion", picture())
+        for path, values in kept.items():
+            writer.spread(step, f"parameters/{path}", values)
+
+    for output in outputs:
+        output.tell(story)
+
+
+def confusion(matrix: Int[np.ndarray, "C C"], classes: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
+    """Draws counts, a row for each true class, coloured by their share of the row."""
+    # Here, for it takes most of a second to import, and the first step should not wait for it.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    size = len(classes)
+    share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
+    # Inches, by hand: matplotlib's own layout draws everything several times.
+    margin = 0.6 + 0.08 * max(len(name) for name in classes) * (size <= _MANY)
+    side = margin + min(1.2 + 0.45 * size, 10.0)
+    figure = Figure(figsize=(side, side), dpi=80)
+    corner, width = margin / side, 1 - (margin + 0.1) / side
+    axis = figure.add_axes((corner, corner, width, width))
+    axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    axis.set(xlabel="predicted", ylabel="true")
+    if size <= _MANY:
+        axis.set_xticks(range(size), classes, rotation=90)
+        axis.set_yticks(range(size), classes)
+        for row, column in np.argwhere(matrix):
+            colour = "white" if share[row, column] > 0.5 else "black"
+            count = str(matrix[row, column])
+            axis.text(column, row, count, ha="center", va="center", color=colour, fontsize=8)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()

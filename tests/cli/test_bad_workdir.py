@@ -1,0 +1,156 @@
+"""Workdirs, checkpoints, losses and disks gone bad: a plain sentence, status 2, nothing lost."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import cv2
+import jax
+import numpy as np
+import pytest
+from commandline import contents, refused
+
+from bcjax.data import synthetic
+from bcjax.engine import network
+from bcjax.runtime import mesh as meshes
+
+
+def parameters(workdir):
+    return jax.device_get(network.load(workdir, "latest", meshes.create()).variables)
+
+
+def same_parameters(one, other):
+    leaves = zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True)
+    return all(np.array_equal(a, b) for a, b in leaves)
+
+
+@pytest.mark.parametrize(
+    ("flag", "named"),
+    [
+        ("model.name=resnet18", ["model.name ('elu_cnn' there, 'resnet18' here)"]),
+        (f"data.classes={synthetic.CLASSES[::-1]}", ["data.classes"]),
+        ("optim.lr=0.5", ["optim.lr (0.001 there, 0.5 here)"]),
+        ("data.synthetic_images=160", ["the pictures, or their splits"]),
+    ],
+)
+def test_another_run_in_the_workdir_is_refused_and_kept(train, own_run, flag, named):
+    before = contents(own_run)
+    refused(train(f"--config.{flag}", workdir=own_run), own_run, "--workdir", *named)
+    assert contents(own_run) == before
+
+
+def test_a_second_process_is_kept_out_of_the_workdir(train, own_run):
+    code = (
+        "import sys; from pathlib import Path; from bcjax.workdir import locked\n"
+        "with locked(Path(sys.argv[1])): print('in', flush=True); input()"
+    )
+    before = contents(own_run)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, own_run], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout.readline() == b"in\n"
+        refused(train(workdir=own_run), own_run, "Another process", "wait for it")
+        first.communicate(b"\n")
+    assert contents(own_run) == before
+    assert train(workdir=own_run).status == 0
+
+
+def test_a_truncated_newest_checkpoint_is_moved_aside_and_the_run_ends_the_same(
+    train, own_run, trained
+):
+    def size(path):
+        return path.stat().st_size if path.is_file() else 0
+
+    largest = max((own_run / "checkpoints" / "6").rglob("*"), key=size)
+    os.truncate(largest, size(largest) // 2)
+    ran = train(workdir=own_run)
+    assert ran.status == 0
+    (warning,) = ran.err.splitlines()
+    assert warning.startswith("Checkpoint 6 cannot be read (")
+    assert f"moved to {own_run / 'damaged' / '6'}" in warning
+    assert (own_run / "damaged" / "6" / largest.relative_to(own_run / "checkpoints/6")).exists()
+    assert "resumed at step 4" in ran.out
+    assert same_parameters(parameters(own_run), parameters(trained.workdir))
+
+
+@pytest.mark.parametrize("command", [("evaluate",), ("evaluate", "--watch"), ("predict",)])
+def test_a_workdir_without_run_or_checkpoint_is_refused(bcjax, own_run, tmp_path, command):
+    name, *flags = command
+    picture = []
+    if name == "predict":
+        cv2.imwrite(str(tmp_path / "cell.png"), np.zeros((9, 9, 3), np.uint8))
+        picture = [tmp_path / "cell.png"]
+    nowhere = tmp_path / "nowhere"
+    refused(bcjax(name, f"--workdir={nowhere}", *flags, *picture), nowhere, "holds no run")
+    assert not nowhere.exists()
+    shutil.rmtree(own_run / "checkpoints")
+    before = contents(own_run)
+    refused(bcjax(name, f"--workdir={own_run}", *flags, *picture), own_run, "holds no checkpoint")
+    assert contents(own_run) == before
+
+
+@pytest.mark.parametrize("which", ["5", "newest"])
+def test_a_checkpoint_that_is_not_there_is_refused_with_those_that_are(bcjax, trained, which):
+    ran = bcjax("evaluate", f"--workdir={trained.workdir}", f"--checkpoint={which}")
+    refused(ran, f"no checkpoint '{which}'", "best, latest", "4, 6")
+
+
+# The run
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint_before_it(
+    train, tmp_path
+):
+    diverging = ("--config.optim.name=sgd", "--config.optim.lr=1e30")
+    workdir = tmp_path / "run"
+    ran = train(*diverging, "--config.checkpoint.every=1 steps", workdir=workdir)
+    refused(ran, "The loss of step 2 is not finite", "lower config.optim.lr")
+    assert os.listdir(workdir / "checkpoints") == ["1"]
+    # Where an evaluation comes before the next loss, it is the one to see it.
+    workdir = tmp_path / "watched"
+    ran = train(*diverging, "--config.eval.every=1 steps", workdir=workdir)
+    refused(ran, "not finite", "lower config.optim.lr")
+    assert not os.listdir(workdir / "checkpoints")
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Returns a function that mounts a file system of some bytes; a test that cannot is skipped."""
+    where = tmp_path / "disk"
+    where.mkdir()
+
+    def mount(size):
+        command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(where)]
+        if os.name != "posix" or os.geteuid() != 0 or subprocess.run(command).returncode:
+            pytest.skip("a small tmpfs can be mounted by root only")
+        return where
+
+    yield mount
+    subprocess.run(["umount", "--lazy", str(where)], stderr=subprocess.DEVNULL)
+
+
+def test_a_disk_that_fills_up_while_saving_loses_nothing(train, small_disk, trained):
+    files = (trained.workdir / "checkpoints" / "6").rglob("*")
+    checkpoint = sum(path.stat().st_size for path in files if path.is_file())
+    disk = small_disk(8 * checkpoint)
+    (disk / "ballast").write_bytes(bytes(int(6.3 * checkpoint)))
+    workdir = disk / "run"
+    ran = train(workdir=workdir)
+    refused(ran, f"disk that holds {workdir}", "is full", "free some space", "same command")
+    assert not (workdir / "eval").exists()
+
+    (disk / "ballast").unlink()
+    ran = train(workdir=workdir)
+    assert ran.status == 0
+    assert ran.err == ""
+    assert "resumed at step 2" in ran.out
+    assert same_parameters(parameters(workdir), parameters(trained.workdir))
+
+
+def test_a_disk_that_fills_up_while_preparing_is_left_as_it_was(bcjax, small_disk, snapshots):
+    disk = small_disk(1 << 16)
+    pictures = snapshots(disk.parent / "cells")
+    ran = bcjax("prepare", f"--data.source={pictures}", f"--out={disk / 'set'}")
+    refused(ran, "disk is full", "free some space")
+    assert os.listdir(disk) == []

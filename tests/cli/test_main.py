@@ -1,0 +1,162 @@
+"""The front door: what it lists, what it imports, and how it ends."""
+
+import errno
+import importlib.metadata
+import subprocess
+import sys
+import types
+
+import pytest
+
+from bcjax import main
+from bcjax.runtime.errors import UserError
+
+
+def imported_by(*arguments: str) -> set[str]:
+    """Runs the program in a process of its own; returns the modules it had at its end."""
+    code = (
+        f"import sys; sys.argv = {['bcjax', *arguments]}; from bcjax.main import main; main(); "
+        "print(); print(*sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(ran.stdout.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",), ("-h",), ("help",)])
+def test_help_lists_all_commands(bcjax, arguments):
+    ran = bcjax(*arguments)
+    assert ran.status == 0
+    for name, line in main.COMMANDS.items():
+        assert f"  {name} " in ran.out
+        assert line in ran.out
+
+
+def test_help_imports_nothing_heavy():
+    assert not imported_by("--help") & {"jax", "numpy", "absl", "ml_collections", "rich"}
+
+
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_the_help_of_a_command_does_not_wake_jax(name):
+    assert not imported_by(name, "--help") & {"jax", "tensorflow_datasets", "orbax"}
+
+
+FLAGS = {
+    "train": {"config", "workdir", "allow-leaks"},
+    "evaluate": {
+        "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
+        "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",
+    },
+    "prepare": {"config", "out", "data.source", "canary", "allow-leaks"},
+    "predict": {"workdir", "checkpoint", "batch_size", "json", "csv"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_the_help_of_a_command_shows_its_own_flags_alone(bcjax, name):
+    ran = bcjax(name, "--help")
+    shown = [line.split(":")[0] for line in ran.out.splitlines() if line.startswith("  --")]
+    assert ran.status == 0
+    assert {flag.removeprefix("  --") for flag in shown} == FLAGS[name]
+    assert importlib.import_module(f"bcjax.cli.{name}").__doc__.splitlines()[0] in ran.out
+
+
+def test_train_is_the_default_command(bcjax):
+    assert bcjax("--help-me").err == bcjax("train", "--help-me").err
+    assert "bcjax train has no flag --help-me" in bcjax("--help-me").err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("trian",), "There is no command 'trian': did you mean 'train'?"),
+        (("zzz",), "There is no command 'zzz'; bcjax --help lists the commands."),
+        (
+            ("evaluate", "--wrkdir=a"),
+            "bcjax evaluate has no flag --wrkdir: did you mean 'workdir'?",
+        ),
+        (("evaluate", "a.jpg"), "bcjax evaluate takes flags only, not 'a.jpg'."),
+        (("evaluate", "--batch_size=few", "--workdir=a"), "--batch_size=few"),
+        (("evaluate", "--split=tset"), "<train|val|test>"),
+        (("train", "--workdir"), "Missing value for flag --workdir."),
+    ],
+)
+def test_a_mistyped_command_line_is_answered_with_what_was_meant(bcjax, arguments, said):
+    ran = bcjax(*arguments)
+    assert ran.status == 2
+    assert ran.out == ""
+    assert len(ran.err.splitlines()) == 1
+    assert said in ran.err
+
+
+@pytest.fixture
+def ends_with(monkeypatch, bcjax):
+    """Returns a function that runs a command which raises, or returns, what it is given."""
+
+    def call(outcome):
+        def run(values, positional):
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+
+        module = types.ModuleType("bcjax.cli.fall", "Falls.")
+        module.define, module.run = lambda values, argv: None, run
+        monkeypatch.setitem(main.COMMANDS, "fall", "Falls.")
+        monkeypatch.setitem(sys.modules, "bcjax.cli.fall", module)
+        return bcjax("fall")
+
+    return call
+
+
+@pytest.mark.parametrize("status", [None, 0, 130, 143])
+def test_the_status_of_a_command_is_the_programs(ends_with, status):
+    assert ends_with(status) == (status or 0, "", "")
+
+
+def test_a_users_mistake_is_one_sentence_and_status_2(ends_with):
+    assert ends_with(UserError("The cup is empty: fill it.")) == (
+        2, "", "bcjax: The cup is empty: fill it.\n",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device", "/a"),
+        RuntimeError("write() failed: No space left on device; writing /a"),
+    ],
+)
+def test_a_full_disk_is_said_and_is_status_2(ends_with, error):
+    ran = ends_with(error)
+    assert ran.status == 2
+    assert ran.err.startswith("bcjax: The disk is full")
+    assert "/a" in ran.err
+
+
+def test_an_interrupt_is_status_130(ends_with):
+    assert ends_with(KeyboardInterrupt()) == (130, "", "bcjax: interrupted.\n")
+
+
+@pytest.mark.parametrize("error", [OSError(errno.EACCES, "no"), RuntimeError("broken")])
+def test_a_defect_is_passed_on(ends_with, error):
+    with pytest.raises(type(error)) as caught:
+        ends_with(error)
+    assert caught.value is error
+
+
+def test_a_defect_ends_the_process_with_its_traceback_and_status_1():
+    code = (
+        "import sys; from bcjax import main; from bcjax.commands import predict; predict.run = 0; "
+        "sys.argv = ['bcjax', 'predict']; sys.exit(main.main())"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.returncode == 1
+    assert ran.stderr.startswith("Traceback")
+    assert "TypeError: 'int' object is not callable" in ran.stderr
+
+
+def test_the_console_script_and_the_module_are_the_same_program():
+    (script,) = importlib.metadata.entry_points(group="console_scripts", name="bcjax")
+    assert script.load() is main.main
+    ran = subprocess.run([sys.executable, "-m", "bcjax.main", "trian"], capture_output=True)
+    assert ran.returncode == 2
+    assert b"did you mean 'train'?" in ran.stderr

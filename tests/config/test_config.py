@@ -1,0 +1,185 @@
+"""The config tree: lengths, ranges, its written form, and the files that start from it."""
+
+import importlib.util
+import json
+import os
+from pathlib import Path
+
+import pytest
+from commandline import ROOT
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bcjax import config as configs
+from bcjax import models
+from bcjax.cli import config_flag
+from bcjax.config import ranges
+from bcjax.engine import optim, plan
+from bcjax.runtime.errors import UserError
+
+FILES = sorted((ROOT / "configs").glob("*.py"))
+COUNTS = st.integers(1, 10**6)
+
+
+def changed(**leaves):
+    config = configs.default()
+    config.update_from_flattened_dict({key.replace("__", "."): v for key, v in leaves.items()})
+    return config
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("7 steps", 7),
+        ("1 step", 1),
+        ("0 steps", 0),
+        ("2 epochs", 25),
+        ("1 epoch", 13),
+        ("0.5 epochs", 7),
+        ("100 examples", 13),
+        ("  96  examples ", 12),
+        ("1e3 steps", 1000),
+    ],
+)
+def test_a_length_in_any_unit_becomes_steps_rounded_up(text, expected):
+    assert configs.steps(text, examples=100, batch_size=8) == expected
+
+
+@given(epochs=st.integers(0, 1000), examples=COUNTS, batch_size=COUNTS)
+def test_epochs_and_the_examples_in_them_are_the_same_length(epochs, examples, batch_size):
+    def steps(text):
+        return configs.steps(text, examples=examples, batch_size=batch_size)
+
+    exact = -(-epochs * examples // batch_size)
+    assert steps(f"{epochs} epochs") == steps(f"{epochs * examples} examples") == exact
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "20", "epochs", "20 epoch years", "-1 steps", "nan steps", "inf epochs", "1,5 steps"],
+)
+def test_what_is_no_length_is_refused_with_examples_of_lengths(text):
+    with pytest.raises(UserError, match=r'config\.x\.y is .*"20 epochs"'):
+        configs.steps(text, examples=1, batch_size=1, key="x.y")
+
+
+def test_the_default_is_valid_and_locked():
+    config = ranges.check(configs.default())
+    with pytest.raises(AttributeError, match="lrr"):
+        config.optim.lrr = 1.0
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data.image_size", 0),
+        ("data.on_bad_image", "ignore"),
+        ("data.store", "ram"),
+        ("data.val_fraction", 1.0),
+        ("model.dtype", "float16"),
+        ("model.dropout", -0.1),
+        ("model.mean", (0.5, 0.5)),
+        ("model.std", (0.25, 0.0, 0.25)),
+        ("finetune.layer_decay", 0.0),
+        ("finetune.layer_decay", 1.5),
+        ("finetune.first.length", "a while"),
+        ("finetune.first.schedule", "cosin"),
+        ("finetune.first.lr", -0.1),
+        ("finetune.first.patience", -1),
+        ("optim.step_at", ("half",)),
+        ("optim.ema", 1.0),
+        ("train.batch_size", 0),
+        ("train.length", "soon"),
+        ("eval.every", "0 epochs"),
+        ("checkpoint.best", "loss"),
+        ("checkpoint.keep", 0),
+        ("seed", -1),
+    ],
+)
+def test_a_value_out_of_range_is_refused_by_its_key(key, value):
+    config = configs.default()
+    config.update_from_flattened_dict({key: value})
+    with pytest.raises(UserError, match=rf"^config\.{key} is .*: .*\.$"):
+        ranges.check(config)
+
+
+def test_each_schedule_may_be_that_of_the_first_phase():
+    for name in ("", *optim.SCHEDULES):
+        ranges.check(changed(finetune__first__schedule=name))
+
+
+def test_a_batch_must_divide_into_micro_batches():
+    with pytest.raises(UserError, match=r"64 cannot be divided .* = 3"):
+        ranges.check(changed(optim__accumulate=3))
+
+
+def test_what_is_saved_is_loaded_again_tuples_and_all(tmp_path):
+    config = changed(
+        data__classes=("a", "b"), model__mean=(0.1, 0.2, 0.3), optim__step_at=(), optim__lr=1e-30
+    )
+    configs.save(config, tmp_path / "config.json")
+    loaded = configs.load(tmp_path)
+    assert configs.flatten(loaded) == configs.flatten(config)
+    assert loaded.is_locked
+    assert os.listdir(tmp_path) == ["config.json"]
+
+
+def test_a_config_saved_before_a_key_existed_has_its_default():
+    tree = configs.default().to_dict()
+    del tree["optim"]["ema"], tree["mesh"]
+    assert configs.flatten(configs.from_dict(tree)) == configs.flatten(configs.default())
+
+
+def test_a_saved_key_that_is_unknown_is_named(tmp_path):
+    tree = configs.default().to_dict()
+    tree["optim"]["magic"] = 1
+    (tmp_path / "config.json").write_text(json.dumps(tree))
+    with pytest.raises(UserError, match=r"'optim\.magic'"):
+        configs.load(tmp_path)
+
+
+def test_a_folder_without_a_run_is_no_config(tmp_path):
+    with pytest.raises(UserError, match="holds no run"):
+        configs.load(tmp_path)
+
+
+def test_only_what_changes_the_result_is_a_difference():
+    free = changed(workdir="b", data__store="disk", mesh__fsdp=4, checkpoint__keep=9)
+    assert configs.differences(configs.default(), free) == []
+    other = changed(optim__lr=3e-3, data__classes=("a", "b"))
+    assert configs.differences(configs.default(), other) == [
+        "data.classes (() there, ('a', 'b') here)",
+        "optim.lr (0.001 there, 0.003 here)",
+    ]
+
+
+def test_there_are_config_files():
+    assert FILES
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_each_config_file_describes_a_run_that_can_be_built(path: Path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    config = ranges.check(module.get_config())
+    assert configs.flatten(config).keys() == configs.flatten(configs.default()).keys()
+    lengths = plan.resolve(config, examples=10_000, steps_per_call=1)
+    assert 0 <= lengths.warmup < lengths.length
+    optim.create(config.optim, total_steps=lengths.length, warmup_steps=lengths.warmup)
+    models.create(config.model.name, classes=8, dtype=config.model.dtype)
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--config.optim.lrr=1", "no config key 'optim.lrr': did you mean 'optim.lr'?"),
+        ("--config.lr", "no config key 'lr': did you mean 'optim.lr'?"),
+        ("--config.data.zzzzzz=1", "no config key 'data.zzzzzz'."),
+        ("--config.optim=adam", "config.optim is a branch, not a value"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_the_nearest_one(argument, said):
+    with pytest.raises(UserError) as caught:
+        config_flag.check_keys(["--workdir=a", argument])
+    assert said in str(caught.value)

@@ -1,0 +1,179 @@
+"""What was found and done is in the prepared set, in JSON and on a page, and comes with it."""
+
+import csv
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+from blobs import blobs, record, source
+from picture_sources import settings
+
+from bcjax.data import prepare
+from bcjax.data.prepared import DATASHEET, SKIPPED, Prepared
+from bcjax.runtime.errors import UserError
+
+CELLS = blobs(60)
+FILES = ("datasheet.json", "datasheet.html", "hashes.csv", "splits.csv", "skipped.csv")
+
+
+def folder(root):
+    """30 cells of each of two classes, one of them twice in its class and one in both."""
+    for i, cell in enumerate([*CELLS, CELLS[0], CELLS[2], CELLS[2]]):
+        path = root / ("a" if i % 2 == 0 and i != 61 else "b") / f"{i:02}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), cell[..., ::-1])
+    return root
+
+
+@pytest.fixture(scope="module")
+def cleaned(tmp_path_factory):
+    root = tmp_path_factory.mktemp("datasheet")
+    data = settings(folder(root / "cells"), drop=("conflicts", "duplicates"), canary=True)
+    return prepare.write(prepare.open_named(data), root / "out", data)
+
+
+def test_the_datasheet_tells_what_was_found_and_done(cleaned):
+    sheet = json.loads((cleaned.path / DATASHEET).read_text())
+    assert {f["kind"]: f["clusters"] for f in sheet["findings"]} == {
+        "conflicts": [["a/02.png", "a/62.png", "b/61.png"]],
+        "duplicates": [["a/00.png", "a/60.png"]],
+    }
+    gone = {row["id"]: row["reason"] for row in sheet["removed"]}
+    assert gone == {
+        "a/02.png": "conflicts",
+        "a/62.png": "conflicts",
+        "b/61.png": "conflicts",
+        "a/60.png": "duplicates: same as a/00.png",
+    }
+    assert sheet["counts"]["before"] == {"": {"a": 32, "b": 31}}
+    after = sheet["counts"]["after"]
+    assert after == {
+        split: dict(zip(cleaned.classes, counts, strict=True))
+        for split, counts in cleaned.counts.items()
+    }
+    assert sum(n for counts in after.values() for n in counts.values()) + len(gone) == 63
+    assert sheet["rules"]["drop"] == ["conflicts", "duplicates"]
+    assert sheet["leaks"] == {"count": 0, "pictures": {}, "sentence": "", "found": []}
+    assert sheet["canary"]["split"] == "test"
+    with (cleaned.path / SKIPPED).open(newline="") as file:
+        assert dict(list(csv.reader(file))[1:]) == gone
+
+
+def test_the_hashes_are_of_each_picture_that_is_left(cleaned):
+    with (cleaned.path / "hashes.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    ids = [id_ for split in cleaned.counts for id_ in cleaned.ids(split)]
+    assert sorted(row["filename"] for row in rows) == sorted(ids)
+    assert len({row["pixel_sha256"] for row in rows}) == len(rows)
+
+
+def test_the_page_stands_alone_and_shows_what_is_alike(cleaned):
+    page = (cleaned.path / "datasheet.html").read_text()
+    assert not re.search(r"<script|<link|https?://", page)
+    assert "prefers-color-scheme: dark" in page
+    assert 'name="viewport"' in page
+    assert page.count('src="data:image/jpeg;base64,') == 5
+    for said in ("a/02.png", "duplicates: same as a/00.png", "Colours alone get"):
+        assert said in page
+
+
+def test_names_are_escaped_on_the_page(tmp_path):
+    records = [record(f"<b>{i}", cell, i % 2) for i, cell in enumerate(CELLS)]
+    again = record("<script>alert(1)</script>", CELLS[0], 0)
+    made = prepare.write(source([*records, again]), tmp_path / "out", settings())
+    page = (made.path / "datasheet.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page
+
+
+def test_the_same_source_gives_the_same_bytes(cleaned, tmp_path):
+    data = settings(cleaned.path.parent / "cells", drop=("conflicts", "duplicates"), canary=True)
+    again = prepare.write(prepare.open_named(data), tmp_path / "again", data)
+    for name in FILES:
+        assert (again.path / name).read_bytes() == (cleaned.path / name).read_bytes(), name
+
+
+def test_what_is_known_of_a_set_comes_with_it(cleaned):
+    opened = Prepared(cleaned.path)
+    assert "4 pictures are left out; skipped.csv says why." in opened.notes
+    assert opened.rules["drop"] == ("conflicts", "duplicates")
+    assert opened.leaks == ""
+    assert opened.source_classes == opened.classes
+
+
+def test_a_set_without_a_datasheet_opens(tmp_path):
+    made = prepare.write(source([record(f"{i}", c, i % 2) for i, c in enumerate(CELLS)]),
+                         tmp_path / "old", settings())  # fmt: skip
+    (made.path / DATASHEET).unlink()
+    opened = Prepared(made.path)
+    assert (opened.notes, opened.leaks, opened.source_classes) == ((), "", ("a", "b"))
+
+
+def test_other_rules_than_a_set_was_prepared_with_are_refused(cleaned):
+    same = settings(cleaned.path, drop=("conflicts", "duplicates"))
+    assert prepare.ensure(same).path == cleaned.path
+    assert prepare.ensure(settings(cleaned.path)).path == cleaned.path
+    with pytest.raises(UserError, match=r"data\.exclude is \('x',\), but .* is prepared already"):
+        prepare.ensure(settings(cleaned.path, exclude=("x",)))
+
+
+@pytest.fixture
+def leaking(tmp_path):
+    """A folder with a cell of train in test."""
+    for split, first in (("train", 0), ("test", 20)):
+        for i in range(first, first + 20):
+            path = tmp_path / "in" / split / "ab"[i % 2] / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), CELLS[i])
+    cv2.imwrite(str(tmp_path / "in" / "test" / "a" / "copy.png"), CELLS[0])
+    return settings(tmp_path / "in", cache_dir=str(tmp_path / "cache"), val_fraction=0.0)
+
+
+def test_a_leak_is_refused_before_anything_is_cached_and_allowed_if_asked(leaking):
+    for _ in range(2):
+        with pytest.raises(UserError, match=r"train/a/0\.png \(train\) = test/a/copy\.png"):
+            prepare.ensure(leaking)
+    leaking.allow_leaks = True
+    prepared = prepare.ensure(leaking)
+    assert "train/a/0.png (train) = test/a/copy.png (test)" in prepared.leaks
+    assert any("scores are too good" in note for note in prepared.notes)
+    assert prepare.ensure(leaking).notes == prepared.notes  # from the cache
+    leaking.allow_leaks = False
+    with pytest.raises(UserError, match="The splits leak"):
+        prepare.ensure(leaking)
+
+
+def test_to_evaluate_on_it_a_leaking_set_needs_no_leave(leaking):
+    leaking.exclude = ("what/the/training/set/had",)
+    assert prepare.ensure(leaking, complete=False).size("test") == 21
+
+
+def test_rules_make_another_set_in_the_cache(leaking):
+    leaking.allow_leaks = True
+    paths = {prepare.ensure(leaking).path}
+    for key, value in (
+        ("drop", ("duplicates",)), ("keep", ("b=0.5",)), ("exclude", ("train/a/2.png",)),
+        ("group_by", "hash"), ("resplit", True), ("max_copies", 1), ("canary", True),
+    ):  # fmt: skip
+        changed = leaking.copy_and_resolve_references()
+        changed.update({key: value, "test_fraction": 0.2})
+        paths.add(prepare.ensure(changed).path)
+    assert len(paths) == 8
+
+
+def test_dropped_classes_are_found_again_under_the_same_names(tmp_path):
+    data = settings(tmp_path / "in", cache_dir=str(tmp_path / "cache"), drop_classes=("0",))
+    for i, cell in enumerate(CELLS):
+        path = tmp_path / "in" / str(i % 3) / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), cell)
+    first = prepare.ensure(data)
+    assert first.classes == ("1", "2")
+    data.classes = first.source_classes  # as a run's config has them
+    assert prepare.ensure(data).path == first.path
+    np.testing.assert_array_equal(
+        [len(first.examples(split)) for split in first.counts],
+        [sum(counts) for counts in first.counts.values()],
+    )

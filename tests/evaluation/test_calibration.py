@@ -1,0 +1,308 @@
+"""What is fitted to logits keeps what it promises, on pictures that it was not fitted on."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import binom
+from sklearn.covariance import ledoit_wolf
+
+from bcjax import metrics
+from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.calibration import abstention, conformal, fitted, outliers, temperature
+from bcjax.evaluation.calibration.measure import measure, strangers
+from bcjax.runtime.errors import UserError
+
+CLASSES = ("basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil")
+SEEDS = range(20)
+
+
+def truthful(n, *, seed, spread=3.0, weights=None):
+    """Logits, float32, and labels drawn from their very softmax."""
+    rng = np.random.default_rng(seed)
+    logits = spread * rng.normal(size=(n, len(CLASSES)))
+    logits += np.log(np.ones(len(CLASSES)) if weights is None else weights)
+    labels = (logits + rng.gumbel(size=logits.shape)).argmax(axis=1)
+    return logits.astype(np.float32), labels.astype(np.int32)
+
+
+def answers(logits, labels, classes=CLASSES):
+    ids = tuple(str(i) for i in range(len(labels)))
+    return Answers(classes, ids, ("",) * len(labels), labels, logits)
+
+
+def within_sampling_error(rate, expected, n):
+    """Whether a rate among `n` would be seen once in 1,000 times, or more often."""
+    low, high = binom.interval(0.999, n, expected)
+    return low / n <= rate <= high / n
+
+
+# temperature
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_temperature_never_worsens_the_log_loss_of_what_it_was_fitted_on(data):
+    n = data.draw(st.integers(1, 12))
+    finite = st.floats(-60, 60, width=32)
+    logits = data.draw(arrays(np.float32, (n, 3), elements=finite))
+    labels = data.draw(arrays(np.int32, n, elements=st.integers(0, 2)))
+    fitted_to = temperature.fit(logits, labels)
+    assert 0.01 <= fitted_to <= 100
+    after = temperature.log_loss(logits, labels, fitted_to)
+    assert after <= temperature.log_loss(logits, labels, 1.0)
+
+
+@pytest.mark.parametrize("true", [0.4, 1.0, 2.5])
+def test_temperature_is_found(true):
+    logits, labels = truthful(20_000, seed=0)
+    assert temperature.fit(logits * true, labels) == pytest.approx(true, rel=0.03)
+
+
+def test_temperature_is_where_the_derivative_of_the_loss_vanishes():
+    logits, labels = truthful(300, seed=1)
+    best = temperature.fit(logits * 3, labels)
+    around = [temperature.log_loss(logits * 3, labels, best * by) for by in (0.999, 1, 1.001)]
+    assert min(around) == around[1]
+
+
+def test_temperature_stays_where_every_picture_is_right():
+    logits, _ = truthful(50, seed=0)
+    assert temperature.fit(logits, logits.argmax(axis=1)) == 1.0
+
+
+def test_log_loss_and_brier_are_those_of_scikit_learn():
+    from sklearn.metrics import brier_score_loss, log_loss
+
+    given_answers = answers(*truthful(400, seed=2))
+    calibration = fit(given_answers)
+    measured = measure(calibration, given_answers)
+    for name, at in (("raw", 1.0), ("scaled", calibration.temperature)):
+        probabilities = given_answers.probabilities(at)
+        labels = given_answers.labels
+        assert measured["log_loss"][name] == pytest.approx(log_loss(labels, probabilities))
+        brier = brier_score_loss(labels, probabilities, labels=range(5), scale_by_half=False)
+        assert measured["brier"][name] == pytest.approx(brier)
+
+
+def test_the_error_of_calibration_is_that_of_its_definition():
+    logits = np.log([[0.9, 0.1], [0.91, 0.09], [0.6, 0.4], [0.65, 0.35]]).astype(np.float32)
+    two = answers(logits, np.array([0, 1, 0, 0], np.int32), ("a", "b"))
+    ece = measure(fit(two), two)["ece"]["raw"]
+    # Bins of 1/15: two of 0.905 of which one is right, one of 0.6 and one of 0.65, both right.
+    assert ece == pytest.approx(2 / 4 * (0.905 - 0.5) + 0.4 / 4 + 0.35 / 4, abs=1e-6)
+
+
+# conformal
+
+
+@pytest.mark.parametrize("asked", [0.7, 0.9, 0.95])
+@pytest.mark.parametrize("by_class", [False, True])
+def test_sets_hold_the_true_class_as_often_as_asked(asked, by_class):
+    """Whatever the network's own confidence: here it is twice too sure, and classes are uneven."""
+    weights = np.array([1, 2, 4, 8, 8])
+    held = []
+    for seed in SEEDS:
+        calibration = fit(answers(*truthful(1000, seed=seed, weights=weights)), coverage=asked)
+        logits, labels = truthful(1000, seed=seed + 1000, weights=weights)
+        sets = calibration.conformal.sets(calibration.probabilities(logits), by_class=by_class)
+        held.append((sets[np.arange(1000), labels], labels))
+    holds, labels = (np.concatenate(each) for each in zip(*held, strict=True))
+    # A fit's own coverage varies as much as that of as many pictures: half of them count.
+    assert within_sampling_error(holds.mean(), asked, len(holds) // 2)
+    if by_class:
+        for label in range(len(CLASSES)):
+            of_class = holds[labels == label]
+            assert within_sampling_error(of_class.mean(), asked, len(of_class) // 2)
+
+
+@given(st.integers(1, 60), st.sampled_from([0.5, 0.55, 0.7, 0.9, 0.95, 0.99]))
+def test_the_threshold_is_the_rank_of_the_finite_sample(n, coverage):
+    probabilities = np.linspace(0.01, 0.99, n)[:, None]
+    both = np.hstack([probabilities, 1 - probabilities])
+    found = conformal.fit(both, np.zeros(n, np.int32), coverage)
+    held = int((probabilities >= found.least).sum())
+    if n >= found.needed:
+        assert held - 1 < (n + 1) * coverage - 1e-9 <= held
+    else:
+        assert found.least == 0
+
+
+def test_a_class_of_too_few_pictures_is_in_every_set_and_is_named():
+    logits, labels = truthful(500, seed=0)
+    keep = (labels != 2) | (np.cumsum(labels == 2) <= 8)  # one less than a coverage of 0.9 needs
+    some = answers(logits[keep], labels[keep])
+    calibration = fit(some, coverage=0.9)
+    assert calibration.conformal.needed == 9
+    sets = calibration.conformal.sets(calibration.probabilities(logits), by_class=True)
+    assert sets[:, 2].all()
+    assert not sets[:, 0].all()
+    assert measure(calibration, some)["conformal"]["by_class"]["too_few"] == ["lymphocyte"]
+
+
+# abstention
+
+
+def test_the_error_of_what_is_answered_is_as_asked_in_19_of_20_fits():
+    asked, trials, (logits, labels) = 0.01, 100, truthful(20_000, seed=999, spread=12)
+    probabilities = temperature.divide(logits, 1.0)
+    wrong = probabilities.argmax(axis=1) != labels
+    assert wrong.mean() > 5 * asked  # so that it must abstain
+    errors, shares = [], []
+    for seed in range(trials):
+        logits, labels = truthful(1400, seed=seed, spread=12)
+        found = abstention.fit(temperature.divide(logits, 1.0), labels, asked)
+        answered = ~found.uncertain(probabilities)
+        shares.append(answered.mean())
+        errors.append(wrong[answered].sum() / max(1, answered.sum()))
+    assert sum(error > asked for error in errors) <= binom.ppf(0.999, trials, 0.05)
+    assert np.mean(shares) > 0.6  # who knew the true errors would answer 0.79
+
+
+def test_a_network_that_is_right_answers_everything_and_a_blind_one_nothing():
+    logits, _ = truthful(2000, seed=0)
+    probabilities = temperature.divide(logits, 1.0)
+    seeing = abstention.fit(probabilities, logits.argmax(axis=1), 0.01)
+    assert seeing.threshold == 0
+    assert not seeing.uncertain(probabilities).any()
+    blind = abstention.fit(probabilities, np.roll(logits.argmax(axis=1), 1), 0.01)
+    assert blind.threshold == 1
+    assert blind.uncertain(np.eye(5)).all()
+
+
+def test_too_few_pictures_vouch_for_no_error_rate():
+    logits, _ = truthful(600, seed=0)
+    right = logits.argmax(axis=1)
+    probabilities = temperature.divide(logits, 1.0)
+    needed = abstention.fit(probabilities, right, 0.01).needed
+    assert needed == 437  # 0.99 ** 437 is the first below 0.05 / 4
+    too_few = abstention.fit(probabilities[: needed - 1], right[: needed - 1], 0.01)
+    assert too_few.threshold is None
+    assert too_few.uncertain(probabilities) is None
+    assert abstention.fit(probabilities[:needed], right[:needed], 0.01).threshold == 0
+
+
+def test_the_equally_sure_are_answered_together():
+    """Each of four levels of confidence has 500 pictures, and all errors are in the lowest."""
+    confidence = np.repeat([0.99, 0.9, 0.8, 0.7], 500)
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    labels = np.repeat([0, 0, 0, 1], 500)
+    shuffled = np.random.default_rng(0).permutation(2000)
+    found = abstention.fit(probabilities[shuffled], labels[shuffled], 0.05)
+    assert found.threshold == 0.7
+
+
+# outliers
+
+
+@pytest.fixture(scope="module")
+def seen():
+    """Features of three classes, in 6 dimensions of which the last never varies."""
+    rng = np.random.default_rng(0)
+    labels = rng.choice([0, 1, 3], 400)  # class 2 has no picture
+    mixing = rng.normal(size=(6, 6))
+    mixing[:, -1] = 0
+    features = 4 * labels[:, None] * np.arange(6) + rng.normal(size=(400, 6)) @ mixing
+    return features.astype(np.float32), labels
+
+
+def test_distances_are_those_of_the_formula(seen):
+    features, labels = seen
+    varied = features[:, :5]
+    found = outliers.fit(varied, labels, varied, np.zeros((400, 4), np.float32))
+    means = {label: varied[labels == label].astype(np.float64).mean(axis=0) for label in (0, 1, 3)}
+    within = varied - np.stack([means[label] for label in labels])
+    precision = np.linalg.inv(ledoit_wolf(within, assume_centered=True)[0])
+    strange = varied[:20] + 7.0
+    by_hand = [min(np.sqrt((x - m) @ precision @ (x - m)) for m in means.values()) for x in strange]
+    np.testing.assert_allclose(found.distance(strange), by_hand, rtol=1e-6)
+    np.testing.assert_allclose(found.energies, -np.log(4))
+
+
+def test_all_but_the_share_kept_are_outliers_and_strangers_are_told(seen):
+    features, labels = seen
+    logits, _ = truthful(200, seed=0)
+    found = outliers.fit(features[200:], labels[200:], features[:200], logits, kept=0.9)
+    assert found.are(features[:200]).sum() in (19, 20)
+    far = features[:50] + 100
+    told = strangers(found, outliers.energy(logits[:50] / 100), found.distance(far))
+    assert (told["n"], told["n_held"]) == (50, 200)
+    assert told["distance"]["auroc"] == 1
+    assert told["distance"]["above"]["value"] == 1
+    assert 0.5 < told["energy"]["auroc"] <= 1  # flat logits have less energy to spend
+
+
+# together
+
+
+def fit(given_answers, **asked):
+    asked = {"coverage": 0.9, "error_rate": 0.05} | asked
+    return fitted.fit(given_answers, step=7, split="val", **asked)
+
+
+def test_it_is_read_as_it_was_written(tmp_path, seen):
+    features, labels = seen
+    logits, _ = truthful(400, seed=0)
+    plain = fit(answers(*truthful(400, seed=0)))
+    strange = outliers.fit(features, labels, features, logits)
+    told = strangers(strange, strange.energies, strange.distances)
+    whole = dataclasses.replace(plain, outliers=strange, not_cells=told)
+    assert fitted.read(tmp_path, 7) is None
+    for calibration in (plain, whole):
+        path = fitted.write(calibration, tmp_path)
+        read = fitted.read(tmp_path, 7)
+        assert json.loads(path.read_text())["temperature"] == calibration.temperature
+        np.testing.assert_equal(dataclasses.asdict(read), dataclasses.asdict(calibration))
+    assert sorted(p.name for p in path.parent.iterdir()) == ["7.json", "7.npz"]
+
+
+@pytest.mark.parametrize("damage", ["cut", "empty", "no arrays", "half the arrays"])
+def test_a_damaged_one_is_refused(tmp_path, seen, damage):
+    features, labels = seen
+    given_answers = answers(*truthful(400, seed=0))
+    strange = outliers.fit(features, labels, features, given_answers.logits)
+    path = fitted.write(dataclasses.replace(fit(given_answers), outliers=strange), tmp_path)
+    npz = path.with_suffix(".npz")
+    if damage == "no arrays":
+        npz.unlink()
+    elif damage == "half the arrays":
+        npz.write_bytes(npz.read_bytes()[: npz.stat().st_size // 2])
+    else:
+        path.write_text("{}" if damage == "empty" else path.read_text()[:100])
+    with pytest.raises(UserError, match=r"7\.json is damaged .*bcjax calibrate"):
+        fitted.read(tmp_path, 7)
+
+
+def test_what_is_measured_is_counted(tmp_path):
+    calibration = fit(answers(*truthful(1000, seed=0)))
+    others = answers(*truthful(800, seed=1))
+    measured = measure(calibration, others)
+    probabilities = calibration.probabilities(others.logits)
+    sets = calibration.conformal.sets(probabilities)
+    held = int(sets[np.arange(800), others.labels].sum())
+    low, high = metrics.wilson(held, 800)
+    figure = {"value": held / 800, "n": 800, "interval": "wilson", "low": low, "high": high}
+    assert measured["conformal"]["measured"] == figure
+    assert measured["conformal"]["mean_size"] == sets.sum() / 800
+    assert [row["measured"]["n"] for row in measured["conformal"]["per_class"]] == [
+        int((others.labels == label).sum()) for label in range(5)
+    ]
+    sure = probabilities.max(axis=1) > calibration.abstention.threshold
+    assert measured["abstention"]["answered"]["value"] == sure.mean()
+    assert measured["abstention"]["error"]["n"] == sure.sum()
+    assert (measured["n"], measured["fitted_n"], measured["fitted_on"]) == (800, 1000, "val")
+    assert json.loads(json.dumps(measured, allow_nan=False)) == measured
+
+
+def test_logits_that_are_not_finite_and_answers_of_other_classes_are_refused():
+    logits, labels = truthful(20, seed=0)
+    calibration = fit(answers(logits, labels))
+    with pytest.raises(ValueError, match="were calibrated, not"):
+        measure(calibration, answers(logits, labels, CLASSES[::-1]))
+    logits[3, 1] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        fit(answers(logits, labels))

@@ -1,0 +1,218 @@
+"""Another laboratory's pictures: whose classes have other names, and overlap in part."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from commandline import contents, refused
+from sklearn.metrics import balanced_accuracy_score
+
+from bcjax.data import synthetic
+from bcjax.data.sources import open_source
+from bcjax.evaluation import answers as written
+from bcjax.evaluation import matching
+from bcjax.evaluation.answers import Answers
+from bcjax.runtime.errors import UserError
+
+HOME = ("basophil", "eosinophil", "ig", "neutrophil")
+
+
+# Which class is which
+
+
+def test_names_that_differ_by_case_alone_match_by_themselves():
+    found = matching.match("there", {"Neutrophil": 3, "BASOPHIL": 2}, HOME)
+    assert found.mapped == {"Neutrophil": "neutrophil", "BASOPHIL": "basophil"}
+    assert found.left_out == {}
+
+
+def test_several_classes_may_be_one_at_home_and_others_none():
+    theirs = {"band": 3, "segmented": 4, "artefact": 5, "debris": 6, "empty": 0, "Eosinophil": 1}
+    asked = matching.read("band=neutrophil, segmented = Neutrophil,artefact=-")
+    found = matching.match("there", theirs, HOME, asked)
+    assert found.mapped == {
+        "band": "neutrophil", "segmented": "neutrophil", "Eosinophil": "eosinophil",
+    }  # fmt: skip
+    assert found.left_out == {"artefact": 5, "debris": 6}
+
+
+def test_what_is_mapped_is_so_even_if_a_name_says_otherwise():
+    found = matching.match("there", {"ig": 1, "basophil": 1}, HOME, {"ig": "neutrophil"})
+    assert found.mapped == {"ig": "neutrophil", "basophil": "basophil"}
+    assert matching.match("there", {"ig": 1, "basophil": 1}, HOME, {"ig": "-"}).left_out == {
+        "ig": 1
+    }
+
+
+def test_a_class_that_training_dropped_is_left_out_and_an_unknown_one_without_pictures_is_nothing():
+    theirs = {"basophil": 2, "Smudge": 4, "band": 0}
+    found = matching.match("there", theirs, HOME, dropped=("smudge",))
+    assert found.left_out == {"Smudge": 4}
+
+
+@pytest.mark.parametrize(
+    ("theirs", "asked", "message"),
+    [
+        ({"neutrofil": 1, "ig": 1}, None, "class 'neutrofil' of there .* nearest is 'neutrophil'"),
+        ({"ig": 1}, {"ig": "neutrofil"}, "'ig' of there to 'neutrofil', .* is 'neutrophil'"),
+        ({"Band": 1}, {"bend": "ig"}, "'bend', which is no class of there: the nearest is 'Band'"),
+        ({"a": 1, "b": 2}, {}, r"No class of there \(a, b\) is one of the network's \(basophil,"),
+        ({"ig": 0, "b": 2}, {"b": "-"}, "No class of there"),
+    ],
+)
+def test_classes_that_cannot_be_mapped_are_refused_with_the_nearest(theirs, asked, message):
+    with pytest.raises(UserError, match=message):
+        matching.match("there", theirs, HOME, asked)
+
+
+@pytest.mark.parametrize("text", ["neutrophil", "=ig", "ig=", "ig=ig,ig=basophil"])
+def test_a_map_that_is_not_one_is_refused(text):
+    with pytest.raises(UserError, match=matching.FLAG):
+        matching.read(text)
+
+
+def test_answers_keep_the_pictures_that_have_a_class_at_home():
+    theirs = {"x": 1, "ig": 2, "Basophil": 1}
+    found = matching.match("there", theirs, HOME, {})
+    logits = np.arange(16, dtype=np.float32).reshape(4, 4)
+    labels = np.array([1, 0, 2, 1])
+    kept = found(Answers(tuple(theirs), tuple("abcd"), tuple("ppqq"), labels, logits))
+    assert (kept.classes, kept.ids, kept.groups) == (HOME, ("a", "c", "d"), ("p", "q", "q"))
+    assert kept.labels.tolist() == [2, 0, 2]
+    assert np.array_equal(kept.logits, logits[[0, 2, 3]])
+
+
+def test_a_source_may_keep_its_own_names(snapshots, tmp_path):
+    folder = str(snapshots(tmp_path / "cells"))
+    with pytest.raises(UserError, match=r"not among data\.classes"):
+        open_source(folder, classes=HOME)
+    assert open_source(folder, classes=HOME, own_names=True).classes == synthetic.CLASSES
+
+
+# As a person types it
+
+
+@pytest.fixture
+def there(snapshots, tmp_path):
+    """Five pictures each of: Neutrophil, band and eosinophil, and smudge, which nobody knows."""
+    folder = snapshots(tmp_path / "there")
+    home = {"Neutrophil": "neutrophil", "band": "ig", "eosinophil": "eosinophil"}
+    kept = home | {"smudge": "platelet"}
+    for name in set(synthetic.CLASSES) - set(kept.values()):
+        shutil.rmtree(folder / name)
+    for name, was in kept.items():
+        (folder / was).rename(folder / f"{name}-")
+        (folder / f"{name}-").rename(folder / name)
+    return folder
+
+
+MAP = "--map-classes=band=neutrophil"
+
+
+def test_another_laboratory_is_measured_on_the_overlap_both_ways_beside_home(bcjax, own_run, there):
+    ran = bcjax("evaluate", f"--workdir={own_run}", f"--data.source={there}", MAP)
+    assert ran.status == 0, ran.err
+    result = json.loads((own_run / "eval" / "there-all.json").read_text())
+    section = result["laboratory"]
+    assert section["classes"] == {
+        "Neutrophil": "neutrophil", "band": "neutrophil", "eosinophil": "eosinophil",
+    }  # fmt: skip
+    assert section["left_out"] == {"smudge": 5}
+    assert result["n"] == section["n"] == 15
+    assert result["classes"] == list(synthetic.CLASSES)
+    assert (section["stain"], section["home_stain"]) == ("none", "none")
+
+    overlap = [synthetic.CLASSES.index(name) for name in ("eosinophil", "neutrophil")]
+    for name, part in (("there-all", section), ("test", section["home"])):
+        kept = written.read(own_run / "eval" / f"{name}.parquet")
+        rows = np.isin(kept.labels, overlap)
+        labels, logits = kept.labels[rows], kept.logits[rows]
+        closed = np.array(overlap)[logits[:, overlap].argmax(1)]
+        for way, said in (("open", logits.argmax(1)), ("closed", closed)):
+            figures = part[way]
+            assert part["n"] == figures["accuracy"]["n"] == len(labels)
+            assert figures["accuracy"]["value"] == pytest.approx((labels == said).mean())
+            assert figures["balanced_accuracy"]["value"] == pytest.approx(
+                np.mean([(said == label)[labels == label].mean() for label in np.unique(labels)])
+            )
+    for way in ("open", "closed"):
+        for metric, drop in section["drop"][way].items():
+            home, there = section["home"][way][metric], section[way][metric]
+            assert drop["value"] == pytest.approx(home["value"] - there["value"])
+            assert drop["low"] <= drop["high"]
+    assert section["open"]["accuracy"]["value"] == result["metrics"]["accuracy"]["value"]
+    assert "left out: smudge (5)" in ran.out
+    assert "band = neutrophil" in ran.out
+
+
+def test_classes_of_the_same_names_need_no_map(bcjax, own_run, snapshots, tmp_path):
+    folder = snapshots(tmp_path / "others")
+    for name in synthetic.CLASSES:
+        (folder / name).rename(folder / f"{name.upper()}")
+    ran = bcjax("evaluate", f"--workdir={own_run}", f"--data.source={folder}")
+    assert ran.status == 0, ran.err
+    result = json.loads((own_run / "eval" / "others-all.json").read_text())
+    assert result["laboratory"]["left_out"] == {}
+    assert result["n"] == 40
+    kept = written.read(own_run / "eval" / "others-all.parquet")
+    balanced = balanced_accuracy_score(kept.labels, kept.logits.argmax(1))
+    for way in ("open", "closed"):  # all classes are there
+        figure = result["laboratory"][way]["balanced_accuracy"]
+        assert figure["value"] == pytest.approx(balanced)
+
+
+def test_a_prepared_set_is_matched_by_name_and_not_by_number(bcjax, own_run, there, tmp_path):
+    """Its labels are numbers in an order of its own."""
+    prepared = tmp_path / "prepared"
+    ran = bcjax(
+        "prepare", f"--config.data.source={there}", f"--out={prepared}",
+        "--config.data.val_fraction=0", "--config.data.test_fraction=0",
+    )  # fmt: skip
+    assert ran.status == 0, ran.err
+    for source in (there, prepared):
+        ran = bcjax("evaluate", f"--workdir={own_run}", f"--data.source={source}", MAP)
+        assert ran.status == 0, ran.err
+    one, other = (
+        json.loads((own_run / "eval" / f"{name}-all.json").read_text())
+        for name in ("there", "prepared")
+    )
+    assert one["confusion_matrix"] == other["confusion_matrix"]
+
+
+def test_stain_is_normalised_as_asked_and_the_result_says_so(bcjax, own_run, there):
+    found = {}
+    for stain in ("none", "reinhard"):
+        ran = bcjax(
+            "evaluate", f"--workdir={own_run}", f"--data.source={there}", MAP,
+            f"--data.stain={stain}",
+        )  # fmt: skip
+        assert ran.status == 0, ran.err
+        page = own_run / "eval" / f"there-all-{stain}.json"
+        section = json.loads(page.read_text())["laboratory"]
+        assert section["stain"].startswith(stain)
+        assert section["home_stain"] == "none"
+        found[stain] = written.read(page.with_suffix(".parquet")).logits
+    assert not np.allclose(found["none"], found["reinhard"])
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ((), ("'band'", "there", "nearest is", "--map-classes")),
+        (("--map-classes=band=neutrofil",), ("'band'", "'neutrofil'", "'neutrophil'")),
+        (("--map-classes=bend=neutrophil",), ("'bend'", "'band'")),
+        (("--map-classes=band",), ("'band'", "THEIRS=HOME")),
+        (("--data.stain_reference=x.png", MAP), ("--data.stain",)),
+    ],
+)
+def test_a_mistake_is_said_in_a_sentence_and_nothing_is_written(
+    bcjax, own_run, there, flags, named
+):
+    before = contents(own_run)
+    refused(bcjax("evaluate", f"--workdir={own_run}", f"--data.source={there}", *flags), *named)
+    assert contents(own_run) == before
+
+
+def test_flags_about_other_data_need_other_data(bcjax, own_run):
+    refused(bcjax("evaluate", f"--workdir={own_run}", MAP), "--map-classes", "--data.source")

@@ -1,0 +1,123 @@
+"""`evaluate --corruptions`, as a person types it."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from commandline import refused, run_bcjax
+
+from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
+from bcjax.evaluation.evaluator import Evaluator
+from bcjax.evaluation.robustness import Corrupted
+from bcjax.metrics.derived import derived, mean, measured
+from bcjax.metrics.predictions import Predictions
+
+
+@pytest.fixture(scope="module")
+def robust(trained, tmp_path_factory):
+    """The result, what the command printed, and the run's folder."""
+    workdir = shutil.copytree(trained.workdir, tmp_path_factory.mktemp("robust") / "run")
+    ran = run_bcjax("evaluate", f"--workdir={workdir}", "--corruptions", "--split=val")
+    assert ran.status == 0, ran.err
+    return json.loads((workdir / "eval" / "val-corruptions.json").read_text()), ran.out, workdir
+
+
+def test_every_corruption_and_severity_has_its_figures(robust):
+    result, out, _ = robust
+    assert [row["name"] for row in result["corruptions"]] == list(CORRUPTIONS)
+    for row in result["corruptions"]:
+        assert len(row["severities"]) == len(SEVERITIES)
+        for figures in row["severities"]:
+            for figure in figures.values():
+                assert figure["n"] == result["n"] == 16
+                assert figure["low"] <= figure["value"] <= figure["high"]
+        assert row["name"] in out
+    assert result["cautions"] == [
+        "The checkpoint was chosen by these pictures: others may be answered less well."
+    ]
+
+
+def test_means_are_means_and_errors_are_counted_from_the_clean_one(robust):
+    result, _, _ = robust
+    clean = result["clean"]["balanced_accuracy"]["value"]
+    means = []
+    for row in result["corruptions"]:
+        balanced = [each["balanced_accuracy"]["value"] for each in row["severities"]]
+        means.append(np.mean(balanced))
+        assert row["mean"]["balanced_accuracy"]["value"] == pytest.approx(means[-1])
+        assert row["error"]["value"] == pytest.approx(1 - means[-1])
+        assert row["over_clean"]["value"] == pytest.approx(clean - means[-1])
+    assert result["mean_corruption_error"]["value"] == pytest.approx(1 - np.mean(means))
+    assert result["over_clean"]["value"] == pytest.approx(clean - np.mean(means))
+
+
+def test_the_clean_figures_are_those_of_a_plain_evaluation(robust, bcjax):
+    result, _, workdir = robust
+    assert bcjax("evaluate", f"--workdir={workdir}", "--split=val").status == 0
+    plain = json.loads((workdir / "eval" / "val.json").read_text())["metrics"]
+    for metric, figure in result["clean"].items():
+        assert figure == plain[metric]
+
+
+def test_a_figure_is_that_of_the_corrupted_pictures(robust):
+    result, _, workdir = robust
+    evaluator = Evaluator(workdir, split="val")
+    trained = evaluator.load("best")
+    feed = evaluator.feed
+    calls, _ = next(iter(feed.once(16)))
+    batch = {name: array[0] for name, array in calls.items()}
+    shown = Corrupted("bubble", 4)(batch, feed.pictures)
+    expected = corrupt("bubble", batch["image"], batch["index"], 4)
+    assert np.array_equal(shown["image"], expected)
+    answers = evaluator.answers(trained, Corrupted("bubble", 4))
+    row = result["corruptions"][list(CORRUPTIONS).index("bubble")]
+    right = (answers.logits.argmax(1) == answers.labels).mean()
+    assert row["severities"][3]["accuracy"]["value"] == pytest.approx(right)
+    evaluator.answers(trained, Corrupted("pixelate", 1))
+    assert evaluator._predict._cache_size() == 1  # the network is compiled once
+
+
+@pytest.mark.parametrize("flag", ["--watch", "--views=flip"])
+def test_corruptions_are_of_one_network_once(bcjax, own_run, flag):
+    refused(bcjax("evaluate", f"--workdir={own_run}", "--corruptions", flag), "--corruptions")
+    assert not list((own_run / "eval").glob("*corruptions*"))
+
+
+# Figures made of figures
+
+
+def predictions(seed, n=60):
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 3, n)
+    return Predictions(rng.dirichlet(np.ones(3), n) + 0.3 * np.eye(3)[labels], labels)
+
+
+def test_a_difference_of_the_same_pictures_is_surer_than_of_others():
+    same = measured(predictions(0), None, resamples=500)["accuracy"]
+    others = measured(predictions(0), None, resamples=500, seed=1)["accuracy"]
+    paired, independent = (derived(lambda a, b: a - b, same, each) for each in (same, others))
+    assert paired.figure() == {
+        "value": 0.0, "n": 60, "interval": "bootstrap", "low": 0.0, "high": 0.0,
+    }  # fmt: skip
+    deviation = np.std(same.draws)
+    assert np.std(independent.draws) == pytest.approx(np.sqrt(2) * deviation, rel=0.15)
+
+
+def test_a_mean_is_of_values_and_of_draws():
+    one, other = (measured(predictions(s), None, resamples=50)["accuracy"] for s in (0, 1))
+    middle = mean(one, other)
+    assert middle.value == pytest.approx((one.value + other.value) / 2)
+    np.testing.assert_allclose(middle.draws, (one.draws + other.draws) / 2)
+    assert (
+        mean(measured(predictions(0), None, resamples=0)["accuracy"]).figure()["interval"] is None
+    )
+
+
+def test_pictures_of_a_group_are_resampled_together():
+    alone, together = (
+        measured(predictions(0), groups, resamples=400)["balanced_accuracy"]
+        for groups in (None, [str(i // 10) for i in range(60)])
+    )
+    assert together.value == alone.value
+    assert together.figure("balanced_accuracy")["interval"] == "group bootstrap"

@@ -1,0 +1,33 @@
+"""The house's own rules: imports go downward, the code is linted, formatted and typed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from places import ROOT
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["ruff", "check", "."],
+        ["ruff", "format", "--check", "."],
+        ["mypy"],
+        ["lint-imports", "--no-cache"],
+    ],
+    ids=lambda command: " ".join(command),
+)
+def test_the_code_passes(command):
+    program = Path(sys.executable).with_name(command[0])
+    done = subprocess.run(
+        [program, *command[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_data_rooms_import_no_jax_of_their_own():
+    """Their workers must not wake an accelerator."""
+    for path in (ROOT / "bcjax" / "data").rglob("*.py"):
+        for line in path.read_text().splitlines():
+            assert not line.strip().startswith(("import jax", "from jax ", "from jax.")), path

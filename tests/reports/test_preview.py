@@ -1,0 +1,114 @@
+"""What is drawn is what the network is fed."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from commandline import TINY, refused, run_bcjax
+from PIL import Image
+
+from bcjax import config as configs
+from bcjax.augment.policy import build
+from bcjax.augment.table import OPS
+from bcjax.engine import steps
+from bcjax.reports import preview
+
+MIXED = ("flip", "rotate(30)", "cutmix")
+
+
+def settings(**changes):
+    config = configs.default()
+    config.update_from_flattened_dict(
+        {
+            "data.synthetic_images": 80,
+            "data.image_size": 32,
+            "train.batch_size": 8,
+            "augment.ops": MIXED,
+            **changes,
+        }
+    )
+    return config
+
+
+@pytest.fixture(scope="module")
+def fed():
+    return preview.fed(settings(), step=3)
+
+
+def test_the_pictures_are_those_of_the_step(fed):
+    """As `steps.train_step` draws them: from the seed, the step and the index."""
+    policy = build(MIXED)
+    key, _ = steps.keys_of(steps.step_key(0, 3))
+    prepared = preview.prepare.ensure(settings().data)
+    index = preview.order_of(settings(), prepared)(3)
+    images, _ = jax.jit(policy)(key, fed.originals / np.float32(255), index, policy.numbers)
+    np.testing.assert_allclose(fed.shown, images, atol=1e-5)
+    assert fed.ids == [prepared.ids("train")[i] for i in index]
+    assert fed.own.tolist() == [prepared.labels("train")[i] for i in index]
+
+
+def test_labels_are_those_of_the_pictures_that_are_seen(fed):
+    np.testing.assert_allclose(fed.labels.sum(-1), 1, atol=1e-6)
+    for i, labels in enumerate(fed.labels):
+        assert set(np.flatnonzero(labels)) <= {fed.own[i], fed.own[i - 1]}
+
+
+def test_micro_batches_are_drawn_as_they_are_fed():
+    whole = preview.fed(settings(**{"augment.ops": ()}), step=0)
+    parts = preview.fed(settings(**{"augment.ops": (), "optim.accumulate": 2}), step=0)
+    assert np.array_equal(whole.shown, parts.shown)
+    mixed = preview.fed(settings(**{"augment.ops": ("mixup",), "optim.accumulate": 2}), step=0)
+    for i, labels in enumerate(mixed.labels):  # of its own micro-batch
+        assert set(np.flatnonzero(labels)) <= {mixed.own[i], mixed.own[i - 2]}
+
+
+def test_grey_pictures_are_drawn_grey():
+    fed = preview.fed(settings(**{"model.channels": 1}), step=0)
+    assert fed.shown.shape == (8, 32, 32, 1)
+    assert preview.grid(fed, 3).axes
+
+
+def test_soft_labels_are_printed_the_larger_share_first():
+    assert preview.described(np.array([0.25, 0.0, 0.75]), "abc") == "0.75 c + 0.25 a"
+    assert preview.described(np.array([0.0, 1.0, 0.0]), "abc") == "b"
+
+
+def test_the_command_draws_a_batch_and_the_operations(tmp_path, monkeypatch):
+    monkeypatch.setattr(preview, "OPS", {name: OPS[name] for name in ("rotate", "hue", "invert")})
+    ops = "--config.augment.ops=('flip', 'mixup(1)')"
+    flags = [flag for flag in TINY if "log_every" not in flag]
+    ran = run_bcjax("preview", *flags, ops, f"--out={tmp_path}", "--pictures=5")
+    assert ran.status == 0, ran.err
+    printed = [line for line in ran.out.splitlines() if ": " in line]
+    assert len(printed) == 5
+    assert any(re.search(r": 0\.\d\d \w+ \+ 0\.\d\d \w+$", line) for line in printed)
+    for name in ("batch.png", "operations.png"):
+        with Image.open(tmp_path / name) as picture:
+            assert np.asarray(picture.convert("L")).std() > 10  # something is drawn
+
+
+def test_every_operation_is_on_the_sheet(fed, monkeypatch):
+    nothing = preview._Row("", "", np.zeros(5), np.zeros((5, 4, 4, 3)))
+    monkeypatch.setattr(preview, "_of_op", lambda name, op, image: nothing._replace(name=name))
+    figure = preview.sheet(*fed.originals[:2])
+    named = [axis.get_ylabel().split("\n")[0] for axis in figure.get_axes() if axis.get_ylabel()]
+    assert sorted(named) == sorted([*OPS, "mixup", "cutmix"])
+
+
+def test_the_sheet_goes_from_the_picture_to_its_highest_magnitude(fed):
+    pixels = jnp.asarray(fed.originals[:2] / np.float32(255))
+    rotated = preview._of_op("rotate", OPS["rotate"], pixels[0])
+    assert rotated.strengths.tolist() == [0, 7.5, 15, 22.5, 30]
+    mixed = preview._of_mix("mixup", preview.mix.MIXES["mixup"][0], pixels)
+    np.testing.assert_allclose(mixed.pictures[-1], pixels.mean(0), atol=1e-6)
+    for row in (rotated, mixed):
+        assert np.array_equal(row.pictures[0], pixels[0])
+        assert not np.array_equal(row.pictures[1], pixels[0])
+
+
+def test_mistakes_are_named(tmp_path):
+    refused(run_bcjax("preview", *TINY, "x"), "takes flags only, not 'x'")
+    refused(run_bcjax("preview", f"--out={tmp_path}"), "Give a config file")
+    refused(run_bcjax("preview", *TINY, "--config.augment.ops=('flap',)"), "did you mean 'flip'?")

@@ -1,0 +1,294 @@
+"""What a run came to: told from its files alone, the same as a page and as Markdown."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commandline import contents, refused, run_bcjax
+from markdown_it import MarkdownIt
+from PIL import Image
+from webpage import CHROMIUM, Page, check_is_whole
+
+from bcjax.evaluation import answers as answering
+from bcjax.reports import run as report
+from bcjax.reports.pages import story
+from bcjax.reports.run.artefacts import read
+
+
+class Tables(Page):
+    """A page, its tables as rows of text, and its paragraphs and facts."""
+
+    def __init__(self, html):
+        self.tables, self.said = [], []
+        super().__init__(html)
+
+    def handle_starttag(self, tag, attrs):
+        super().handle_starttag(tag, attrs)
+        if tag == "table":
+            self.tables.append([])
+        elif tag == "tr":
+            self.tables[-1].append([])
+        elif tag in ("th", "td"):
+            self.tables[-1][-1].append("")
+        elif tag in ("p", "dd"):
+            self.said.append("")
+
+    def handle_data(self, data):
+        super().handle_data(data)
+        if {"th", "td"} & set(self._open):
+            self.tables[-1][-1][-1] += data
+        elif {"p", "dd"} & set(self._open):
+            self.said[-1] += data
+
+
+def squeezed(text):
+    return "".join(text.split())
+
+
+def rendered(markdown):
+    return Tables(MarkdownIt("commonmark", {"xhtmlOut": True}).enable("table").render(markdown))
+
+
+@pytest.fixture(scope="module")
+def workdir(trained, tmp_path_factory):
+    """The tiny run, reported."""
+    run = shutil.copytree(trained.workdir, tmp_path_factory.mktemp("report") / "run")
+    ran = run_bcjax("report", f"--workdir={run}")
+    assert ran.status == 0, ran.err
+    assert "report.html" in ran.out
+    return run
+
+
+@pytest.fixture(scope="module")
+def page(workdir):
+    return Tables((workdir / "report.html").read_text())
+
+
+@pytest.fixture
+def own(workdir, tmp_path):
+    """Returns the workdir of a copy, for a test to change."""
+    return shutil.copytree(workdir, tmp_path / "run")
+
+
+def result_of(workdir):
+    return json.loads((workdir / "eval" / "test.json").read_text())
+
+
+def told(workdir):
+    """What a report of the run would say, as Markdown; nothing is drawn but what it takes."""
+    return story.markdown(report.tell(read(workdir, "test")))
+
+
+def change(path, edit):
+    known = json.loads(path.read_text())
+    edit(known)
+    path.write_text(json.dumps(known))
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_its_links_lead_somewhere(page):
+    check_is_whole(page)
+    assert "<script" not in page.html
+
+
+def test_every_picture_is_in_the_page_and_has_words(page):
+    assert page.all("img")
+    for attrs in page.all("img"):
+        assert attrs["src"].startswith("data:image/webp;base64,")
+        assert attrs["alt"]
+    charts = [attrs for attrs in page.all("svg") if "chart" in attrs["class"]]
+    assert len(charts) == 9
+    assert all(attrs["aria-label"] for attrs in charts)
+
+
+def test_nothing_half_written_is_left(workdir):
+    assert not [path for path in contents(workdir) if path.suffix == ".partial"]
+
+
+def test_every_metric_is_there_with_its_interval_and_n(page, workdir):
+    rows = {tuple(row) for table in page.tables for row in table}
+    for figure in result_of(workdir)["metrics"].values():
+        value, span = f"{figure['value']:.4f}", f"{figure['low']:.4f} - {figure['high']:.4f}"
+        assert any({value, span, f"{figure['n']:,}"} <= set(row) for row in rows), figure
+
+
+def test_every_class_is_there_with_its_figures(page, workdir):
+    (table,) = [table for table in page.tables if "recall" in table[0]]
+    for row, known in zip(table[1:], result_of(workdir)["per_class"], strict=True):
+        shown = dict(zip(table[0], row, strict=True))
+        assert shown["class"] == known["name"]
+        assert shown["n"] == f"{known['n']:,}"
+        recall = known["recall"]
+        assert shown["recall"] == (
+            f"{recall['value']:.3f} ({recall['low']:.3f} - {recall['high']:.3f})"
+        )
+
+
+def test_the_page_and_the_markdown_say_the_same(page, workdir):
+    markdown = rendered((workdir / "report.md").read_text())
+    galleries = {"picture"}  # tables there, pictures with captions on the page
+    shown = [table for table in markdown.tables if table[0][0] not in galleries]
+    assert len(shown) > 5
+    assert shown == page.tables
+    said = squeezed(markdown.text())
+    assert len(page.said) > 15
+    for words in page.said:
+        assert squeezed(words) in said
+
+
+def test_what_the_evaluation_says_is_what_the_report_says(own):
+    change(
+        own / "eval" / "test.json",
+        lambda result: result["metrics"]["accuracy"].update(value=0.12345, low=0.1111, high=0.1357),
+    )
+    changed = told(own)
+    assert "**12.3 %** 11.1 - 13.6 % (95 %)" in changed
+    assert "| accuracy | 0.1235 | 0.1111 - 0.1357 |" in changed
+
+
+def test_the_figures_of_a_paper_are_in_print_quality(workdir):
+    markdown = (workdir / "report.md").read_text()
+    named = re.findall(r"\]\((figures/[^)]+)\)", markdown)
+    assert len(named) == len(set(named)) == 11
+    assert {f"figures/{path.name}" for path in (workdir / "figures").iterdir()} == set(named)
+    for name in named:
+        image = Image.open(workdir / name)
+        assert np.asarray(image.convert("L")).std() > 5, f"{name} is blank"
+        if name not in ("figures/errors.png", "figures/least_sure.png"):
+            assert round(image.info["dpi"][0]) == 300
+
+
+def test_the_surest_errors_hang_in_the_gallery(page, workdir):
+    answers = answering.read(workdir / "eval" / "test.parquet")
+    probabilities = answers.probabilities()
+    wrong = probabilities.argmax(axis=1) != answers.labels
+    by_surety = np.argsort(-probabilities.max(axis=1), kind="stable")
+    expected = [answers.ids[i] for i in by_surety if wrong[i]][:16]
+    expected += [answers.ids[i] for i in by_surety[::-1]][:16]
+    assert [attrs["alt"].partition(": ")[2] for attrs in page.all("img")] == expected
+
+
+def test_what_is_absent_is_left_out_and_the_command_that_makes_it_named(own):
+    change(own / "eval" / "test.json", lambda result: result.pop("calibration", None))
+    said = told(own)
+    for command in ("calibrate", "explain", "evaluate .*--corruptions", "evaluate .*--data.source"):
+        assert re.search(f"`bcjax {command}", said), command
+    (own / "eval" / "test.parquet").unlink()
+    (own / "metrics.jsonl").unlink()
+    (own / "sessions.jsonl").unlink(missing_ok=True)
+    (own / "pictures.json").unlink()
+    changed = told(own)
+    assert f"`bcjax evaluate --workdir={own} --split=test`" in changed
+    for gone in ("figures/roc", "figures/errors", "figures/loss"):
+        assert gone not in changed
+    assert "figures/confusion_counts" in changed
+
+
+def test_other_pictures_at_the_place_of_the_prepared_set_are_not_shown(own):
+    change(own / "pictures.json", lambda pictures: pictures.update(digest="0"))
+    assert "holds other pictures now" in told(own)
+
+
+def test_time_and_energy_are_summed_over_the_sessions(own):
+    session = {
+        "began": "2026-01-01T00:00:00+00:00", "seconds": 90.0, "first_step": 0, "last_step": 3,
+        "images": 24, "device": "abacus", "devices": 2, "processes": 1, "joules": 1800.0,
+        "joules_of": ["GPUs"], "versions": {"jax": "0.0.1"},
+        "host": {"cpu": "beads", "cores": 2, "platform": "wood"},
+    }  # fmt: skip
+    lines = [session, session | {"first_step": 3, "last_step": 6}]
+    (own / "sessions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    changed = told(own)
+    for said in ("3.0 min", "1.0 Wh of GPUs", "| pictures seen | 48 |", "2 x abacus", "jax 0.0.1"):
+        assert said in changed, said
+    lines[1]["joules"] = None
+    (own / "sessions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "not readable" in told(own)
+
+
+def test_a_caution_stands_beside_the_answer_and_under_the_limits(own):
+    def warn(result):
+        result["cautions"] = ["The checkpoint was chosen by these pictures."]
+        result["leaks"] = "The splits leak: 3 pictures"
+
+    change(own / "eval" / "test.json", warn)
+    changed = told(own)
+    answer = changed.split("## Answer")[1].split("## ")[0]
+    limits = changed.split("## Limits")[1]
+    for sentence in ("The checkpoint was chosen by these pictures.", "3 pictures."):
+        assert sentence in answer
+        assert sentence in limits
+    assert "**Caution.**" in answer
+
+
+def test_the_limits_are_computed(own):
+    known = result_of(own)
+    limits = told(own).split("## Limits")[1]
+    assert "medical device" in limits
+    assert "drawings" in limits  # of the synthetic set
+    assert "Fewer than 50 pictures each" in limits
+    assert "names no patients" in limits
+    answers = answering.read(own / "eval" / "test.parquet")
+    answering.write(
+        answering.Answers(
+            answers.classes, answers.ids, ("p",) * answers.n, answers.labels, answers.logits
+        ),
+        own / "eval" / "test.parquet",
+    )
+    assert "names no patients" not in told(own)
+    few = [each for each in known["per_class"] if 0 < each["n"] < 50]
+    assert all(each["name"] in limits for each in few)
+
+
+def test_the_page_goes_where_it_is_asked_for(own, tmp_path):
+    out, flags = tmp_path / "there" / "val.html", (f"--workdir={own}", "--split=val")
+    refused(run_bcjax("report", *flags, f"--out={out}"), "--split=val")
+    assert not out.parent.exists()
+    (own / "eval" / "val.json").write_text(json.dumps(result_of(own) | {"split": "val"}))
+    before = contents(own)
+    ran = run_bcjax("report", *flags, f"--out={out}")
+    assert ran.status == 0, ran.err
+    written = {"val.html", "val.md", "figures", "README.md"}
+    assert {path.name for path in out.parent.iterdir()} == written
+    assert "the val split of synthetic" in out.read_text()
+    assert contents(own) == before
+
+
+def test_a_mistake_is_said_in_a_sentence(own, tmp_path):
+    refused(run_bcjax("report"), "--workdir")
+    refused(run_bcjax("report", "RUN"), "RUN")
+    refused(run_bcjax("report", f"--workdir={tmp_path / 'none'}"), tmp_path / "none")
+    refused(run_bcjax("report", f"--workdir={own}", "--split=tets"), "bcjax evaluate", "tets")
+    refused(run_bcjax("report", f"--workdir={own}", "--out=page.md"), "page.md")
+    (own / "eval" / "test.json").write_text("{")
+    refused(run_bcjax("report", f"--workdir={own}"), "test.json", "damaged")
+    (own / "eval" / "test.json").unlink()
+    refused(run_bcjax("report", f"--workdir={own}"), f"bcjax evaluate --workdir={own}")
+    assert list(tmp_path.iterdir()) == [own]
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+def test_a_browser_shows_it_without_an_error(page, tmp_path):
+    check = """<script>addEventListener("load", async () => {
+      const images = [...document.images];
+      images.forEach(image => image.loading = "eager");
+      await Promise.all(images.map(image => image.decode()));
+      const wide = document.documentElement.scrollWidth > innerWidth;
+      console.log(`shown ${images.length}, too wide: ${wide}`);
+    })</script></body>"""
+    file = Path(tmp_path / "page.html")
+    file.write_text(page.html.replace("</body>", check))
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--v=0",
+            "--window-size=500,900", "--virtual-time-budget=5000", "--dump-dom", file.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    said = re.findall(r'CONSOLE[^"]*"(.*)", source', done.stderr)
+    assert said == [f"shown {len(page.all('img'))}, too wide: false"]

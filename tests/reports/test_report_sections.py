@@ -1,0 +1,169 @@
+"""What other commands left is in the report: calibration, spoilt pictures, laboratories, ways."""
+
+import json
+
+import fabricated
+import numpy as np
+import pytest
+from PIL import Image
+
+from bcjax.evaluation import spread
+from bcjax.evaluation.calibration import fitted, measure
+from bcjax.reports import run as report
+from bcjax.reports.pages import story
+from bcjax.reports.run.artefacts import read
+
+
+def told(workdir):
+    return story.markdown(report.tell(read(workdir, "test")))
+
+
+def figure(value, n=90):
+    return {
+        "value": value,
+        "n": n,
+        "interval": "bootstrap",
+        "low": value - 0.02,
+        "high": value + 0.03,
+    }
+
+
+def both(accuracy, balanced):
+    return {"accuracy": figure(accuracy), "balanced_accuracy": figure(balanced)}
+
+
+@pytest.fixture(scope="module")
+def answers():
+    return fabricated.answers(np.arange(90) % 7 > 0)
+
+
+def fabricate(folder, answers, about=None):
+    """A run without what training alone can tell: where it was, and for how long."""
+    workdir = fabricated.run(folder / "run", answers, about=about, data__source="cells")
+    (workdir / "sessions.jsonl").unlink()
+    return workdir
+
+
+@pytest.fixture
+def run(tmp_path, answers):
+    """Returns a function that makes a run whose result says what is given, too."""
+    return lambda **about: fabricate(tmp_path, answers, about)
+
+
+def other(workdir, name, **about):
+    """Writes another evaluation of the run."""
+    result = json.loads((workdir / "eval" / "test.json").read_text())
+    (workdir / "eval" / f"{name}.json").write_text(json.dumps(result | about))
+
+
+def test_a_calibration_is_told_as_it_was_measured(run, answers):
+    found = fitted.fit(answers, step=20, split="val", coverage=0.8, error_rate=0.2)
+    measured = measure.measure(found, answers)
+    said = told(run(calibration=measured))
+    assert f"temperature {measured['temperature']:.4f}" in said
+    for key in ("log_loss", "ece", "brier"):
+        raw, scaled = measured[key]["raw"], measured[key]["scaled"]
+        assert f"| {raw:.4f} | {scaled:.4f} |" in said
+    share = measured["conformal"]["measured"]["value"]
+    assert f"| sets hold the true class | 80.0 % | {100 * share:.1f} % |" in said
+
+
+def test_each_corruption_has_a_row_and_all_have_one(run):
+    workdir = run()
+    rows = [
+        {
+            "name": name,
+            "severities": [both(0.9, level) for level in levels],
+            "mean": both(0.9, 0.55),
+            "over_clean": figure(0.25),
+        }
+        for name, levels in (("motion_blur", (0.7, 0.6)), ("bubble", (0.5, 0.4)))
+    ]
+    page = {
+        "split": "test", "checkpoint": 20, "n": 90, "severities": [1, 2],
+        "clean": both(0.85, 0.8), "corruptions": rows,
+        "mean": both(0.9, 0.5123), "over_clean": figure(0.2877),
+    }  # fmt: skip
+    (workdir / "eval" / "test-corruptions.json").write_text(json.dumps(page))
+    said = told(workdir)
+    assert "| motion blur | 0.7000 | 0.6000 | 0.5500 | 0.5300 - 0.5800 | 0.2500 |" in said
+    assert "| all |  |  | 0.5123 | 0.4923 - 0.5423 | 0.2877 |" in said
+    assert "clean: 0.8000" in said
+    assert "figures/corruptions.png" in said
+    assert "was not tried" not in said.split("## Limits")[1]
+
+
+def test_the_drop_in_another_laboratory_stands_beside_the_home_figure(run):
+    workdir = run()
+    section = {
+        "classes": {"BAS": "basophil"}, "left_out": {"blast": 12}, "stain": "reinhard",
+        "n": 30, "open": both(0.4, 0.35), "closed": both(0.5, 0.45),
+        "home": {"split": "test", "n": 60, "open": both(0.9, 0.85), "closed": both(0.95, 0.92)},
+        "drop": {"open": both(0.5, 0.5), "closed": both(0.45, 0.47)},
+    }  # fmt: skip
+    seen = ["The network was trained on 3 of these 30 pictures."]
+    other(workdir, "theirs-all", source="theirs", split="all", laboratory=section, cautions=seen)
+    said = told(workdir)
+    assert "| all classes | accuracy | 0.4000 | 0.3800 - 0.4300 | 0.9000 | 0.5000 |" in said
+    assert "BAS = basophil" in said
+    assert "blast (12)" in said
+    assert f"> **Caution.** theirs-all: {seen[0]}" in said
+    assert "All pictures are of one source" not in said
+    section |= {"home": None, "drop": None, "why": "There are no home pictures."}
+    other(workdir, "theirs-all", source="theirs", split="all", laboratory=section, cautions=[])
+    assert "There are no home pictures." in told(workdir)
+
+
+def test_views_and_ensembles_stand_beside_the_result_with_their_parts(run):
+    workdir = run()
+    alone = {"accuracy": 0.8123, "macro_f1": 0.7, "log_loss": 0.6}
+    parts = [{"workdir": "runs/b", "checkpoint": 7, "metrics": alone}]
+    other(workdir, "test-ensemble", ensemble=parts, views=[{"view": "flipped", "metrics": alone}])
+    said = told(workdir)
+    assert "| test-ensemble | cells, test | 90 |" in said
+    assert "| runs/b, checkpoint 7 | 0.8123 | 0.7000 | 0.6000 |" in said
+    assert "| flipped | 0.8123 |" in said
+
+
+def test_members_are_told_with_mean_and_deviation(run):
+    results = {
+        f"member-{i}": {"checkpoint": 20, "metrics": {"accuracy": figure(value)}}
+        for i, value in enumerate((0.8, 0.9))
+    }
+    workdir = run(members=spread.over(results), held_out=False)
+    (workdir / "member-0").mkdir()
+    said = told(workdir)
+    assert "| accuracy | 0.8500 | 0.0707 |" in said
+    assert "| member-1, checkpoint 20 | 0.9000 |" in said
+    assert "another seed" not in said.split("## Limits")[1]
+
+
+def test_the_overlays_hang_with_the_figures_about_them(run):
+    workdir = run()
+    (workdir / "explain").mkdir()
+    Image.new("RGB", (90, 30), "teal").save(workdir / "explain" / "01-a.png")
+    row = {"id": "a.png", "label": "monocyte", "predicted": "basophil", "probability": 0.875}
+    page = {
+        "checkpoint": 20, "chosen": "most wrong", "target": "predicted", "stage": "stage4",
+        "methods": ["grad-cam"], "sanity": {"grad-cam": {"rank_correlation": 0.125, "n": 4}},
+        "localisation": {"n": 5, "area": 0.25, "grad-cam": {"energy": 0.75, "pointing": 1.0}},
+        "pictures": [row | {"file": "01-a.png"}, row | {"id": "gone", "file": "02-gone.png"}],
+    }  # fmt: skip
+    (workdir / "explain" / "explain.json").write_text(json.dumps(page))
+    said = told(workdir)
+    assert "| a.png | monocyte | answered basophil, 87.5 % |" in said
+    assert "| gone |" not in said
+    assert "| grad-cam | 0.12, 4 | 75.0 % | 100.0 % |" in said
+    assert "which is chance: 25.0 %" in said
+    (workdir / "explain" / "explain.json").write_text(json.dumps(page | {"checkpoint": 7}))
+    assert "**Caution.** The maps are of checkpoint 7" in told(workdir)
+
+
+def test_of_many_classes_the_worst_have_curves_and_the_table_is_folded(tmp_path):
+    classes = tuple(f"class {i:02d}" for i in range(45))
+    many = fabricated.answers(np.arange(450) % 9 > 0, classes=classes)
+    workdir = fabricate(tmp_path, many)
+    said = told(workdir)
+    assert "The 10 classes that are told apart worst." in said
+    assert "All 45 classes" in said
+    assert "figures/confusion" not in said

@@ -1,0 +1,88 @@
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from bcjax.runtime import workdir
+from bcjax.runtime.errors import UserError
+from bcjax.runtime.interrupt import EXIT_STATUS, Interrupts
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT]
+
+
+@pytest.fixture
+def acted():
+    """The signals that reach the handlers which were there before."""
+    seen = []
+    before = {n: signal.signal(n, lambda number, frame: seen.append(number)) for n in SIGNALS}
+    yield seen
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def send(number):
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_the_first_signal_is_noted_and_does_not_act(acted, number):
+    with Interrupts() as interrupts:
+        assert interrupts.agreed() == 0
+        send(number)
+        assert interrupts.agreed() == number
+    assert acted == []
+
+
+@pytest.mark.parametrize("second", SIGNALS)
+@pytest.mark.parametrize("first", SIGNALS)
+def test_the_second_signal_acts(acted, first, second):
+    with Interrupts() as interrupts:
+        send(first)
+        send(second)
+        assert interrupts.agreed() == first
+    assert acted == [second]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_afterwards_signals_act_as_before(acted, number):
+    before = signal.getsignal(number)
+    with pytest.raises(ZeroDivisionError), Interrupts():
+        raise ZeroDivisionError
+    assert signal.getsignal(number) == before
+    send(number)
+    assert acted == [number]
+
+
+def test_the_exit_status_is_the_shells():
+    assert dict(EXIT_STATUS) == {number: 128 + number for number in SIGNALS}
+
+
+HOLD = """
+import pathlib, sys, time
+from bcjax.workdir import locked
+with locked(pathlib.Path(sys.argv[1])):
+    print("in", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path):
+    run = tmp_path / "run"
+    first = subprocess.Popen([sys.executable, "-c", HOLD, run], stdout=subprocess.PIPE, text=True)
+    with first:
+        assert first.stdout.readline() == "in\n"
+        assert workdir.is_locked(run)
+        with pytest.raises(UserError, match="Another process is training in"), workdir.locked(run):
+            pytest.fail("two processes are in")
+        first.kill()
+    with workdir.locked(run):
+        assert workdir.is_locked(run)
+    assert not workdir.is_locked(run)
+
+
+def test_the_lock_is_freed_when_a_run_fails(tmp_path):
+    with pytest.raises(ZeroDivisionError), workdir.locked(tmp_path):
+        raise ZeroDivisionError
+    assert not workdir.is_locked(tmp_path)

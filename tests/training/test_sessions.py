@@ -1,0 +1,101 @@
+import datetime
+import json
+from pathlib import Path
+
+import pytest
+
+from bcjax import config as configs
+from bcjax.training import loggers as writers
+from bcjax.training.loggers import energy
+from bcjax.training.loggers.energy import Counter
+
+
+@pytest.fixture
+def config(tmp_path):
+    config = configs.default()
+    config.workdir = str(tmp_path)
+    config.train.batch_size = 8
+    return config
+
+
+def sessions(config):
+    return writers.read(Path(config.workdir) / writers.SESSIONS_FILE)
+
+
+def test_a_session_says_when_how_much_and_on_what(config):
+    session = writers.Session(config, step=10)
+    session.write(14, {})
+    (line,) = sessions(config)
+    began = datetime.datetime.fromisoformat(line["began"])
+    assert abs(datetime.datetime.now(datetime.UTC) - began) < datetime.timedelta(minutes=1)
+    assert (line["first_step"], line["last_step"], line["images"]) == (10, 14, 32)
+    assert line["seconds"] >= 0
+    assert (line["device"], line["processes"]) == ("cpu", 1)
+    assert line["devices"] >= 1
+    assert line["host"]["cores"] >= 1
+    assert set(line["host"]) == {"cpu", "cores", "platform"}  # and not its name
+    assert {"bcjax", "jax", "jaxlib"} <= set(line["versions"])
+
+
+def test_a_session_is_written_anew_at_each_log_line_and_a_resumed_run_adds_its_own(config):
+    first = writers.Session(config, step=0)
+    assert sessions(config) == []  # nothing was done yet
+    first.write(2, {})
+    first.write(4, {})
+    second = writers.Session(config, step=4)  # the first was killed: it closed nothing
+    second.write(5, {})
+    second.write(8, {})
+    second.close()
+    assert [(line["first_step"], line["last_step"]) for line in sessions(config)] == [
+        (0, 4),
+        (4, 8),
+    ]
+
+
+def test_a_run_leaves_a_session(trained):
+    (line,) = writers.read(trained.workdir / writers.SESSIONS_FILE)
+    assert (line["first_step"], line["last_step"], line["images"]) == (0, 6, 48)
+
+
+def counter(readings, **options):
+    return Counter("processors", lambda: next(readings), **options)
+
+
+def test_energy_is_what_the_counters_add_up_to():
+    meter = energy.Meter([counter(iter([100.0, 130.0, 150.0])), counter(iter([7.0, 8.0, 8.5]))])
+    assert meter.joules() == 31.0
+    assert meter.joules() == 51.5
+    assert meter.of == ["processors"]
+
+
+def test_a_counter_that_begins_anew_goes_on():
+    meter = energy.Meter([counter(iter([90.0, 5.0, 25.0]), wraps=100.0)])
+    assert meter.joules() == 15.0
+    assert meter.joules() == 35.0
+
+
+def test_where_nothing_counts_the_energy_is_not_known():
+    assert energy.Meter([]).joules() is None
+
+
+def test_packages_are_read_and_not_their_parts(tmp_path):
+    for zone, microjoules in (
+        ("intel-rapl:0", 5_000_000),
+        ("intel-rapl:1", 7_000_000),
+        ("intel-rapl:0:0", 1_000_000),
+    ):
+        folder = tmp_path / zone
+        folder.mkdir()
+        (folder / "energy_uj").write_text(f"{microjoules}\n")
+        (folder / "max_energy_range_uj").write_text("262143328850\n")
+    found = list(energy._rapl(tmp_path))
+    assert [counter.read() for counter in found] == [5.0, 7.0]
+    assert all(counter.wraps == pytest.approx(262143.32885) for counter in found)
+
+
+def test_a_session_is_one_line_of_json(config):
+    session = writers.Session(config, step=0)
+    session.write(1, {})
+    text = (Path(config.workdir) / writers.SESSIONS_FILE).read_text()
+    assert text.count("\n") == 1
+    assert json.loads(text)["joules"] is None or json.loads(text)["joules"] >= 0

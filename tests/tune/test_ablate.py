@@ -1,0 +1,164 @@
+"""`bcjax ablate`: runs without each part of a config, and what each part is worth."""
+
+import json
+
+import numpy as np
+import pytest
+from commandline import ROOT, refused, run_bcjax
+
+from bcjax import models
+from bcjax.evaluation import answers
+from bcjax.evaluation.answers import Answers
+from bcjax.tune import ablation as ablations
+from bcjax.tune.ablation import Ablation
+from bcjax.tune.switches import Switch
+
+CONFIG = f"--config={ROOT / 'tests' / 'quick_config.py'}"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _quick_network_leaves_the_table():
+    yield
+    models.MODELS.pop("quick", None)
+
+
+def ablate(out, *flags):
+    return run_bcjax("ablate", CONFIG, f"--out={out}", *flags)
+
+
+@pytest.fixture(scope="module")
+def ablated(tmp_path_factory):
+    """One switch: with it and without."""
+    folder = tmp_path_factory.mktemp("ablation")
+    switches = folder / "switches.yaml"
+    switches.write_text("training: {optim.lr: 0}\n")
+    flags = (f"--switches={switches}", "--config.optim.lr=0.1")
+    return folder / "out", flags, ablate(folder / "out", *flags)
+
+
+def page(out):
+    return json.loads((out / "ablation.json").read_text())
+
+
+def test_each_run_is_an_ordinary_one_compared_with_all_on_the_watched_split(ablated):
+    out, _, ran = ablated
+    assert ran.status == 0, ran.err
+    found = page(out)
+    assert (found["split"], found["metric"], found["reference"]) == ("val", "accuracy", "all")
+    assert [(run["name"], run["on"]) for run in found["runs"]] == [
+        ("all", ["training"]),
+        ("none", []),
+    ]
+    values = {}
+    for run in found["runs"]:
+        (name,) = run["workdirs"]
+        saved = json.loads((out / name / "config.json").read_text())
+        assert saved["optim"]["lr"] == (0.1 if run["on"] else 0.0)
+        result = json.loads((out / name / "eval" / "val.json").read_text())
+        assert run["values"] == [pytest.approx(result["metrics"]["accuracy"]["value"])]
+        assert not (out / name / "eval" / "test.json").exists()
+        values[run["name"]] = run["mean"]
+        assert f"{run['name']} accuracy" in ran.out
+    whole, none = found["runs"]
+    assert whole["difference"] is None
+    assert none["difference"]["value"] == pytest.approx(values["none"] - values["all"])
+    assert none["difference"]["low"] <= none["difference"]["value"] <= none["difference"]["high"]
+    assert str(out / "ablation.json") in ran.out.replace("\n", "")
+
+
+def test_an_ablation_that_is_done_says_the_same_again(ablated):
+    out, flags, _ = ablated
+    before = page(out)
+    assert ablate(out, *flags).status == 0
+    assert page(out) == before
+
+
+def test_the_runs_feed_compare(ablated, tmp_path):
+    out, _, _ = ablated
+    folders = [out / name for run in page(out)["runs"] for name in run["workdirs"]]
+    ran = run_bcjax("compare", *folders, "--split=val", f"--out={tmp_path / 'compared'}")
+    assert ran.status == 0, ran.err
+
+
+def test_a_run_of_another_config_in_the_folder_is_refused(ablated):
+    out, flags, _ = ablated
+    refused(ablate(out, *flags, "--config.seed=5"), out / "all", "seed")
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        ((), ("--switches",)),
+        (("--switches=nowhere.yaml",), ("--out",)),
+        (("--switches=nowhere.yaml", "--out=OUT"), ("nowhere.yaml",)),
+        (("--switches=S", "--out=OUT", "--mode=all-but-two"), ("all-but-two", "only-one")),
+        (("--switches=S", "--out=OUT", "--config.train.members=2"), ("train.members",)),
+    ],
+)
+def test_an_ablation_that_cannot_be_is_refused_before_anything_is_written(tmp_path, flags, named):
+    out, switches = tmp_path / "out", tmp_path / "S"
+    switches.write_text("decay: {optim.weight_decay: 0}\n")
+    flags = [f.replace("OUT", str(out)).replace("=S", f"={switches}") for f in flags]
+    refused(run_bcjax("ablate", CONFIG, *flags), *named)
+    assert not out.exists()
+
+
+CLASSES = ("monocyte", "platelet")
+
+
+@pytest.fixture
+def ablation(tmp_path):
+    """Two switches, two seeds; their runs' answers are still to be written."""
+    from bcjax import config as configs
+
+    config = configs.default()
+    config.eval.resamples = 200
+    switches = [Switch("a", {}, {"optim.lr": 0.1}), Switch("b", {}, {"optim.ema": 0.9})]
+    return Ablation(config, switches, ("only-one",), seeds=2, out=tmp_path)
+
+
+def write(ablation, name, right_of_each_seed, ids=None):
+    """Answers of which the first so many are right."""
+    n = 40
+    for workdir, right in zip(ablation.workdirs(name), right_of_each_seed, strict=True):
+        labels = np.arange(n) % 2
+        answered = np.where(np.arange(n) < right, labels, 1 - labels)
+        logits = 4.0 * np.eye(2, dtype=np.float32)[answered]
+        ids_ = tuple(f"{ids or 'cell'}-{i}" for i in range(n))
+        given = Answers(CLASSES, ids_, ("",) * n, labels, logits)
+        answers.write(given, workdir / "eval" / "val.parquet")
+
+
+def test_differences_are_means_over_seeds_paired_picture_by_picture(ablation):
+    write(ablation, "all", (36, 32))
+    write(ablation, "none", (36, 32))
+    write(ablation, "only-a", (28, 20))
+    write(ablation, "only-b", (36, 32), ids="other")
+    measured = ablations.measure(ablation, faults={})
+    whole, none, only_a, only_b = measured["runs"]
+    assert measured["n"] == 40
+    assert measured["seeds"] == 2
+    assert whole["values"] == [0.9, 0.8]
+    assert whole["mean"] == pytest.approx(0.85)
+    assert whole["deviation"] == pytest.approx(0.1 / np.sqrt(2))
+    assert only_a["workdirs"] == ["only-a-seed-0", "only-a-seed-1"]
+    # The same answers: no resample parts them, though the scores themselves vary.
+    assert (none["difference"]["value"], none["difference"]["low"]) == (0, 0)
+    assert none["difference"]["high"] == 0
+    difference = only_a["difference"]
+    assert difference["value"] == pytest.approx(0.6 - 0.85)
+    assert difference["low"] < -0.25 < difference["high"] < 0
+    assert only_b["difference"] is None  # of other pictures
+
+
+def test_a_run_that_failed_is_told_and_the_others_are_compared(ablation):
+    write(ablation, "all", (36, 32))
+    write(ablation, "none", (20, 20))
+    write(ablation, "only-b", (30, 30))
+    measured = ablations.measure(ablation, faults={"only-a": "The loss is not finite."})
+    by_name = {run["name"]: run for run in measured["runs"]}
+    assert by_name["only-a"]["error"] == "The loss is not finite."
+    assert by_name["only-a"]["mean"] is None
+    assert by_name["only-b"]["difference"]["value"] == pytest.approx(0.75 - 0.85)
+    path = ablations.write(measured, ablation.out)
+    assert json.loads(path.read_text()) == measured
