@@ -8,14 +8,15 @@ that is not here is an error that names the nearest one. Lengths are text, "20 e
 import difflib
 import json
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ml_collections import ConfigDict
 
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 T = TypeVar("T")
 
@@ -242,10 +243,7 @@ def nearest(word: str, known: list[str]) -> str:
 
 def save(config: ConfigDict, path: Path) -> None:
     """Writes the tree as sorted JSON, atomically."""
-    text = json.dumps(config.to_dict(), indent=2, sort_keys=True, default=list) + "\n"
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    files.write_json(path, config.to_dict(), sort_keys=True, default=list)
 
 
 def from_dict(tree: dict[str, Any]) -> ConfigDict:
@@ -270,10 +268,12 @@ def load(workdir: Path) -> ConfigDict:
     Raises:
       UserError: If no run was started there.
     """
-    path = workdir / "config.json"
-    if not path.exists():
-        raise UserError(f"{workdir} holds no run: {path.name} is missing; give a trained workdir.")
-    return from_dict(json.loads(path.read_text()))
+    run_dir = RunDir(workdir)
+    if not run_dir.exists():
+        raise UserError(
+            f"{workdir} holds no run: {run_dir.config.name} is missing; give a trained workdir."
+        )
+    return from_dict(json.loads(run_dir.config.read_text()))
 
 
 def differences(saved: ConfigDict, asked: ConfigDict) -> list[str]:

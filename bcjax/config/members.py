@@ -1,28 +1,16 @@
 """What the members of a run differ in: config in, the config of each member out."""
 
-from pathlib import Path
-
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 # Lengths that are said in epochs, of which folds differ by a picture, are the first member's.
 _LENGTHS = (
     "train.length", "train.log_every", "optim.warmup", "eval.every", "checkpoint.every",
     "finetune.first.length", "finetune.first.warmup",
 )  # fmt: skip
-
-
-def folder(workdir: Path, position: int) -> Path:
-    """Returns where a member's run is."""
-    return workdir / f"member-{position}"
-
-
-def folders(workdir: Path) -> list[Path]:
-    """Returns the folders of the members that were begun in `workdir`, in order; [] if none."""
-    found = [path for path in workdir.glob("member-*") if (path / "config.json").exists()]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 def rates(config: ConfigDict) -> list[float]:
@@ -66,7 +54,7 @@ def member_config(config: ConfigDict, position: int, examples: int | None) -> Co
       examples: Training pictures of the first member's epoch; None: this is the first.
     """
     own = config.copy_and_resolve_references()
-    own.workdir = str(folder(Path(config.workdir), position))
+    own.workdir = str(RunDir(config.workdir).member(position))
     own.train.update({"members": 1, "vary": "seed", "lrs": ()})
     if config.train.vary == "seed":
         own.seed = config.seed + position
