@@ -56,10 +56,9 @@ class Sweep:
         check(self.config)
         writers.check(self.config.track)
         self.space.check(self.config)
-        free = configs.FREE_KEYS
         leaves = configs.flatten(self.config).items()
         about = {
-            "config": {key: value for key, value in leaves if not key.startswith(free)},
+            "config": {key: value for key, value in leaves if not configs.KEYS[key].may_change},
             "space": self.space.text,
             "objectives": self.objectives,
         }
