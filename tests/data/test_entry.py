@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bcjax import config as configs
-from bcjax.config import ranges
 from bcjax.data import prepare, synthetic
 from bcjax.data.decode import decode
 from bcjax.data.entry import Entry, entry_of
@@ -293,7 +292,7 @@ def test_what_cannot_be_is_refused_before_anything_is_done(changes, named):
     config = configs.default()
     config.data.update(changes)
     with pytest.raises(UserError, match=named):
-        ranges.check(config)
+        configs.check(config)
 
 
 # Wherever it is
