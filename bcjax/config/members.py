@@ -1,6 +1,5 @@
 """What the members of a run differ in: config in, the config of each member out."""
 
-from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -9,17 +8,7 @@ from bcjax.config.lengths import resolve_length
 from bcjax.config.table import LENGTHS
 from bcjax.config.tree import flatten, replaced
 from bcjax.runtime.errors import UserError
-
-
-def folder(workdir: Path, position: int) -> Path:
-    """Returns where a member's run is."""
-    return workdir / f"member-{position}"
-
-
-def folders(workdir: Path) -> list[Path]:
-    """Returns the folders of the members that were begun in `workdir`, in order; [] if none."""
-    found = [path for path in workdir.glob("member-*") if (path / "config.json").exists()]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+from bcjax.runtime.run_dir import RunDir
 
 
 def rates(config: ConfigDict) -> list[float]:
@@ -65,7 +54,7 @@ def member_config(config: ConfigDict, position: int, examples: int | None) -> Co
     """
     train, data = config.train, config.data
     changes: dict[str, Any] = {
-        "workdir": str(folder(Path(config.workdir), position)),
+        "workdir": str(RunDir(config.workdir).member(position)),
         "train.members": 1,
         "train.vary": "seed",
         "train.lrs": (),

@@ -2,7 +2,6 @@
 
 import copy
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,9 @@ from ml_collections import ConfigDict, config_dict
 
 from bcjax.config.table import KEYS, OLD_KEYS, OLD_NOT_SET
 from bcjax.config.values import convert
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 
 def default() -> ConfigDict:
@@ -58,10 +59,7 @@ def replaced(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
 
 def save(config: ConfigDict, path: Path) -> None:
     """Writes the tree as sorted JSON, atomically."""
-    text = json.dumps(config.to_dict(), indent=2, sort_keys=True, default=list) + "\n"
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    os.replace(partial, path)
+    files.write_json(path, config.to_dict(), sort_keys=True, default=list)
 
 
 def from_dict(tree: Mapping[str, Any]) -> ConfigDict:
@@ -92,7 +90,7 @@ def load(workdir: Path) -> ConfigDict:
     Raises:
       UserError: If no run was started there.
     """
-    path = workdir / "config.json"
+    path = RunDir(workdir).config
     if not path.exists():
         raise UserError(f"{workdir} holds no run: {path.name} is missing; give a trained workdir.")
     return from_dict(json.loads(path.read_text()))
