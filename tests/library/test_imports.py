@@ -16,15 +16,16 @@ def module(tmp_path, monkeypatch):
     """Returns a function that writes a module of the user's own; it is forgotten afterwards."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", list(sys.path))
-    before = set(sys.modules)
+    written = []
 
     def write(name, text):
+        written.append(name)
         (tmp_path / f"{name}.py").write_text(textwrap.dedent(text))
         return name
 
     yield write
-    for name in set(sys.modules) - before:
-        del sys.modules[name]
+    for name in written:
+        sys.modules.pop(name, None)
 
 
 def test_a_module_in_the_current_folder_is_imported_before_values_are_checked(module):
