@@ -233,7 +233,7 @@ def test_rate_0_and_magnitude_0_do_nothing():
 def test_the_magnitude_is_a_share_of_the_highest(magnitude):
     shown, _ = applied((f"rand_augment(1, {magnitude}, ops=(brightness,))",))
     factors = np.median(np.asarray(shown)[..., :1, :] / IMAGES[..., :1, :], axis=(1, 2, 3))
-    expected = 0.9 * magnitude / policy.LEVELS
+    expected = 0.9 * magnitude / policies.LEVELS
     for factor in factors:  # brightened ones may be clipped
         assert min(abs(factor - f) for f in (1, 1 - expected, 1 + expected)) < 1e-3 or factor > 1
 
@@ -247,7 +247,7 @@ def test_branches_on_a_cpu_give_what_all_branches_at_once_give():
 
     in_a_loop = jax.jit(shown)(INDEX, IMAGES)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(policy, "in_turn", lambda function: function)
+        patch.setattr(policies, "in_turn", lambda function: function)
         at_once = jax.jit(lambda *arguments: shown(*arguments))(INDEX, IMAGES)
     np.testing.assert_allclose(in_a_loop, at_once, atol=1e-6)
 
