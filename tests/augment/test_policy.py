@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import Network, batches, placed, trainer
 
-from bcjax.augment import OPS, Op, Range, build, op, policy, register, table
+from bcjax.augment import OPS, Op, Range, build, op, register
+from bcjax.augment import policy as policies
 from bcjax.augment.table import PAPER_OPS
 from bcjax.engine.dispatch import Numbers
 from bcjax.runtime import mesh as meshes
