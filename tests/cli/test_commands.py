@@ -18,10 +18,10 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bcjax import config as configs
-from bcjax.cli import evaluate as evaluate_command
 from bcjax.data import decode, synthetic
 from bcjax.data.prepared import Prepared
 from bcjax.evaluation import answers
+from bcjax.evaluation import evaluate as evaluate_command
 
 
 def read_json(path):
