@@ -53,7 +53,7 @@ class Reinhard:
     std: Triple = (0.6135447, 0.10989545, 0.0286032)
 
     @classmethod
-    def of(cls, pixels: Pixels) -> "Reinhard":
+    def from_reference(cls, pixels: Pixels) -> "Reinhard":
         """Reads a stain off a reference picture.
 
         Raises:
@@ -102,7 +102,7 @@ class Macenko:
     most: tuple[float, float] = (1.9705, 1.0308)
 
     @classmethod
-    def of(cls, pixels: Pixels) -> "Macenko":
+    def from_reference(cls, pixels: Pixels) -> "Macenko":
         """Reads a stain off a reference picture.
 
         Raises:

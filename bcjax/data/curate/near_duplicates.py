@@ -1,7 +1,7 @@
 """Pictures that are nearly the same: sent twice, re-encoded, resized, turned or mirrored.
 
-A perceptual hash proposes and a thumbnail decides. 64 bits cannot tell every cell in the middle of
-a frame from every other; 16 x 16 pixels in colour can.
+A perceptual hash proposes pairs and a thumbnail decides. 64 bits cannot tell every cell in the
+middle of a frame from every other; 16 x 16 pixels in colour can.
 """
 
 import itertools
@@ -31,12 +31,12 @@ _U, _V = np.divmod(np.arange(64), _KEPT)
 _BAND_OF_BITS = np.lexsort((_U, _U + _V)).reshape(-1, _BANDS).T
 
 
-class Prints(NamedTuple):
+class PictureHashes(NamedTuple):
     """What is kept of N pictures to find those that are nearly the same.
 
     Attributes:
-      hashes: `perceptual_hash` of each.
-      thumbnails: RGB, reduced by area.
+      hashes: The `perceptual_hash` of each picture.
+      thumbnails: Each picture in RGB, reduced by area.
     """
 
     hashes: UInt64[np.ndarray, "N"]
@@ -44,11 +44,11 @@ class Prints(NamedTuple):
 
 
 def perceptual_hash(pixels: UInt8[np.ndarray, "H W 3"]) -> np.uint64:
-    """The signs of the 8 x 8 lowest frequencies of the luma of an RGB picture.
+    """Returns the signs of the 8 x 8 lowest frequencies of the luma of an RGB picture.
 
     The pHash of Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions"
     (2010), thresholded at 0 in place of the median: a flip then changes the sign of the odd
-    frequencies and a transposition swaps the axes, so `layouts` can turn the hash itself.
+    frequencies and a transposition swaps the axes, so `hashes_in_all_layouts` can turn the hash itself.
     """
     luma = cv2.cvtColor(_reduced(pixels, _SIDE), cv2.COLOR_RGB2GRAY).astype(np.float32)
     waves = cv2.dct(luma)[:_KEPT, :_KEPT]
@@ -56,8 +56,8 @@ def perceptual_hash(pixels: UInt8[np.ndarray, "H W 3"]) -> np.uint64:
     return _packed(waves[None] > _FAINT)[0]
 
 
-def layouts(hashes: UInt64[np.ndarray, "N"]) -> UInt64[np.ndarray, "N 8"]:
-    """The hashes of the same pictures in their 8 flips and quarter turns, as they lie first."""
+def hashes_in_all_layouts(hashes: UInt64[np.ndarray, "N"]) -> UInt64[np.ndarray, "N 8"]:
+    """Returns the hashes of the same pictures in 8 flips and quarter turns, unturned first."""
     bits = np.unpackbits(hashes.astype(">u8").view(np.uint8)).reshape(-1, _KEPT, _KEPT) > 0
     odd = np.arange(_KEPT) % 2 > 0
     flips = [np.zeros(64, bool).reshape(8, 8), odd[:, None] & np.ones(8, bool)]
@@ -66,10 +66,15 @@ def layouts(hashes: UInt64[np.ndarray, "N"]) -> UInt64[np.ndarray, "N 8"]:
     return np.stack([_packed(face ^ flip) for face in faces for flip in flips], 1)
 
 
-def prints(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], *, threads: int | None = None) -> Prints:
-    """Hash and thumbnail of each picture, RGB, of any sizes.
+def hash_pictures(
+    pictures: Sequence[UInt8[np.ndarray, "H W 3"]], *, threads: int | None = None
+) -> PictureHashes:
+    """Returns hash and thumbnail of each picture.
 
-    `pictures` may decode in `__getitem__`: it is asked for each index once, by several threads.
+    Args:
+      pictures: RGB, of any sizes. `__getitem__` may decode: it is called once for each index, by
+        several threads.
+      threads: None for a few more than there are cores.
     """
 
     def look(index: int) -> tuple[np.uint64, np.ndarray]:
@@ -78,43 +83,47 @@ def prints(pictures: Sequence[UInt8[np.ndarray, "H W 3"]], *, threads: int | Non
 
     with ThreadPoolExecutor(threads) as pool:
         looks = list(pool.map(look, range(len(pictures))))
-    return Prints(
-        np.array([found for found, _ in looks], np.uint64),
+    return PictureHashes(
+        np.array([hash_ for hash_, _ in looks], np.uint64),
         np.array([small for _, small in looks], np.uint8).reshape(-1, _THUMBNAIL, _THUMBNAIL, 3),
     )
 
 
-def near_duplicates(look: Prints, *, radius: int = 7, tolerance: float = 5.0) -> Pairs:
-    """Pairs of pictures whose hashes are near and whose thumbnails agree in some layout.
+def find_near_duplicates(
+    pictures: PictureHashes, *, radius: int = 7, tolerance: float = 5.0
+) -> Pairs:
+    """Returns pairs of pictures with similar hashes whose thumbnails agree in some layout.
 
     Args:
-      look: What `prints` gave.
+      pictures: Their hashes and thumbnails.
       radius: Bits, of 64, in which the hashes may differ.
-      tolerance: Mean absolute difference of the thumbnails, in grey levels and once their means
-        are taken off, that still is the same picture. JPEG of quality 30 makes 3; the likest two
+      tolerance: Largest mean absolute difference of the thumbnails, in grey levels after their
+        means are subtracted, of the same picture. JPEG of quality 30 makes 3; the most similar two
         of 13,670 different cells are 8 apart.
 
     Returns:
-      As `near_pairs`.
+      As `pairs_within_radius`.
     """
-    kinds = _canonical(look.hashes)
-    found, left = [], np.arange(len(kinds))
+    kinds = _canonical(pictures.hashes)
+    pairs_found, left = [], np.arange(len(kinds))
     while len(left):
-        pairs = left[near_pairs(look.hashes[left], radius)]
+        pairs = left[pairs_within_radius(pictures.hashes[left], radius)]
         same = np.zeros(len(pairs), bool)
         for start in range(0, len(pairs), _COMPARED):
             block = slice(start, start + _COMPARED)
             one, other = pairs[block].T
-            same[block] = _same(look.thumbnails[one], look.thumbnails[other], tolerance)
-        found.append(pairs[same])
-        # Of equal hashes only the first was compared: another picture may have copies of its own.
+            same[block] = _thumbnails_agree(pictures.thumbnails[one], pictures.thumbnails[other], tolerance)
+        pairs_found.append(pairs[same])
+        # Of equal hashes only the first was compared; another one of them may have copies of its own.
         one, other = pairs[~same].T
         left = np.sort(other[kinds[one] == kinds[other]])
-    return np.unique(np.concatenate([np.empty((0, 2), np.int64), *found]), axis=0)
+    return np.unique(np.concatenate([np.empty((0, 2), np.int64), *pairs_found]), axis=0)
 
 
-def near_pairs(hashes: UInt64[np.ndarray, "N"], radius: int) -> Pairs:
-    """Pairs of hashes within `radius` bits in one of the 8 layouts, without comparing all pairs.
+def pairs_within_radius(hashes: UInt64[np.ndarray, "N"], radius: int) -> Pairs:
+    """Returns pairs of hashes within `radius` bits in one of the 8 layouts.
+
+    Not all pairs are compared.
 
     Multi-index hashing (Norouzi, Punjani and Fleet, "Fast Search in Hamming Space with Multi-Index
     Hashing", CVPR 2012): of two hashes within r bits, one of their 4 bands of 16 bits differs in at
@@ -126,11 +135,11 @@ def near_pairs(hashes: UInt64[np.ndarray, "N"], radius: int) -> Pairs:
     blank pictures give 999 pairs, not half a million.
 
     Args:
-      hashes: Of N pictures.
+      hashes: The hashes of N pictures.
       radius: 0 to 11; a layout's own rounding costs a bit or two.
 
     Returns:
-      Rows i < j, in order; `clusters` links them.
+      Rows i < j, in order; `connected_labels` links them.
 
     Raises:
       ValueError: If `radius` is out of range.
@@ -140,24 +149,27 @@ def near_pairs(hashes: UInt64[np.ndarray, "N"], radius: int) -> Pairs:
     _, first, kind = np.unique(_canonical(hashes), return_index=True, return_inverse=True)
     again = np.setdiff1d(np.arange(len(hashes)), first)
     equal = np.stack([first[kind[again]], again], 1)
-    near = [first[pair] for pair in _search(layouts(hashes[first]), radius)]
+    near = [first[pair] for pair in _search(hashes_in_all_layouts(hashes[first]), radius)]
     return np.unique(np.sort(np.concatenate([equal, *near]), axis=1), axis=0)
 
 
-def clusters(count: int, pairs: Pairs) -> Int64[np.ndarray, "N"]:
-    """A label for each of `count` pictures, the same where pairs link them: 0, 1, ... in order."""
+def connected_labels(count: int, pairs: Pairs) -> Int64[np.ndarray, "N"]:
+    """Returns a number for each of `count` pictures, equal where pairs link them.
+
+    The numbers are 0, 1, ... in the order in which they appear.
+    """
     graph = sparse.coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), (count, count))
     labels = sparse.csgraph.connected_components(graph, directed=False)[1]
     return labels.astype(np.int64)
 
 
 def _canonical(hashes: np.ndarray) -> np.ndarray:
-    """uint64 (N,): the same for all layouts of a picture."""
-    return layouts(hashes).min(1)
+    """Returns uint64 (N,), the same for all layouts of a picture."""
+    return hashes_in_all_layouts(hashes).min(1)
 
 
 def _search(turned: np.ndarray, radius: int) -> Iterator[np.ndarray]:
-    """Blocks of pairs (M, 2), i < j, of the distinct hashes `turned` (n, 8); some come twice."""
+    """Yields blocks of pairs (M, 2), i < j, of distinct hashes `turned` (n, 8), some of them twice."""
     keys = _bands(turned)
     changes = [
         np.uint16(sum(1 << bit for bit in changed))
@@ -169,8 +181,8 @@ def _search(turned: np.ndarray, radius: int) -> Iterator[np.ndarray]:
         held = np.bincount(keys[:, 0, band], minlength=1 << _BAND_BITS)
         start = np.cumsum(held) - held
         for layout, change in itertools.product(range(turned.shape[1]), changes):
-            asked = keys[:, layout, band] ^ change
-            for left, right in _bucket_mates(order, start[asked], held[asked]):
+            bucket = keys[:, layout, band] ^ change
+            for left, right in _bucket_mates(order, start[bucket], held[bucket]):
                 apart = np.bitwise_count(turned[left, layout] ^ turned[right, 0])
                 keep = (left < right) & (apart <= radius)
                 yield np.stack([left[keep], right[keep]], 1)
@@ -179,23 +191,23 @@ def _search(turned: np.ndarray, radius: int) -> Iterator[np.ndarray]:
 def _bucket_mates(
     order: np.ndarray, start: np.ndarray, held: np.ndarray
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Each asker with each member of its bucket, `order[start : start + held]`, in blocks."""
-    askers = np.flatnonzero(held)
-    block = np.cumsum(held[askers]) // _AT_ONCE
-    for some in np.split(askers, np.flatnonzero(np.diff(block)) + 1):
+    """Yields each position with each in its bucket, `order[start : start + held]`, in blocks."""
+    positions = np.flatnonzero(held)
+    block = np.cumsum(held[positions]) // _AT_ONCE
+    for some in np.split(positions, np.flatnonzero(np.diff(block)) + 1):
         left = np.repeat(some, held[some])
         within = np.arange(len(left)) - np.repeat(np.cumsum(held[some]) - held[some], held[some])
         yield left, order[np.repeat(start[some], held[some]) + within]
 
 
 def _bands(hashes: np.ndarray) -> np.ndarray:
-    """uint16 (..., 4): the bits of uint64 (...) dealt to four keys."""
+    """Deals the bits of uint64 (...) to four keys, uint16 (..., 4)."""
     bits = np.unpackbits(hashes.astype(">u8")[..., None].view(np.uint8), axis=-1)
     return np.packbits(bits[..., _BAND_OF_BITS], axis=-1).view(">u2")[..., 0].astype(np.uint16)
 
 
 def _packed(bits: np.ndarray) -> np.ndarray:
-    """uint64 (N,) of bool (N, 8, 8)."""
+    """Packs bool (N, 8, 8) into uint64 (N,)."""
     return np.packbits(bits.reshape(-1, 64), axis=1).view(">u8")[:, 0].astype(np.uint64)
 
 
@@ -203,8 +215,8 @@ def _reduced(pixels: np.ndarray, side: int) -> np.ndarray:
     return cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
 
 
-def _same(one: np.ndarray, other: np.ndarray, tolerance: float) -> np.ndarray:
-    """Bool (M,): whether thumbnails agree in one of the 8 layouts, but for their brightness."""
+def _thumbnails_agree(one: np.ndarray, other: np.ndarray, tolerance: float) -> np.ndarray:
+    """Returns bool (M,): whether thumbnails agree in one of 8 layouts, apart from brightness."""
     one, other = one.astype(np.float32), other.astype(np.float32)
     means = one.mean((1, 2), keepdims=True), other.mean((1, 2), keepdims=True)
     one, other = one - means[0], other - means[1]

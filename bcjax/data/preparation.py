@@ -1,6 +1,6 @@
 """Writes any source as a TFDS set in ArrayRecord files, checked and split, without TensorFlow.
 
-Training always reads such a set: `ensure` prepares an unprepared source into a cache on first use.
+Training always reads such a set: `prepare` writes a source into a cache on first use.
 """
 
 import contextlib
@@ -22,13 +22,10 @@ from filelock import FileLock
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
-from bcjax.data import synthetic
 from bcjax.data.curate import curation, datasheet
-from bcjax.data.prepared import MANIFEST, SKIPPED, Prepared
-from bcjax.data.reading import Memory
-from bcjax.data.records import SPLITS, Record, Source
-from bcjax.data.sources import open_source
-from bcjax.data.sources.fingerprint import fingerprint
+from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
+from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
+from bcjax.data.sources import open_source, synthetic
 from bcjax.runtime.errors import UserError
 
 log = logging.getLogger("bcjax")
@@ -36,7 +33,7 @@ log = logging.getLogger("bcjax")
 # Part of the cache's key: raise it when what is written changes.
 FORMAT = 2
 _NAMED = 5  # unlabelled entries listed in a message; the rest are counted
-_CHUNK = 256  # pictures in the hands of the threads at a time
+_CHUNK = 256  # pictures that the threads read at a time
 
 
 class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -44,7 +41,7 @@ class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
 
     Bytes are passed through (never re-encoded) and the records' order is kept.
 
-    Not registered: `tfds.builder("cells")` is for a dataset of the user's that has this name.
+    Not registered with TFDS: the user may have a dataset called "cells".
     """
 
     VERSION = tfds.core.Version("1.0.0")
@@ -96,21 +93,74 @@ class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
 
 
 class SyntheticCells(Cells):
-    """The drawn cells of `data/synthetic.py` as a TFDS set: `tfds.builder("synthetic_cells")`."""
+    """The drawn cells of `sources.synthetic` as a TFDS set: `tfds.builder("synthetic_cells")`."""
 
     def __init__(self, *, images: int = 2400, seed: int = 0, **kwargs):
         source = synthetic.source(images, seed=seed)
         super().__init__(records=source.records, classes=source.classes, **kwargs)
 
 
-def write(source: Source, out: Path, data: ConfigDict, *, complete: bool = True) -> Prepared:
+def prepare(
+    data: ConfigDict,
+    out: Path | None = None,
+    *,
+    complete: bool = True,
+    own_names: bool = False,
+) -> PreparedSet:
+    """Measures, cleans, groups and splits the pictures of `data.source`, and writes the result.
+
+    Without `out` the set lies in a cache: it is written on first use, and opened from then on. A
+    `data.source` that is a prepared set already is opened where it is. Several processes may call
+    this at the same time, on one machine or on a shared disk: one writes, the others wait for it.
+
+    Args:
+      data: The config's `data` branch: which pictures, which of them stay, how they are split.
+      out: Folder to make, which must be empty or not exist; None: in `data.cache_dir`.
+      complete: Whether the pictures are to train on: each class must occur, in training too.
+      own_names: Whether classes keep the names of the source; see `open_source`.
+
+    Returns:
+      The set, with its digest, counts, findings and leaks.
+
+    Raises:
+      UserError: If the source cannot be recognised or read, the rules do not fit it, its splits
+        leak, or `out` is not empty.
+    """
+    if not complete:
+        data = curation.without_training_rules(data)
+    if out is not None:
+        source = read_source(data, complete=complete, own_names=own_names)
+        return write_set(source, out.absolute(), data, complete=complete)
+    if _is_prepared(data):
+        prepared = PreparedSet(Path(data.source).expanduser().absolute())
+        _check_rules(prepared, data)
+        return prepared
+    source = read_source(data, complete=complete, own_names=own_names)
+    identity = (FORMAT, source.fingerprint, source.classes, *(data[key] for key in datasheet.KEYS),
+                *([] if complete else ["partial"]))  # fmt: skip
+    key = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
+    name = f"{Path(source.location).stem or 'data'}-{key}"
+    folder = (_cache_folder(data) / "data" / name).absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(folder.name + ".lock")):
+        # What a process that was killed has left.
+        for scratch in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+            shutil.rmtree(scratch)
+        if PreparedSet.is_at(folder):
+            return PreparedSet(folder)
+        return write_set(source, folder, data, complete=complete)
+
+
+def write_set(
+    source: Source, out: Path, data: ConfigDict, *, complete: bool = True
+) -> PreparedSet:
     """Curates `source` and writes it to the folder `out`, all of it or nothing.
 
     Args:
-      source: Where the pictures come from.
-      out: Folder to make; its parent is made too.
+      source: The pictures.
+      out: Folder to make; its parents are made too.
       data: The config's `data` branch: which pictures stay, and how they are split.
-      complete: Whether these are pictures to train on, or else to evaluate on.
+      complete: Whether the pictures are to train on; else they are to evaluate on.
 
     Raises:
       UserError: If `out` holds something already, or as `curation.curate` says.
@@ -120,16 +170,16 @@ def write(source: Source, out: Path, data: ConfigDict, *, complete: bool = True)
     count = f"{len(source.records):,}"
     log.info("Preparing %s pictures (%s) into %s ...", count, source.kind, out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, so that the last step is a rename: a killed prepare leaves no half a set.
+    # Beside the target, so that the last step is a rename: no half of a set is left if it is killed.
     scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        memory = Memory()
-        source = dataclasses.replace(source, records=[memory.of(r) for r in source.records])
+        cache = ReadCache()
+        source = dataclasses.replace(source, records=[cache.wrap(r) for r in source.records])
         curated = curation.curate(source, data, complete=complete)
         records = curated.pictures.records
         builder = Cells(records=records, classes=curated.classes, data_dir=scratch)
         tfds.disable_progress_bar()
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS talks of downloading
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about downloads
             builder.download_and_prepare()
         folder = Path(builder.data_dir)
         _write_csv(
@@ -144,23 +194,26 @@ def write(source: Source, out: Path, data: ConfigDict, *, complete: bool = True)
         )
         if curated.removed:
             _write_csv(folder / SKIPPED, ("filename", "reason"), list(curated.removed.items()))
-        datasheet.write(folder, source, curated, data)
+        datasheet.write_datasheet(folder, source, curated, data)
         if out.exists():
             out.rmdir()
         folder.rename(out)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    return Prepared(out)
+    return PreparedSet(out)
 
 
-def open_named(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Source:
-    """Recognises `data.source`; each of its classes must occur if `complete`.
+def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Source:
+    """Recognises and reads `data.source`, which is not prepared yet.
 
-    Its classes are `data.classes`, where that names any, unless they keep their `own_names`.
+    Args:
+      data: The config's `data` branch.
+      complete: Whether each class must occur, in training too.
+      own_names: Whether classes keep the source's names, whatever `data.classes` says.
 
     Raises:
-      UserError: If it is nothing that can be read, or prepared already; or if entries name no class
-        or several and `on_unlabelled` is "error".
+      UserError: If the source cannot be read, or is a prepared set already; or if pictures have no
+        class or several and `data.on_unlabelled` is "error".
     """
     if _is_prepared(data):
         raise UserError(f"{data.source} is a prepared set already: train on it as it is.")
@@ -173,11 +226,11 @@ def open_named(data: ConfigDict, *, complete: bool = True, own_names: bool = Fal
         fine_labels=data.fine_labels,
         synthetic_images=data.synthetic_images,
         data_dir=data.tfds_dir or None,
-        downloads=_cache(data) / "downloads",
+        downloads=_cache_folder(data) / "downloads",
         complete=complete,
         own_names=own_names,
     )
-    if not complete:  # data to evaluate on: what has no label is left out, and its splits are kept
+    if not complete:  # to evaluate on: pictures without a label are left out, splits are kept
         return source
     if source.unlabelled and data.on_unlabelled == "error":
         count, named = len(source.unlabelled), source.unlabelled[:_NAMED]
@@ -187,68 +240,34 @@ def open_named(data: ConfigDict, *, complete: bool = True, own_names: bool = Fal
             f"{count:,} entries of {data.source} have not one label each ({shown}{more}): label "
             "them, or leave them out with --config.data.on_unlabelled=drop."
         )
-    return _split_anew(source) if data.resplit else source
+    return _without_splits(source) if data.resplit else source
 
 
-def _split_anew(source: Source) -> Source:
-    """The source without the splits that it names."""
+def _without_splits(source: Source) -> Source:
+    """Returns the source without the splits that it gives, so that new ones are carved."""
     records = [dataclasses.replace(record, split="") for record in source.records]
     return dataclasses.replace(
         source, records=records, fingerprint=fingerprint(source.fingerprint, "resplit")
     )
 
 
-def ensure(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Prepared:
-    """Opens `data.source` as a prepared set, preparing it into the cache if it is not one yet.
-
-    Several processes may ask at once, on one machine or on a shared disk: one prepares, the others
-    wait for it.
-
-    Args:
-      data: The config's `data` branch.
-      complete: Whether each class must occur, in training too.
-      own_names: Whether classes keep the names that they have in the source; see `open_source`.
-
-    Raises:
-      UserError: If the source cannot be recognised or read.
-    """
-    if not complete:
-        data = curation.for_other_data(data)
-    if _is_prepared(data):
-        prepared = Prepared(Path(data.source).expanduser().absolute())
-        _check_rules(prepared, data)
-        return prepared
-    source = open_named(data, complete=complete, own_names=own_names)
-    asked = (FORMAT, source.fingerprint, source.classes, *(data[key] for key in datasheet.KEYS),
-             *([] if complete else ["partial"]))  # fmt: skip
-    key = hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
-    out = (_cache(data) / "data" / f"{Path(source.location).stem or 'data'}-{key}").absolute()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(out.with_name(out.name + ".lock")):
-        for rest in out.parent.glob(f".{glob.escape(out.name)}.*"):  # of a prepare that was killed
-            shutil.rmtree(rest)
-        if Prepared.is_at(out):
-            return Prepared(out)
-        return write(source, out, data, complete=complete)
-
-
-def _check_rules(prepared: Prepared, data: ConfigDict) -> None:
-    """Refuses rules other than those that a set was prepared with: they would do nothing."""
-    defaults, had = configs.default().data, prepared.rules
+def _check_rules(prepared: PreparedSet, data: ConfigDict) -> None:
+    """Refuses rules other than those that a set was prepared with: they would have no effect."""
+    defaults, used = configs.default().data, prepared.rules
     for key in ("exclude", "drop_classes", "drop", "keep", "resplit", "group_by", "folds", "fold"):
-        if data[key] not in (defaults[key], had.get(key)):
+        if data[key] not in (defaults[key], used.get(key)):
             raise UserError(
                 f"data.{key} is {data[key]!r}, but {prepared.path} is prepared already, with "
-                f"{had.get(key, 'no such rule')!r}: prepare the source anew, or leave that out."
+                f"{used.get(key, 'no such rule')!r}: prepare the source anew, or leave that out."
             )
 
 
-def _cache(data: ConfigDict) -> Path:
+def _cache_folder(data: ConfigDict) -> Path:
     return Path(data.cache_dir or os.environ.get("BCJAX_CACHE") or "~/.cache/bcjax").expanduser()
 
 
 def _is_prepared(data: ConfigDict) -> bool:
-    return Prepared.is_at(Path(data.source).expanduser())
+    return PreparedSet.is_at(Path(data.source).expanduser())
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
