@@ -98,9 +98,7 @@ def parse_box(sides: Sequence[str]) -> Box:
     """
     box = Box(*map(float, sides))
     if not (-1e6 < box.xmin < box.xmax < 1e6 and -1e6 < box.ymin < box.ymax < 1e6):
-        raise ValueError(
-            f"{', '.join(sides)} is not a box: xmin < xmax and ymin < ymax are needed"
-        )
+        raise ValueError(f"{', '.join(sides)} is not a box: xmin < xmax and ymin < ymax are needed")
     return box
 
 

@@ -106,7 +106,9 @@ class InputTransform:
         """
         mask = None
         if data.mask:
-            mask = CellMask(*(_colour(data[f"mask_{key}"]) for key in ("low", "high", "background")))
+            mask = CellMask(
+                *(_colour(data[f"mask_{key}"]) for key in ("low", "high", "background"))
+            )
         return cls(
             size=data.image_size,
             resize=data.resize or "squash",

@@ -93,7 +93,9 @@ class Order:
         parts = []
         while start < stop:
             epoch, offset = divmod(start, self.examples)
-            part = _epoch_permutation(self.examples, self.seed, epoch)[offset : offset + stop - start]
+            part = _epoch_permutation(self.examples, self.seed, epoch)[
+                offset : offset + stop - start
+            ]
             start += len(part)
             parts.append(self.sampling.epoch(self.seed, epoch)[part] if self.sampling else part)
         return np.concatenate(parts)

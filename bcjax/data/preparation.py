@@ -151,9 +151,7 @@ def prepare(
         return write_set(source, folder, data, complete=complete)
 
 
-def write_set(
-    source: Source, out: Path, data: ConfigDict, *, complete: bool = True
-) -> PreparedSet:
+def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = True) -> PreparedSet:
     """Curates `source` and writes it to the folder `out`, all of it or nothing.
 
     Args:
@@ -170,7 +168,7 @@ def write_set(
     count = f"{len(source.records):,}"
     log.info("Preparing %s pictures (%s) into %s ...", count, source.kind, out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, so that the last step is a rename: no half of a set is left if it is killed.
+    # Beside the target, so that the last step is a rename: a killed process leaves no partial set.
     scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         cache = ReadCache()

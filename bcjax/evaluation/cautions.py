@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from bcjax.data.prepared import Prepared
+from bcjax.data.prepared import PreparedSet
 
 
-def of_split(workdir: Path, config: ConfigDict, prepared: Prepared, split: str) -> list[str]:
+def of_split(workdir: Path, config: ConfigDict, prepared: PreparedSet, split: str) -> list[str]:
     """Sentences about a split of the run's own data.
 
     Args:
@@ -28,7 +28,7 @@ def of_split(workdir: Path, config: ConfigDict, prepared: Prepared, split: str) 
     return []
 
 
-def of_other(workdir: Path, prepared: Prepared, split: str) -> list[str]:
+def of_other(workdir: Path, prepared: PreparedSet, split: str) -> list[str]:
     """Sentences about other data: whether pictures of it, equal to the byte, were trained on.
 
     Args:
@@ -38,9 +38,9 @@ def of_other(workdir: Path, prepared: Prepared, split: str) -> list[str]:
     """
     page = workdir / "pictures.json"
     known = Path(json.loads(page.read_text())["path"]) if page.exists() else None
-    if known is None or not Prepared.is_at(known):
+    if known is None or not PreparedSet.is_at(known):
         return ["Whether the network was trained on any of these pictures is not known."]
-    trained = _digests(Prepared(known), "train")
+    trained = _digests(PreparedSet(known), "train")
     seen = [digest in trained for digest in _digests(prepared, split)]
     if not any(seen):
         return []
@@ -50,7 +50,7 @@ def of_other(workdir: Path, prepared: Prepared, split: str) -> list[str]:
     ]
 
 
-def _digests(prepared: Prepared, split: str) -> dict[bytes, None]:
+def _digests(prepared: PreparedSet, split: str) -> dict[bytes, None]:
     """Of the encoded pictures, each once."""
     if not prepared.size(split):
         return {}

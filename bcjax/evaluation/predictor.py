@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from bcjax.data.decode import BadImageError
-from bcjax.data.entry import entry_of
-from bcjax.data.sources.folder import PICTURES
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.sources.walk import has_picture_suffix
 from bcjax.engine import network
 from bcjax.engine.steps import infer
 from bcjax.evaluation.calibration import fitted, outliers, temperature
@@ -32,7 +32,7 @@ def find_pictures(names: Sequence[str]) -> list[Path]:
     for path in map(Path, names):
         if not path.exists():
             raise UserError(f"There is no picture or folder {path}.")
-        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in PICTURES]
+        inside = [p for p in sorted(path.rglob("*")) if has_picture_suffix(p)]
         if path.is_dir() and not inside:
             raise UserError(f"The folder {path} holds no picture.")
         found += inside if path.is_dir() else [path]
@@ -60,7 +60,7 @@ class Predictor:
             `data.stain_reference` is gone.
         """
         self._trained = network.load(workdir, which, meshes.create())
-        self._entry = entry_of(self._trained.config.data)
+        self._entry = InputTransform.from_config(self._trained.config.data)
         self.classes = self._trained.classes
         self.calibration = calibration or fitted.read(workdir, self._trained.step)
         looks = bool(self.calibration and self.calibration.outliers)

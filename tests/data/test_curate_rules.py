@@ -5,7 +5,7 @@ import pytest
 from blobs import blobs, record, source
 from picture_sources import settings
 
-from bcjax.data import prepare
+from bcjax.data import preparation
 from bcjax.data.curate import curation
 from bcjax.runtime.errors import UserError
 
@@ -136,7 +136,7 @@ def test_a_split_that_the_rules_empty_is_refused():
 
 
 def test_rules_of_the_training_set_do_not_hold_for_other_data():
-    data = curation.for_other_data(
+    data = curation.without_training_rules(
         settings(exclude=("x",), drop=("conflicts",), keep=("b=0.5",), drop_classes=("c", "b"))
     )
     data.val_fraction = data.test_fraction = 0
@@ -164,7 +164,7 @@ def an2dl(tmp_path_factory):
 
 def test_every_meme_and_duplicate_is_found_and_no_honest_cell_lost(an2dl):
     data = settings(an2dl, drop=("conflicts", "copies", "duplicates"))
-    done = curation.curate(prepare.open_named(data), data)
+    done = curation.curate(preparation.read_source(data), data)
     kinds = {finding.kind: finding for finding in done.found}
     assert [len(cluster) for cluster in kinds["conflicts"].clusters] == [1600]
     assert sorted(len(cluster) for cluster in kinds["copies"].clusters) == [200, 1600]

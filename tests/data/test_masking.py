@@ -6,10 +6,9 @@ import pytest
 from places import REAL
 
 from bcjax import config as configs
-from bcjax.data import synthetic
 from bcjax.data.decode import decode
-from bcjax.data.entry import entry_of
-from bcjax.data.masking import Mask
+from bcjax.data.input_transform import CellMask, InputTransform
+from bcjax.data.sources import synthetic
 
 PBC = REAL / "pbc3200"
 VIOLET, PINK, GLASS = (70, 40, 150), (200, 160, 155), (250, 227, 203)
@@ -19,10 +18,10 @@ BACKGROUND = (10, 200, 30)
 def default_mask():
     config = configs.default()
     config.data.mask = True
-    return entry_of(config.data).mask
+    return InputTransform.from_config(config.data).mask
 
 
-MASK = Mask(default_mask().low, default_mask().high, BACKGROUND)
+MASK = CellMask(default_mask().low, default_mask().high, BACKGROUND)
 
 
 def smear(*discs, size=200):
@@ -94,8 +93,8 @@ def test_the_channels_are_red_green_blue():
 def test_the_range_is_hue_saturation_and_value_of_0_to_255(hue):
     # Pure hues: 255 stands for 360 degrees.
     colour = cv2.cvtColor(np.full((30, 30, 3), (hue, 255, 255), "u1"), cv2.COLOR_HSV2RGB_FULL)
-    assert Mask((hue - 2, 250, 250), (hue + 2, 255, 255)).find(colour).all()
-    assert not Mask((hue + 3, 0, 0), (255, 255, 255)).find(colour).any()
+    assert CellMask((hue - 2, 250, 250), (hue + 2, 255, 255)).find(colour).all()
+    assert not CellMask((hue + 3, 0, 0), (255, 255, 255)).find(colour).any()
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (28, 28), (64, 48)])

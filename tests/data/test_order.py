@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcjax.data.order import Order, once
+from bcjax.data.order import Order, evaluation_batches
 
 examples = st.integers(1, 60)
 batch_sizes = st.integers(1, 70)
@@ -101,7 +101,7 @@ def test_a_batch_may_be_larger_than_the_data():
 
 @given(st.integers(0, 60), batch_sizes)
 def test_once_covers_each_picture_once_in_order(n, batch_size):
-    batches = once(n, batch_size)
+    batches = evaluation_batches(n, batch_size)
     assert all(len(b.positions) == len(b.mask) == batch_size for b in batches)
     counted = [b.positions[b.mask] for b in batches]
     assert [p for part in counted for p in part] == list(range(n))

@@ -8,18 +8,18 @@ import threading
 import pytest
 from picture_sources import class_folder, picture, settings, source, spread
 
-from bcjax.data import prepare
+from bcjax.data import preparation
 from bcjax.runtime.errors import UserError
 
 
 @pytest.fixture
 def counted(monkeypatch):
-    """The folders that `prepare.write` was asked to make."""
+    """The folders that `preparation.write_set` was asked to make."""
     made = []
-    write = prepare.write
+    write = preparation.write_set
     monkeypatch.setattr(
-        prepare,
-        "write",
+        preparation,
+        "write_set",
         lambda source, out, *a, **k: made.append(out) or write(source, out, *a, **k),
     )
     return made
@@ -29,7 +29,7 @@ def test_ensure_prepares_once_and_anew_when_something_changes(tmp_path, counted)
     location = class_folder(tmp_path / "in")
 
     def ensure(**changes):
-        return prepare.ensure(settings(location, cache_dir=str(tmp_path / "cache"), **changes))
+        return preparation.prepare(settings(location, cache_dir=str(tmp_path / "cache"), **changes))
 
     first = ensure()
     assert ensure().path == first.path
@@ -58,7 +58,7 @@ def test_ensure_prepares_once_and_anew_when_something_changes(tmp_path, counted)
 
 def test_the_cache_may_be_named_by_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("BCJAX_CACHE", str(tmp_path))
-    assert prepare.ensure(settings("synthetic")).path.parent == tmp_path / "data"
+    assert preparation.prepare(settings("synthetic")).path.parent == tmp_path / "data"
 
 
 def test_a_source_that_fails_leaves_no_set_in_the_cache(tmp_path):
@@ -67,21 +67,21 @@ def test_a_source_that_fails_leaves_no_set_in_the_cache(tmp_path):
     data = settings(location, cache_dir=str(tmp_path / "cache"))
     for _ in range(2):
         with pytest.raises(UserError, match=r"1 of 20 pictures cannot be read \(ä/0\.jpeg: empty"):
-            prepare.ensure(data)
+            preparation.prepare(data)
     assert not [path for path in (tmp_path / "cache" / "data").iterdir() if path.is_dir()]
 
 
 def test_a_prepared_set_is_its_own_source(tmp_path, monkeypatch, counted):
-    written = prepare.write(source(spread()), tmp_path / "cells", settings())
+    written = preparation.write_set(source(spread()), tmp_path / "cells", settings())
     counted.clear()
     monkeypatch.setenv("HOME", str(tmp_path))
     for location in (tmp_path / "cells", "~/cells"):
-        prepared = prepare.ensure(settings(location, cache_dir=str(tmp_path / "cache")))
+        prepared = preparation.prepare(settings(location, cache_dir=str(tmp_path / "cache")))
         assert prepared.path == tmp_path / "cells"
         assert prepared.digest == written.digest
-        assert prepared.named() == "train (8), val (4), test (4)"
+        assert prepared.describe_splits() == "train (8), val (4), test (4)"
         with pytest.raises(UserError, match="is a prepared set already: train on it as it is"):
-            prepare.open_named(settings(location))
+            preparation.read_source(settings(location))
     assert not counted
     assert not (tmp_path / "cache").exists()
 
@@ -91,7 +91,7 @@ def test_a_prepared_set_is_its_own_source(tmp_path, monkeypatch, counted):
 PROGRAM = """
 import logging, pathlib, sys, time
 from bcjax import config
-from bcjax.data import decode, prepare
+from bcjax.data import decode, preparation
 
 whole, seconds = decode.decode, float(sys.argv[3])
 def slow(encoded):
@@ -102,7 +102,7 @@ decode.decode = slow
 logging.basicConfig(level=logging.INFO)
 data = config.default().data
 data.source, data.cache_dir = sys.argv[1:3]
-print(prepare.ensure(data).path)
+print(preparation.prepare(data).path)
 """
 
 
@@ -126,7 +126,7 @@ def test_what_a_killed_prepare_leaves_is_no_set_and_is_cleared_by_the_next(tmp_p
     assert len(left) == 1
     assert left[0].startswith(".in-")  # beside the target, which is not there
 
-    prepared = prepare.ensure(settings(location, cache_dir=str(cache)))
+    prepared = preparation.prepare(settings(location, cache_dir=str(cache)))
     assert sum(prepared.size(split) for split in prepared.counts) == 20
     assert [path for path in (cache / "data").iterdir() if path.is_dir()] == [prepared.path]
 
@@ -145,16 +145,19 @@ def test_of_two_threads_at_once_one_prepares(tmp_path, monkeypatch):
     data = settings(location, cache_dir=str(tmp_path / "cache"))
     written = []
     both_asked = threading.Barrier(2)
-    open_named, write = prepare.open_named, prepare.write
-    monkeypatch.setattr(prepare, "write", lambda *a, **k: written.append(a) or write(*a, **k))
+    open_named, write = preparation.read_source, preparation.write_set
     monkeypatch.setattr(
-        prepare,
-        "open_named",
+        preparation, "write_set", lambda *a, **k: written.append(a) or write(*a, **k)
+    )
+    monkeypatch.setattr(
+        preparation,
+        "read_source",
         lambda data, **k: both_asked.wait(30) is None or open_named(data, **k),
     )
     paths = []
     threads = [
-        threading.Thread(target=lambda: paths.append(prepare.ensure(data).path)) for _ in range(2)
+        threading.Thread(target=lambda: paths.append(preparation.prepare(data).path))
+        for _ in range(2)
     ]
     for thread in threads:
         thread.start()

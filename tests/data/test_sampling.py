@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bcjax.data import sampling
-from bcjax.data.order import Order
+from bcjax.data.order import ClassSampling, Order, shown_per_class
 from bcjax.runtime.errors import UserError
 
 CLASSES = ("rare", "common", "platelet")
@@ -23,8 +22,8 @@ def labels_of(counts, seed=0):
 
 def order_of(counts, kind="balanced", repeat=(), batch_size=7, seed=3):
     labels = labels_of(counts)
-    shown = sampling.plan(kind, repeat, counts, CLASSES)
-    return labels, Order(len(labels), batch_size, seed, sampling.Sampling(labels, shown))
+    shown = shown_per_class(kind, repeat, counts, CLASSES)
+    return labels, Order(len(labels), batch_size, seed, ClassSampling(labels, shown))
 
 
 def epochs(order, count):
@@ -34,7 +33,7 @@ def epochs(order, count):
 
 
 def test_the_natural_order_needs_no_sampling():
-    assert sampling.plan("natural", (), [3, 4, 5], CLASSES) is None
+    assert shown_per_class("natural", (), [3, 4, 5], CLASSES) is None
 
 
 @given(counts, seeds)
@@ -81,7 +80,7 @@ def test_epochs_and_seeds_differ():
 
 def test_the_balanced_order_is_frozen():
     """A run that was started with an older bcjax must resume in the same order: never change it."""
-    sampled = sampling.Sampling([0, 1, 1, 1, 2, 1], (2, 2, 2))
+    sampled = ClassSampling([0, 1, 1, 1, 2, 1], (2, 2, 2))
     order = Order(6, 4, 0, sampled)
     assert [order(step).tolist() for step in range(3)] == FROZEN
 
@@ -101,5 +100,5 @@ FROZEN = [[0, 2, 0, 4], [4, 5, 4, 3], [1, 4, 0, 0]]
 )
 def test_what_cannot_be_shown_is_refused(kind, repeat, counts, named):
     with pytest.raises(UserError) as refusal:
-        sampling.plan(kind, repeat, counts, CLASSES)
+        shown_per_class(kind, repeat, counts, CLASSES)
     assert named in str(refusal.value)

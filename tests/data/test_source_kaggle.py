@@ -6,7 +6,7 @@ import pytest
 from picture_sources import settings
 from places import REAL
 
-from bcjax.data import prepare
+from bcjax.data import preparation
 from bcjax.data.curate import curation
 from bcjax.data.sources import open_source
 from bcjax.runtime.errors import UserError
@@ -86,9 +86,9 @@ def test_augmented_copies_are_split_anew_only_if_forced_or_grouped(downloaded):
     for useless in ("", "hash"):
         merged = settings(downloaded, resplit=True, group_by=useless)
         with pytest.raises(UserError, match=r"both sides of .*group_by=copies.*--allow-leaks"):
-            curation.curate(prepare.open_named(merged), merged)
-    kept = prepare.open_named(settings(downloaded))
-    source = prepare.open_named(data)
+            curation.curate(preparation.read_source(merged), merged)
+    kept = preparation.read_source(settings(downloaded))
+    source = preparation.read_source(data)
     assert {record.split for record in source.records} == {""}
     assert source.fingerprint != kept.fingerprint
     for change in ({"group_by": "copies"}, {"allow_leaks": True}):
@@ -96,7 +96,7 @@ def test_augmented_copies_are_split_anew_only_if_forced_or_grouped(downloaded):
         with pytest.raises(UserError, match="cannot be read"):  # it goes on to the pictures
             curation.curate(source, allowed)
     # Data to evaluate on is not split at all.
-    assert prepare.open_named(data, complete=False).fingerprint == kept.fingerprint
+    assert preparation.read_source(data, complete=False).fingerprint == kept.fingerprint
 
 
 def test_the_real_training_folder_is_known_as_copies():

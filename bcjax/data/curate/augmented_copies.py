@@ -75,7 +75,9 @@ def group_copies(pictures: Pictures, *, threads: int | None = None) -> Labels:
     return find_copies(pictures, threads=threads).places
 
 
-def find_copies(pictures: Pictures, *, neighbours: int = 5, threads: int | None = None) -> CopyGroups:
+def find_copies(
+    pictures: Pictures, *, neighbours: int = 5, threads: int | None = None
+) -> CopyGroups:
     """Groups pictures that were made from one original by moving it about.
 
     Turned by any angle, sheared, shifted, scaled to a half or a double, mirrored, brightened,
@@ -138,7 +140,7 @@ def _delegates(labels: Labels, neighbours: int) -> Int64[np.ndarray, "n"]:
 
 def _candidate_pairs(words: Float32[np.ndarray, "N D"], neighbours: int) -> Iterator[Pairs]:
     """Yields pairs, each once: all with their most similar, then with their second, ..."""
-    count = len(likeness)
+    count = len(words)
     nearest = min(neighbours, count - 1)
     if nearest < 1:
         return
@@ -172,10 +174,8 @@ def _fit_affine(
     return affine if shortest > 1 / _STRETCH and longest < _STRETCH else None
 
 
-def _grey_values_agree(
-    one: Landmarks, other: Landmarks, affine: Float[np.ndarray, "2 3"]
-) -> bool:
-    """Returns whether the grey values of `one`, moved onto `other`, correlate where both overlap."""
+def _grey_values_agree(one: Landmarks, other: Landmarks, affine: Float[np.ndarray, "2 3"]) -> bool:
+    """Returns whether grey values of `one`, moved onto `other`, correlate where both overlap."""
     size = other.grey.shape[::-1]
     moved = cv2.warpAffine(one.grey, affine, size, flags=cv2.INTER_LINEAR)
     covered = cv2.warpAffine(one.inside.astype(np.uint8), affine, size, flags=cv2.INTER_NEAREST)
@@ -218,7 +218,7 @@ def mirror_descriptors(descriptors: np.ndarray) -> np.ndarray:
 
 
 def visual_words(pictures: Sequence[Landmarks]) -> Float32[np.ndarray, "N 512"]:
-    """Returns how often each picture has each of 512 kinds of landmark, wherever and mirrored or not.
+    """Returns how often each picture has each of 512 kinds of landmark, mirrored or not.
 
     A bag of visual words (Sivic and Zisserman, ICCV 2003): square roots of counts, of length 1. The
     vocabulary is landmarks drawn at random with a fixed seed: k-means finds copies no better.

@@ -1,6 +1,6 @@
-"""A model that sees only colon_split: where it scores high, the test set holds what it was trained on.
+"""A model that sees only colours: where it scores high, training pictures are in the test set.
 
-Colon_split tell some cells apart (an eosinophil is orange), but a histogram holds no shape. Augmented
+Colours tell some cells apart (an eosinophil is orange), but a histogram holds no shape. Augmented
 copies of a picture (turned, mirrored, shifted) share its histogram, so a forest on histograms
 recognises them as a network does, and scores what the network would score by memory alone.
 """
@@ -21,13 +21,13 @@ _MOST = 3000  # pictures to fit the forest to, and to score it on
 _FOLDS = 5
 _MARGIN = 0.10  # by which a split's score may exceed the grouped one
 _SIGMAS = 3.0
-_CEILING = 0.97  # more than colon_split can tell about cells, with _SEVERAL classes
+_CEILING = 0.97  # more than colours can tell about cells, with _SEVERAL classes
 _SEVERAL = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Canary:
-    """The score of a model that sees only colon_split.
+    """The score of a model that sees only colours.
 
     Attributes:
       split: The split that was scored: "test", or "val" where there is no test.
@@ -36,7 +36,7 @@ class Canary:
       grouped: Accuracy in cross-validation within train, with what belongs together on one side
         of each fold; None where there are too few groups.
       grouped_n: Number of pictures in that cross-validation.
-      suspicious: Whether the score is more than colon_split can tell; see `score_canary`.
+      suspicious: Whether the score is more than colours can tell; see `score_canary`.
       sentence: The result as a plain sentence.
     """
 
@@ -121,8 +121,8 @@ def _verdict(
         error = math.sqrt(on_split * (1 - on_split) / n + grouped * (1 - grouped) / grouped_n)
         suspicious |= on_split - grouped > max(_MARGIN, _SIGMAS * error)
         against = f", {grouped:.1%} by groups within train (n = {grouped_n:,})"
-    sentence = f"Colon_split alone get {on_split:.1%} of {split} right (n = {n:,}){against}: " + (
-        "more than colon_split can tell. Copies or kin of these pictures are likely in train; "
+    sentence = f"Colours alone get {on_split:.1%} of {split} right (n = {n:,}){against}: " + (
+        "more than colours can tell. Copies or kin of these pictures are likely in train; "
         "group by what belongs together (data.group_by) and carve anew (data.resplit)."
         if suspicious
         else "no sign of copies on both sides."

@@ -107,7 +107,9 @@ def curate(source: Source, data: ConfigDict, *, complete: bool = True) -> Curate
             seed=data.split_seed,
             threads=data.threads,
         )
-    carving = splitting.carving_notes(carved, grouped=any(record.group for record in pictures.records))
+    carving = splitting.carving_notes(
+        carved, grouped=any(record.group for record in pictures.records)
+    )
     notes = (*source.notes, *carving, *_notes(removed, found, leaking, scored))
     return CuratedPictures(pictures, classes, removed, found, leaking, scored, carving, notes)
 
@@ -124,10 +126,14 @@ def _clean(
     }
     _check_faults(source, faults, data, complete=complete)
     whole = [i for i, fault in enumerate(measures.fault) if not fault]
-    pictures = MeasuredPictures.with_pairs([source.records[i] for i in whole], measures[np.array(whole, int)])
+    pictures = MeasuredPictures.with_pairs(
+        [source.records[i] for i in whole], measures[np.array(whole, int)]
+    )
     found = findings.find_remarkable(pictures, max_copies=data.max_copies)
 
-    named = findings.removed_by_name(pictures.records, data, classes=source.classes, complete=complete)
+    named = findings.removed_by_name(
+        pictures.records, data, classes=source.classes, complete=complete
+    )
     pictures = pictures.without(named)
     # Again: of a contradiction, the wrong picture may be gone.
     left = findings.find_remarkable(pictures, max_copies=data.max_copies) if named else found
@@ -152,7 +158,9 @@ def _divide(
     records = [
         dataclasses.replace(record, label=label[record.label], group=group)
         for record, group in zip(
-            pictures.records, splitting.group_of_each(pictures, data.group_by, data.threads), strict=True
+            pictures.records,
+            splitting.group_of_each(pictures, data.group_by, data.threads),
+            strict=True,
         )
     ]
     pictures = dataclasses.replace(pictures, records=records)

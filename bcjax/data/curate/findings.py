@@ -1,7 +1,7 @@
 """What is remarkable about a set of pictures, and which pictures the config leaves out.
 
-`FINDING_KINDS` is the one list of what may be found: copies, contradictions, and what is not a cell,
-each with its plain name and what mends it. Every picture that is left out has its reason.
+`FINDING_KINDS` lists what may be found: copies, contradictions, and what is not a cell, each with
+its plain name and what mends it. Every picture that is left out has its reason.
 """
 
 import dataclasses
@@ -170,7 +170,9 @@ def _odd(pictures: MeasuredPictures) -> Bool[np.ndarray, "N"]:
 def _far(logarithm: np.ndarray, factor: float) -> Bool[np.ndarray, "N"]:
     """Returns where a quantity is `factor` times the median, and far outside its usual range."""
     distance = np.abs(logarithm - np.median(logarithm))
-    sigma = 1.4826 * np.median(distance)  # the standard deviation of normal data, without its outliers
+    sigma = 1.4826 * np.median(
+        distance
+    )  # the standard deviation of normal data, without its outliers
     return distance > max(np.log(factor), _ODD_SIGMAS * sigma)
 
 
@@ -292,7 +294,9 @@ def _label(name: str, classes: Sequence[str], rule: str) -> int:
     return classes.index(name)
 
 
-def _dropped(records: Sequence[Record], findings: Iterable[Finding], kinds: Sequence[str]) -> RemovalReasons:
+def _dropped(
+    records: Sequence[Record], findings: Iterable[Finding], kinds: Sequence[str]
+) -> RemovalReasons:
     for kind in kinds:
         if kind not in DROPPABLE:
             raise UserError(

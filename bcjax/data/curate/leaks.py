@@ -116,7 +116,9 @@ def find_leaks(pictures: MeasuredPictures, blind: str = "") -> LeakReport:
     for group, positions in members.items():
         add_pairs("group", positions, group)
     counts = Counter(records[position].split for position in affected)
-    return LeakReport(tuple(found), {split: counts[split] for split in SPLITS if counts[split]}, blind)
+    return LeakReport(
+        tuple(found), {split: counts[split] for split in SPLITS if counts[split]}, blind
+    )
 
 
 def refuse_leaks(leaks: LeakReport) -> None:

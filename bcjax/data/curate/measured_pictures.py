@@ -113,7 +113,9 @@ class MeasuredPictures:
         left = [i for i, record in enumerate(self.records) if record.id not in removed]
         if len(left) == len(self):
             return self
-        return MeasuredPictures.with_pairs([self.records[i] for i in left], self.measures[np.array(left, int)])
+        return MeasuredPictures.with_pairs(
+            [self.records[i] for i in left], self.measures[np.array(left, int)]
+        )
 
     @property
     def blank(self) -> Bool[np.ndarray, "N"]:

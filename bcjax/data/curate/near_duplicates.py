@@ -48,7 +48,8 @@ def perceptual_hash(pixels: UInt8[np.ndarray, "H W 3"]) -> np.uint64:
 
     The pHash of Zauner, "Implementation and Benchmarking of Perceptual Image Hash Functions"
     (2010), thresholded at 0 in place of the median: a flip then changes the sign of the odd
-    frequencies and a transposition swaps the axes, so `hashes_in_all_layouts` can turn the hash itself.
+    frequencies and a transposition swaps the axes, so `hashes_in_all_layouts` can turn the hash
+    itself.
     """
     luma = cv2.cvtColor(_reduced(pixels, _SIDE), cv2.COLOR_RGB2GRAY).astype(np.float32)
     waves = cv2.dct(luma)[:_KEPT, :_KEPT]
@@ -112,9 +113,11 @@ def find_near_duplicates(
         for start in range(0, len(pairs), _COMPARED):
             block = slice(start, start + _COMPARED)
             one, other = pairs[block].T
-            same[block] = _thumbnails_agree(pictures.thumbnails[one], pictures.thumbnails[other], tolerance)
+            same[block] = _thumbnails_agree(
+                pictures.thumbnails[one], pictures.thumbnails[other], tolerance
+            )
         pairs_found.append(pairs[same])
-        # Of equal hashes only the first was compared; another one of them may have copies of its own.
+        # Of equal hashes only the first was compared; another of them may have its own copies.
         one, other = pairs[~same].T
         left = np.sort(other[kinds[one] == kinds[other]])
     return np.unique(np.concatenate([np.empty((0, 2), np.int64), *pairs_found]), axis=0)
@@ -169,7 +172,7 @@ def _canonical(hashes: np.ndarray) -> np.ndarray:
 
 
 def _search(turned: np.ndarray, radius: int) -> Iterator[np.ndarray]:
-    """Yields blocks of pairs (M, 2), i < j, of distinct hashes `turned` (n, 8), some of them twice."""
+    """Yields blocks of pairs (M, 2), i < j, of distinct hashes `turned` (n, 8), some twice."""
     keys = _bands(turned)
     changes = [
         np.uint16(sum(1 << bit for bit in changed))

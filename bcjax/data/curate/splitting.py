@@ -87,7 +87,8 @@ def _matches(records: Sequence[Record], pattern: str) -> list[str]:
         raise UserError(f"data.group_by has the pattern {pattern!r}: {error}.") from error
     if not compiled.groups:
         raise UserError(
-            f"data.group_by has the pattern {pattern!r}: put the part that names the group in parentheses."
+            f"data.group_by has the pattern {pattern!r}: put the part that names the group in "
+            "parentheses."
         )
     groups = []
     for record in records:
@@ -117,12 +118,14 @@ class _DecodedPictures(Sequence[np.ndarray]):
 def _copy_pairs(pictures: MeasuredPictures, threads: int) -> Pairs:
     from bcjax.data.curate import augmented_copies
 
-    numbers = augmented_copies.group_copies(_DecodedPictures(pictures.records), threads=threads or None)
+    numbers = augmented_copies.group_copies(
+        _DecodedPictures(pictures.records), threads=threads or None
+    )
     return _chains(clusters_of_equal(numbers))
 
 
 def _joined_groups(pictures: MeasuredPictures, pairs: Pairs = _NO_PAIRS) -> list[str]:
-    """Returns groups of linked pictures, called after one of the source's groups or the first id."""
+    """Returns groups of linked pictures, named after a group of the source or the first id."""
     names: dict[int, list[tuple[bool, str]]] = {}
     numbers = _linked_numbers(pictures, pairs)
     for record, number in zip(pictures.records, numbers, strict=True):
@@ -136,7 +139,12 @@ def _joined_groups(pictures: MeasuredPictures, pairs: Pairs = _NO_PAIRS) -> list
 def _linked_numbers(pictures: MeasuredPictures, pairs: Pairs = _NO_PAIRS) -> list[int]:
     """Returns a number for each picture, equal if they are of one group, alike, or in `pairs`."""
     grouped = np.unique([repr(unit_of(r)) for r in pictures.records], return_inverse=True)[1]
-    links = [pictures.near, pairs, _chains(pictures.equal_clusters()), _chains(clusters_of_equal(grouped))]
+    links = [
+        pictures.near,
+        pairs,
+        _chains(pictures.equal_clusters()),
+        _chains(clusters_of_equal(grouped)),
+    ]
     return near_duplicates.connected_labels(len(pictures), np.concatenate(links)).tolist()
 
 

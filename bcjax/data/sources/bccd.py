@@ -64,9 +64,7 @@ def read(folder: Path, *, boxes: str = "") -> Source:
             "boxes in Annotations say only WBC: add it from BCCD's first release"
         )
     pictures = {
-        path.stem: path
-        for path in (folder / "JPEGImages").iterdir()
-        if has_picture_suffix(path)
+        path.stem: path for path in (folder / "JPEGImages").iterdir() if has_picture_suffix(path)
     }
     listed: dict[str, manifest.TableRow] = {}
     for row in manifest.rows(folder / TABLE):
@@ -134,12 +132,13 @@ def read_boxes(annotation: Path, name: str) -> list[Box]:
         ]
     except (ValueError, ElementTree.ParseError) as error:
         raise UserError(
-            f"{annotation} is not a Pascal VOC annotation ({error}): mend it, or delete it and its row"
+            f"{annotation} is not a Pascal VOC annotation ({error}): mend it, or delete it "
+            "and its row"
         ) from error
 
 
 def _not_one_label(cells: Sequence[str], boxed: int | None) -> str:
-    """Returns why a smear, or each of its `boxed` cells, has not exactly one label; "" if it has."""
+    """Returns why a smear, or each of its `boxed` cells, has not one label; "" if it has."""
     if not cells:
         return "names no class"
     if boxed is not None and len(cells) != boxed:

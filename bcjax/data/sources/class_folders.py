@@ -20,6 +20,7 @@ class _ClassPicture(NamedTuple):
     class_name: str
     split: str
 
+
 def read(folder: Path, roots: Mapping[str, Path] | None = None) -> Source:
     """Reads a folder whose sub-folders are the classes, or the splits with the classes in them.
 
@@ -74,8 +75,9 @@ def read(folder: Path, roots: Mapping[str, Path] | None = None) -> Source:
     split_like = [name for name in classes if not roots and _LIKE_A_SPLIT.match(name)]
     if split_like and subfolders(folder / split_like[0]):
         raise UserError(
-            f"{folder} holds {split_like[0]}, which looks like a split though none is called train: "
-            f"rename it train, val or test, or name {folder / split_like[0]} to read it alone"
+            f"{folder} holds {split_like[0]}, which looks like a split though none is called "
+            f"train: rename it train, val or test, or name {folder / split_like[0]} to read it "
+            "alone"
         )
     if ignored:
         examples = ", ".join(path.relative_to(folder).as_posix() for path in ignored[:3])

@@ -65,9 +65,7 @@ def find_published(folder: Path) -> tuple[PublishedLayout, Path] | None:
     candidates = _published_below(folder, _DEPTH)
     if len(candidates) > 1:
         (_, first), (_, second), *_ = candidates
-        raise UserError(
-            f"{folder} holds several data sets: name one of them, {first} or {second}"
-        )
+        raise UserError(f"{folder} holds several data sets: name one of them, {first} or {second}")
     return candidates[0] if candidates else None
 
 
@@ -85,11 +83,7 @@ def _published_below(folder: Path, depth: int) -> list[tuple[PublishedLayout, Pa
             return [(layout, folder)]
     inside = subfolders(folder)
     # Class folders below split folders are one data set, whatever is in each of them.
-    if (
-        depth == 0
-        or len(inside) > _SIBLINGS
-        or any(split_from_name(path.name) for path in inside)
-    ):
+    if depth == 0 or len(inside) > _SIBLINGS or any(split_from_name(path.name) for path in inside):
         return []
     return [each for path in inside for each in _published_below(path, depth - 1)]
 

@@ -224,8 +224,8 @@ def _checked(source: Source, *, complete: bool = True) -> Source:
     """Returns the source, with a note on each class that a given val or test split lacks.
 
     Raises:
-      UserError: If it must be complete, and there are fewer than two classes, or one has no picture,
-        or none in a given train.
+      UserError: If it must be complete, and there are fewer than two classes, or one has no
+        picture, or none in a given train.
     """
     if complete and len(source.classes) < 2:
         raise UserError(

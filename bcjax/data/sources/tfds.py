@@ -58,7 +58,9 @@ def read(name: str, data_dir: str | None = None) -> Source:
     )
 
 
-def _labelled_readers(builder: Any, split: str, label: str) -> Iterator[tuple[int, Callable[[], bytes]]]:
+def _labelled_readers(
+    builder: Any, split: str, label: str
+) -> Iterator[tuple[int, Callable[[], bytes]]]:
     """Yields the label of each example, and a function that reads its picture, still encoded."""
     import tensorflow_datasets as tfds
 
@@ -135,6 +137,6 @@ def _only_feature(builder: Any, kind: type) -> str:
         return (matching if len(matching) == 1 else supervised)[0]
     features = ", ".join(sorted(builder.info.features))
     raise UserError(
-        f"{builder.info.full_name} has {len(matching)} features of the type {kind.__name__} where one "
-        f"is needed (its features: {features}): choose another dataset or config"
+        f"{builder.info.full_name} has {len(matching)} features of the type {kind.__name__} where "
+        f"one is needed (its features: {features}): choose another dataset or config"
     )

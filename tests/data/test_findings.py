@@ -8,14 +8,14 @@ import pytest
 from blobs import blobs, jpeg, pictures, png, record
 
 from bcjax.data.curate import findings
-from bcjax.data.curate.measure import BINS, measure
+from bcjax.data.curate.measured_pictures import BINS, measure
 from bcjax.data.records import Record
 
 CELLS = blobs(40)
 
 
 def found(records, max_copies=20):
-    kinds = findings.find(pictures(records), max_copies=max_copies)
+    kinds = findings.find_remarkable(pictures(records), max_copies=max_copies)
     return {finding.kind: finding.clusters for finding in kinds}
 
 

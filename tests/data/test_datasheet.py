@@ -10,8 +10,8 @@ import pytest
 from blobs import blobs, record, source
 from picture_sources import settings
 
-from bcjax.data import prepare
-from bcjax.data.prepared import DATASHEET, SKIPPED, Prepared
+from bcjax.data import preparation
+from bcjax.data.prepared import DATASHEET, SKIPPED, PreparedSet
 from bcjax.runtime.errors import UserError
 
 CELLS = blobs(60)
@@ -31,7 +31,7 @@ def folder(root):
 def cleaned(tmp_path_factory):
     root = tmp_path_factory.mktemp("datasheet")
     data = settings(folder(root / "cells"), drop=("conflicts", "duplicates"), canary=True)
-    return prepare.write(prepare.open_named(data), root / "out", data)
+    return preparation.write_set(preparation.read_source(data), root / "out", data)
 
 
 def test_the_datasheet_tells_what_was_found_and_done(cleaned):
@@ -82,7 +82,7 @@ def test_the_page_stands_alone_and_shows_what_is_alike(cleaned):
 def test_names_are_escaped_on_the_page(tmp_path):
     records = [record(f"<b>{i}", cell, i % 2) for i, cell in enumerate(CELLS)]
     again = record("<script>alert(1)</script>", CELLS[0], 0)
-    made = prepare.write(source([*records, again]), tmp_path / "out", settings())
+    made = preparation.write_set(source([*records, again]), tmp_path / "out", settings())
     page = (made.path / "datasheet.html").read_text()
     assert "<script" not in page
     assert "&lt;script&gt;" in page
@@ -90,33 +90,33 @@ def test_names_are_escaped_on_the_page(tmp_path):
 
 def test_the_same_source_gives_the_same_bytes(cleaned, tmp_path):
     data = settings(cleaned.path.parent / "cells", drop=("conflicts", "duplicates"), canary=True)
-    again = prepare.write(prepare.open_named(data), tmp_path / "again", data)
+    again = preparation.write_set(preparation.read_source(data), tmp_path / "again", data)
     for name in FILES:
         assert (again.path / name).read_bytes() == (cleaned.path / name).read_bytes(), name
 
 
 def test_what_is_known_of_a_set_comes_with_it(cleaned):
-    opened = Prepared(cleaned.path)
+    opened = PreparedSet(cleaned.path)
     assert "4 pictures are left out; skipped.csv says why." in opened.notes
     assert opened.rules["drop"] == ("conflicts", "duplicates")
-    assert opened.leaks == ""
+    assert opened.leaks.sentence == ""
     assert opened.source_classes == opened.classes
 
 
 def test_a_set_without_a_datasheet_opens(tmp_path):
-    made = prepare.write(source([record(f"{i}", c, i % 2) for i, c in enumerate(CELLS)]),
+    made = preparation.write_set(source([record(f"{i}", c, i % 2) for i, c in enumerate(CELLS)]),
                          tmp_path / "old", settings())  # fmt: skip
     (made.path / DATASHEET).unlink()
-    opened = Prepared(made.path)
-    assert (opened.notes, opened.leaks, opened.source_classes) == ((), "", ("a", "b"))
+    opened = PreparedSet(made.path)
+    assert (opened.notes, opened.leaks.sentence, opened.source_classes) == ((), "", ("a", "b"))
 
 
 def test_other_rules_than_a_set_was_prepared_with_are_refused(cleaned):
     same = settings(cleaned.path, drop=("conflicts", "duplicates"))
-    assert prepare.ensure(same).path == cleaned.path
-    assert prepare.ensure(settings(cleaned.path)).path == cleaned.path
+    assert preparation.prepare(same).path == cleaned.path
+    assert preparation.prepare(settings(cleaned.path)).path == cleaned.path
     with pytest.raises(UserError, match=r"data\.exclude is \('x',\), but .* is prepared already"):
-        prepare.ensure(settings(cleaned.path, exclude=("x",)))
+        preparation.prepare(settings(cleaned.path, exclude=("x",)))
 
 
 @pytest.fixture
@@ -134,32 +134,32 @@ def leaking(tmp_path):
 def test_a_leak_is_refused_before_anything_is_cached_and_allowed_if_asked(leaking):
     for _ in range(2):
         with pytest.raises(UserError, match=r"train/a/0\.png \(train\) = test/a/copy\.png"):
-            prepare.ensure(leaking)
+            preparation.prepare(leaking)
     leaking.allow_leaks = True
-    prepared = prepare.ensure(leaking)
-    assert "train/a/0.png (train) = test/a/copy.png (test)" in prepared.leaks
+    prepared = preparation.prepare(leaking)
+    assert "train/a/0.png (train) = test/a/copy.png (test)" in prepared.leaks.sentence
     assert any("scores are too good" in note for note in prepared.notes)
-    assert prepare.ensure(leaking).notes == prepared.notes  # from the cache
+    assert preparation.prepare(leaking).notes == prepared.notes  # from the cache
     leaking.allow_leaks = False
     with pytest.raises(UserError, match="The splits leak"):
-        prepare.ensure(leaking)
+        preparation.prepare(leaking)
 
 
 def test_to_evaluate_on_it_a_leaking_set_needs_no_leave(leaking):
     leaking.exclude = ("what/the/training/set/had",)
-    assert prepare.ensure(leaking, complete=False).size("test") == 21
+    assert preparation.prepare(leaking, complete=False).size("test") == 21
 
 
 def test_rules_make_another_set_in_the_cache(leaking):
     leaking.allow_leaks = True
-    paths = {prepare.ensure(leaking).path}
+    paths = {preparation.prepare(leaking).path}
     for key, value in (
         ("drop", ("duplicates",)), ("keep", ("b=0.5",)), ("exclude", ("train/a/2.png",)),
         ("group_by", "hash"), ("resplit", True), ("max_copies", 1), ("canary", True),
     ):  # fmt: skip
         changed = leaking.copy_and_resolve_references()
         changed.update({key: value, "test_fraction": 0.2})
-        paths.add(prepare.ensure(changed).path)
+        paths.add(preparation.prepare(changed).path)
     assert len(paths) == 8
 
 
@@ -169,10 +169,10 @@ def test_dropped_classes_are_found_again_under_the_same_names(tmp_path):
         path = tmp_path / "in" / str(i % 3) / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(path), cell)
-    first = prepare.ensure(data)
+    first = preparation.prepare(data)
     assert first.classes == ("1", "2")
     data.classes = first.source_classes  # as a run's config has them
-    assert prepare.ensure(data).path == first.path
+    assert preparation.prepare(data).path == first.path
     np.testing.assert_array_equal(
         [len(first.examples(split)) for split in first.counts],
         [sum(counts) for counts in first.counts.values()],

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bcjax.data import splits
-from bcjax.data.records import Record
+from bcjax.data.curate import splitting
+from bcjax.data.records import Record, split_from_name
 from bcjax.runtime.errors import UserError
 
 FEW = settings(max_examples=40, deadline=None)
@@ -36,7 +36,7 @@ fractions = st.sampled_from([0.05, 0.1, 0.2, 0.3])
 @given(class_sizes, fractions, fractions, st.integers(0, 2**31))
 def test_val_and_test_take_their_share_of_each_class_to_within_one_picture(sizes, val, test, seed):
     records = pictures(sizes)
-    out = splits.assign(records, val_fraction=val, test_fraction=test, seed=seed)
+    out = splitting.assign_splits(records, val_fraction=val, test_fraction=test, seed=seed)
     assert [record.id for record in out] == [record.id for record in records]
     found = Counter((record.split, record.label) for record in out)
     for label, size in enumerate(sizes):
@@ -50,9 +50,9 @@ def test_val_and_test_take_their_share_of_each_class_to_within_one_picture(sizes
 def test_the_order_of_the_records_does_not_matter(sizes, seed, shuffler):
     records = pictures(sizes, group="{label}-{i}")
     shuffled = shuffler.sample(records, len(records))
-    first = splits.assign(records, **FRACTIONS, seed=seed)
-    assert split_of(first) == split_of(splits.assign(shuffled, **FRACTIONS, seed=seed))
-    assert split_of(first) == split_of(splits.assign(records, **FRACTIONS, seed=seed))
+    first = splitting.assign_splits(records, **FRACTIONS, seed=seed)
+    assert split_of(first) == split_of(splitting.assign_splits(shuffled, **FRACTIONS, seed=seed))
+    assert split_of(first) == split_of(splitting.assign_splits(records, **FRACTIONS, seed=seed))
 
 
 @FEW
@@ -69,7 +69,7 @@ def test_groups_of_one_class_are_undivided_and_every_split_gets_some(groups, see
     ]
     homes = defaultdict(set)
     labels = defaultdict(set)
-    for record in splits.assign(records, **FRACTIONS, seed=seed):
+    for record in splitting.assign_splits(records, **FRACTIONS, seed=seed):
         homes[record.group].add(record.split)
         labels[record.split].add(record.label)
     assert all(len(home) == 1 for home in homes.values())
@@ -82,7 +82,7 @@ def test_groups_of_mixed_classes_are_undivided_and_divided_by_class():
         Record(f"{i}", rng.choice([0, 0, 0, 0, 1, 1, 2]), bytes, group=f"p{rng.randrange(100)}")
         for i in range(3000)
     ]
-    out = splits.assign(records, **FRACTIONS, seed=0)
+    out = splitting.assign_splits(records, **FRACTIONS, seed=0)
     assert len({(record.group, record.split) for record in out}) == 100
     total = Counter(record.label for record in out)
     found = Counter((record.split, record.label) for record in out)
@@ -98,14 +98,14 @@ def test_a_rare_class_in_three_mixed_groups_reaches_each_split(seed):
     rare = rng.sample(range(8), 3)
     records += [Record(f"rare/{g}", 2, bytes, group=f"p{g}") for g in rare]
     records += [Record(f"rarer/{g}", 3, bytes, group=f"p{g}") for g in (rare[0], 8, 9)]
-    out = splits.assign(records, **FRACTIONS, seed=seed)
+    out = splitting.assign_splits(records, **FRACTIONS, seed=seed)
     assert len({(record.split, record.label) for record in out}) == 3 * 4
 
 
 def test_units_stay_together_whatever_the_groups():
     records = pictures([30, 30], group="{label}-{i}")
     units = [("unit", str(i // 3)) for i in range(60)]
-    out = splits.assign(records, **FRACTIONS, seed=0, units=units)
+    out = splitting.assign_splits(records, **FRACTIONS, seed=0, units=units)
     homes = {(unit, record.split) for unit, record in zip(units, out, strict=True)}
     assert len(homes) == 20
     assert {record.split for record in out} == {"train", "val", "test"}
@@ -114,7 +114,9 @@ def test_units_stay_together_whatever_the_groups():
 
 def test_another_seed_gives_another_split():
     records = pictures([30, 30])
-    by_seed = [split_of(splits.assign(records, **FRACTIONS, seed=seed)) for seed in (0, 1)]
+    by_seed = [
+        split_of(splitting.assign_splits(records, **FRACTIONS, seed=seed)) for seed in (0, 1)
+    ]
     assert by_seed[0] != by_seed[1]
 
 
@@ -135,7 +137,7 @@ def test_what_is_given_is_kept_and_the_rest_is_carved_out_of_train(given_splits,
         for label in range(2)
         for i in range(10)
     ]
-    out = splits.assign(records, **FRACTIONS, seed=0)
+    out = splitting.assign_splits(records, **FRACTIONS, seed=0)
     found = Counter(record.split for record in out)
     expected = Counter({split: 20 for split in given_splits if split})
     expected["train"] = 20 - sum(carved.values())
@@ -150,9 +152,9 @@ def test_what_is_given_is_kept_and_the_rest_is_carved_out_of_train(given_splits,
 
 def test_a_fraction_of_zero_leaves_the_split_out():
     records = pictures([5, 5])
-    out = splits.assign(records, val_fraction=0, test_fraction=0.2, seed=0)
+    out = splitting.assign_splits(records, val_fraction=0, test_fraction=0.2, seed=0)
     assert {record.split for record in out} == {"train", "test"}
-    out = splits.assign(records, val_fraction=0, test_fraction=0, seed=0)
+    out = splitting.assign_splits(records, val_fraction=0, test_fraction=0, seed=0)
     assert {record.split for record in out} == {"train"}
 
 
@@ -167,28 +169,28 @@ def test_a_fraction_of_zero_leaves_the_split_out():
 )
 def test_what_cannot_be_divided_is_named(records, message):
     with pytest.raises(UserError, match=message):
-        splits.assign(records, **FRACTIONS, seed=0, classes=("a", "b"))
+        splitting.assign_splits(records, **FRACTIONS, seed=0, classes=("a", "b"))
 
 
 @pytest.mark.parametrize(("val", "test"), [(-0.1, 0.1), (0.5, 0.5), (0.0, 1.0)])
 def test_fractions_that_leave_nothing_to_train_on_are_refused(val, test):
     with pytest.raises(UserError, match=r"data\.val_fraction"):
-        splits.assign(pictures([9, 9]), val_fraction=val, test_fraction=test, seed=0)
+        splitting.assign_splits(pictures([9, 9]), val_fraction=val, test_fraction=test, seed=0)
 
 
 def test_how_splits_were_carved_is_said():
-    assert splits.described((), grouped=True) == ()
-    assert splits.described({"test", "val"}, grouped=True) == (
+    assert splitting.carving_notes((), grouped=True) == ()
+    assert splitting.carving_notes({"test", "val"}, grouped=True) == (
         "The source names no val or test split: made group by group.",
     )
     assert (
         "a patient's other pictures may lie on both sides"
-        in splits.described({"val"}, grouped=False)[0]
+        in splitting.carving_notes({"val"}, grouped=False)[0]
     )
 
 
 def test_splits_are_recognised_by_their_usual_names():
-    assert [splits.named(word) for word in ("TRAIN", "Validation", " testing ", "images")] == [
+    assert [split_from_name(word) for word in ("TRAIN", "Validation", " testing ", "images")] == [
         "train",
         "val",
         "test",

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from picture_sources import settings
 
-from bcjax.data import prepare
+from bcjax.data import preparation
 from bcjax.data.sources import download, open_source
 from bcjax.runtime.errors import UserError
 
@@ -66,9 +66,9 @@ def published(server, tmp_path, monkeypatch):
 
 def register(monkeypatch, content, **changes):
     md5, sha256 = (hashlib.new(name, content).hexdigest() for name in ("md5", "sha256"))
-    known = download.Published(md5, len(content), sha256)._replace(**changes)
+    known = download.PublishedFile(md5, len(content), sha256)._replace(**changes)
     monkeypatch.setitem(download.FILES, "bloodmnist", known)
-    monkeypatch.setitem(download.FILES, "bloodmnist_64", download.Published(md5))
+    monkeypatch.setitem(download.FILES, "bloodmnist_64", download.PublishedFile(md5))
 
 
 def left(folder):
@@ -78,7 +78,7 @@ def left(folder):
 @pytest.mark.parametrize("name", ["bloodmnist", "bloodmnist_64"])
 def test_it_is_downloaded_by_name_once_and_prepared(published, server, tmp_path, name):
     data = settings(name, cache_dir=str(tmp_path / "cache"))
-    prepared = prepare.ensure(data)
+    prepared = preparation.prepare(data)
     assert {split: sum(counts) for split, counts in prepared.counts.items()} == {
         "train": 16, "val": 16, "test": 16,
     }  # fmt: skip
@@ -86,19 +86,19 @@ def test_it_is_downloaded_by_name_once_and_prepared(published, server, tmp_path,
     folder = tmp_path / "cache" / "downloads"
     assert left(folder) == [f"{name}.npz"]
     assert (folder / f"{name}.npz").read_bytes() == published
-    assert prepare.ensure(data).path == prepared.path
+    assert preparation.prepare(data).path == prepared.path
     assert server.asked == [None]
 
 
 def test_the_environment_names_the_cache(published, tmp_path, monkeypatch):
     monkeypatch.setenv("BCJAX_CACHE", str(tmp_path / "elsewhere"))
-    prepare.open_named(settings("bloodmnist"))
+    preparation.read_source(settings("bloodmnist"))
     assert left(tmp_path / "elsewhere" / "downloads") == ["bloodmnist.npz"]
 
 
 def test_connections_that_break_off_are_taken_up_again(published, server, tmp_path):
     server.cuts = [1000, 0, 2000]
-    path = download.fetched("bloodmnist", tmp_path / "in")
+    path = download.fetch("bloodmnist", tmp_path / "in")
     assert path.read_bytes() == published
     assert server.asked == [None, "bytes=1000-", "bytes=1000-", "bytes=3000-"]
 
@@ -106,11 +106,11 @@ def test_connections_that_break_off_are_taken_up_again(published, server, tmp_pa
 def test_what_has_come_is_kept_for_the_next_time(published, server, tmp_path):
     server.cuts = [1000] + [0] * 4
     with pytest.raises(UserError, match=r"cannot be downloaded .*broke off.* repeat the command"):
-        download.fetched("bloodmnist", tmp_path / "in")
+        download.fetch("bloodmnist", tmp_path / "in")
     partial = tmp_path / "in" / "bloodmnist.npz.partial"
     assert partial.read_bytes() == published[:1000]
     server.asked.clear()
-    assert download.fetched("bloodmnist", tmp_path / "in").read_bytes() == published
+    assert download.fetch("bloodmnist", tmp_path / "in").read_bytes() == published
     assert server.asked == ["bytes=1000-"]
     assert not partial.exists()
 
@@ -118,12 +118,12 @@ def test_what_has_come_is_kept_for_the_next_time(published, server, tmp_path):
 def test_a_download_killed_before_its_check_is_checked(published, server, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bloodmnist.npz.partial").write_bytes(published)
-    assert download.fetched("bloodmnist", tmp_path / "in").read_bytes() == published
+    assert download.fetch("bloodmnist", tmp_path / "in").read_bytes() == published
 
 
 def test_a_server_without_ranges_sends_all_again(published, server, tmp_path):
     server.ranges, server.cuts = False, [1000]
-    assert download.fetched("bloodmnist", tmp_path / "in").read_bytes() == published
+    assert download.fetch("bloodmnist", tmp_path / "in").read_bytes() == published
     assert server.asked == [None, "bytes=1000-"]
 
 
@@ -135,7 +135,7 @@ def test_another_file_than_was_published_is_refused_and_not_kept(
 ):
     register(monkeypatch, published, **changes)
     with pytest.raises(UserError, match="is not the file that MedMNIST published") as caught:
-        download.fetched("bloodmnist", tmp_path / "in")
+        download.fetch("bloodmnist", tmp_path / "in")
     assert "\n" not in str(caught.value)
     assert left(tmp_path / "in") == []
 
@@ -144,8 +144,8 @@ def test_a_partial_file_of_something_else_does_not_survive(published, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "bloodmnist.npz.partial").write_bytes(b"something else")
     with pytest.raises(UserError, match="is not the file that MedMNIST published"):
-        download.fetched("bloodmnist", tmp_path / "in")
-    assert download.fetched("bloodmnist", tmp_path / "in").read_bytes() == published
+        download.fetch("bloodmnist", tmp_path / "in")
+    assert download.fetch("bloodmnist", tmp_path / "in").read_bytes() == published
 
 
 @pytest.mark.parametrize("status", [404, 503])
@@ -160,7 +160,7 @@ def test_a_server_that_refuses_is_named(published, server, tmp_path, status):
 
 def test_several_at_once_download_it_once(published, server, tmp_path):
     with ThreadPoolExecutor(4) as pool:
-        paths = {*pool.map(lambda _: download.fetched("bloodmnist", tmp_path / "in"), range(4))}
+        paths = {*pool.map(lambda _: download.fetch("bloodmnist", tmp_path / "in"), range(4))}
     assert len(paths) == len(server.asked) == 1
 
 

@@ -8,8 +8,8 @@ import pytest
 from blobs import blobs, jpeg, pictures, record, source
 from picture_sources import settings
 
-from bcjax.data import synthetic
-from bcjax.data.curate import canary, curation, grouping, leaks
+from bcjax.data.curate import canary, curation, leaks, splitting
+from bcjax.data.sources import synthetic
 from bcjax.runtime.errors import UserError
 
 CELLS = blobs(60, size=48)
@@ -41,32 +41,34 @@ def given(*extra):
 
 def test_groups_are_as_the_source_says_by_default():
     seen = pictures(cells(4, group="p"))
-    assert grouping.groups(seen, "") == ["p"] * 4
+    assert splitting.group_of_each(seen, "") == ["p"] * 4
 
 
 def test_groups_by_a_column():
     records = [record(str(i), CELLS[i], slide=f"s{i % 2}") for i in range(4)]
-    assert grouping.groups(pictures(records), "column:slide") == ["s0", "s1", "s0", "s1"]
+    assert splitting.group_of_each(pictures(records), "column:slide") == ["s0", "s1", "s0", "s1"]
     with pytest.raises(UserError, match=r"0 has nothing there: .* slide: did you mean 'slide'"):
-        grouping.groups(pictures(records), "column:slid")
+        splitting.group_of_each(pictures(records), "column:slid")
 
 
 def test_groups_by_a_pattern():
     records = [record(f"p{i % 2}/x_{i}.png", CELLS[i]) for i in range(4)]
-    assert grouping.groups(pictures(records), r"regex:^(p\d)/") == ["p0", "p1", "p0", "p1"]
+    assert splitting.group_of_each(pictures(records), r"regex:^(p\d)/") == ["p0", "p1", "p0", "p1"]
     with pytest.raises(UserError, match=r"finds nothing in 'p1/x_1\.png'"):
-        grouping.groups(pictures(records), "regex:^(p0)/")
+        splitting.group_of_each(pictures(records), "regex:^(p0)/")
     with pytest.raises(UserError, match="in parentheses"):
-        grouping.groups(pictures(records), "regex:^p")
+        splitting.group_of_each(pictures(records), "regex:^p")
     with pytest.raises(UserError, match=r"pattern '\('"):
-        grouping.groups(pictures(records), "regex:(")
+        splitting.group_of_each(pictures(records), "regex:(")
 
 
 def test_groups_by_hash_join_what_is_alike_to_what_the_source_says():
     records = [*cells(10), record("copy", CELLS[3], 1), jpeg("lossy", CELLS[5], 95, label=1)]
     records[5] = dataclasses.replace(records[5], group="patient")
     found = dict(
-        zip((r.id for r in records), grouping.groups(pictures(records), "hash"), strict=True)
+        zip(
+            (r.id for r in records), splitting.group_of_each(pictures(records), "hash"), strict=True
+        )
     )
     assert {id_: group for id_, group in found.items() if group} == {
         "03": "03", "copy": "03", "05": "patient", "lossy": "patient",
@@ -78,12 +80,12 @@ def test_groups_by_copies_see_through_a_turn():
     turn = cv2.getRotationMatrix2D((80, 80), 25, 1.0)
     turned = [cv2.warpAffine(smear, turn, (160, 160)) for smear in smears]
     records = [record(f"{i}", smear) for i, smear in enumerate([*smears, *turned])]
-    assert grouping.groups(pictures(records), "copies") == ["0", "1", "2", "3"] * 2
+    assert splitting.group_of_each(pictures(records), "copies") == ["0", "1", "2", "3"] * 2
 
 
 def test_an_unknown_way_to_group_is_refused():
     with pytest.raises(UserError, match=r"'hsh': write column:NAME.* did you mean 'hash'"):
-        grouping.groups(pictures(cells(2)), "hsh")
+        splitting.group_of_each(pictures(cells(2)), "hsh")
 
 
 # Splits
@@ -151,7 +153,7 @@ def test_a_leak_can_be_mended_as_the_message_says():
 
 
 def test_other_data_may_leak():
-    data = curation.for_other_data(settings())
+    data = curation.without_training_rules(settings())
     made = given(
         record("copy", CELLS[0], 0, split="test"), record("as b", CELLS[2], 1, split="test")
     )
@@ -190,7 +192,7 @@ def scored(histograms, units, labels, split):
         record(str(i), CELLS[0], int(label), split=str(name))
         for i, (label, name) in enumerate(zip(labels, split, strict=True))
     ]
-    return canary.score(records, histograms, units.tolist(), seed=0)
+    return canary.score_canary(records, histograms, units.tolist(), seed=0)
 
 
 def test_the_canary_suspects_copies_on_both_sides():

@@ -6,9 +6,9 @@ import pytest
 import simplejpeg
 from places import REAL
 
-from bcjax.data import synthetic
-from bcjax.data.curate import copies
-from bcjax.data.curate.landmarks import landmarks, mirrored, words
+from bcjax.data.curate import augmented_copies
+from bcjax.data.curate.augmented_copies import find_landmarks, mirror_descriptors, visual_words
+from bcjax.data.sources import synthetic
 
 TRAIN = REAL / "bccd4/TRAIN"
 SIZE = 160
@@ -74,20 +74,20 @@ def test_moved_copies_are_grouped_by_their_original(originals, border):
     rng = np.random.default_rng(1)
     mode = getattr(cv2, f"BORDER_{border}")
     pictures, truth = shuffled([[moved(o, rng, mode) for _ in range(4)] for o in originals[:8]])
-    labels = copies.group_copies(pictures)
+    labels = augmented_copies.group_copies(pictures)
     assert labels.dtype == np.int64
     assert same_partition(labels, truth)
 
 
 def test_different_cells_stay_apart_and_labels_count_up(originals):
-    assert copies.group_copies(originals).tolist() == list(range(len(originals)))
+    assert augmented_copies.group_copies(originals).tolist() == list(range(len(originals)))
 
 
 def test_a_copy_may_have_another_size_and_shape(originals):
     big = cv2.resize(originals[0], (400, 400), interpolation=cv2.INTER_CUBIC)
     small = cv2.resize(originals[1], (110, 110), interpolation=cv2.INTER_AREA)
     cut = np.ascontiguousarray(originals[2][:, 30:])
-    labels = copies.group_copies([*originals[:3], big, small, cut])
+    labels = augmented_copies.group_copies([*originals[:3], big, small, cut])
     assert labels.tolist() == [0, 1, 2, 0, 1, 2]
 
 
@@ -101,25 +101,25 @@ def test_what_has_no_landmarks_has_no_copies(originals):
         rng.integers(0, 255, (1, 3000, 3), np.uint8),
         rng.integers(0, 255, (3000, 2, 3), np.uint8),
     ]
-    assert len(set(copies.group_copies([*odd, originals[0]]))) == len(odd) + 1
+    assert len(set(augmented_copies.group_copies([*odd, originals[0]]))) == len(odd) + 1
 
 
 @pytest.mark.parametrize("count", [0, 1, 2])
 def test_a_few_pictures_are_no_special_matter(originals, count):
-    assert copies.group_copies(originals[:count]).tolist() == list(range(count))
+    assert augmented_copies.group_copies(originals[:count]).tolist() == list(range(count))
 
 
 def test_black_frames_make_no_copies(originals):
     """All turned by one angle and framed alike: corners at the same places in every picture."""
     turn = cv2.getRotationMatrix2D((SIZE / 2, SIZE / 2), 25, 0.8)
     framed = [cv2.warpAffine(pixels, turn, (SIZE, SIZE)) for pixels in originals[:12]]
-    assert len(set(copies.group_copies(framed))) == len(framed)
+    assert len(set(augmented_copies.group_copies(framed))) == len(framed)
 
 
 def test_no_landmark_is_sought_at_a_black_frame(originals):
     framed = originals[0].copy()
     framed[:, : SIZE // 2] = 0
-    points = landmarks(framed).points
+    points = find_landmarks(framed).points
     assert len(points) > 10
     assert points[:, 0].min() > 30  # of 60
 
@@ -131,7 +131,7 @@ def test_a_stamp_on_every_picture_makes_no_copies(originals):
     stamped = [pixels.copy() for pixels in originals[:12]]
     for pixels in stamped:
         pixels[-54:, -54:] = stamp
-    assert len(set(copies.group_copies(stamped))) == len(stamped)
+    assert len(set(augmented_copies.group_copies(stamped))) == len(stamped)
 
 
 def test_each_picture_is_decoded_once_and_threads_change_nothing(originals):
@@ -147,9 +147,9 @@ def test_each_picture_is_decoded_once_and_threads_change_nothing(originals):
             asked.append(index)
             return pictures[index]
 
-    labels = copies.group_copies(Lazy(), threads=3)
+    labels = augmented_copies.group_copies(Lazy(), threads=3)
     assert sorted(asked) == list(range(len(pictures)))
-    np.testing.assert_array_equal(labels, copies.group_copies(pictures, threads=1))
+    np.testing.assert_array_equal(labels, augmented_copies.group_copies(pictures, threads=1))
 
 
 def test_two_photographs_of_one_place_are_joined_however_many_copies_they_have(originals):
@@ -159,26 +159,28 @@ def test_two_photographs_of_one_place_are_joined_however_many_copies_they_have(o
     photographs = [scene[:SIZE, :SIZE], scene[80 : 80 + SIZE, 20 : 20 + SIZE]]
     groups = [[moved(np.ascontiguousarray(p), rng) for _ in range(14)] for p in photographs]
     pictures, truth = shuffled([*groups, *([o] for o in originals[:10])])
-    found = copies.find_copies(pictures, neighbours=3)
+    found = augmented_copies.find_copies(pictures, neighbours=3)
     assert same_partition(found.originals, truth)
     assert same_partition(found.places, np.maximum(truth, 1))
 
 
 def test_the_mirror_images_descriptors_are_known_without_looking(originals):
-    here = landmarks(originals[4])
-    there = landmarks(np.ascontiguousarray(originals[4][:, ::-1]))
+    here = find_landmarks(originals[4])
+    there = find_landmarks(np.ascontiguousarray(originals[4][:, ::-1]))
     points = there.points * [-1, 1] + [there.grey.shape[1] - 1, 0]
     apart = np.linalg.norm(here.points[:, None] - points[None], axis=2)
-    turned = mirrored(there.descriptors).astype(int)
+    turned = mirror_descriptors(there.descriptors).astype(int)
     distance = np.linalg.norm(here.descriptors[:, None].astype(int) - turned[None], axis=2)
     assert np.mean(apart[np.arange(len(here.points)), distance.argmin(1)] < 1) > 0.8
-    np.testing.assert_array_equal(mirrored(mirrored(here.descriptors)), here.descriptors)
+    np.testing.assert_array_equal(
+        mirror_descriptors(mirror_descriptors(here.descriptors)), here.descriptors
+    )
 
 
 def test_words_are_blind_to_mirroring(originals):
-    marks = [landmarks(pixels) for pixels in originals[:6]]
-    flipped = [mark._replace(descriptors=mirrored(mark.descriptors)) for mark in marks]
-    counts = words([*marks, *flipped])
+    marks = [find_landmarks(pixels) for pixels in originals[:6]]
+    flipped = [mark._replace(descriptors=mirror_descriptors(mark.descriptors)) for mark in marks]
+    counts = visual_words([*marks, *flipped])
     np.testing.assert_allclose(counts[:6], counts[6:], atol=1e-6)
     np.testing.assert_allclose(np.linalg.norm(counts, axis=1), 1, atol=1e-5)
 
@@ -188,4 +190,4 @@ def test_real_copies_are_grouped_by_their_original():
     paths = [TRAIN / kind / f"{name}.jpeg" for kind in KNOWN for name in KNOWN[kind].split()]
     truth = np.repeat(np.arange(len(paths) // 5), 5)
     pictures = [simplejpeg.decode_jpeg(path.read_bytes()) for path in paths]
-    assert same_partition(copies.group_copies(pictures), truth)
+    assert same_partition(augmented_copies.group_copies(pictures), truth)

@@ -14,10 +14,10 @@ from PIL import Image
 
 from bcjax import config as configs
 from bcjax.config import ranges
-from bcjax.data import prepare, synthetic
+from bcjax.data import preparation
 from bcjax.data.decode import decode
-from bcjax.data.entry import Entry, entry_of
-from bcjax.data.masking import Mask
+from bcjax.data.input_transform import CellMask, InputTransform
+from bcjax.data.sources import synthetic
 from bcjax.data.stain import Macenko, Reinhard
 from bcjax.data.store import open_store
 from bcjax.engine import network
@@ -26,7 +26,7 @@ from bcjax.runtime.errors import UserError
 
 RNG = np.random.default_rng(0)
 CELL = synthetic.draw(2, 0, size=256).image
-STAINED = Mask((150, 36, 40), (244, 255, 255))
+STAINED = CellMask((150, 36, 40), (244, 255, 255))
 MODES = ("squash", "crop", "pad")
 sides = st.integers(1, 70)
 
@@ -60,7 +60,7 @@ def data(**changes):
 def test_a_constant_stays_so_at_any_size(mode, height, width, size, value):
     colour = (value, 255 - value, 7)
     plain = np.full((height, width, 3), colour, np.uint8)
-    entered = Entry(size, mode, pad_colour=colour)(encode(plain))
+    entered = InputTransform(size, mode, pad_colour=colour)(encode(plain))
     assert entered.shape == (size, size, 3)
     assert (entered == colour).all()
 
@@ -68,7 +68,7 @@ def test_a_constant_stays_so_at_any_size(mode, height, width, size, value):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_picture_that_has_the_size_is_left_alone(mode):
     pixels = noise(32, 32)
-    np.testing.assert_array_equal(Entry(32, mode)(encode(pixels)), pixels)
+    np.testing.assert_array_equal(InputTransform(32, mode)(encode(pixels)), pixels)
 
 
 @settings(max_examples=40, deadline=None)
@@ -76,7 +76,7 @@ def test_a_picture_that_has_the_size_is_left_alone(mode):
 def test_shrinking_averages_areas_so_it_keeps_the_mean(mode, height, width, data):
     size = data.draw(st.integers(1, min(height, width)))
     pixels = noise(height, width)
-    entered = Entry(size, mode, pad_colour=(0, 0, 0))(encode(pixels))
+    entered = InputTransform(size, mode, pad_colour=(0, 0, 0))(encode(pixels))
     of = 1.0
     if mode == "pad":
         of = max(1, round(size * min(height, width) / max(height, width))) / size
@@ -87,14 +87,14 @@ def test_shrinking_averages_areas_so_it_keeps_the_mean(mode, height, width, data
 def test_shrinking_by_a_whole_number_is_the_mean_of_each_block():
     pixels = noise(24, 36)
     blocks = pixels.reshape(12, 2, 12, 3, 3).mean((1, 3))
-    np.testing.assert_allclose(Entry(12)(encode(pixels)), blocks, atol=0.51)
+    np.testing.assert_allclose(InputTransform(12)(encode(pixels)), blocks, atol=0.51)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_enlarging_stays_between_the_neighbours(mode):
     edge = np.zeros((4, 4, 3), np.uint8)
     edge[:, 2:] = 200
-    entered = Entry(16, mode)(encode(edge))
+    entered = InputTransform(16, mode)(encode(edge))
     assert (np.diff(entered[..., 0].astype(int), axis=1) >= 0).all()
     assert (entered[:, 0] == 0).all()
     assert (entered[:, -1] == 200).all()
@@ -106,7 +106,7 @@ def test_enlarging_stays_between_the_neighbours(mode):
 def test_the_reduced_jpeg_looks_like_the_full_one(mode, size, subsampling):
     encoded = encode(CELL, "JPEG", quality=95, subsampling=subsampling)
     full = cv2.resize(decode(encoded), (size, size), interpolation=cv2.INTER_AREA)
-    difference = np.abs(Entry(size, mode)(encoded).astype(int) - full)
+    difference = np.abs(InputTransform(size, mode)(encoded).astype(int) - full)
     # Of 255 levels; the most at 28, which comes by way of 32 and so is averaged twice.
     assert difference.mean() < 3
     assert np.quantile(difference, 0.99) <= 14
@@ -116,7 +116,7 @@ def test_the_reduced_jpeg_looks_like_the_full_one(mode, size, subsampling):
 
 
 def as_before(encoded, size, crop):
-    """Squash (`crop` 0) and crop, as they were written before there was an `Entry`."""
+    """Squash (`crop` 0) and crop, as they were written before there was an `InputTransform`."""
     shorter = round(size / crop) if crop else size
     pixels = decode(encoded, at_least=shorter)
     height, width = pixels.shape[:2]
@@ -141,14 +141,14 @@ def as_before(encoded, size, crop):
 )
 def test_squash_and_crop_give_the_bits_that_runs_were_trained_on(height, width, size, crop, kind):
     encoded = encode(noise(height, width), kind)
-    entry = Entry(size, "crop", crop) if crop else Entry(size)
+    entry = InputTransform(size, "crop", crop) if crop else InputTransform(size)
     np.testing.assert_array_equal(entry(encoded), as_before(encoded, size, crop))
 
 
 def test_a_crop_is_the_middle_of_the_resized_picture():
     pixels = np.zeros((64, 128, 3), np.uint8)
     pixels[:, 48:80] = 200  # the middle 32 columns
-    cropped = Entry(28, "crop", 0.875)(encode(pixels))
+    cropped = InputTransform(28, "crop", 0.875)(encode(pixels))
     assert cropped.shape == (28, 28, 3)
     # 64 x 128 becomes 32 x 64, of whose middle 28 columns the stripe takes 16.
     assert (cropped[:, 6:22] == 200).all()
@@ -159,7 +159,7 @@ def test_a_crop_is_the_middle_of_the_resized_picture():
 @pytest.mark.parametrize("mode", ["crop", "pad"])
 def test_of_a_square_nothing_is_cut_off_nor_added(mode):
     encoded = encode(noise(30, 30))
-    np.testing.assert_array_equal(Entry(12, mode)(encoded), Entry(12)(encoded))
+    np.testing.assert_array_equal(InputTransform(12, mode)(encoded), InputTransform(12)(encoded))
 
 
 # Pad
@@ -167,7 +167,7 @@ def test_of_a_square_nothing_is_cut_off_nor_added(mode):
 
 def test_padding_keeps_the_whole_picture_in_its_shape_in_the_middle():
     pixels = noise(24, 48)
-    padded = Entry(24, "pad", pad_colour=(1, 2, 3))(encode(pixels))
+    padded = InputTransform(24, "pad", pad_colour=(1, 2, 3))(encode(pixels))
     blocks = pixels.reshape(12, 2, 24, 2, 3).mean((1, 3))
     np.testing.assert_allclose(padded[6:18], blocks, atol=0.51)
     assert (padded[:6] == (1, 2, 3)).all()
@@ -177,7 +177,7 @@ def test_padding_keeps_the_whole_picture_in_its_shape_in_the_middle():
 @settings(max_examples=60, deadline=None)
 @given(height=st.integers(1, 90), width=st.integers(1, 90), size=st.integers(8, 64))
 def test_padding_adds_bands_as_wide_on_both_sides(height, width, size):
-    padded = Entry(size, "pad", pad_colour=(0, 0, 255))(
+    padded = InputTransform(size, "pad", pad_colour=(0, 0, 255))(
         encode(np.full((height, width, 3), 9, "u1"))
     )
     for axis, (side, other) in enumerate(((height, width), (width, height))):
@@ -194,8 +194,8 @@ def test_padding_adds_bands_as_wide_on_both_sides(height, width, size):
 @pytest.mark.parametrize("mode", MODES)
 def test_grey_is_the_luma_in_all_three_channels(mode):
     pixels = noise(40, 40)
-    grey = Entry(20, mode, grey=True)(encode(pixels))
-    luma = Entry(20, mode)(encode(pixels)) @ np.array([0.299, 0.587, 0.114])
+    grey = InputTransform(20, mode, grey=True)(encode(pixels))
+    luma = InputTransform(20, mode)(encode(pixels)) @ np.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose(grey, np.repeat(luma[..., None], 3, -1), atol=0.51)
 
 
@@ -204,15 +204,17 @@ def test_mask_and_stain_see_the_picture_as_it_was_taken_in_this_order(kind):
     encoded = encode(CELL, kind)
     pixels = Macenko()(STAINED(decode(encoded)))
     expected = cv2.resize(pixels, (40, 40), interpolation=cv2.INTER_AREA)
-    entry = Entry(40, mask=STAINED, stain=Macenko())
+    entry = InputTransform(40, mask=STAINED, stain=Macenko())
     np.testing.assert_array_equal(entry(encoded), expected)
-    assert (expected != Entry(40, mask=STAINED)(encoded)).any()
-    assert (expected != Entry(40, stain=Macenko())(encoded)).any()
+    assert (expected != InputTransform(40, mask=STAINED)(encoded)).any()
+    assert (expected != InputTransform(40, stain=Macenko())(encoded)).any()
 
 
 def test_the_colour_of_the_padding_is_neither_masked_nor_normalised():
     wide = encode(np.hstack([CELL] * 2))
-    padded = Entry(32, "pad", pad_colour=(30, 200, 90), mask=STAINED, stain=Reinhard())(wide)
+    padded = InputTransform(32, "pad", pad_colour=(30, 200, 90), mask=STAINED, stain=Reinhard())(
+        wide
+    )
     assert (padded[:8] == (30, 200, 90)).all()
 
 
@@ -220,11 +222,11 @@ def test_the_colour_of_the_padding_is_neither_masked_nor_normalised():
 
 
 def test_the_default_config_squashes():
-    assert entry_of(configs.default().data) == Entry(96)
+    assert InputTransform.from_config(configs.default().data) == InputTransform(96)
 
 
 def test_every_key_is_heeded():
-    entry = entry_of(
+    entry = InputTransform.from_config(
         data(
             image_size=40,
             resize="pad",
@@ -238,8 +240,8 @@ def test_every_key_is_heeded():
             stain="reinhard",
         )
     )
-    mask = Mask((4, 5, 6), (7, 8, 9), (10, 11, 12))
-    assert entry == Entry(40, "pad", 0.5, (1, 2, 3), True, mask, Reinhard())
+    mask = CellMask((4, 5, 6), (7, 8, 9), (10, 11, 12))
+    assert entry == InputTransform(40, "pad", 0.5, (1, 2, 3), True, mask, Reinhard())
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -247,9 +249,9 @@ def test_every_key_is_heeded():
 def test_the_stain_is_that_of_the_reference(tmp_path, method, masked):
     path = tmp_path / "reference.png"
     path.write_bytes(encode(CELL))
-    entry = entry_of(data(stain=method, stain_reference=str(path), mask=masked))
+    entry = InputTransform.from_config(data(stain=method, stain_reference=str(path), mask=masked))
     seen = entry.mask(CELL) if masked else CELL
-    assert entry.stain == {"reinhard": Reinhard, "macenko": Macenko}[method].of(seen)
+    assert entry.stain == {"reinhard": Reinhard, "macenko": Macenko}[method].from_reference(seen)
     assert pickle.loads(pickle.dumps(entry)) == entry
 
 
@@ -262,7 +264,7 @@ def test_a_reference_that_is_none_is_named(tmp_path, content, reason):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=reason) as refused:
-        entry_of(data(stain="macenko", stain_reference=str(path)))
+        InputTransform.from_config(data(stain="macenko", stain_reference=str(path)))
     assert str(path) in str(refused.value)
 
 
@@ -273,7 +275,7 @@ def test_the_reference_is_found_from_any_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     network.resolve(config)
     monkeypatch.chdir(Path(tmp_path.anchor))
-    assert entry_of(config.data).stain == Macenko.of(CELL)
+    assert InputTransform.from_config(config.data).stain == Macenko.from_reference(CELL)
 
 
 @pytest.mark.parametrize(
@@ -316,14 +318,14 @@ def test_predict_sees_the_pictures_that_the_stores_hold(monkeypatch, tmp_path):
     mirror = network.Trained(config, logits, Mirror(), {}, 0)
     monkeypatch.setattr(network, "load", lambda *_: mirror)
     source = synthetic.source(40, size=48)
-    prepared = prepare.write(source, tmp_path / "set", config.data)
+    prepared = preparation.write_set(source, tmp_path / "set", config.data)
     paths = [tmp_path / f"{i}.jpg" for i in range(3)]
     for path, example in zip(paths, prepared.examples("test")[np.arange(3)], strict=True):
         path.write_bytes(example.image)
 
     rows, bad = predict.Predictor(tmp_path)(paths, 4)
 
-    store = open_store(prepared, "test", "device", entry_of(config.data))
+    store = open_store(prepared, "test", "device", InputTransform.from_config(config.data))
     exponential = np.exp(store.arrays["image"][:3].reshape(3, -1) / 255)
     given = np.array([list(row["probabilities"].values()) for row in rows])
     assert not bad

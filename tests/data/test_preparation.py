@@ -11,8 +11,9 @@ import tensorflow_datasets as tfds
 from picture_sources import KINDS, class_folder, picture, settings, source, spread
 from tensorflow_datasets.core.utils import shard_utils
 
-from bcjax.data import prepare, splits
-from bcjax.data.prepared import MANIFEST, SKIPPED, Prepared
+from bcjax.data import preparation
+from bcjax.data.curate import splitting
+from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.runtime.errors import UserError
 
 
@@ -25,14 +26,14 @@ def rows(path):
 def test_every_source_comes_back_byte_for_byte_and_in_order(tmp_path, make):
     location = make(tmp_path / "in")
     data = settings(location, tfds_dir=str(tmp_path / "in"))
-    opened = prepare.open_named(data)
-    prepared = prepare.write(opened, tmp_path / "out" / "cells", data)
-    records = splits.assign(opened.records, val_fraction=0.15, test_fraction=0.15, seed=0)
+    opened = preparation.read_source(data)
+    prepared = preparation.write_set(opened, tmp_path / "out" / "cells", data)
+    records = splitting.assign_splits(opened.records, val_fraction=0.15, test_fraction=0.15, seed=0)
 
     assert prepared.classes == opened.classes
     grouped = any(record.group for record in records)
     carved = {"val", "test"} - {record.split for record in opened.records}
-    said = (*opened.notes, *splits.described(carved, grouped=grouped))
+    said = (*opened.notes, *splitting.carving_notes(carved, grouped=grouped))
     assert prepared.notes[: len(said)] == said
     assert "tensorflow" not in sys.modules
     builder = tfds.builder_from_directory(tmp_path / "out" / "cells")
@@ -64,7 +65,7 @@ def test_every_source_comes_back_byte_for_byte_and_in_order(tmp_path, make):
 
 
 def test_tfds_alone_reads_and_decodes_a_prepared_set(tmp_path):
-    prepare.write(source(spread()), tmp_path / "cells", settings())
+    preparation.write_set(source(spread()), tmp_path / "cells", settings())
     examples = tfds.builder_from_directory(tmp_path / "cells").as_data_source("train")
     assert len(examples) == 8
     np.testing.assert_array_equal(examples[3]["image"], np.full((4, 6, 3), (3, 6, 252)))
@@ -74,7 +75,7 @@ def test_tfds_alone_reads_and_decodes_a_prepared_set(tmp_path):
 
 def test_the_order_is_kept_over_several_shards(tmp_path, monkeypatch):
     monkeypatch.setattr(shard_utils.ShardConfig, "get_number_shards", lambda *args: 3)
-    prepared = prepare.write(source(spread(train=23)), tmp_path / "cells", settings())
+    prepared = preparation.write_set(source(spread(train=23)), tmp_path / "cells", settings())
     assert len(list(prepared.path.glob("*-train.array_record-*"))) == 3
     images = [example.image for example in prepared.examples("train")[range(23)]]
     assert images == [picture(i) for i in range(23)]
@@ -82,7 +83,7 @@ def test_the_order_is_kept_over_several_shards(tmp_path, monkeypatch):
 
 
 def test_the_drawings_are_a_tfds_builder(tmp_path):
-    builder = prepare.SyntheticCells(data_dir=tmp_path, images=40)
+    builder = preparation.SyntheticCells(data_dir=tmp_path, images=40)
     builder.download_and_prepare()
     examples = builder.as_data_source("train")
     assert len(examples) == 24
@@ -101,11 +102,11 @@ def test_the_name_cells_is_left_to_the_user(tmp_path):
 
 def test_the_target_must_be_empty(tmp_path):
     (tmp_path / "cells").mkdir()
-    prepare.write(source(spread()), tmp_path / "cells", settings())
-    assert Prepared.is_at(tmp_path / "cells")
+    preparation.write_set(source(spread()), tmp_path / "cells", settings())
+    assert PreparedSet.is_at(tmp_path / "cells")
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(UserError, match="cells is not empty: give another folder"):
-        prepare.write(source(spread()), tmp_path / "cells", settings())
+        preparation.write_set(source(spread()), tmp_path / "cells", settings())
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -117,7 +118,7 @@ def test_a_prepare_that_fails_leaves_nothing(tmp_path, error):
         return picture(i)
 
     with pytest.raises(type(error)):
-        prepare.write(source(spread(), read=read), tmp_path / "cells", settings())
+        preparation.write_set(source(spread(), read=read), tmp_path / "cells", settings())
     assert not list(tmp_path.iterdir())
 
 
@@ -126,7 +127,7 @@ def test_a_prepare_that_fails_leaves_nothing(tmp_path, error):
 
 def test_bad_pictures_are_named_and_counted(tmp_path):
     with pytest.raises(UserError) as caught:
-        prepare.write(source(spread(), bad=(1, 9)), tmp_path / "cells", settings())
+        preparation.write_set(source(spread(), bad=(1, 9)), tmp_path / "cells", settings())
     assert str(caught.value) == (
         "2 of 16 pictures cannot be read (1.png: empty file; 9.png: empty file): mend or delete "
         "them, or leave them out with --config.data.on_bad_image=skip."
@@ -136,23 +137,25 @@ def test_bad_pictures_are_named_and_counted(tmp_path):
 
 def test_of_many_bad_pictures_five_are_named(tmp_path):
     with pytest.raises(UserError, match=r"7 of 28 .*4\.png: empty file; and 2 more\)"):
-        prepare.write(source(spread(train=20), bad=range(7)), tmp_path / "cells", settings())
+        preparation.write_set(
+            source(spread(train=20), bad=range(7)), tmp_path / "cells", settings()
+        )
 
 
 def test_a_file_that_cannot_be_read_is_a_bad_picture(tmp_path):
     location = class_folder(tmp_path / "in")
-    opened = prepare.open_named(settings(location))
+    opened = preparation.read_source(settings(location))
     gone = location / "ä" / "4.webp"
     gone.unlink()
     with pytest.raises(UserError, match=r"1 of 20 .*ä/4\.webp: .*No such file"):
-        prepare.write(opened, tmp_path / "cells", settings())
+        preparation.write_set(opened, tmp_path / "cells", settings())
 
 
 def test_bad_pictures_are_left_out_if_asked_and_listed(tmp_path, caplog):
     bad = {1: b"", 9: picture(9)[:-20]}
     opened = source(spread(), read=lambda i: bad.get(i, picture(i)))
     with caplog.at_level(logging.WARNING, "bcjax"):
-        prepared = prepare.write(opened, tmp_path / "cells", settings(on_bad_image="skip"))
+        prepared = preparation.write_set(opened, tmp_path / "cells", settings(on_bad_image="skip"))
     assert "2 of 16 pictures cannot be read" in caplog.text
     assert "2 pictures are left out; skipped.csv says why." in prepared.notes
     assert rows(prepared.path / SKIPPED) == [
@@ -178,13 +181,15 @@ def test_bad_pictures_are_left_out_if_asked_and_listed(tmp_path, caplog):
 )
 def test_a_class_or_a_split_that_skipping_empties_is_an_error(tmp_path, bad, message):
     with pytest.raises(UserError, match=message):
-        prepare.write(source(spread(), bad=bad), tmp_path / "cells", settings(on_bad_image="skip"))
+        preparation.write_set(
+            source(spread(), bad=bad), tmp_path / "cells", settings(on_bad_image="skip")
+        )
     assert not list(tmp_path.iterdir())
 
 
 def test_a_split_of_bad_pictures_alone_is_told_like_any_other(tmp_path):
     with pytest.raises(UserError, match=r"4 of 16 pictures cannot be read \(8\.png: empty file"):
-        prepare.write(source(spread(), bad=range(8, 12)), tmp_path / "cells", settings())
+        preparation.write_set(source(spread(), bad=range(8, 12)), tmp_path / "cells", settings())
 
 
 def test_a_file_name_that_is_no_text_is_named(tmp_path):
@@ -194,12 +199,12 @@ def test_a_file_name_that_is_no_text_is_named(tmp_path):
     except OSError:
         pytest.skip("this file system takes UTF-8 names only")
     with pytest.raises(UserError, match=r"udce4\.png' in .* is not in UTF-8: rename it"):
-        prepare.open_named(settings(folder))
+        preparation.read_source(settings(folder))
 
 
 def test_the_digest_follows_the_pictures_and_their_splits(tmp_path):
     def digest(name, splits_):
-        return prepare.write(source(splits_), tmp_path / name, settings()).digest
+        return preparation.write_set(source(splits_), tmp_path / name, settings()).digest
 
     first = digest("first", spread())
     assert digest("same", spread()) == first

@@ -12,8 +12,8 @@ from picture_sources import settings
 from PIL import Image
 from places import REAL
 
-from bcjax.data import decode, prepare
-from bcjax.data.boxes import Box, cropped
+from bcjax.data import decode, preparation
+from bcjax.data.decode import Box, box_reader
 from bcjax.data.sources import open_source
 from bcjax.runtime.errors import UserError
 
@@ -145,11 +145,11 @@ def test_a_picture_listed_twice_in_two_ways_is_refused(smears):
 
 def test_smears_without_one_label_are_left_out_only_if_asked(smears):
     with pytest.raises(UserError, match=r"3 entries .*00002.jpg names several.*on_unlabelled=drop"):
-        prepare.open_named(settings(smears))
-    assert len(prepare.open_named(settings(smears, on_unlabelled="drop")).records) == 3
-    assert len(prepare.open_named(settings(smears), complete=False).records) == 3
+        preparation.read_source(settings(smears))
+    assert len(preparation.read_source(settings(smears, on_unlabelled="drop")).records) == 3
+    assert len(preparation.read_source(settings(smears), complete=False).records) == 3
     with pytest.raises(UserError, match="on_unlabelled='ask' is unknown: error or drop"):
-        prepare.open_named(settings(smears, on_unlabelled="ask"))
+        preparation.read_source(settings(smears, on_unlabelled="ask"))
 
 
 # Boxes in a manifest
@@ -210,7 +210,7 @@ def test_a_crop_holds_its_box_and_is_square_unless_the_border_clips_it(
     left, top, width, height, margin
 ):
     box = Box(left, top, min(WIDTH, left + width), min(HEIGHT, top + height))
-    part = decode.decode(cropped(png, box, margin)())
+    part = decode.decode(box_reader(png, box, margin)())
     (y0, x0), (y1, x1) = part[0, 0, :2], part[-1, -1, :2]
     np.testing.assert_array_equal(part, PIXELS[y0 : y1 + 1, x0 : x1 + 1])
     slack = 1 if margin == 0 else 0  # half a pixel is rounded away on either side
@@ -224,7 +224,7 @@ def test_a_crop_holds_its_box_and_is_square_unless_the_border_clips_it(
 
 def test_a_box_outside_its_picture_is_a_bad_picture():
     with pytest.raises(decode.BadImageError, match="64 x 48 pixels end before"):
-        cropped(png, Box(100, 0, 110, 10))()
+        box_reader(png, Box(100, 0, 110, 10))()
 
 
 def test_real_smears_give_their_cells():

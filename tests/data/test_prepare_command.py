@@ -7,7 +7,7 @@ import shutil
 import pytest
 from commandline import TINY, refused
 
-from bcjax.data.prepared import Prepared
+from bcjax.data.prepared import PreparedSet
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_prepare_refuses_a_leak_and_mends_it_without_a_config_file(bcjax, leakin
     ran = bcjax("prepare", *flags, "--config.data.drop=duplicates")
     assert ran.status == 0, ran.err
     assert "1 picture is left out" in ran.out
-    made = Prepared(tmp_path / "out")
+    made = PreparedSet(tmp_path / "out")
     assert "ig/000009.jpg" in made.ids("test")  # it is training that loses the copy
     assert "ig/000000.jpg" not in made.ids("train")
 
@@ -66,7 +66,7 @@ def test_prepare_scores_the_canary_unless_told_not_to(bcjax, snapshots, tmp_path
     assert "Colours alone get" in ran.out
     ran = bcjax("prepare", f"--data.source={folder}", f"--out={tmp_path / 'mute'}", "--nocanary")
     assert "Colours alone get" not in ran.out
-    assert Prepared(tmp_path / "mute").datasheet["canary"] is None
+    assert PreparedSet(tmp_path / "mute").datasheet["canary"] is None
 
 
 def test_a_mistyped_rule_is_answered_with_what_was_meant(bcjax, snapshots, tmp_path):
