@@ -136,7 +136,9 @@ def prepare(
         _check_rules(prepared, data)
         return prepared
     source = read_source(data, complete=complete, own_names=own_names)
-    identity = (FORMAT, source.fingerprint, source.classes, *(data[key] for key in datasheet.KEYS),
+    # None counts as "", so that sets are found again that were prepared when "" meant "not set".
+    rules = ("" if data[key] is None else data[key] for key in datasheet.KEYS)
+    identity = (FORMAT, source.fingerprint, source.classes, *rules,
                 *([] if complete else ["partial"]))  # fmt: skip
     key = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
     name = f"{Path(source.location).stem or 'data'}-{key}"
@@ -219,11 +221,11 @@ def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = Fa
         raise UserError(f"data.on_unlabelled={data.on_unlabelled!r} is unknown: error or drop.")
     source = open_source(
         data.source,
-        classes=data.classes,
-        boxes=data.boxes,
+        classes=data.classes or (),
+        boxes=data.boxes or "",
         fine_labels=data.fine_labels,
         synthetic_images=data.synthetic_images,
-        data_dir=data.tfds_dir or None,
+        data_dir=data.tfds_dir,
         downloads=_cache_folder(data) / "downloads",
         complete=complete,
         own_names=own_names,

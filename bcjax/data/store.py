@@ -41,13 +41,13 @@ class DiskStore:
 
     kind = "disk"
 
-    def __init__(self, examples: EncodedExamples, transform: InputTransform, threads: int = 0):
+    def __init__(self, examples: EncodedExamples, transform: InputTransform, threads: int | None = None):
         """Makes the store.
 
         Args:
           examples: The encoded pictures of a split.
           transform: Decodes them.
-          threads: Decoding threads; 0: one per core.
+          threads: Decoding threads; None: one for each core.
         """
         self._examples = examples
         self._transform = transform
@@ -139,7 +139,7 @@ def choose_store(kind: str, needed: int, device_memory: int | None) -> tuple[str
 
 
 def open_store(
-    prepared: PreparedSet, split: str, kind: str, transform: InputTransform, threads: int = 0
+    prepared: PreparedSet, split: str, kind: str, transform: InputTransform, threads: int | None = None
 ) -> Store:
     """Opens a split as a store of the kind "disk", "host" or "device"."""
     disk = DiskStore(prepared.examples(split), transform, threads)
@@ -153,7 +153,7 @@ def load_ahead(
     load: Callable[[Item], Loaded],
     *,
     prefetch: int,
-    threads: int = 0,
+    threads: int | None = None,
     workers: int = 0,
 ) -> Iterator[Loaded]:
     """Yields `load(item)` for each item, in order, while later items are loaded in the background.
@@ -162,7 +162,7 @@ def load_ahead(
       items: What to load.
       load: Called in background threads, or in worker processes, for which it must be picklable.
       prefetch: Largest number of results that are held ready.
-      threads: Loading threads; 0: one per core.
+      threads: Loading threads; None: one for each core.
       workers: Worker processes; 0: none. Starting them takes seconds.
     """
     import grain  # takes a second

@@ -41,7 +41,7 @@ def given(*extra):
 
 def test_groups_are_as_the_source_says_by_default():
     seen = pictures(cells(4, group="p"))
-    assert splitting.group_of_each(seen, "") == ["p"] * 4
+    assert splitting.group_of_each(seen, None) == ["p"] * 4
 
 
 def test_groups_by_a_column():

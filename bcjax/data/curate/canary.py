@@ -55,7 +55,7 @@ def score_canary(
     units: Sequence[object],
     *,
     seed: int,
-    threads: int = 0,
+    threads: int | None = None,
 ) -> Canary | None:
     """Scores a random forest on colour histograms on the split, and in cross-validation.
 
@@ -70,7 +70,7 @@ def score_canary(
       histograms: Their colour histograms.
       units: A key for each picture, equal for those that belong together.
       seed: Seed of the sample and of the forest.
-      threads: Threads of the forest; 0: one per core.
+      threads: Threads of the forest; None: one for each core.
 
     Returns:
       The score; None if there is neither a test nor a val split.

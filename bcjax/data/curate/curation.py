@@ -57,7 +57,7 @@ def without_training_rules(data: ConfigDict) -> ConfigDict:
     """
     data = data.copy_and_resolve_references()
     data.update({
-        "exclude": (), "keep": (), "drop": (), "group_by": "", "resplit": False, "folds": 0,
+        "exclude": (), "keep": (), "drop": (), "group_by": None, "resplit": False, "folds": 0,
         "on_unlabelled": "drop", "allow_leaks": True, "canary": False,
     })  # fmt: skip
     return data

@@ -64,7 +64,7 @@ class LeakReport:
         return f"The splits leak (in an earlier split too: {counts}): {shown}{more}"
 
 
-def leak_of_carved_copies(source: Source, carved: Collection[str], group_by: str) -> str:
+def leak_of_carved_copies(source: Source, carved: Collection[str], group_by: str | None) -> str:
     """Returns a sentence if splits are carved picture by picture out of augmented copies, else "".
 
     Args:
@@ -73,7 +73,7 @@ def leak_of_carved_copies(source: Source, carved: Collection[str], group_by: str
       group_by: The config's `data.group_by`.
     """
     # A picture that was turned by any angle has another hash.
-    if not (source.augmented and carved) or group_by not in ("", "hash"):
+    if not (source.augmented and carved) or group_by not in (None, "hash"):
         return ""
     names = " and ".join(split for split in SPLITS if split in carved)
     return (

@@ -139,14 +139,14 @@ def clusters_of_equal(numbers: Int[np.ndarray, "N"]) -> list[Cluster]:
     return sorted((part for part in parts if len(part) > 1), key=lambda part: part[0])
 
 
-def measure(records: Sequence[Record], threads: int = 0) -> Measures:
+def measure(records: Sequence[Record], threads: int | None = None) -> Measures:
     """Reads, decodes and measures every picture once; how long it takes grows with their pixels.
 
     A picture that cannot be read or decoded is marked with its fault.
 
     Args:
       records: N pictures.
-      threads: Reading and decoding threads; 0: one per core.
+      threads: Reading and decoding threads; None: one for each core.
     """
     measured: list[PictureMeasures] = []
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:

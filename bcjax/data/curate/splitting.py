@@ -23,24 +23,24 @@ _NO_PAIRS = np.empty((0, 2), np.int64)
 _FORMS = "column:NAME, regex:PATTERN, hash or copies"
 
 
-def group_of_each(pictures: MeasuredPictures, group_by: str, threads: int = 0) -> list[str]:
+def group_of_each(pictures: MeasuredPictures, group_by: str | None, threads: int | None = None) -> list[str]:
     """Returns the group of each picture; "" for a picture that belongs to none.
 
     Args:
       pictures: All pictures of the set.
-      group_by: The config's `data.group_by`. "": the source's own groups. "column:NAME": the cell
+      group_by: The config's `data.group_by`. None: the source's own groups. "column:NAME": the cell
         in that column of the source's table. "regex:PATTERN": what the pattern's first group
         matches in the id. "hash": the source's groups, joined with near duplicates. "copies": the
         source's groups, joined with `augmented_copies` of one original.
-      threads: Threads that decode pictures for "copies"; 0: one per core.
+      threads: Threads that decode pictures for "copies"; None: one for each core.
 
     Raises:
       UserError: If `group_by` is none of these, or a record lacks the column or does not match.
     """
     records = pictures.records
-    how, _, what = group_by.partition(":")
-    if group_by == "":
+    if group_by is None:
         return [record.group for record in records]
+    how, _, what = group_by.partition(":")
     if how == "column" and what:
         return [_cell_in_column(record, what) for record in records]
     if how == "regex" and what:
@@ -115,11 +115,11 @@ class _DecodedPictures(Sequence[np.ndarray]):
         return decode.decode(self._records[position].read())
 
 
-def _copy_pairs(pictures: MeasuredPictures, threads: int) -> Pairs:
+def _copy_pairs(pictures: MeasuredPictures, threads: int | None) -> Pairs:
     from bcjax.data.curate import augmented_copies
 
     numbers = augmented_copies.group_copies(
-        _DecodedPictures(pictures.records), threads=threads or None
+        _DecodedPictures(pictures.records), threads=threads
     )
     return _chains(clusters_of_equal(numbers))
 
