@@ -41,7 +41,9 @@ class DiskStore:
 
     kind = "disk"
 
-    def __init__(self, examples: EncodedExamples, transform: InputTransform, threads: int | None = None):
+    def __init__(
+        self, examples: EncodedExamples, transform: InputTransform, threads: int | None = None
+    ):
         """Makes the store.
 
         Args:
@@ -139,7 +141,11 @@ def choose_store(kind: str, needed: int, device_memory: int | None) -> tuple[str
 
 
 def open_store(
-    prepared: PreparedSet, split: str, kind: str, transform: InputTransform, threads: int | None = None
+    prepared: PreparedSet,
+    split: str,
+    kind: str,
+    transform: InputTransform,
+    threads: int | None = None,
 ) -> Store:
     """Opens a split as a store of the kind "disk", "host" or "device"."""
     disk = DiskStore(prepared.examples(split), transform, threads)

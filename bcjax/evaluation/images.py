@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from bcjax.data.decode import BadImageError
-from bcjax.data.sources.folder import PICTURES
+from bcjax.data.sources.walk import has_picture_suffix
 from bcjax.runtime.errors import UserError
 
 # One image, or several: anything that `collect` takes.
@@ -67,7 +67,7 @@ def find_pictures(names: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, names):
         if not path.exists():
             raise UserError(f"There is no picture or folder {path}.")
-        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in PICTURES]
+        inside = [p for p in sorted(path.rglob("*")) if has_picture_suffix(p)]
         if path.is_dir() and not inside:
             raise UserError(f"The folder {path} holds no picture.")
         found += inside if path.is_dir() else [path]

@@ -23,7 +23,9 @@ _NO_PAIRS = np.empty((0, 2), np.int64)
 _FORMS = "column:NAME, regex:PATTERN, hash or copies"
 
 
-def group_of_each(pictures: MeasuredPictures, group_by: str | None, threads: int | None = None) -> list[str]:
+def group_of_each(
+    pictures: MeasuredPictures, group_by: str | None, threads: int | None = None
+) -> list[str]:
     """Returns the group of each picture; "" for a picture that belongs to none.
 
     Args:
@@ -118,9 +120,7 @@ class _DecodedPictures(Sequence[np.ndarray]):
 def _copy_pairs(pictures: MeasuredPictures, threads: int | None) -> Pairs:
     from bcjax.data.curate import augmented_copies
 
-    numbers = augmented_copies.group_copies(
-        _DecodedPictures(pictures.records), threads=threads
-    )
+    numbers = augmented_copies.group_copies(_DecodedPictures(pictures.records), threads=threads)
     return _chains(clusters_of_equal(numbers))
 
 
