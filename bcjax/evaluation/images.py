@@ -3,6 +3,7 @@
 import dataclasses
 import io
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, Union
 
@@ -10,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bcjax.data.decode import BadImageError
+from bcjax.data.decode import BadImageError, read_file
 from bcjax.data.sources.walk import has_picture_suffix
 from bcjax.runtime.errors import UserError
 
@@ -77,7 +78,9 @@ def find_pictures(names: Sequence[str | Path]) -> list[Path]:
 def _add(images: Any, found: list[NamedImage]) -> None:
     name = f"image {len(found)}"
     if isinstance(images, (str, Path)):
-        found += [NamedImage(str(path), path.read_bytes) for path in find_pictures([images])]
+        found += [
+            NamedImage(str(path), partial(read_file, path)) for path in find_pictures([images])
+        ]
     elif isinstance(images, (bytes, bytearray, memoryview)):
         encoded = bytes(images)
         found.append(NamedImage(name, lambda: encoded))

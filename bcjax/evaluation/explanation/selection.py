@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from ml_collections import ConfigDict
 
-from bcjax.data.decode import BadImageError
+from bcjax.data.decode import BadImageError, read_file
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
 from bcjax.engine.network import Trained
@@ -122,7 +122,7 @@ def named(names: Sequence[str], data: ConfigDict, split: str) -> list[ImageToExp
 
 def _from_file(name: str, data: ConfigDict) -> ImageToExplain:
     try:
-        return ImageToExplain(name, InputTransform.from_config(data)(Path(name).read_bytes()), None)
+        return ImageToExplain(name, InputTransform.from_config(data)(read_file(Path(name))), None)
     except IsADirectoryError as error:
         raise UserError(f"{name} is a folder: name the pictures in it.") from error
     except (BadImageError, OSError) as error:
