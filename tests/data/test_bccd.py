@@ -116,13 +116,13 @@ def test_without_its_table_it_is_refused(smears):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("<annotation><object>", "no Pascal VOC annotation"),
+        ("<annotation><object>", "not a Pascal VOC annotation"),
         (annotation((1, 2, "x", 4)), "could not convert string to float"),
-        (annotation((9, 2, 3, 4)), "9, 2, 3, 4 is no box"),
-        (annotation(("nan", 2, 3, 4)), "is no box"),
+        (annotation((9, 2, 3, 4)), "9, 2, 3, 4 is not a box"),
+        (annotation(("nan", 2, 3, 4)), "is not a box"),
         ('<!DOCTYPE a [<!ENTITY b "cc">]><annotation>&b;</annotation>', "declares a document type"),
         ("<annotation/>" + " " * (1 << 20), "larger than 1 MiB"),
-        ("\xff", "no Pascal VOC annotation"),
+        ("\xff", "not a Pascal VOC annotation"),
     ],
 )
 def test_a_damaged_or_dangerous_annotation_is_named(smears, text, message):
@@ -177,7 +177,7 @@ def test_a_manifest_with_boxes_gives_a_picture_for_each_row(tmp_path):
 
 @pytest.mark.parametrize(
     ("row", "message"),
-    [("s.png,a,,,,", "line 2: could not convert"), ("s.png,a,5,5,5,9", "line 2: .* is no box")],
+    [("s.png,a,,,,", "line 2: could not convert"), ("s.png,a,5,5,5,9", "line 2: .* is not a box")],
 )
 def test_a_row_without_a_proper_box_is_named(tmp_path, row, message):
     with pytest.raises(UserError, match=message):

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 
 import cv2
 import numpy as np
@@ -101,6 +102,28 @@ def test_what_is_known_of_a_set_comes_with_it(cleaned):
     assert opened.rules["drop"] == ("conflicts", "duplicates")
     assert opened.leaks.sentence == ""
     assert opened.source_classes == opened.classes
+    assert [(finding.kind, finding.title) for finding in opened.findings] == [
+        ("conflicts", "The same picture under several labels"),
+        ("duplicates", "The same picture several times"),
+    ]
+    assert opened.findings[1].clusters == (("a/00.png", "a/60.png"),)
+
+
+def test_a_set_is_summed_up_for_json(cleaned):
+    summary = json.loads(json.dumps(cleaned.to_dict()))
+    assert summary["digest"] == cleaned.digest
+    assert summary["counts"]["train"]["a"] == cleaned.counts["train"][0]
+    assert [(f["kind"], f["pictures"]) for f in summary["findings"]] == [
+        ("conflicts", 3),
+        ("duplicates", 2),
+    ]
+    assert "--config.data.drop=duplicates" in summary["findings"][1]["mend"]
+
+
+def test_a_table_without_pandas_says_how_to_get_it(cleaned, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(UserError, match="pip install pandas"):
+        cleaned.to_pandas()
 
 
 def test_a_set_without_a_datasheet_opens(tmp_path):
@@ -138,6 +161,7 @@ def test_a_leak_is_refused_before_anything_is_cached_and_allowed_if_asked(leakin
     leaking.allow_leaks = True
     prepared = preparation.prepare(leaking)
     assert "train/a/0.png (train) = test/a/copy.png (test)" in prepared.leaks.sentence
+    assert prepared.leaks.pictures == {"test": 1}
     assert any("scores are too good" in note for note in prepared.notes)
     assert preparation.prepare(leaking).notes == prepared.notes  # from the cache
     leaking.allow_leaks = False

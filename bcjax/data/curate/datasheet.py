@@ -21,6 +21,7 @@ from ml_collections import ConfigDict
 
 from bcjax.data import decode
 from bcjax.data.curate.curation import CuratedPictures
+from bcjax.data.curate.findings import FINDING_KINDS
 from bcjax.data.curate.measured_pictures import MeasuredPictures
 from bcjax.data.prepared import DATASHEET
 from bcjax.data.records import SPLITS, Record, Source
@@ -140,6 +141,7 @@ def _page(sheet: Mapping[str, Any], records: Mapping[str, Record]) -> str:
     }
     return environment.get_template("datasheet.html").render(
         sheet=sheet,
+        kinds=FINDING_KINDS,
         thumbnails={id_: _thumbnail(records[id_]) for id_ in shown},
         class_of={id_: sheet["source"]["classes"][records[id_].label] for id_ in shown},
         most={"clusters": _CLUSTERS, "members": _MEMBERS, "rows": _ROWS},

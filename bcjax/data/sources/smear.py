@@ -1,9 +1,9 @@
 """Drawing a stained smear: dyes on glass, and the light that comes through them.
 
-A smear absorbs light; it does not reflect it. So nothing here has a colour: shapes lay down amounts
-of dye, and `Smear.photograph` turns amounts into optical density and density into light by
+A smear absorbs light; it does not reflect it. So nothing here has a colour: shapes add amounts of
+dye, and `Smear.photograph` turns amounts into optical density and density into light by
 Beer-Lambert's law. Overlapping red cells darken each other, and a stronger or bluer stain changes
-every cell in the way that it does under a microscope.
+every cell as it does under a microscope.
 
 Lengths and positions are fractions of the picture's side, so that a scene does not depend on the
 number of pixels it is drawn with.
@@ -33,7 +33,7 @@ class Smear:
 
     Attributes:
       size: Side of the picture in pixels.
-      rng: Where every accident of this smear comes from.
+      rng: Generator of everything that is random about this smear.
       dyes: Amount of each dye, float32 (size, size), in units of `DYES`.
     """
 
@@ -44,17 +44,17 @@ class Smear:
         self.dyes = dict(zip(DYES, self._planes, strict=True))
 
     def lay(self, mask: np.ndarray, **amounts: float | np.ndarray) -> None:
-        """Puts something where `mask` is: the dyes named, instead of what was there."""
+        """Replaces what is under `mask` by these amounts of dyes."""
         for name, plane in self.dyes.items():
             plane += mask * (amounts.get(name, 0.0) - plane)
 
     def stain(self, mask: np.ndarray, **amounts: float | np.ndarray) -> None:
-        """Adds dye where `mask` is, over what was there."""
+        """Adds dye under `mask` to what is there."""
         for name, amount in amounts.items():
             self.dyes[name] += mask * amount
 
     def outline(self, centre: Point, radius: float, wobble: float = 0.0) -> np.ndarray:
-        """A filled, nearly round mask; `wobble` is how far the radius strays, relative to it."""
+        """Returns a filled, nearly round mask, whose radius varies by `wobble`, relative to it."""
         angle = np.linspace(0, 2 * np.pi, 64, endpoint=False)
         waves = np.arange(2, 6)[:, None]
         heights = self.rng.normal(size=(4, 1)) / waves
@@ -67,7 +67,7 @@ class Smear:
         return canvas * np.float32(1 / 255)
 
     def discs(self, points: np.ndarray, radii: np.ndarray, shades: np.ndarray) -> np.ndarray:
-        """Discs of `radii` (N,) at `points` (N, 2), each as strong as its shade (N,) in [0, 1]."""
+        """Returns discs of `radii` (N,) at `points` (N, 2), with `shades` (N,) in [0, 1]."""
         canvas = np.zeros((self.size, self.size), np.uint8)
         scale = self.size * (1 << SUBPIXEL_BITS)
         radii = np.rint(self._trimmed(radii) * scale).astype(int)
@@ -79,7 +79,7 @@ class Smear:
         return canvas * np.float32(1 / 255)
 
     def lobes(self, points: np.ndarray, radii: np.ndarray, filament: float = 0.0) -> np.ndarray:
-        """Discs melted together; if `filament` is given, a thread so wide runs through them all."""
+        """Returns discs melted together, with a thread through them if its width `filament` > 0."""
         softness = 0.01 * self.size
         melted = cv2.GaussianBlur(self.discs(points, radii, np.ones(len(radii))), (0, 0), softness)
         melted = np.clip((melted - 0.5) * max(1.0, 2 * softness) + 0.5, 0, 1)
@@ -91,20 +91,20 @@ class Smear:
         return melted
 
     def granules(self, centre: Point, spread: float, radius: float, count: int) -> np.ndarray:
-        """`count` separate grains of about `radius`, unevenly dark, over a disc of `spread`."""
+        """Returns `count` unevenly dark grains of about `radius` within `spread` of `centre`."""
         distance, angle = np.sqrt(self.rng.random(count)), 2 * np.pi * self.rng.random(count)
         places = distance[:, None] * np.stack([np.cos(angle), np.sin(angle)], -1)
         radii = radius * self.rng.uniform(0.7, 1.3, count)
         return self.discs(centre + spread * places, radii, self.rng.uniform(0.43, 1.0, count))
 
     def texture(self, grain: float) -> np.ndarray:
-        """Smooth noise in patches `grain` wide: float32 (size, size), mean 0, deviation about 1."""
+        """Returns smooth noise, float32 (size, size) of mean 0 and std 1, in patches of `grain`."""
         cells = round(1 / grain)
         coarse = self.rng.standard_normal((cells, cells), np.float32)
         return 1.4 * cv2.resize(coarse, (self.size, self.size), interpolation=cv2.INTER_CUBIC)
 
     def border(self, mask: np.ndarray, width: float) -> np.ndarray:
-        """The inner edge of a mask, about `width` wide."""
+        """Returns the inner edge of a mask, about `width` wide."""
         return mask * (1 - cv2.GaussianBlur(mask, (0, 0), width * self.size))
 
     def red_cells(self, centre: Point, clearing: float) -> None:
@@ -154,7 +154,7 @@ class Smear:
         self.dyes["haemoglobin"] += np.sqrt(glass[side:-side, side:-side])
 
     def _scattered(self, radius: float) -> np.ndarray:
-        """Middles of red cells (N, 2) all over the glass: even, as a good smear is, not regular."""
+        """Returns centres of red cells (N, 2) all over the glass, evenly spread but not regular."""
         rng = self.rng
         steps = np.arange(-5, 6) * radius * rng.uniform(1.95, 2.5)
         x, y = (axis.ravel() for axis in np.meshgrid(steps, steps))
@@ -165,7 +165,7 @@ class Smear:
         return places[kept & (np.abs(places - 0.5) < 0.5 + radius).all(1)]
 
     def photograph(self) -> np.ndarray:
-        """The smear seen through a microscope: uint8 (size, size, 3), RGB."""
+        """Returns the smear seen through a microscope: uint8 (size, size, 3), RGB."""
         rng = self.rng
         density = np.array(list(DYES.values())) * rng.normal(1, 0.05, (len(DYES), 3))
         density *= rng.uniform(0.8, 1.2) * rng.uniform(0.85, 1.15, (len(DYES), 1))
@@ -191,9 +191,9 @@ class Smear:
         )
 
     def _fixed(self, points: np.ndarray) -> np.ndarray:
-        """Positions in OpenCV's fixed-point pixels, of which (0, 0) is the first one's middle."""
+        """Returns positions in OpenCV's fixed-point pixels; (0, 0) is the first pixel's centre."""
         return np.rint((points * self.size - 0.5) * (1 << SUBPIXEL_BITS)).astype(np.int32)
 
     def _trimmed(self, radii: np.ndarray) -> np.ndarray:
-        """Half a pixel less: OpenCV draws its anti-aliased edge around a shape, not within."""
+        """Returns radii less half a pixel: OpenCV draws its anti-aliased edge outside a shape."""
         return np.maximum(radii - 0.5 / self.size, 0)
