@@ -32,7 +32,7 @@ _DELEGATES = 6  # pictures of a large group that are compared with those of othe
 # The mirror image of a 4 x 4 x 8 SIFT descriptor: rows the other way up, angles negated.
 _MIRROR = np.arange(128).reshape(4, 4, 8)[::-1][:, :, -np.arange(8) % 8].ravel()
 
-Pictures = Sequence[UInt8[np.ndarray, "H W 3"]]
+Images = Sequence[UInt8[np.ndarray, "H W 3"]]
 Labels = Int64[np.ndarray, "N"]
 
 
@@ -67,7 +67,7 @@ class CopyGroups(NamedTuple):
     places: Labels
 
 
-def group_copies(pictures: Pictures, *, threads: int | None = None) -> Labels:
+def group_copies(pictures: Images, *, threads: int | None = None) -> Labels:
     """Returns the groups that no split may divide: `CopyGroups.places`.
 
     A cell in two photographs is as much a leak as one photograph twice.
@@ -75,9 +75,7 @@ def group_copies(pictures: Pictures, *, threads: int | None = None) -> Labels:
     return find_copies(pictures, threads=threads).places
 
 
-def find_copies(
-    pictures: Pictures, *, neighbours: int = 5, threads: int | None = None
-) -> CopyGroups:
+def find_copies(pictures: Images, *, neighbours: int = 5, threads: int | None = None) -> CopyGroups:
     """Groups pictures that were made from one original by moving it about.
 
     Turned by any angle, sheared, shifted, scaled to a half or a double, mirrored, brightened,

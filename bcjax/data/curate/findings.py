@@ -14,7 +14,7 @@ from jaxtyping import Bool
 from ml_collections import ConfigDict
 
 from bcjax.config import nearest
-from bcjax.data.curate.measured_pictures import Cluster, MeasuredPictures
+from bcjax.data.curate.measured_pictures import MeasuredPictures, Positions
 from bcjax.data.records import Record
 from bcjax.runtime.errors import UserError
 
@@ -136,7 +136,7 @@ def find_remarkable(pictures: MeasuredPictures, *, max_copies: int) -> list[Find
     grey = ~pictures.blank & (measures.colour < _GREY)
     if 2 * grey.sum() > len(grey):  # in a grey set, grey pictures are not remarkable
         grey[:] = False
-    clusters_of: dict[str, list[Cluster]] = {
+    clusters_of: dict[str, list[Positions]] = {
         "conflicts": [c for c in equal if len(set(label[c])) > 1],
         "copies": [c for c in equal if len(c) > max_copies],
         "duplicates": [c for c in agreeing if len(c) <= max_copies],
@@ -158,7 +158,7 @@ def find_remarkable(pictures: MeasuredPictures, *, max_copies: int) -> list[Find
     ]
 
 
-def _singly(mask: Bool[np.ndarray, "N"]) -> list[Cluster]:
+def _singly(mask: Bool[np.ndarray, "N"]) -> list[Positions]:
     return list(np.flatnonzero(mask)[:, None])
 
 

@@ -21,7 +21,7 @@ _THUMBNAIL = (16, 16)
 _CHUNK = 256  # pictures that the threads work on at a time
 _BLANK = 2.0  # standard deviation of the luma; an empty field of a smear has 4 and more
 
-Cluster = Int[np.ndarray, "n"]  # positions
+Positions = Int[np.ndarray, "n"]
 
 
 class PictureMeasures(NamedTuple):
@@ -122,17 +122,17 @@ class MeasuredPictures:
         """Whether each picture is of one colour; that two such are similar means nothing."""
         return self.measures.std < _BLANK
 
-    def equal_clusters(self) -> list[Cluster]:
+    def equal_clusters(self) -> list[Positions]:
         """Returns clusters of two and more pictures with equal pixels."""
         return clusters_of_equal(np.unique(self.measures.pixel_sha256, return_inverse=True)[1])
 
-    def near_clusters(self) -> list[Cluster]:
+    def near_clusters(self) -> list[Positions]:
         """Returns clusters of two and more pictures that are nearly the same, not all equal."""
         linked = clusters_of_equal(near_duplicates.connected_labels(len(self), self.near))
         return [c for c in linked if len(set(self.measures.pixel_sha256[c])) > 1]
 
 
-def clusters_of_equal(numbers: Int[np.ndarray, "N"]) -> list[Cluster]:
+def clusters_of_equal(numbers: Int[np.ndarray, "N"]) -> list[Positions]:
     """Returns the positions of equal numbers, in clusters of two and more, in order."""
     order = np.argsort(numbers, kind="stable")
     parts = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)

@@ -7,17 +7,16 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Int
 
 from bcjax.config import nearest
 from bcjax.data import decode
 from bcjax.data.curate import near_duplicates
-from bcjax.data.curate.measured_pictures import Cluster, MeasuredPictures, clusters_of_equal
+from bcjax.data.curate.measured_pictures import MeasuredPictures, Positions, clusters_of_equal
+from bcjax.data.curate.near_duplicates import Pairs
 from bcjax.data.records import SPLITS, Record
 from bcjax.runtime.errors import UserError
 
 SplitUnit = tuple[str, str]  # ("group", its name) or ("picture", its id)
-Pairs = Int[np.ndarray, "P 2"]
 
 _NO_PAIRS = np.empty((0, 2), np.int64)
 _FORMS = "column:NAME, regex:PATTERN, hash or copies"
@@ -148,7 +147,7 @@ def _linked_numbers(pictures: MeasuredPictures, pairs: Pairs = _NO_PAIRS) -> lis
     return near_duplicates.connected_labels(len(pictures), np.concatenate(links)).tolist()
 
 
-def _chains(alike: Sequence[Cluster]) -> Pairs:
+def _chains(alike: Sequence[Positions]) -> Pairs:
     """Returns pairs that link the pictures of each cluster, one fewer than it has members."""
     return np.concatenate([_NO_PAIRS, *(np.stack([c[:-1], c[1:]], 1) for c in alike)])
 
