@@ -122,8 +122,8 @@ def _verdict(
         suspicious |= on_split - grouped > max(_MARGIN, _SIGMAS * error)
         against = f", {grouped:.1%} by groups within train (n = {grouped_n:,})"
     sentence = f"Colours alone get {on_split:.1%} of {split} right (n = {n:,}){against}: " + (
-        "more than colours can tell. Copies or kin of these pictures are likely in train; "
-        "group by what belongs together (data.group_by) and carve anew (data.resplit)."
+        "more than colours can tell. Train probably holds copies of these pictures; group by what "
+        "belongs together (data.group_by) and carve new splits (data.resplit)."
         if suspicious
         else "no sign of copies on both sides."
     )
