@@ -237,8 +237,9 @@ def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = Fa
         shown = "; ".join(f"{name} {why}" for name, why in named)
         more = f"; and {count - _NAMED:,} more" if count > _NAMED else ""
         raise UserError(
-            f"{count:,} entries of {data.source} do not have exactly one label each ({shown}{more}): label "
-            "them, or leave them out with --config.data.on_unlabelled=drop."
+            f"{count:,} entries of {data.source} do not have exactly one label each "
+            f"({shown}{more}): label them, or leave them out with "
+            "--config.data.on_unlabelled=drop."
         )
     return _without_splits(source) if data.resplit else source
 
