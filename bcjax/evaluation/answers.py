@@ -13,7 +13,7 @@ from pyarrow import parquet
 from scipy.special import softmax
 
 from bcjax import metrics
-from bcjax.data.prepared import Prepared
+from bcjax.data.prepared import PreparedSet
 from bcjax.metrics.measurements import Measurements
 from bcjax.metrics.predictions import Predictions, checked
 from bcjax.runtime import files
@@ -42,7 +42,7 @@ class Answers:
     @classmethod
     def of_split(
         cls,
-        prepared: Prepared,
+        prepared: PreparedSet,
         split: str,
         logits: Float32[np.ndarray, "N C"],
         labels: Int[np.ndarray, "N"],

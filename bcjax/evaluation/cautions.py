@@ -12,7 +12,7 @@ from typing import Self
 
 from ml_collections import ConfigDict
 
-from bcjax.data.prepared import Prepared
+from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.runtime.run_dir import RunDir
 
@@ -36,7 +36,7 @@ class EvaluatedSplit:
     leaks: str = ""
 
     @classmethod
-    def of_run(cls, workdir: Path, config: ConfigDict, prepared: Prepared, split: str) -> Self:
+    def of_run(cls, workdir: Path, config: ConfigDict, prepared: PreparedSet, split: str) -> Self:
         """Describes a split of the run's own data.
 
         Args:
@@ -46,11 +46,17 @@ class EvaluatedSplit:
           split: One of their splits.
         """
         cautions = tuple(_of_own_split(workdir, config, prepared, split))
-        return cls(split, config.data.source, True, cautions, prepared.leaks)
+        return cls(
+            split,
+            config.data.source,
+            True,
+            cautions,
+            prepared.leaks.sentence if prepared.leaks else "",
+        )
 
     @classmethod
     def of_other_data(
-        cls, workdir: Path, source: str, prepared: Prepared, held_as: str, split: str
+        cls, workdir: Path, source: str, prepared: PreparedSet, held_as: str, split: str
     ) -> Self:
         """Describes other data than the run's own.
 
@@ -103,7 +109,9 @@ def union(pictures: Sequence[EvaluatedSplit]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(caution for each in pictures for caution in each.cautions))
 
 
-def _of_own_split(workdir: Path, config: ConfigDict, prepared: Prepared, split: str) -> list[str]:
+def _of_own_split(
+    workdir: Path, config: ConfigDict, prepared: PreparedSet, split: str
+) -> list[str]:
     trained_on = RunDir(workdir).trained_on()
     if trained_on and trained_on.digest != prepared.digest:
         return ["The pictures or their splits have changed: some may have been trained on."]
@@ -114,11 +122,11 @@ def _of_own_split(workdir: Path, config: ConfigDict, prepared: Prepared, split: 
     return []
 
 
-def _of_other_data(workdir: Path, prepared: Prepared, split: str) -> list[str]:
+def _of_other_data(workdir: Path, prepared: PreparedSet, split: str) -> list[str]:
     trained_on = RunDir(workdir).trained_on()
-    if trained_on is None or not Prepared.is_at(Path(trained_on.path)):
+    if trained_on is None or not PreparedSet.is_at(Path(trained_on.path)):
         return ["Whether the network was trained on any of these pictures is not known."]
-    trained = _digests(Prepared(Path(trained_on.path)), "train")
+    trained = _digests(PreparedSet(Path(trained_on.path)), "train")
     seen = [digest in trained for digest in _digests(prepared, split)]
     if not any(seen):
         return []
@@ -128,7 +136,7 @@ def _of_other_data(workdir: Path, prepared: Prepared, split: str) -> list[str]:
     ]
 
 
-def _digests(prepared: Prepared, split: str) -> dict[bytes, None]:
+def _digests(prepared: PreparedSet, split: str) -> dict[bytes, None]:
     """Returns the SHA-256 of each encoded picture, once, in their order."""
     if not prepared.size(split):
         return {}

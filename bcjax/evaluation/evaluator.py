@@ -11,10 +11,10 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
-from bcjax.data import prepare
-from bcjax.data.entry import entry_of
-from bcjax.data.prepared import Prepared
-from bcjax.data.store import choose, open_store
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.preparation import prepare
+from bcjax.data.prepared import PreparedSet
+from bcjax.data.store import choose_store, open_store
 from bcjax.engine import dispatch, network, steps
 from bcjax.engine.feed import Feed
 from bcjax.engine.forward import View, predictions
@@ -114,13 +114,14 @@ class Evaluator:
         self._batch_size = batch_size or config.eval.batch_size or config.train.batch_size
         self.mesh = meshes.create()
         own = other is None
-        self.prepared = prepare.ensure(config.data, complete=own, own_names=not own)
+        self.prepared = prepare(config.data, complete=own, own_names=not own)
         self._held_as = split  # the split's name in the prepared set
         if other and list(self.prepared.counts) == ["train"]:
             self._held_as, split = "train", "all"
         elif not self.prepared.size(split):
             raise UserError(
-                f"{self.prepared.path} has no {split} split: it has {self.prepared.named()}."
+                f"{self.prepared.path} has no {split} split: it has "
+                f"{self.prepared.describe_splits()}."
             )
         self.split = split
         self.class_mapping: ClassMapping | None = None
@@ -142,8 +143,10 @@ class Evaluator:
     def _open_feed(self) -> Feed:
         data = self.config.data
         needed = self.prepared.size(self._held_as) * data.image_size**2 * 3
-        kind, _ = choose(data.store, needed, meshes.device_memory())
-        store = open_store(self.prepared, self._held_as, kind, entry_of(data), data.threads)
+        kind, _ = choose_store(data.store, needed, meshes.device_memory())
+        store = open_store(
+            self.prepared, self._held_as, kind, InputTransform.from_config(data), data.threads
+        )
         return Feed(store, data, self.mesh)
 
     def for_member(self, workdir: Path) -> Self:
@@ -255,7 +258,7 @@ def evaluate_answers(
 def evaluate_final(
     workdir: Path,
     config: ConfigDict,
-    prepared: Prepared,
+    prepared: PreparedSet,
     checkpoint: int,
     answer: Callable[[str], Answers],
     *,

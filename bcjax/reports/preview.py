@@ -13,12 +13,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from bcjax.augment import mix, warp
-from bcjax.augment.op import Op
-from bcjax.augment.policy import build
-from bcjax.augment.table import OPS
-from bcjax.data import prepare
-from bcjax.data.entry import entry_of
+from bcjax.augment import OPS, Op, build, geometry, mix
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.preparation import prepare
 from bcjax.data.store import DiskStore
 from bcjax.engine import steps
 from bcjax.engine.feed import order_of
@@ -56,9 +53,11 @@ def fed(config: ConfigDict, step: int) -> Fed:
       UserError: If the config's pictures or augmentations are refused.
     """
     policy = build(config.augment.ops)
-    prepared = prepare.ensure(config.data)
+    prepared = prepare(config.data)
     index = order_of(config, prepared)(step)
-    batch = DiskStore(prepared.examples("train"), entry_of(config.data)).read(index)
+    batch = DiskStore(prepared.examples("train"), InputTransform.from_config(config.data)).read(
+        index
+    )
     names = prepared.ids("train")
 
     @jax.jit
@@ -149,7 +148,7 @@ def _of_op(name: str, op: Op, image: Float[Array, "H W 3"]) -> _Row:
     @jax.vmap
     def applied(strength):
         if op.geometric:
-            return warp.warp(image, op.apply(key, strength, image.shape[:2], **options))
+            return geometry.warp(image, op.apply(key, strength, image.shape[:2], **options))
         return op.apply(key, image, strength, **options)
 
     return _Row(name, op.magnitude.unit, strengths, np.asarray(applied(strengths)))

@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Bool, Float, Int32, Key
 
-from bcjax.augment.blend import like, planes
-from bcjax.augment.in_turn import in_turn
+from bcjax.augment.colour import clip_like, planes
+from bcjax.augment.op import in_turn
 
 SIDE = 224  # side of the pictures that MedMNIST-C corrupts
 DISC = 6  # radius of the widest disc, in pixels of those pictures
@@ -60,7 +60,7 @@ def _averaged(
         y, x = i // side, i % side
         return total + kernel[y, x] * lax.dynamic_slice(padded, (y, x, 0), image.shape)
 
-    return like(image, lax.fori_loop(0, side**2, add, jnp.zeros(image.shape)))
+    return clip_like(image, lax.fori_loop(0, side**2, add, jnp.zeros(image.shape)))
 
 
 def motion_blur(
@@ -104,7 +104,7 @@ def _along(
             total += own * lax.dynamic_slice(padded, (y + i, x + j, 0), image.shape)
         return total
 
-    return like(image, lax.fori_loop(0, PATH + 1, add, jnp.zeros(image.shape)))
+    return clip_like(image, lax.fori_loop(0, PATH + 1, add, jnp.zeros(image.shape)))
 
 
 def pixelate(
@@ -123,7 +123,7 @@ def pixelate(
         jnp.einsum("yxc,hy->hxc", levels, down, precision="highest") / down.sum(1)[:, None, None]
         + 0.5
     )
-    return like(image, levels / 255)
+    return clip_like(image, levels / 255)
 
 
 def _same_block(size: int, kept: Float[Array, ""]) -> Float[Array, "size size"]:
@@ -156,4 +156,4 @@ def saturate(
         for channel, plane in enumerate((red, green, blue))
     ]
     saturated = jnp.stack([value * (1 - saturation * share) for share in shares], axis=-1)
-    return jnp.where(more == 0, image, like(image, saturated))
+    return jnp.where(more == 0, image, clip_like(image, saturated))
