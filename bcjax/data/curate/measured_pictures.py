@@ -90,7 +90,7 @@ class MeasuredPictures:
     Attributes:
       records: The records of the pictures.
       measures: Their measures.
-      near_pairs: Positions of pairs that are nearly the same, whether or not their pixels are equal.
+      near_pairs: Positions of pairs that are nearly the same, or equal.
     """
 
     records: Sequence[Record]
