@@ -6,7 +6,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from bcjax.reports.pages.numbers import percent, span
+from bcjax.reports.pages.formatting import percent, percent_interval
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def table(result: dict[str, Any]) -> Table:
     clean = result["clean"]["balanced_accuracy"]
     title = (
         f"balanced accuracy in %, {result['split']} split, checkpoint {result['checkpoint']}, "
-        f"n = {result['n']:,}\nclean: {percent(clean['value'])} ({span(clean)})"
+        f"n = {result['n']:,}\nclean: {percent(clean['value'])} ({percent_interval(clean)})"
     )
     shown = Table(title=title, title_justify="left")
     for column in ("corruption", *map(str, result["severities"]), "mean", "95 % interval"):
@@ -66,7 +66,7 @@ def table(result: dict[str, Any]) -> Table:
 
 def _mean(row: dict[str, Any]) -> tuple[str, str]:
     mean = row["mean"]["balanced_accuracy"]
-    return _short(mean), span(mean)
+    return _short(mean), percent_interval(mean)
 
 
 def _short(figure: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ from absl import flags
 from rich.console import Group
 from rich.table import Table
 
-from bcjax.reports.pages.numbers import percent, span
+from bcjax.reports.pages.formatting import percent, percent_interval
 from bcjax.runtime.errors import UserError
 
 _STAINS = ("none", "reinhard", "macenko")
@@ -68,11 +68,11 @@ def table(section: dict[str, Any]) -> Group:
     for way, among in (("open", "all"), ("closed", "mapped")):
         for metric, there in section[way].items():
             kind = "balanced" if metric == "balanced_accuracy" else "plain"
-            row = [among, kind, percent(there["value"]), span(there)]
+            row = [among, kind, percent(there["value"]), percent_interval(there)]
             if section["home"]:
                 drop = section["drop"][way][metric]
                 home = section["home"][way][metric]
-                row += [percent(home["value"]), percent(drop["value"]), span(drop)]
+                row += [percent(home["value"]), percent(drop["value"]), percent_interval(drop)]
             shown.add_row(*row)
     pairs = (f"{theirs} = {home}" for theirs, home in section["classes"].items())
     lines = [f"classes: {', '.join(pairs)}; stain: {section['stain']}"]

@@ -13,8 +13,8 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from bcjax.evaluation import answers
-from bcjax.reports.comparison import resampled
-from bcjax.reports.comparison.resampled import Resampled
+from bcjax.reports.comparison import significance
+from bcjax.reports.comparison.significance import ResampledMetrics
 from bcjax.tune import objectives
 from bcjax.tune import switches as parts
 from bcjax.tune import trial as trials
@@ -123,7 +123,9 @@ def measure(ablation: Ablation, faults: dict[str, str]) -> dict[str, Any]:
                 "deviation": statistics.stdev(values) if len(values) > 1 else None,
             }
             if name != REFERENCE and each[0][1] == reference[0][1]:
-                row["difference"] = resampled.difference(_mean(each), _mean(reference), metric)
+                row["difference"] = significance.difference(
+                    _mean(each), _mean(reference), metric
+                ).to_dict()
         rows.append(row)
     return {
         "split": split,
@@ -145,17 +147,17 @@ def write(measured: dict[str, Any], out: Path) -> Path:
     return path
 
 
-def _read(ablation: Ablation, name: str) -> list[tuple[Resampled, tuple[str, ...]]]:
+def _read(ablation: Ablation, name: str) -> list[tuple[ResampledMetrics, tuple[str, ...]]]:
     """Returns each seed's run on the same resamples, and the pictures that it answered."""
     found = []
     for workdir in ablation.workdirs(name):
         read = answers.read(workdir / "eval" / f"{ablation.config.eval.split}.parquet")
         resamples = ablation.config.eval.resamples
-        found.append((resampled.of(read, resamples=resamples, seed=0), read.ids))
+        found.append((significance.resample(read, resamples=resamples, seed=0), read.ids))
     return found
 
 
-def _mean(seeds: Sequence[tuple[Resampled, tuple[str, ...]]]) -> Resampled:
+def _mean(seeds: Sequence[tuple[ResampledMetrics, tuple[str, ...]]]) -> ResampledMetrics:
     runs = [run for run, _ in seeds]
     return dataclasses.replace(
         runs[0],

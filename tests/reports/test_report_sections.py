@@ -9,13 +9,13 @@ from PIL import Image
 
 from bcjax.evaluation import spread
 from bcjax.evaluation.calibration import fitted, measure
-from bcjax.reports import run as report
-from bcjax.reports.pages import story
-from bcjax.reports.run.artefacts import read
+from bcjax.reports.pages.page import to_markdown
+from bcjax.reports.run.report import report_page
+from bcjax.reports.run_record import read_run
 
 
 def told(workdir):
-    return story.markdown(report.tell(read(workdir, "test")))
+    return to_markdown(report_page(read_run(workdir, "test")))
 
 
 def figure(value, n=90):
@@ -90,7 +90,7 @@ def test_each_corruption_has_a_row_and_all_have_one(run):
     assert "| all |  |  | 0.5123 | 0.4923 - 0.5423 | 0.2877 |" in said
     assert "clean: 0.8000" in said
     assert "figures/corruptions.png" in said
-    assert "was not tried" not in said.split("## Limits")[1]
+    assert "was not tried" not in said.split("## Limitations")[1]
 
 
 def test_the_drop_in_another_laboratory_stands_beside_the_home_figure(run):
@@ -135,7 +135,7 @@ def test_members_are_told_with_mean_and_deviation(run):
     said = told(workdir)
     assert "| accuracy | 0.8500 | 0.0707 |" in said
     assert "| member-1, checkpoint 20 | 0.9000 |" in said
-    assert "another seed" not in said.split("## Limits")[1]
+    assert "another seed" not in said.split("## Limitations")[1]
 
 
 def test_the_overlays_hang_with_the_figures_about_them(run):
