@@ -5,8 +5,8 @@
 
 The page holds everything that it needs and can be sent as it is. PICTURES are shown as they are
 found, contradictions and leaks included; with a config that has rules (config.data.drop,
-config.data.group_by, ...), as they are trained on. With a run, the features of its network place the pictures on the map, and
-the run's own pictures are shown unless others are named.
+config.data.group_by, ...), as they are trained on. With a run, the features of its network place
+the pictures on the map, and the run's own pictures are shown unless others are named.
 """
 
 from pathlib import Path

@@ -50,14 +50,14 @@ def answer(
 
 
 def measure(answers: Answers, *, resamples: int) -> Result:
-    """Returns what `metrics.evaluate` says of answers."""
-    return metrics.evaluate(
+    """Returns what `metrics.measure` says of answers."""
+    return metrics.measure(
         answers.probabilities(),
         answers.labels,
         answers.classes,
         groups=answers.groups,
         resamples=resamples,
-    )
+    ).to_dict()
 
 
 def headline(result: Result) -> dict[str, float]:

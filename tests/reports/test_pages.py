@@ -67,7 +67,9 @@ def test_every_kind_of_block_is_told_in_both_ways(tmp_path):
         figure, axes = charts.new_figure(3, 2)
         axes.plot([0, 1], [0, 1], color=charts.INK)
     chart = Chart("line", "A line", figure, "It rises.")
-    picture = CaptionedPicture(np.full((8, 6, 3), 90, np.uint8), "cell.png", "basophil", "answered ig")
+    picture = CaptionedPicture(
+        np.full((8, 6, 3), 90, np.uint8), "cell.png", "basophil", "answered ig"
+    )
     page = page_of(
         Facts([("accuracy", "96.2 %", "n = 10")]),
         Text("Mind this.", "bad"),

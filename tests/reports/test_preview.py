@@ -51,7 +51,7 @@ def test_the_pictures_are_those_of_the_step(batch):
 
 def test_labels_are_those_of_the_pictures_that_are_seen(batch):
     np.testing.assert_allclose(batch.soft_labels.sum(-1), 1, atol=1e-6)
-    for i, labels in enumerate(batch.labels):
+    for i, labels in enumerate(batch.soft_labels):
         assert set(np.flatnonzero(labels)) <= {batch.labels[i], batch.labels[i - 1]}
 
 
@@ -59,7 +59,9 @@ def test_micro_batches_are_drawn_as_they_are_fed():
     whole = preview.training_batch(settings(**{"augment.ops": ()}), step=0)
     parts = preview.training_batch(settings(**{"augment.ops": (), "optim.accumulate": 2}), step=0)
     assert np.array_equal(whole.augmented, parts.augmented)
-    mixed = preview.training_batch(settings(**{"augment.ops": ("mixup",), "optim.accumulate": 2}), step=0)
+    mixed = preview.training_batch(
+        settings(**{"augment.ops": ("mixup",), "optim.accumulate": 2}), step=0
+    )
     for i, labels in enumerate(mixed.soft_labels):  # of its own micro-batch
         assert set(np.flatnonzero(labels)) <= {mixed.labels[i], mixed.labels[i - 2]}
 

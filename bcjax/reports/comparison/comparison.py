@@ -9,10 +9,13 @@ import numpy as np
 
 from bcjax import metrics
 from bcjax.evaluation.answers import Answers
+from bcjax.metrics import resampling
+from bcjax.metrics.resampling import Difference, ResampledMetrics
+from bcjax.metrics.scores import higher_is_better
 from bcjax.reports.comparison import runs as read
 from bcjax.reports.comparison import significance
 from bcjax.reports.comparison.runs import AlignedAnswers, Cost, DifferingSetting, LearningCurves
-from bcjax.reports.comparison.significance import Difference, PairedTest, ResampledMetrics
+from bcjax.reports.comparison.significance import PairedTest
 from bcjax.reports.pages.formatting import Figure, enumeration
 from bcjax.reports.run_record import Json, RunRecord
 from bcjax.runtime.errors import UserError
@@ -194,7 +197,7 @@ def compare(
     resamples = wanted and max(wanted, _RESAMPLES_PER_TEST * (len(records) - 1))
     seed = results[0]["seed"]
     resampled = [
-        significance.resample(answers, resamples=resamples, seed=seed)
+        resampling.resample(answers.predictions(), answers.groups, resamples=resamples, seed=seed)
         for answers in aligned.answers
     ]
     runs = [
@@ -232,14 +235,14 @@ def _result(run: RunRecord, answers: Answers, left_out: int) -> Json:
     """Returns the evaluation as it was written, or that of the common pictures alone."""
     if not left_out:
         return run.result
-    return metrics.evaluate(
+    return metrics.measure(
         answers.probabilities(),
         answers.labels,
         answers.classes,
         groups=answers.groups,
         resamples=run.result["resamples"],
         seed=run.result["seed"],
-    )
+    ).to_dict()
 
 
 def _notes(
@@ -276,7 +279,9 @@ def _per_class(
             n=rows[0][class_]["n"],
             recall={name: row[class_]["recall"] for name, row in zip(names, rows, strict=True)},
             difference={
-                name: significance.difference(each, resampled[0], "recall", label)
+                name: resampling.difference(
+                    each.metric("recall", label), resampled[0].metric("recall", label)
+                )
                 for name, each in zip(names[1:], resampled[1:], strict=True)
             },
         )
@@ -286,7 +291,7 @@ def _per_class(
 
 def _pareto(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]]:
     """Returns the undominated runs for each cost that is known, and differs, for two or more."""
-    sign = significance.sign(metric)
+    sign = 1 if higher_is_better(metric) else -1
     fronts = {}
     for kind in _COSTS:
         known = [

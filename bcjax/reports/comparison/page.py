@@ -4,7 +4,7 @@ from pathlib import Path
 
 from bcjax.reports.comparison import charts
 from bcjax.reports.comparison.comparison import Comparison
-from bcjax.reports.comparison.significance import McNemar
+from bcjax.reports.comparison.significance import PairedTest
 from bcjax.reports.pages import formatting
 from bcjax.reports.pages.formatting import NONE, enumeration, metric_name, value_with_interval
 from bcjax.reports.pages.page import Block, Charts, Page, Section, Table, Text, write_page
@@ -101,21 +101,25 @@ def tests_table(comparison: Comparison) -> Table:
     rows = [
         [
             test.run,
-            str(test.difference),
+            formatting.difference(test.difference),
             formatting.p_value(test.difference.p),
             formatting.p_value(test.p_holm),
-            *_mcnemar(test.mcnemar),
+            *_mcnemar(test),
         ]
         for test in comparison.tests
     ]
     return Table(head, rows)
 
 
-def _mcnemar(test: McNemar | None) -> list[str]:
-    if test is None:
+def _mcnemar(test: PairedTest) -> list[str]:
+    if test.mcnemar is None:
         return [NONE] * 4
-    counts = [f"{test.only_run:,}", f"{test.only_reference:,}"]
-    return [*counts, formatting.p_value(test.p), formatting.p_value(test.p_holm)]
+    return [
+        f"{test.mcnemar.only_first:,}",
+        f"{test.mcnemar.only_second:,}",
+        formatting.p_value(test.mcnemar.p),
+        formatting.p_value(test.mcnemar_p_holm),
+    ]
 
 
 def _results(comparison: Comparison) -> list[Block]:
@@ -149,7 +153,7 @@ def _classes(comparison: Comparison) -> list[Block]:
         for row in comparison.per_class
     ]
     differences = [
-        [row.name, *(str(row.difference[name]) for name in names[1:])]
+        [row.name, *(formatting.difference(row.difference[name]) for name in names[1:])]
         for row in comparison.per_class
     ]
     about = f"Recall, less that of {comparison.reference} on the same pictures. {_CLASSES}"

@@ -7,6 +7,8 @@ A `Figure` is a value with its interval, as the metrics give it: it has the keys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bcjax.metrics.resampling import Difference
+
 NONE = "-"  # what is undefined
 
 Figure = Mapping[str, Any]
@@ -68,13 +70,13 @@ def value_with_interval(figure: Figure | None) -> str:
     return f"{value} ({figure['low']:.3f} - {figure['high']:.3f})"
 
 
-def difference(value: float | None, low: float | None, high: float | None) -> str:
+def difference(found: Difference) -> str:
     """Returns a difference with its interval: "+0.0120 (+0.0011 to +0.0230)"."""
-    if value is None:
+    if found.value is None:
         return NONE
-    if low is None or high is None:
-        return f"{value:+.4f}"
-    return f"{value:+.4f} ({low:+.4f} to {high:+.4f})"
+    if found.low is None:
+        return f"{found.value:+.4f}"
+    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
 
 
 def p_value(p: float | None) -> str:

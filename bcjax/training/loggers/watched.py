@@ -22,7 +22,7 @@ def evaluated(
       outputs: Where.
       step: At which it was evaluated.
       split: On which.
-      result: From `metrics.evaluate`.
+      result: From `metrics.measure`.
       params: A pytree of float arrays. What lies on other hosts' devices alone is left out.
     """
     if not outputs:

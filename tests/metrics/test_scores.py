@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from predictions import NAMES, made_up
 from sklearn import metrics as sk
 
-from bcjax.metrics import evaluate
+from bcjax.metrics import Estimate, Measurements, measure
+from bcjax.metrics.scores import PER_CLASS
 
 some = settings(max_examples=8, deadline=None)
 samples = given(
@@ -19,8 +20,8 @@ samples = given(
 
 
 def values(probabilities, labels, names=NAMES):
-    found = evaluate(probabilities, labels, names, resamples=0)["metrics"]
-    return {name: figure["value"] for name, figure in found.items()}
+    found = measure(probabilities, labels, names, resamples=0).metrics
+    return {name: figure.value for name, figure in found.items()}
 
 
 @some
@@ -51,7 +52,7 @@ def test_values_agree_with_scikit_learn(n, seed, decimals):
 def test_each_class_agrees_with_scikit_learn(n, seed, decimals):
     probabilities, labels = made_up(n, seed=seed, decimals=decimals)
     predicted = probabilities.argmax(1)
-    for c, row in enumerate(evaluate(probabilities, labels, NAMES, resamples=0)["per_class"]):
+    for c, row in enumerate(measure(probabilities, labels, NAMES, resamples=0).per_class):
         true, said = labels == c, predicted == c
         expected = {
             "precision": (sk.precision_score(true, said), said.sum()),
@@ -61,10 +62,10 @@ def test_each_class_agrees_with_scikit_learn(n, seed, decimals):
             "auc": (sk.roc_auc_score(true, probabilities[:, c]), n),
             "average_precision": (sk.average_precision_score(true, probabilities[:, c]), n),
         }
-        assert (row["name"], row["n"]) == (NAMES[c], true.sum())
+        assert (row.name, row.n) == (NAMES[c], true.sum())
         for name, (value, of) in expected.items():
-            assert row[name]["value"] == pytest.approx(value)
-            assert row[name]["n"] == of
+            assert getattr(row, name).value == pytest.approx(value)
+            assert getattr(row, name).n == of
 
 
 def by_medmnist(probabilities, labels):
@@ -162,25 +163,25 @@ def test_the_order_of_the_pictures_changes_nothing():
 
 
 def test_rows_of_the_confusion_matrix_are_the_truth():
-    result = evaluate(np.eye(4)[[1, 1, 2]], np.array([0, 1, 2]), NAMES, resamples=0)
-    assert result["confusion_matrix"][0] == [0, 1, 0, 0]
+    result = measure(np.eye(4)[[1, 1, 2]], np.array([0, 1, 2]), NAMES, resamples=0)
+    assert result.confusion_matrix[0] == (0, 1, 0, 0)
 
 
 @pytest.mark.parametrize(("shift", "value"), [(0, 1.0), (1, 0.0)], ids=["perfect", "worst"])
 def test_the_ends_of_the_scale(shift, value):
     labels = np.arange(40) % 4
-    figures = evaluate(np.eye(4)[(labels + shift) % 4], labels, NAMES, resamples=50)["metrics"]
+    figures = measure(np.eye(4)[(labels + shift) % 4], labels, NAMES, resamples=50).metrics
     for name in ("accuracy", "balanced_accuracy", "macro_f1", "weighted_f1"):
-        assert figures[name]["value"] == value
+        assert figures[name].value == value
     for name in ("ece", "ace", "mce", "aurc"):
-        assert figures[name]["value"] == 1 - value
-    assert figures["brier"]["value"] == 2 * (1 - value)
-    assert figures["kappa"]["value"] == figures["mcc"]["value"] == pytest.approx([1, -1 / 3][shift])
+        assert figures[name].value == 1 - value
+    assert figures["brier"].value == 2 * (1 - value)
+    assert figures["kappa"].value == figures["mcc"].value == pytest.approx([1, -1 / 3][shift])
     # Certain and wrong costs -log of float64's epsilon; a class that is always another one ranks
     # a third of its negatives above it, and ties with the others.
-    assert figures["log_loss"]["value"] == pytest.approx([0.0, 36.0437][shift], abs=1e-4)
-    assert figures["macro_auc"]["value"] == pytest.approx([1.0, 1 / 3][shift])
-    assert value in (figures["accuracy"]["low"], figures["accuracy"]["high"])
+    assert figures["log_loss"].value == pytest.approx([0.0, 36.0437][shift], abs=1e-4)
+    assert figures["macro_auc"].value == pytest.approx([1.0, 1 / 3][shift])
+    assert value in (figures["accuracy"].low, figures["accuracy"].high)
 
 
 def test_a_class_without_pictures_is_named_and_left_out_of_the_averages():
@@ -188,34 +189,37 @@ def test_a_class_without_pictures_is_named_and_left_out_of_the_averages():
     labels[labels == 2] = 1
     probabilities[:, 2] = 0.0
     probabilities /= probabilities.sum(1, keepdims=True)
-    result = evaluate(probabilities, labels, NAMES, resamples=100)
-    row = result["per_class"][2]
-    assert row.pop("specificity")["value"] == 1
-    assert row == dict.fromkeys(row) | {"name": "lymphocyte", "n": 0}
-    assert result["undefined"].pop("specificity") == []
-    assert all(names == ["lymphocyte"] for names in result["undefined"].values())
+    result = measure(probabilities, labels, NAMES, resamples=100)
+    row = result.per_class[2]
+    assert (row.name, row.n) == ("lymphocyte", 0)
+    assert [name for name, each in row.items() if each] == ["specificity"]
+    assert row.specificity.value == 1
+    expected = dict.fromkeys(PER_CLASS, ("lymphocyte",)) | {"specificity": ()}
+    assert result.undefined == expected
     without = [0, 1, 3]
-    alone = evaluate(
+    alone = measure(
         probabilities[:, without], np.searchsorted(without, labels), list("abc"), resamples=100
-    )["metrics"]
-    assert result["metrics"].keys() - alone.keys() == {"top_3_accuracy"}
+    ).metrics
+    assert result.metrics.keys() - alone.keys() == {"top_3_accuracy"}
     for name, figure in alone.items():
-        assert result["metrics"][name] == pytest.approx(figure)
+        expected = figure.to_dict()
+        assert result.metrics[name].to_dict() == pytest.approx(expected)
 
 
 def test_a_class_without_pictures_that_is_predicted_counts_against_macro_f1():
     probabilities, labels = np.eye(4)[[0, 0, 1, 2]], np.array([0, 0, 1, 1])
-    result = evaluate(probabilities, labels, NAMES, resamples=0)
-    assert result["per_class"][2]["f1"]["value"] == 0.0
-    assert result["metrics"]["macro_f1"]["value"] == pytest.approx((1 + 2 / 3 + 0) / 3)
-    assert result["undefined"]["f1"] == ["monocyte"]
+    result = measure(probabilities, labels, NAMES, resamples=0)
+    assert result.per_class[2].f1.value == 0.0
+    assert result.metrics["macro_f1"].value == pytest.approx((1 + 2 / 3 + 0) / 3)
+    assert result.undefined["f1"] == ("monocyte",)
 
 
 def test_one_class_alone_has_no_area_no_kappa_and_no_correlation():
-    figures = evaluate(np.full((5, 2), 0.5), np.zeros(5, int), ["a", "b"])["metrics"]
+    figures = measure(np.full((5, 2), 0.5), np.zeros(5, int), ["a", "b"]).metrics
     for name in ("macro_auc", "kappa"):
-        assert figures[name] == {"value": None, "n": 5, "interval": None}
-    assert figures["mcc"]["value"] == 0
+        assert figures[name] == Estimate(None, 5)
+        assert figures[name].to_dict() == {"value": None, "n": 5, "interval": None}
+    assert figures["mcc"].value == 0
 
 
 @settings(max_examples=30, deadline=None)
@@ -228,8 +232,10 @@ def test_one_class_alone_has_no_area_no_kappa_and_no_correlation():
 def test_any_labels_give_strict_json(labels, seed, resamples, grouped):
     probabilities, _ = made_up(len(labels), seed=seed, decimals=1)
     groups = [f"slide-{label}" if label else "" for label in labels] if grouped else None
-    result = evaluate(probabilities, np.array(labels), NAMES, groups=groups, resamples=resamples)
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    result = measure(probabilities, np.array(labels), NAMES, groups=groups, resamples=resamples)
+    page = json.loads(json.dumps(result.to_dict(), allow_nan=False))
+    assert page == result.to_dict()
+    assert Measurements.from_dict(page) == result
 
 
 @pytest.mark.parametrize(
@@ -248,4 +254,4 @@ def test_any_labels_give_strict_json(labels, seed, resamples, grouped):
 )
 def test_bad_arrays_are_refused(probabilities, labels, message):
     with pytest.raises(ValueError, match=message):
-        evaluate(np.array(probabilities), np.array(labels), ["a", "b"])
+        measure(np.array(probabilities), np.array(labels), ["a", "b"])

@@ -1,4 +1,4 @@
-"""Which pictures are explained: those that are named, or the worst mistakes of a split."""
+"""Which images are explained: those that are named, or the worst mistakes of a split."""
 
 import dataclasses
 import difflib
@@ -14,20 +14,20 @@ from bcjax.data import prepare
 from bcjax.data.decode import BadImageError
 from bcjax.data.entry import entry_of
 from bcjax.engine.network import Trained
-from bcjax.evaluation import answers as written
+from bcjax.evaluation import answers as answers_file
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.runtime.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Picture:
-    """One picture to explain.
+class ImageToExplain:
+    """One image, as the network sees it.
 
     Attributes:
-      id: Its stable name or, of a file, the path.
-      pixels: As the network is fed, before normalisation.
-      label: Position of its class; None: nobody has said.
+      id: Its stable name in the data set or, for a file, the path.
+      pixels: The pixels that the network is given, before normalisation.
+      label: Position of its class; None if its class is not known.
     """
 
     id: str
@@ -35,29 +35,29 @@ class Picture:
     label: int | None
 
 
-def kept(workdir: Path, split: str, step: int) -> Answers | None:
-    """Returns what `bcjax evaluate` has written, if it has, and of this checkpoint."""
+def kept_answers(workdir: Path, split: str, step: int) -> Answers | None:
+    """Returns the answers that `bcjax evaluate` kept of this checkpoint, if there are any."""
     result = workdir / "eval" / f"{split}.json"
-    answers = result.with_suffix(".parquet")
-    if not answers.exists() or json.loads(result.read_text())["checkpoint"] != step:
+    kept = result.with_suffix(".parquet")
+    if not kept.exists() or json.loads(result.read_text())["checkpoint"] != step:
         return None
-    return written.read(answers)
+    return answers_file.read(kept)
 
 
-def answered(workdir: Path, split: str, trained: Trained) -> Answers:
-    """Answers the split now.
+def new_answers(workdir: Path, split: str, network: Trained) -> Answers:
+    """Returns the network's answers to a split, computed now.
 
     Raises:
       UserError: If there is no such split.
     """
-    return Evaluator(workdir, split=split).answers(trained)
+    return Evaluator(workdir, split=split).answers(network)
 
 
 def most_wrong(answers: Answers, count: int) -> Int[np.ndarray, "count"]:
-    """Returns the positions of the most confidently wrong pictures, the worst first.
+    """Returns the positions of the most confidently wrong images, the worst first.
 
-    They are ranked by how far the likeliest wrong class lies before the right one, so that after
-    all that are wrong come, least sure first, those that are right.
+    They are ordered by how far the most probable wrong class lies above the right one. If fewer
+    than `count` are wrong, the least confidently right ones follow.
     """
     probabilities = answers.probabilities()
     rows = np.arange(answers.n)
@@ -66,8 +66,13 @@ def most_wrong(answers: Answers, count: int) -> Int[np.ndarray, "count"]:
     return np.argsort(right - probabilities.max(axis=1), kind="stable")[:count]
 
 
-def evenly(data: ConfigDict, split: str, count: int) -> Int[np.ndarray, "count"]:
-    """Returns `count` positions spread over a split, or all; `data` is the config's branch.
+def evenly_spaced(data: ConfigDict, split: str, count: int) -> Int[np.ndarray, "count"]:
+    """Returns `count` positions, evenly spaced over a split; all if it holds fewer.
+
+    Args:
+      data: The config's `data` branch.
+      split: The split, such as "test".
+      count: How many.
 
     Raises:
       UserError: If there is no such split.
@@ -79,27 +84,27 @@ def evenly(data: ConfigDict, split: str, count: int) -> Int[np.ndarray, "count"]
     return np.linspace(0, examples - 1, min(count, examples)).round().astype(int)
 
 
-def at(positions: Sequence[int] | np.ndarray, data: ConfigDict, split: str) -> list[Picture]:
-    """Reads pictures of a split by their positions; `data` is the config's branch."""
+def at(positions: Sequence[int] | np.ndarray, data: ConfigDict, split: str) -> list[ImageToExplain]:
+    """Reads images of a split by their positions; `data` is the config's `data` branch."""
     prepared = prepare.ensure(data)
     ids, entry = prepared.ids(split), entry_of(data)
     examples = prepared.examples(split)[positions]
     return [
-        Picture(ids[position], entry(example.image), example.label)
+        ImageToExplain(ids[position], entry(example.image), example.label)
         for position, example in zip(positions, examples, strict=True)
     ]
 
 
-def named(names: Sequence[str], data: ConfigDict, split: str) -> list[Picture]:
-    """Reads pictures that are files, or ids of the split.
+def named(names: Sequence[str], data: ConfigDict, split: str) -> list[ImageToExplain]:
+    """Reads images that are files, or ids of the split.
 
     Raises:
-      UserError: If a name is neither, or a file holds no picture.
+      UserError: If a name is neither, or a file holds no image.
     """
     if all(Path(name).is_file() for name in names):
-        return [_file(name, data) for name in names]  # the run's own pictures may be elsewhere
+        return [_from_file(name, data) for name in names]  # the run's own data need not be here
     ids = prepare.ensure(data).ids(split)
-    position = {id_: where for where, id_ in enumerate(ids)}
+    position = {id_: index for index, id_ in enumerate(ids)}
     for name in names:
         if name not in position and not Path(name).exists():
             near = difflib.get_close_matches(name, ids, 1, cutoff=0.0)[0]
@@ -108,14 +113,14 @@ def named(names: Sequence[str], data: ConfigDict, split: str) -> list[Picture]:
                 f"{near!r} is the nearest: name one of either."
             )
     return [
-        at([position[name]], data, split)[0] if name in position else _file(name, data)
+        at([position[name]], data, split)[0] if name in position else _from_file(name, data)
         for name in names
     ]
 
 
-def _file(name: str, data: ConfigDict) -> Picture:
+def _from_file(name: str, data: ConfigDict) -> ImageToExplain:
     try:
-        return Picture(name, entry_of(data)(Path(name).read_bytes()), None)
+        return ImageToExplain(name, entry_of(data)(Path(name).read_bytes()), None)
     except IsADirectoryError as error:
         raise UserError(f"{name} is a folder: name the pictures in it.") from error
     except (BadImageError, OSError) as error:

@@ -1,6 +1,5 @@
-"""The README's figures are those that commands wrote, each with what it was measured on."""
+"""The figures on the pages are those that commands wrote, each with what it was measured on."""
 
-import importlib
 import json
 import os
 import re
@@ -11,28 +10,25 @@ import pytest
 from commandline import ROOT
 
 from bcjax import config as configs
-from bcjax.cli import arguments
 
 BENCHMARKS = ROOT / "benchmarks"
-BLOCKS = re.findall(r"```sh\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-COMMANDS = [line for block in BLOCKS for line in block.splitlines() if line.startswith("bcjax ")]
 RESULTS = sorted((BENCHMARKS / "results").glob("*.json"))
 MARKED = "before\n<!-- figures:{} -->\nstale\n<!-- /figures -->\nafter\n"
 SCRIPT = "def table(page):\n    return f\"| rate |\\n|---|\\n| {page['rate']} |\"\n"
 
 
 @pytest.fixture
-def readme(monkeypatch):
+def figures(monkeypatch):
     monkeypatch.syspath_prepend(BENCHMARKS)
-    import readme
+    import figures
 
-    return readme
+    return figures
 
 
 @pytest.fixture
-def result(readme, tmp_path, monkeypatch):
+def result(figures, tmp_path, monkeypatch):
     """Writes a page and returns its folder; its script lies beside it."""
-    monkeypatch.setattr(readme, "HERE", tmp_path)
+    monkeypatch.setattr(figures, "HERE", tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "drawn_rate.py").write_text(SCRIPT)
     page = {"command": "python benchmarks/drawn_rate.py --out=x.json", "rate": 12.5}
@@ -40,15 +36,15 @@ def result(readme, tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_the_readme_shows_the_results(readme):
+def test_the_pages_show_the_results(figures):
     """Each result at a mark, each mark with its result, and nothing between marks by hand."""
-    assert readme.main(["--check"]) == 0
+    assert figures.main(["--check"]) == 0
 
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.stem)
-def test_a_result_says_what_it_was_measured_on(path, readme):
+def test_a_result_says_what_it_was_measured_on(path, figures):
     page = json.loads(path.read_text())
-    assert readme.maker(page).is_file(), "made by a script of benchmarks/"
+    assert figures.maker(page).is_file(), "made by a script of benchmarks/"
     about = page["about"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\d", about["date"])
     assert about["device"]
@@ -62,45 +58,37 @@ def test_a_result_names_no_folder_of_one_machine(path):
         assert not os.path.isabs(word.rpartition("=")[2]), word
 
 
-def test_what_stands_at_a_mark_is_made_anew(readme, result):
-    text = readme.rewritten(MARKED.format("drawn_rate"), result)
+def test_what_stands_at_a_mark_is_made_anew(figures, result):
+    text = figures.rewrite([MARKED.format("drawn_rate")], result)[0]
     assert "stale" not in text
     assert "| 12.5 |" in text
     assert text.startswith("before\n")
     assert text.endswith("\nafter\n")
-    assert readme.rewritten(text, result) == text
+    assert figures.rewrite([text], result) == [text]
 
 
-def test_a_figure_typed_by_hand_is_found(readme, result, capsys):
+def test_a_figure_typed_by_hand_is_found(figures, result, capsys):
     file = result / "README.md"
-    file.write_text(readme.rewritten(MARKED.format("drawn_rate"), result))
-    arguments = [f"--readme={file}", f"--results={result}"]
-    assert readme.main(["--check", *arguments]) == 0
+    file.write_text(figures.rewrite([MARKED.format("drawn_rate")], result)[0])
+    arguments = [f"--page={file}", f"--results={result}"]
+    assert figures.main(["--check", *arguments]) == 0
     file.write_text(file.read_text().replace("12.5", "13.5"))
-    assert readme.main(["--check", *arguments]) == 1
+    assert figures.main(["--check", *arguments]) == 1
     assert "README.md" in capsys.readouterr().out
-    assert readme.main(arguments) == 0
+    assert figures.main(arguments) == 0
     assert "12.5" in file.read_text()
 
 
-def test_a_mark_of_no_result_is_found_and_a_pattern_may_match_none(readme, result):
+def test_a_mark_of_no_result_is_found_and_a_pattern_may_match_none(figures, result):
     shown = MARKED.format("drawn_*") + MARKED.format("gpu_*")
-    assert readme.rewritten(shown, result).count("| 12.5 |") == 1
+    assert figures.rewrite([shown], result)[0].count("| 12.5 |") == 1
     with pytest.raises(SystemExit, match="lost"):
-        readme.rewritten(shown + MARKED.format("lost"), result)
+        figures.rewrite([shown, MARKED.format("lost")], result)
 
 
-def test_a_result_at_no_mark_is_found(readme, result):
+def test_a_result_at_no_mark_is_found(figures, result):
     with pytest.raises(SystemExit, match="drawn_rate"):
-        readme.rewritten("no mark\n", result)
-
-
-@pytest.mark.parametrize("command", dict.fromkeys(COMMANDS))
-def test_a_command_of_the_readme_is_understood(command, monkeypatch):
-    monkeypatch.chdir(ROOT)
-    _, name, *words = shlex.split(command, comments=True)
-    module = importlib.import_module(f"bcjax.cli.{name.replace('-', '_')}")
-    assert arguments.parse(module, name, words)
+        figures.rewrite(["no mark\n"], result)
 
 
 @pytest.mark.parametrize(("key", "value"), [("optim.lr", 0.5), ("model.weights", "other.npz")])

@@ -1,5 +1,7 @@
 """Intervals: Wilson's against SciPy, the bootstrap against a loop, both against the truth."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,10 +9,9 @@ from hypothesis import strategies as st
 from predictions import NAMES, made_up
 from scipy.stats import binomtest
 
-from bcjax.metrics import evaluate, intervals, wilson
-from bcjax.metrics.calibration_error import NOISE, calibration_error
-from bcjax.metrics.measures import PER_CLASS, every, plain
+from bcjax.metrics import intervals, measure, wilson
 from bcjax.metrics.predictions import Predictions
+from bcjax.metrics.scores import NOISE, PER_CLASS, all_metrics, calibration_error, unweighted
 
 
 @given(st.integers(1, 5000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -30,57 +31,59 @@ def test_the_published_figure_has_its_published_interval():
 def test_a_weight_is_as_many_copies_of_the_picture(n, seed, decimals):
     predictions = Predictions(*made_up(n, seed=seed, decimals=decimals))
     weights = np.random.default_rng(seed).integers(4, size=(n, 3)).astype(float)
-    weighted = every(predictions)(weights)
+    weighted = all_metrics(predictions)(weights)
     for column, copies in enumerate(weights.T.astype(int)):
         repeated = Predictions(
             predictions.probabilities.repeat(copies, axis=0), predictions.labels.repeat(copies)
         )
-        for name, expected in plain(every(repeated), repeated.n).items():
+        for name, expected in unweighted(all_metrics(repeated), repeated.n).items():
             if name not in NOISE.values():
                 np.testing.assert_allclose(weighted[name][..., column], expected, atol=1e-12)
 
 
 def test_the_bootstrap_is_percentiles_over_samples_of_the_pictures():
     probabilities, labels = made_up(80, decimals=1)
-    figures = evaluate(probabilities, labels, NAMES, resamples=40, seed=7)["metrics"]
+    figures = measure(probabilities, labels, NAMES, resamples=40, seed=7).metrics
     rng = np.random.default_rng(7)
     draws = [
-        evaluate(probabilities[sample], labels[sample], NAMES, resamples=0)["metrics"]
+        measure(probabilities[sample], labels[sample], NAMES, resamples=0).metrics
         for sample in (rng.integers(80, size=80) for _ in range(40))
     ]
-    resampled = [name for name, figure in figures.items() if figure["interval"] == "bootstrap"]
+    resampled = [name for name, figure in figures.items() if figure.interval == "bootstrap"]
     assert {"balanced_accuracy", "mcc", "macro_auc", "brier", "aurc", *NOISE} <= set(resampled)
     for name in set(resampled) - NOISE.keys():
-        expected = np.quantile([draw[name]["value"] for draw in draws], (0.025, 0.975))
-        assert (figures[name]["low"], figures[name]["high"]) == pytest.approx(tuple(expected))
+        expected = np.quantile([draw[name].value for draw in draws], (0.025, 0.975))
+        assert (figures[name].low, figures[name].high) == pytest.approx(tuple(expected))
 
 
 def test_pictures_of_a_group_are_drawn_together():
     """A set in which every picture is there twice is as sure as the set itself."""
     probabilities, labels = made_up(60)
-    once = evaluate(probabilities, labels, NAMES, resamples=50)
-    twice = evaluate(
+    once = measure(probabilities, labels, NAMES, resamples=50)
+    twice = measure(
         probabilities.repeat(2, axis=0),
         labels.repeat(2),
         NAMES,
         groups=[f"cell-{position // 2}" for position in range(120)],
         resamples=50,
     )
-    assert (once["groups"], twice["groups"]) == (60, 60)
-    for name, figure in twice["metrics"].items():
-        assert figure["interval"] in ("group bootstrap", "group wilson")
+    assert (once.groups, twice.groups) == (60, 60)
+    for name, figure in twice.metrics.items():
+        assert figure.interval in ("group bootstrap", "group wilson")
         # A mean over all prefixes has finer prefixes of more pictures.
-        if once["metrics"][name]["interval"] == "bootstrap" and name != "aurc":
+        if once.metrics[name].interval == "bootstrap" and name != "aurc":
             for bound in ("low", "high"):
-                assert figure[bound] == pytest.approx(once["metrics"][name][bound], abs=1e-9)
+                assert getattr(figure, bound) == pytest.approx(
+                    getattr(once.metrics[name], bound), abs=1e-9
+                )
 
 
 def test_groups_of_one_picture_are_pictures():
     arguments = *made_up(60), NAMES
-    alone = evaluate(*arguments, resamples=50)
-    assert evaluate(*arguments, groups=[""] * 60, resamples=50) == alone
+    alone = measure(*arguments, resamples=50)
+    assert measure(*arguments, groups=[""] * 60, resamples=50) == alone
     named = [f"patient-{position}" for position in range(60)]
-    assert evaluate(*arguments, groups=named, resamples=50) == alone
+    assert measure(*arguments, groups=named, resamples=50) == alone
 
 
 def test_empty_names_are_no_group():
@@ -90,17 +93,17 @@ def test_empty_names_are_no_group():
 
 
 def test_one_group_alone_says_nothing_of_another():
-    result = evaluate(*made_up(60), NAMES, groups=["patient"] * 60, resamples=50)
-    figures = [*result["metrics"].values(), *(row["auc"] for row in result["per_class"])]
-    assert all(figure["interval"] is None for figure in figures if figure["value"] not in (0, 1))
+    result = measure(*made_up(60), NAMES, groups=["patient"] * 60, resamples=50)
+    figures = [*result.metrics.values(), *(row.auc for row in result.per_class)]
+    assert all(figure.interval is None for figure in figures if figure.value not in (0, 1))
 
 
 def test_all_right_in_few_groups_is_not_certain():
     labels = np.arange(40) % 4
-    figures = evaluate(np.eye(4)[labels], labels, NAMES, groups=list("abcdefgh") * 5)["metrics"]
+    figures = measure(np.eye(4)[labels], labels, NAMES, groups=list("abcdefgh") * 5).metrics
     accuracy = figures["accuracy"]
-    assert (accuracy["interval"], accuracy["n"]) == ("group wilson", 40)
-    assert (accuracy["low"], accuracy["high"]) == wilson(8, 8)
+    assert (accuracy.interval, accuracy.n) == ("group wilson", 40)
+    assert (accuracy.low, accuracy.high) == wilson(8, 8)
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():
@@ -108,8 +111,8 @@ def test_intervals_cover_the_truth_about_as_often_as_they_say():
     hits = 0
     for seed in range(80):
         predictions = made_up(120, skill=0.0, seed=seed)
-        figure = evaluate(*predictions, NAMES, resamples=80)["metrics"]["balanced_accuracy"]
-        hits += figure["low"] <= 0.25 <= figure["high"]
+        figure = measure(*predictions, NAMES, resamples=80).metrics["balanced_accuracy"]
+        hits += figure.low <= 0.25 <= figure.high
     assert 69 <= hits <= 80
 
 
@@ -120,14 +123,14 @@ def test_intervals_over_groups_cover_where_those_over_pictures_do_not():
     for _ in range(80):
         right = rng.random(240) < rng.beta(1.4, 0.6, size=30).repeat(8)
         for known, resamples in ((None, 0), (groups, 80)):
-            figure = evaluate(
+            figure = measure(
                 np.eye(2)[right.astype(int)],
                 np.ones(240, int),
                 ["a", "b"],
                 groups=known,
                 resamples=resamples,
-            )["metrics"]["accuracy"]
-            hits[figure["interval"]] += figure["low"] <= 0.7 <= figure["high"]
+            ).metrics["accuracy"]
+            hits[figure.interval] += figure.low <= 0.7 <= figure.high
     assert hits["wilson"] < 60
     assert 69 <= hits["group bootstrap"] <= 80
 
@@ -144,11 +147,14 @@ def test_intervals_of_calibration_errors_cover_the_truth(temperature):
 
     rng = np.random.default_rng(0)
     many = sample(100_000, rng)
-    truth, hits = plain(calibration_error(many), many.n), dict.fromkeys(NOISE, 0)
+    truth, hits = unweighted(calibration_error(many), many.n), dict.fromkeys(NOISE, 0)
     for seed in range(50):
         few = sample(400, rng)
-        measure = calibration_error(few)
-        draws, found = intervals.bootstrap(measure, np.arange(400), 60, seed), plain(measure, 400)
+        errors = calibration_error(few)
+        draws, found = (
+            intervals.bootstrap(errors, np.arange(400), 60, seed),
+            unweighted(errors, 400),
+        )
         for name, noise in NOISE.items():
             low, high = intervals.give_or_take(found[name], draws[noise])
             hits[name] += low <= truth[name] <= high
@@ -158,35 +164,33 @@ def test_intervals_of_calibration_errors_cover_the_truth(temperature):
 def test_intervals_hold_the_value_and_shrink_with_n():
     widths = []
     for n in (100, 1600):
-        result = evaluate(*made_up(n), NAMES, resamples=400)
-        figures = dict(result["metrics"])
+        result = measure(*made_up(n), NAMES, resamples=400)
+        figures = dict(result.metrics)
         # The largest gap is decided by the emptiest bin, of whatever number of pictures.
-        assert figures.pop("mce")["interval"]
-        assert all(
-            figure["low"] <= figure["value"] <= figure["high"] for figure in figures.values()
-        )
-        widths.append([figure["high"] - figure["low"] for figure in figures.values()])
-        for row in result["per_class"]:
-            recall = row["recall"]
-            assert (recall["low"], recall["high"]) == wilson(recall["value"] * row["n"], row["n"])
-            assert row["f1"]["low"] < row["f1"]["value"] < row["f1"]["high"]
+        assert figures.pop("mce").interval
+        assert all(figure.low <= figure.value <= figure.high for figure in figures.values())
+        widths.append([figure.high - figure.low for figure in figures.values()])
+        for row in result.per_class:
+            recall = row.recall
+            assert (recall.low, recall.high) == wilson(recall.value * row.n, row.n)
+            assert row.f1.low < row.f1.value < row.f1.high
     # Sixteen times the pictures: a quarter of the width.
     np.testing.assert_allclose(np.divide(*widths), 4, rtol=0.45)
 
 
 def test_without_resamples_only_proportions_have_an_interval():
-    result = evaluate(*made_up(50), NAMES, resamples=0)
-    with_interval = {name for name, figure in result["metrics"].items() if figure["interval"]}
+    result = measure(*made_up(50), NAMES, resamples=0)
+    with_interval = {name for name, figure in result.metrics.items() if figure.interval}
     selective = {f"selective_accuracy_{coverage}" for coverage in (80, 90, 95)}
     assert with_interval == {"accuracy", "top_3_accuracy"} | selective
-    row = result["per_class"][0]
-    kinds = {name: row[name]["interval"] for name in PER_CLASS if row[name]["interval"]}
+    row = result.per_class[0]
+    kinds = {name: getattr(row, name).interval for name in PER_CLASS if getattr(row, name).interval}
     assert kinds == dict.fromkeys(("precision", "recall", "specificity"), "wilson")
 
 
 def test_the_seed_decides_the_intervals_whatever_the_block(monkeypatch):
     arguments = *made_up(60), NAMES
-    once = evaluate(*arguments, resamples=50, seed=3)
-    assert once != evaluate(*arguments, resamples=50, seed=4) | {"seed": 3}
+    once = measure(*arguments, resamples=50, seed=3)
+    assert once != dataclasses.replace(measure(*arguments, resamples=50, seed=4), seed=3)
     monkeypatch.setattr("bcjax.metrics.intervals._BLOCK", 60 * 7)
-    assert evaluate(*arguments, resamples=50, seed=3) == once
+    assert measure(*arguments, resamples=50, seed=3) == once

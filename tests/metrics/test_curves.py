@@ -1,32 +1,27 @@
-"""Curves against the areas and errors that the evaluation states, and McNemar's test."""
-
-import math
+"""Curves against the areas and errors that are measured."""
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from predictions import NAMES, made_up
 from sklearn import metrics as sk
 
-from bcjax.metrics import curves, evaluate
-from bcjax.metrics.paired import mcnemar
+from bcjax.metrics import curves, measure
 
 
 @pytest.fixture(scope="module", params=[None, 1], ids=["distinct", "tied"])
 def measured(request):
     probabilities, labels = made_up(3000, decimals=request.param)
-    return probabilities, labels, evaluate(probabilities, labels, NAMES, resamples=0)
+    return probabilities, labels, measure(probabilities, labels, NAMES, resamples=0)
 
 
 def test_areas_under_the_curves_are_the_figures(measured):
     probabilities, labels, result = measured
-    for c, row in enumerate(result["per_class"]):
+    for c, row in enumerate(result.per_class):
         roc = curves.roc(probabilities, labels, c)
-        assert sk.auc(*roc) == pytest.approx(row["auc"]["value"], abs=2e-3)
+        assert sk.auc(*roc) == pytest.approx(row.auc.value, abs=2e-3)
         recall, precision = curves.precision_recall(probabilities, labels, c)
         area = (np.diff(recall) * precision[1:]).sum()
-        assert area == pytest.approx(row["average_precision"]["value"], abs=5e-3)
+        assert area == pytest.approx(row.average_precision.value, abs=5e-3)
         for curve in (roc, curves.Curve(recall, precision)):
             assert (np.diff(curve.x) >= 0).all()
             assert len(curve.x) == len(curve.y) <= 1100
@@ -47,31 +42,16 @@ def test_the_bins_of_the_diagram_are_those_of_the_error(measured):
     bins = curves.reliability(probabilities, labels)
     gaps = np.abs(bins.accuracy - bins.confidence)
     assert bins.n.sum() == 3000
-    assert (gaps * bins.n).sum() / 3000 == pytest.approx(result["metrics"]["ece"]["value"])
-    assert gaps.max() == pytest.approx(result["metrics"]["mce"]["value"])
+    assert (gaps * bins.n).sum() / 3000 == pytest.approx(result.metrics["ece"].value)
+    assert gaps.max() == pytest.approx(result.metrics["mce"].value)
     assert ((bins.low <= bins.accuracy) & (bins.accuracy <= bins.high)).all()
 
 
 def test_risk_over_coverage_ends_at_the_error_rate(measured):
     probabilities, labels, result = measured
     coverage, risk = curves.risk_coverage(probabilities, labels)
-    assert (coverage[-1], risk[-1]) == pytest.approx(
-        (1, 1 - result["metrics"]["accuracy"]["value"])
-    )
+    assert (coverage[-1], risk[-1]) == pytest.approx((1, 1 - result.metrics["accuracy"].value))
     assert (np.diff(coverage) > 0).all()
     at = np.interp((0.8, 0.9), coverage, risk)
-    figures = (result["metrics"][f"selective_accuracy_{share}"]["value"] for share in (80, 90))
+    figures = (result.metrics[f"selective_accuracy_{share}"].value for share in (80, 90))
     assert at == pytest.approx([1 - figure for figure in figures], abs=5e-3)
-
-
-@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=40))
-def test_mcnemar_counts_the_tosses_that_part_so_unevenly(answers):
-    first, second = np.array(answers).T
-    found = mcnemar(first, second)
-    assert found["only_first"] == sum(one and not two for one, two in answers)
-    assert found["only_second"] == sum(two and not one for one, two in answers)
-    apart = found["only_first"] + found["only_second"]
-    far = abs(found["only_first"] - found["only_second"])
-    ways = sum(math.comb(apart, k) for k in range(apart + 1) if abs(apart - 2 * k) >= far)
-    assert found["p_value"] == pytest.approx(ways / 2**apart)
-    assert mcnemar(second, first)["p_value"] == found["p_value"]
