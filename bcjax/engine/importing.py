@@ -187,7 +187,11 @@ def _resolved(config: ConfigDict, source: _Source) -> ConfigDict:
         branch, leaf = name.split(".")
         value = source.settings.get(key)
         is_option = key in ("convention", "norm", "epsilon")
-        if not value or config[branch][leaf] or (is_option and key not in entry.options):
+        if (
+            not value
+            or config[branch][leaf] is not None
+            or (is_option and key not in entry.options)
+        ):
             continue
         if key in ("mean", "std") and len(value) != config.model.channels:
             value = network.per_channel(value, config)

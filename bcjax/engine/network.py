@@ -19,12 +19,11 @@ from bcjax.engine.state import Variables
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
-# Options of networks that the config's `model` branch sets, and the value there that leaves an
-# option as the network has it.
-_OPTIONS = {
-    "hidden": (), "dropout": -1.0, "drop_path": -1.0, "norm": "", "convention": "",
-    "epsilon": 0.0, "alpha": 0.0, "small_stem": False, "remat": False,
-}  # fmt: skip
+# Options of networks that the config's `model` branch sets.
+_OPTIONS = (
+    "hidden", "dropout", "drop_path", "norm", "convention", "epsilon", "alpha", "small_stem",
+    "remat",
+)  # fmt: skip
 
 
 def build(config: ConfigDict, classes: int) -> nn.Module:
@@ -34,7 +33,8 @@ def build(config: ConfigDict, classes: int) -> nn.Module:
       UserError: For an unknown model, or an option that it does not have.
     """
     asked = {name: config.model[name] for name in _OPTIONS}
-    options = {name: value for name, value in asked.items() if value != _OPTIONS[name]}
+    # None and False leave a network as it is, and not every network knows each option.
+    options = {k: value for k, value in asked.items() if not (value is None or value is False)}
     return models.create(config.model.name, classes=classes, dtype=config.model.dtype, **options)
 
 
@@ -46,8 +46,8 @@ def resolve(config: ConfigDict) -> None:
     """
     if config.model.name in models.MODELS:
         entry = models.MODELS[config.model.name]
-        config.model.mean = tuple(config.model.mean) or per_channel(entry.mean, config)
-        config.model.std = tuple(config.model.std) or per_channel(entry.std, config)
+        config.model.mean = config.model.mean or per_channel(entry.mean, config)
+        config.model.std = config.model.std or per_channel(entry.std, config)
     config.data.resize = config.data.resize or "squash"
     config.data.crop_fraction = config.data.crop_fraction or 1.0
     if config.data.stain_reference:

@@ -219,7 +219,7 @@ def _check_alike(first: Member, other: Member) -> None:
 def _cautions(members: Sequence[Member]) -> list[str]:
     """Returns a sentence if it is not known that all began at the same weights."""
     began = {member.trained.config.model.weights for member in members}
-    if len({member.workdir for member in members}) == 1 or (len(began) == 1 and began != {""}):
+    if len({member.workdir for member in members}) == 1 or (len(began) == 1 and began != {None}):
         return []
     return [
         "The soup's ingredients did not all begin at the same published weights "

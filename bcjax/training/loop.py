@@ -21,8 +21,8 @@ from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration import fitted
 from bcjax.evaluation.calibration.fitted import Calibration
 from bcjax.runtime import mesh as meshes
-from bcjax.runtime.interrupt import EXIT_STATUS, Interrupts
-from bcjax.runtime.workdir import locked
+from bcjax.runtime.run_dir import RunDir
+from bcjax.runtime.signals import EXIT_STATUS, Interrupts
 from bcjax.training import loggers as writers
 from bcjax.training import summary
 from bcjax.training.meter import Meter
@@ -74,7 +74,7 @@ def train(
     console.quiet = not lead  # for the caller too, who prints the result
     with contextlib.ExitStack() as stack:
         if lead:
-            stack.enter_context(locked(Path(config.workdir)))
+            stack.enter_context(RunDir(Path(config.workdir)).lock())
         run = stack.enter_context(contextlib.closing(Run(config)))
         run.compile_ahead()
         summary.show(run, console)

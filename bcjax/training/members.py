@@ -24,8 +24,8 @@ from bcjax.evaluation import spread
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.interrupt import Interrupts
-from bcjax.runtime.workdir import locked
+from bcjax.runtime.run_dir import RunDir
+from bcjax.runtime.signals import Interrupts
 from bcjax.training import loggers as writers
 from bcjax.training import summary, together
 from bcjax.training.loop import Outcome, answer_at_best, log, watch
@@ -79,7 +79,7 @@ def train(config: ConfigDict, console: Console) -> Outcome:
     console.quiet = not lead
     with contextlib.ExitStack() as stack:
         if lead:
-            stack.enter_context(locked(Path(config.workdir)))
+            stack.enter_context(RunDir(Path(config.workdir)).lock())
         members = list(_open(config, stack))
         first = members[0].run
         _settle(config, first)

@@ -1,8 +1,6 @@
 """Everything that a run is made of, from its config: pictures, program, state."""
 
 import dataclasses
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,9 +25,10 @@ from bcjax.engine.phases import Phase
 from bcjax.engine.program import Program
 from bcjax.evaluation import evaluator as evaluation
 from bcjax.evaluation.answers import Answers
-from bcjax.runtime import compilation
+from bcjax.runtime import compilation, files
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir, TrainedOn
 
 
 class Run:
@@ -242,11 +241,11 @@ def settle(config: ConfigDict, workdir: Path, prepared: Prepared, lead: bool) ->
       UserError: If the workdir holds a run of another model, other classes, other pictures, or
         with any other difference that would make it another run.
     """
-    pictures = {"path": str(prepared.path), "digest": prepared.digest, "counts": prepared.counts}
-    page = workdir / "pictures.json"
-    if (workdir / "config.json").exists():
+    run_dir = RunDir(workdir)
+    if run_dir.exists():
         different = configs.differences(configs.load(workdir), config)
-        if page.exists() and json.loads(page.read_text())["digest"] != prepared.digest:
+        trained_on = run_dir.trained_on()
+        if trained_on and trained_on.digest != prepared.digest:
             different.append("the pictures, or their splits")
         if different:
             raise UserError(
@@ -254,10 +253,9 @@ def settle(config: ConfigDict, workdir: Path, prepared: Prepared, lead: bool) ->
                 "another --workdir, or the same settings to go on with it."
             )
     elif lead:
-        partial = page.with_suffix(".partial")
-        partial.write_text(json.dumps(pictures, indent=2) + "\n")
-        os.replace(partial, page)
-        configs.save(config, workdir / "config.json")
+        trained_on = TrainedOn(str(prepared.path), prepared.digest, prepared.counts)
+        files.write_json(run_dir.pictures, dataclasses.asdict(trained_on))
+        configs.save(config, run_dir.config)
 
 
 def _check_splits(config: ConfigDict, prepared: Prepared) -> None:

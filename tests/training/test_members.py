@@ -15,7 +15,7 @@ from bcjax.evaluation.spread import over
 from bcjax.training import together
 
 NORM = (
-    f"--config={ROOT / 'tests' / 'norm_config.py'}",
+    f"--config={ROOT / 'tests' / 'support' / 'norm_config.py'}",
     "--config.train.length=6 steps",
     "--config.train.log_every=1 steps",
     "--config.eval.every=3 steps",

@@ -14,7 +14,7 @@ from bcjax.training.loggers.mlflow import MLflow
 
 pytest.importorskip("mlflow")
 
-CONFIG = f"--config={ROOT / 'tests' / 'quick_config.py'}"
+CONFIG = f"--config={ROOT / 'tests' / 'support' / 'quick_config.py'}"
 
 
 @pytest.fixture(scope="module")

@@ -128,12 +128,12 @@ def open_pictures(data: ConfigDict, *, as_trained: bool) -> Prepared:
     return prepare.ensure(data, complete=False)
 
 
-def measure_pictures(prepared: Prepared, threads: int = 0) -> Pictures:
+def measure_pictures(prepared: Prepared, threads: int | None = None) -> Pictures:
     """Measures every picture of a set, split after split.
 
     Args:
       prepared: The set.
-      threads: How many threads measure; 0: one per core.
+      threads: How many threads measure; None: one for each core.
     """
     records: list[Record] = []
     parts: list[Measures] = []

@@ -111,7 +111,7 @@ def setting(value: Any) -> str:
     """Returns a value of the config: "0.001", "flip, turn", or "none" for what is empty."""
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value)) or "none"
-    return str(value) if value != "" else "none"
+    return "none" if value in (None, "") else str(value)
 
 
 def enumeration(names: Sequence[str]) -> str:

@@ -5,17 +5,15 @@
 """
 
 from bcjax.training.loggers.background import InBackground
-from bcjax.training.loggers.jsonl import METRICS_FILE, JsonLines, read
+from bcjax.training.loggers.jsonl import JsonLines, read
 from bcjax.training.loggers.opening import archive, check, open_writers
 from bcjax.training.loggers.progress import ProgressLine
-from bcjax.training.loggers.sessions import SESSIONS_FILE, Session
+from bcjax.training.loggers.sessions import Session
 from bcjax.training.loggers.tensorboard import TensorBoard
 from bcjax.training.loggers.watched import evaluated
 from bcjax.training.loggers.writer import Writer
 
 __all__ = [
-    "METRICS_FILE",
-    "SESSIONS_FILE",
     "InBackground",
     "JsonLines",
     "ProgressLine",

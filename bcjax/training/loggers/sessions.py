@@ -11,11 +11,10 @@ import jax
 from ml_collections import ConfigDict
 
 from bcjax.engine import checkpoint
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loggers.energy import Meter
 from bcjax.training.loggers.jsonl import read, rewrite
 from bcjax.training.loggers.writer import Writer
-
-SESSIONS_FILE = "sessions.jsonl"
 
 
 class Session(Writer):
@@ -35,7 +34,7 @@ class Session(Writer):
     """
 
     def __init__(self, config: ConfigDict, step: int):
-        self._path = Path(config.workdir) / SESSIONS_FILE
+        self._path = RunDir(config.workdir).sessions
         self._before = read(self._path)
         self._batch_size = config.train.batch_size
         self._energy = Meter()

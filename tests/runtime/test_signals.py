@@ -1,13 +1,9 @@
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
-from bcjax.runtime import workdir
-from bcjax.runtime.errors import UserError
-from bcjax.runtime.interrupt import EXIT_STATUS, Interrupts
+from bcjax.runtime.signals import EXIT_STATUS, Interrupts
 
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -57,32 +53,3 @@ def test_afterwards_signals_act_as_before(acted, number):
 
 def test_the_exit_status_is_the_shells():
     assert dict(EXIT_STATUS) == {number: 128 + number for number in SIGNALS}
-
-
-HOLD = """
-import pathlib, sys, time
-from bcjax.workdir import locked
-with locked(pathlib.Path(sys.argv[1])):
-    print("in", flush=True)
-    time.sleep(60)
-"""
-
-
-def test_a_second_process_is_refused_until_the_first_is_gone(tmp_path):
-    run = tmp_path / "run"
-    first = subprocess.Popen([sys.executable, "-c", HOLD, run], stdout=subprocess.PIPE, text=True)
-    with first:
-        assert first.stdout.readline() == "in\n"
-        assert workdir.is_locked(run)
-        with pytest.raises(UserError, match="Another process is training in"), workdir.locked(run):
-            pytest.fail("two processes are in")
-        first.kill()
-    with workdir.locked(run):
-        assert workdir.is_locked(run)
-    assert not workdir.is_locked(run)
-
-
-def test_the_lock_is_freed_when_a_run_fails(tmp_path):
-    with pytest.raises(ZeroDivisionError), workdir.locked(tmp_path):
-        raise ZeroDivisionError
-    assert not workdir.is_locked(tmp_path)
