@@ -229,7 +229,7 @@ def test_the_limits_are_computed(own):
     limits = told(own).split("## Limitations")[1]
     assert "medical device" in limits
     assert "drawings" in limits  # of the synthetic set
-    assert "Fewer than 50 pictures each" in limits
+    assert "fewer than 50 pictures each" in limits
     assert "names no patients" in limits
     answers = answering.read(own / "eval" / "test.parquet")
     answering.write(

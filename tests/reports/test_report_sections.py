@@ -151,10 +151,10 @@ def test_the_overlays_hang_with_the_figures_about_them(run):
     }  # fmt: skip
     (workdir / "explain" / "explain.json").write_text(json.dumps(page))
     said = told(workdir)
-    assert "| a.png | monocyte | answered basophil, 87.5 % |" in said
+    assert "| a.png | monocyte | predicted basophil, 87.5 % |" in said
     assert "| gone |" not in said
     assert "| grad-cam | 0.12, 4 | 75.0 % | 100.0 % |" in said
-    assert "which is chance: 25.0 %" in said
+    assert "the cell's share of the picture: 25.0 %" in said
     (workdir / "explain" / "explain.json").write_text(json.dumps(page | {"checkpoint": 7}))
     assert "**Caution.** The maps are of checkpoint 7" in told(workdir)
 
@@ -164,6 +164,6 @@ def test_of_many_classes_the_worst_have_curves_and_the_table_is_folded(tmp_path)
     many = fabricated.answers(np.arange(450) % 9 > 0, classes=classes)
     workdir = fabricate(tmp_path, many)
     said = told(workdir)
-    assert "The 10 classes that are told apart worst." in said
+    assert "The 10 classes with the lowest areas." in said
     assert "All 45 classes" in said
     assert "figures/confusion" not in said

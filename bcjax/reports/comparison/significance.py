@@ -74,7 +74,7 @@ def paired_tests(
     mcnemars = [
         None if run.grouped else resampling.mcnemar(run.correct, first.correct) for run in others
     ]
-    mcnemar_p_holm = holm([each and each.p for each in mcnemars])
+    mcnemar_p_holm = holm([None if each is None else each.p for each in mcnemars])
     return [
         PairedTest(
             run=name,
