@@ -8,9 +8,10 @@ from ml_collections import ConfigDict
 
 from bcjax.config.checks import check
 from bcjax.config.files import choose, get, names
+from bcjax.config.key import Key
 from bcjax.config.lengths import resolve_length
 from bcjax.config.suggest import check_key, nearest, nearest_key
-from bcjax.config.table import KEYS, METRICS, Key
+from bcjax.config.table import KEYS, METRICS
 from bcjax.config.tree import default, differences, flatten, from_dict, load, replaced, save
 from bcjax.config.values import convert, parse
 

@@ -5,9 +5,10 @@ import contextlib
 import difflib
 from typing import Any
 
+from bcjax.config.key import BYTE, ITEM_TYPES, Key, Kind
 from bcjax.config.lengths import resolve_length
 from bcjax.config.suggest import check_key
-from bcjax.config.table import BYTE, ITEM_TYPES, KEYS, Key, Kind
+from bcjax.config.table import KEYS
 from bcjax.runtime.errors import UserError
 
 NONE = "none"  # how "not set" is written on the command line

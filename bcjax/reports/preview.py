@@ -12,10 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int32, UInt8
 from ml_collections import ConfigDict
 
-from bcjax.augment import mix, warp
-from bcjax.augment.op import Op
-from bcjax.augment.policy import build
-from bcjax.augment.table import OPS
+from bcjax.augment import OPS, Op, build, geometry, mix
 from bcjax.data import prepare
 from bcjax.data.entry import entry_of
 from bcjax.data.store import DiskStore
@@ -202,7 +199,7 @@ def _apply_op(name: str, op: Op, image: Float[Array, "H W 3"]) -> _Operation:
     @jax.vmap
     def applied(strength):
         if op.geometric:
-            return warp.warp(image, op.apply(key, strength, image.shape[:2], **options))
+            return geometry.warp(image, op.apply(key, strength, image.shape[:2], **options))
         return op.apply(key, image, strength, **options)
 
     return _Operation(name, op.magnitude.unit, strengths, np.asarray(applied(strengths)))
