@@ -62,7 +62,8 @@ class RunRecord:
     def others(self) -> dict[str, Json]:
         """The other evaluations of the run that have metrics, by name."""
         own = self.run_dir.evaluation(self.evaluation)
-        found = {path.stem: _json(path) for path in self.run_dir.evaluations() if path != own}
+        paths = self.run_dir.evaluations(corruptions=False)
+        found = {path.stem: _json(path) for path in paths if path != own}
         return {name: result for name, result in found.items() if "metrics" in result}
 
     @property
@@ -123,7 +124,7 @@ def read_run(workdir: Path, evaluation: str = "") -> RunRecord:
     path, answers_path = run_dir.evaluation(name), run_dir.answers(name)
     result = _json(path)
     if "metrics" not in result:
-        others = ", ".join(other.stem for other in run_dir.evaluations() if other != path)
+        others = ", ".join(other.stem for other in run_dir.evaluations(corruptions=False))
         raise UserError(
             f"{workdir} has no evaluation {name!r}: run bcjax evaluate --workdir={workdir} "
             f"--split={name}" + (f", or name one that it has ({others})." if others else " first.")

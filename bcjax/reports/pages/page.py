@@ -21,12 +21,12 @@ from jaxtyping import UInt8
 
 from bcjax.reports.pages import pictures
 from bcjax.runtime import files
+from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-FIGURES = "figures"  # the folder of images beside the Markdown
-
+_FIGURES = RunDir("").figures.name  # the folder of images beside the Markdown
 _CODE = re.compile(r"`([^`]+)`")
 _MARKDOWN_SYNTAX = re.compile(r"([\\`*\[\]<&~|]|(?<![^\W_])_|_(?![^\W_]))")
 _GAP = 6  # pixels between the pictures of a contact sheet
@@ -201,29 +201,28 @@ def to_html(page: Page) -> str:
 
 def to_markdown(page: Page) -> str:
     """Returns the page as Markdown that links to the images of `write_figures`."""
-    return _environment().get_template("page.md").render(page=page, figures=FIGURES)
+    return _environment().get_template("page.md").render(page=page, figures=_FIGURES)
 
 
 def write_page(page: Page, path: Path) -> None:
     """Writes the page as HTML to `path`, and its Markdown and its figures beside it."""
-    write_figures(page, path.parent)
+    write_figures(page, RunDir(path.parent).figures)
     files.write_text(path.with_suffix(".md"), to_markdown(page))
     files.write_text(path, to_html(page))
 
 
 def write_figures(page: Page, folder: Path) -> None:
-    """Writes each chart (at 300 dpi) and each gallery to `folder/figures/<name>.png`."""
+    """Writes each chart (at 300 dpi) and each gallery to `<name>.png` in a folder."""
     for section in page.sections:
         for block in _without_details(section.blocks):
             if isinstance(block, Gallery):
-                path = folder / FIGURES / f"{block.name}.png"
-                pictures.write_png(block.contact_sheet, path)
+                pictures.write_png(block.contact_sheet, folder / f"{block.name}.png")
             elif isinstance(block, Charts):
                 from bcjax.reports.pages import charts
 
                 for chart in block.charts:
                     with charts.style():
-                        charts.write_png(chart.figure, folder / FIGURES / f"{chart.name}.png")
+                        charts.write_png(chart.figure, folder / f"{chart.name}.png")
 
 
 def environment(package: str) -> jinja2.Environment:

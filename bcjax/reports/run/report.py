@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from bcjax.reports.pages.page import FIGURES, Page, Section, Text, write_page
+from bcjax.reports.pages.page import Page, Section, Text, write_page
 from bcjax.reports.run import (
     calibration,
     data,
@@ -50,9 +50,8 @@ def write_report(workdir: str | Path, split: str = "", out: str | Path | None = 
     """
     run = read_run(Path(workdir), split)
     html = Path(out) if out else run.run_dir.report
-    folder = html.parent
-    card = folder / RunDir(folder).card.name
-    report = Report(html, html.with_suffix(".md"), folder / FIGURES, card)
+    beside = RunDir(html.parent)
+    report = Report(html, html.with_suffix(".md"), beside.figures, beside.card)
     page = report_page(run)
     files.write_text(report.model_card, model_card.model_card(run))
     write_page(page, html)
