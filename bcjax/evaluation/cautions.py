@@ -5,11 +5,11 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from bcjax.data.prepared import Prepared
+from bcjax.data.prepared import PreparedSet
 from bcjax.runtime.run_dir import RunDir
 
 
-def of_split(workdir: Path, config: ConfigDict, prepared: Prepared, split: str) -> list[str]:
+def of_split(workdir: Path, config: ConfigDict, prepared: PreparedSet, split: str) -> list[str]:
     """Sentences about a split of the run's own data.
 
     Args:
@@ -28,7 +28,7 @@ def of_split(workdir: Path, config: ConfigDict, prepared: Prepared, split: str) 
     return []
 
 
-def of_other(workdir: Path, prepared: Prepared, split: str) -> list[str]:
+def of_other(workdir: Path, prepared: PreparedSet, split: str) -> list[str]:
     """Sentences about other data: whether pictures of it, equal to the byte, were trained on.
 
     Args:
@@ -37,9 +37,9 @@ def of_other(workdir: Path, prepared: Prepared, split: str) -> list[str]:
       split: Of it.
     """
     trained_on = RunDir(workdir).trained_on()
-    if trained_on is None or not Prepared.is_at(Path(trained_on.path)):
+    if trained_on is None or not PreparedSet.is_at(Path(trained_on.path)):
         return ["Whether the network was trained on any of these pictures is not known."]
-    trained = _digests(Prepared(Path(trained_on.path)), "train")
+    trained = _digests(PreparedSet(Path(trained_on.path)), "train")
     seen = [digest in trained for digest in _digests(prepared, split)]
     if not any(seen):
         return []
@@ -49,7 +49,7 @@ def of_other(workdir: Path, prepared: Prepared, split: str) -> list[str]:
     ]
 
 
-def _digests(prepared: Prepared, split: str) -> dict[bytes, None]:
+def _digests(prepared: PreparedSet, split: str) -> dict[bytes, None]:
     """Of the encoded pictures, each once."""
     if not prepared.size(split):
         return {}

@@ -13,8 +13,8 @@ from jaxtyping import Array, Float, Int32, UInt8
 from ml_collections import ConfigDict
 
 from bcjax.augment import OPS, Op, build, geometry, mix
-from bcjax.data import prepare
-from bcjax.data.entry import entry_of
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.preparation import prepare
 from bcjax.data.store import DiskStore
 from bcjax.engine import steps
 from bcjax.engine.feed import order_of
@@ -104,9 +104,11 @@ def training_batch(config: ConfigDict, step: int) -> TrainingBatch:
       UserError: If the pictures or the augmentations of the config are wrong.
     """
     policy = build(config.augment.ops)
-    prepared = prepare.ensure(config.data)
+    prepared = prepare(config.data)
     index = order_of(config, prepared)(step)
-    batch = DiskStore(prepared.examples("train"), entry_of(config.data)).read(index)
+    batch = DiskStore(prepared.examples("train"), InputTransform.from_config(config.data)).read(
+        index
+    )
     names = prepared.ids("train")
 
     @jax.jit

@@ -14,7 +14,7 @@ from commandline import contents, refused, run_bcjax
 from PIL import Image
 from webpage import CHROMIUM
 
-from bcjax.data import synthetic
+from bcjax.data.sources import synthetic
 from bcjax.reports.dataset.embedding import Features, far_from_class, layout
 from bcjax.reports.dataset.explore import sample
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
-from bcjax.data.curate.measure import Measures
-from bcjax.data.prepared import Prepared
+from bcjax.data.curate.measured_pictures import Measures
+from bcjax.data.prepared import PreparedSet
 from bcjax.data.records import SPLITS
 from bcjax.reports.pages.charts import (
     ACCENT,
@@ -46,7 +46,7 @@ class DatasetCharts:
 
 
 def dataset_charts(
-    prepared: Prepared, measures: Measures, labels: Int[np.ndarray, "N"]
+    prepared: PreparedSet, measures: Measures, labels: Int[np.ndarray, "N"]
 ) -> DatasetCharts:
     """Draws the charts of a set from the measures and labels of its N pictures."""
 

@@ -10,11 +10,9 @@ import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
-from bcjax.data.curate.measure import BINS
-from bcjax.data.curate.pictures import Pictures
+from bcjax.data.curate.measured_pictures import BINS, MeasuredPictures
 from bcjax.data.decode import decode
-from bcjax.data.entry import entry_of
-from bcjax.data.masking import Mask
+from bcjax.data.input_transform import CellMask, InputTransform
 from bcjax.data.records import Record
 from bcjax.reports.dataset import charts
 from bcjax.reports.pages.pictures import contact_sheet, data_uri
@@ -58,7 +56,7 @@ class ClassCard:
 
 
 def class_cards(
-    pictures: Pictures,
+    pictures: MeasuredPictures,
     labels: Int[np.ndarray, "N"],
     classes: Sequence[str],
     data: ConfigDict,
@@ -117,11 +115,11 @@ def positions_by_class(labels: Int[np.ndarray, "N"]) -> dict[int, Int[np.ndarray
     return {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
 
 
-def _mask(data: ConfigDict) -> Mask | None:
+def _mask(data: ConfigDict) -> CellMask | None:
     """Returns the cell mask that the config describes, even if it is turned off there."""
     data = data.copy_and_resolve_references()
     data.update({"mask": True, "stain": ""})
-    return entry_of(data).mask
+    return InputTransform.from_config(data).mask
 
 
 def _as_picture(levels: Float[np.ndarray, "S S 3"]) -> np.ndarray:

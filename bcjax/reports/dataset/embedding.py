@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Float32, Int, UInt8
 
-from bcjax.data import pipeline
-from bcjax.data.curate.measure import Measures
+from bcjax.data.curate.measured_pictures import Measures
 from bcjax.data.records import Record
+from bcjax.data.store import load_ahead
 from bcjax.reports.dataset.classes import positions_by_class
 from bcjax.reports.pages.pictures import contact_sheet, data_uri
 
@@ -64,7 +64,7 @@ class NetworkFeatures:
         # Here, because JAX takes a second to import and colours do without it.
         import jax
 
-        from bcjax.data.entry import entry_of
+        from bcjax.data.input_transform import InputTransform
         from bcjax.engine import network
         from bcjax.engine.steps import infer
         from bcjax.runtime import compilation, mesh
@@ -72,7 +72,7 @@ class NetworkFeatures:
         compilation.use_cache()
         trained = network.load(workdir, checkpoint, mesh.create())
         settings = trained.config.model
-        self._entry = entry_of(trained.config.data)
+        self._transform = InputTransform.from_config(trained.config.data)
         self._about = f"features of {settings.name} ({workdir}, step {trained.step:,})"
 
         @jax.jit
@@ -90,14 +90,14 @@ class NetworkFeatures:
         load = functools.partial(self._load, records)
         values = [
             np.asarray(self._features(pixels), np.float32)
-            for pixels in pipeline.ahead(list(padded), load, prefetch=_PREFETCH)
+            for pixels in load_ahead(list(padded), load, prefetch=_PREFETCH)
         ]
         return Features(self._about, positions, np.concatenate(values)[: len(positions)])
 
     def _load(
         self, records: Sequence[Record], positions: Int[np.ndarray, "B"]
     ) -> UInt8[np.ndarray, "B size size 3"]:
-        return np.stack([self._entry(records[i].read()) for i in positions])
+        return np.stack([self._transform(records[i].read()) for i in positions])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,11 +9,10 @@ from jaxtyping import Int
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
-from bcjax.data import prepare
 from bcjax.data.curate import findings, leaks
-from bcjax.data.curate.measure import Measures, measure
-from bcjax.data.curate.pictures import Pictures, looked_at
-from bcjax.data.prepared import Examples, Prepared
+from bcjax.data.curate.measured_pictures import MeasuredPictures, Measures, measure
+from bcjax.data.preparation import prepare
+from bcjax.data.prepared import EncodedExamples, PreparedSet
 from bcjax.data.records import Record
 from bcjax.reports.dataset import charts
 from bcjax.reports.dataset.classes import class_cards, positions_by_class
@@ -44,7 +43,7 @@ class Exploration:
     """
 
     html: Path
-    prepared: Prepared
+    prepared: PreparedSet
 
 
 def explore(
@@ -78,14 +77,14 @@ def explore(
     return Exploration(html, prepared)
 
 
-def _render(prepared: Prepared, data: ConfigDict, network: NetworkFeatures | None) -> str:
+def _render(prepared: PreparedSet, data: ConfigDict, network: NetworkFeatures | None) -> str:
     rng = np.random.default_rng(_SEED)
     pictures = measure_pictures(prepared, data.threads)
     records, measures = pictures.records, pictures.measures
     labels = np.array([record.label for record in records])
     mapped = sample(labels, _POINTS, rng)
     features = network(records, mapped) if network else colour_features(measures)
-    found = findings.find(pictures, max_copies=data.max_copies)
+    found = findings.find_remarkable(pictures, max_copies=data.max_copies)
     galleries = Galleries(records, prepared.classes)
     template = environment("bcjax.reports.dataset").get_template("explore.html")
     return template.render(
@@ -93,7 +92,7 @@ def _render(prepared: Prepared, data: ConfigDict, network: NetworkFeatures | Non
         location=data.source,
         prepared=prepared,
         datasheet=prepared.datasheet,
-        leaks=prepared.leaks if prepared.datasheet else leaks.find(pictures).sentence,
+        leaks=(prepared.leaks if prepared.datasheet else leaks.find_leaks(pictures)).sentence,
         charts=charts.dataset_charts(prepared, measures, labels),
         cards=class_cards(pictures, labels, prepared.classes, data, rng),
         duplicates=galleries.of_findings(found, DUPLICATES),
@@ -106,7 +105,7 @@ def _render(prepared: Prepared, data: ConfigDict, network: NetworkFeatures | Non
     )
 
 
-def open_pictures(data: ConfigDict, *, as_trained: bool) -> Prepared:
+def open_pictures(data: ConfigDict, *, as_trained: bool) -> PreparedSet:
     """Opens `data.source`, as it is trained on or as it is found.
 
     As it is found, a set may hold what no network should be trained on, such as a picture under
@@ -122,13 +121,13 @@ def open_pictures(data: ConfigDict, *, as_trained: bool) -> Prepared:
     """
     default = configs.default().data
     if as_trained or any(data[key] != default[key] for key in _RULES):
-        return prepare.ensure(data)
+        return prepare(data)
     data = data.copy_and_resolve_references()
     data.update({"val_fraction": 0.0, "test_fraction": 0.0})
-    return prepare.ensure(data, complete=False)
+    return prepare(data, complete=False)
 
 
-def measure_pictures(prepared: Prepared, threads: int | None = None) -> Pictures:
+def measure_pictures(prepared: PreparedSet, threads: int | None = None) -> MeasuredPictures:
     """Measures every picture of a set, split after split.
 
     Args:
@@ -154,10 +153,10 @@ def measure_pictures(prepared: Prepared, threads: int | None = None) -> Pictures
             records += chunk
     columns = (field.name for field in dataclasses.fields(Measures))
     joined = (np.concatenate([getattr(part, name) for part in parts]) for name in columns)
-    return looked_at(records, Measures(*joined))
+    return MeasuredPictures.with_pairs(records, Measures(*joined))
 
 
-def _read(examples: Examples, position: int) -> bytes:
+def _read(examples: EncodedExamples, position: int) -> bytes:
     return examples[[position]][0].image
 
 

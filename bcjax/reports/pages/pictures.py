@@ -12,7 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from bcjax.data.decode import decode
-from bcjax.data.masking import Mask
+from bcjax.data.input_transform import CellMask
 from bcjax.data.records import Record
 from bcjax.runtime import files
 
@@ -41,7 +41,9 @@ def write_png(pixels: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
         Image.fromarray(pixels).save(partial, format="png")
 
 
-def thumbnail(record: Record, longest: int, mask: Mask | None = None) -> UInt8[np.ndarray, "H W 3"]:
+def thumbnail(
+    record: Record, longest: int, mask: CellMask | None = None
+) -> UInt8[np.ndarray, "H W 3"]:
     """Decodes a record to a small picture.
 
     Args:
@@ -54,7 +56,7 @@ def thumbnail(record: Record, longest: int, mask: Mask | None = None) -> UInt8[n
 
 
 def contact_sheet(
-    records: Sequence[Record], side: int, columns: int, gap: int = 0, mask: Mask | None = None
+    records: Sequence[Record], side: int, columns: int, gap: int = 0, mask: CellMask | None = None
 ) -> UInt8[np.ndarray, "H W 4"]:
     """Lays pictures out row by row, each in the middle of its cell, on a transparent ground.
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from bcjax.data.decode import decode
-from bcjax.data.prepared import Prepared
+from bcjax.data.decode import decode, decode_file
+from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation.answers import Answers
 from bcjax.reports.pages.formatting import NONE, percent
 from bcjax.reports.pages.page import Block, CaptionedPicture, Gallery, Table, Text
@@ -25,15 +25,15 @@ def errors(run: RunRecord) -> list[Block]:
     if run.answers is None:
         return [no_answers(run)]
     path = run.prepared_path
-    if run.result["source"] != run.config.data.source or not Prepared.is_at(path):
+    if run.result["source"] != run.config.data.source or not PreparedSet.is_at(path):
         return [Text("The pictures are no longer there, so they cannot be shown.", "soft")]
-    prepared = Prepared(path)
+    prepared = PreparedSet(path)
     if prepared.digest != run.trained_on["digest"]:
         return [Text(f"{path} holds other pictures now, so none is shown.", "soft")]
     return _galleries(run.answers, prepared, run.split)
 
 
-def _galleries(answers: Answers, prepared: Prepared, split: str) -> list[Block]:
+def _galleries(answers: Answers, prepared: PreparedSet, split: str) -> list[Block]:
     probabilities = answers.probabilities()
     predicted = probabilities.argmax(axis=1)
     surest_first = np.argsort(-probabilities.max(axis=1), kind="stable")
@@ -55,7 +55,7 @@ def _pictures(
     answers: Answers,
     probabilities: np.ndarray,
     rows: Int[np.ndarray, "n"],
-    prepared: Prepared,
+    prepared: PreparedSet,
     split: str,
 ) -> Sequence[CaptionedPicture]:
     """Reads the pictures of some rows of the predictions."""
@@ -99,7 +99,7 @@ def _explained_pictures(run: RunRecord) -> list[CaptionedPicture]:
     for row in run.explained["pictures"][:_EXPLAINED]:
         path = run.run_dir.explanations / row["file"]
         if path.exists():
-            pixels = decode(path.read_bytes())
+            pixels = decode_file(path)
             pixels = resized(pixels, min(_WIDTH, max(pixels.shape)))
             note = f"predicted {row['predicted']}, {percent(row['probability'])}"
             label = row["label"] or "no known class"
