@@ -41,7 +41,7 @@ def test_the_pictures_are_those_of_the_step(batch):
     """As `steps.train_step` draws them: from the seed, the step and the index."""
     policy = build(MIXED)
     key, _ = steps.keys_of(steps.step_key(0, 3))
-    prepared = preview.prepare.ensure(settings().data)
+    prepared = preview.prepare(settings().data)
     index = preview.order_of(settings(), prepared)(3)
     images, _ = jax.jit(policy)(key, batch.originals / np.float32(255), index, policy.numbers)
     np.testing.assert_allclose(batch.augmented, images, atol=1e-5)
