@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Float32, Int
 from pyarrow import parquet
+from scipy.special import softmax
 
 from bcjax.metrics.predictions import Predictions, checked
 from bcjax.runtime import files
@@ -42,9 +43,7 @@ class Answers:
 
     def probabilities(self, temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
         """The softmax of the logits over a temperature, float64."""
-        scaled = self.logits.astype(np.float64) / temperature
-        shifted = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return shifted / shifted.sum(axis=1, keepdims=True)
+        return softmax(self.logits.astype(np.float64) / temperature, axis=1)
 
 
 def write(answers: Answers, path: Path) -> None:

@@ -24,7 +24,7 @@ from bcjax.evaluation.batch_statistics import BatchStatistics
 from bcjax.evaluation.ensemble import Member
 from bcjax.evaluation.evaluator import Evaluator, Result
 from bcjax.evaluation.views import View
-from bcjax.metrics.scores import higher_is_better
+from bcjax.metrics.names import sign
 from bcjax.runtime import files
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -122,11 +122,11 @@ def make(members: Sequence[Member], kind: Kind) -> Soup:
         return Soup(blend(every), every)
     config = first.trained.config
     judge = Evaluator(first.workdir, split=config.eval.split)
-    sign = 1 if higher_is_better(config.checkpoint.best) else -1
+    metric = config.checkpoint.best
 
     def score(trained: Trained) -> float:
         result = evaluation.measure(judge.answers(trained), resamples=0)
-        return sign * evaluation.headline(result)[config.checkpoint.best]
+        return sign(metric) * evaluation.headline(result)[metric]
 
     return Soup(*greedy(len(members), blend, score))
 

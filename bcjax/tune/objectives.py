@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from bcjax.config import METRICS, nearest
 from bcjax.engine import network, steps
 from bcjax.engine.network import Trained
+from bcjax.metrics.names import sign
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -44,7 +45,7 @@ def parse(text: str, config: ConfigDict) -> tuple[str, ...]:
 
 def direction(name: str) -> Direction:
     """Returns which way is better."""
-    return "minimize" if name in (*COSTS, "log_loss") else "maximize"
+    return "minimize" if name in COSTS or sign(name) < 0 else "maximize"
 
 
 def measure(names: Sequence[str], workdir: Path, result: dict[str, Any] | None) -> list[float]:

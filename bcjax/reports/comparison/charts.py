@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from bcjax.reports.comparison import words
+from bcjax.metrics.names import describe
 from bcjax.reports.pages import palette
 from bcjax.reports.pages.charts import INK, grid, rows, style
 from bcjax.reports.pages.story import Chart
@@ -40,7 +40,7 @@ COSTS = {
 
 def scores(comparison: Comparison) -> list[Chart]:
     """The metric of each run, and how far it is from the first's."""
-    metric, reference = words.metric(comparison["metric"]), comparison["reference"]
+    metric, reference = describe(comparison["metric"]).title, comparison["reference"]
     looks = list(_looks(comparison))
     with style():
         figure, axis = rows([run["name"] for run in comparison["runs"]])
@@ -66,7 +66,7 @@ def scores(comparison: Comparison) -> list[Chart]:
 
 def costs(comparison: Comparison) -> list[Chart]:
     """The metric against each cost that differs."""
-    metric = words.metric(comparison["metric"])
+    metric = describe(comparison["metric"]).title
     with style():
         return [
             Chart(
@@ -81,7 +81,7 @@ def costs(comparison: Comparison) -> list[Chart]:
 
 def curves(comparison: Comparison) -> list[Chart]:
     """How the runs learned; none where none wrote it down."""
-    metric = words.metric(comparison["metric"])
+    metric = describe(comparison["metric"]).title
     titles = {"loss": "Training loss", "metric": f"{metric.capitalize()}, as training watched it"}
     with style():
         return [
@@ -152,7 +152,7 @@ def _against(comparison: Comparison, cost: str, of: Axis) -> Figure:
     axis.margins(x=0.1)
     axis.xaxis.set_major_formatter("{x:,g}")
     axis.set_xlabel(of.label)
-    axis.set_ylabel(words.metric(metric))
+    axis.set_ylabel(describe(metric).title)
     return _named(figure)
 
 
@@ -166,7 +166,7 @@ def _curve(comparison: Comparison, curve: str) -> Figure:
     axis.xaxis.set_major_locator(MaxNLocator(5))
     axis.xaxis.set_major_formatter("{x:,.0f}")
     axis.set_xlabel("pictures seen")
-    axis.set_ylabel("loss" if curve == "loss" else words.metric(comparison["metric"]))
+    axis.set_ylabel("loss" if curve == "loss" else describe(comparison["metric"]).title)
     return _named(figure)
 
 

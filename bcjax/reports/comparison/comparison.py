@@ -10,6 +10,7 @@ import numpy as np
 from bcjax import metrics
 from bcjax.evaluation.answers import Answers
 from bcjax.metrics import resampling
+from bcjax.metrics.names import sign
 from bcjax.metrics.resampling import ResampledMetrics
 from bcjax.reports.comparison import (
     cost,
@@ -165,11 +166,10 @@ def _per_class(
 
 def _pareto(rows: Sequence[dict[str, Any]], metric: str) -> dict[str, list[str]]:
     """The undominated runs for each cost that is known, and not the same, for two or more."""
-    sign = significance.sign(metric)
     fronts = {}
     for kind in _COSTS:
         known = [
-            (row["name"], row[kind], sign * row["metrics"][metric]["value"])
+            (row["name"], row[kind], sign(metric) * row["metrics"][metric]["value"])
             for row in rows
             if row[kind] is not None and row["metrics"][metric]["value"] is not None
         ]

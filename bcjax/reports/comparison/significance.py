@@ -5,16 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from bcjax.metrics.names import describe, sign
 from bcjax.metrics.resampling import ResampledMetrics, difference, mcnemar
-from bcjax.metrics.scores import higher_is_better
 from bcjax.reports.comparison import words
 
 ALPHA = 0.05
-
-
-def sign(metric: str) -> int:
-    """1 where more of a metric is better, else -1."""
-    return 1 if higher_is_better(metric) else -1
 
 
 def tests(
@@ -81,9 +76,9 @@ def _mcnemar(run: ResampledMetrics, first: ResampledMetrics) -> dict[str, Any]:
 def _sentence(row: dict[str, Any], reference: str, metric: str, value: float) -> str:
     run, found = row["run"], row["difference"]
     if found["value"] is None:
-        return f"{run} and {reference} have no {words.metric(metric)} on these pictures."
+        return f"{run} and {reference} have no {describe(metric).title} on these pictures."
     figures = (
-        f"{words.metric(metric)} {value + found['value']:.4f} against {value:.4f}, difference "
+        f"{describe(metric).title} {value + found['value']:.4f} against {value:.4f}, difference "
         f"{words.difference(found)}"
     )
     if found["interval"]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from bcjax.metrics.names import describe
 from bcjax.reports.comparison import words
 from bcjax.reports.pages.numbers import NONE, duration, measured
 from bcjax.reports.pages.story import Table
@@ -14,7 +15,7 @@ def runs(comparison: Comparison) -> Table:
     metric = comparison["metric"]
     head = ["run", "network", "trained on", "px", "parameters", "GFLOPs", "training", "images/s"]
     return Table(
-        [*head, "energy", words.metric(metric)],
+        [*head, "energy", describe(metric).title],
         [
             [
                 run["name"],
@@ -39,13 +40,13 @@ def metrics(comparison: Comparison) -> Table:
     found = [run["metrics"] for run in comparison["runs"]]
     return Table(
         ["metric", *_names(comparison)],
-        [[words.metric(m), *(measured(each.get(m)) for each in found)] for m in found[0]],
+        [[describe(m).title, *(measured(each.get(m)) for each in found)] for m in found[0]],
     )
 
 
 def tests(comparison: Comparison) -> Table:
     """Each run against the first."""
-    reference, metric = comparison["reference"], words.metric(comparison["metric"])
+    reference, metric = comparison["reference"], describe(comparison["metric"]).title
     alone = ["right here alone", f"right in {reference} alone", "McNemar p", "Holm"]
     return Table(
         ["run", f"{metric}, less that of {reference}", "p", "Holm", *alone],

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from bcjax.reports.comparison import charts, tables, words
+from bcjax.metrics.names import describe
+from bcjax.reports.comparison import charts, tables
 from bcjax.reports.pages import story
 from bcjax.reports.pages.numbers import listed
 from bcjax.reports.pages.story import Block, Charts, Section, Story, Table, Text
@@ -72,7 +73,7 @@ def _cost(comparison: Comparison) -> list[Block]:
     if not comparison["pareto"]:
         return [Text("All runs cost the same.")]
     rows = [[charts.COSTS[c].label, listed(best)] for c, best in comparison["pareto"].items()]
-    said = f"No run beats these in {words.metric(comparison['metric'])} at that cost or less"
+    said = f"No run beats these in {describe(comparison['metric']).title} at that cost or less"
     return [Charts(charts.costs(comparison)), Table(["cost", "front"], rows, said, words=2)]
 
 

@@ -6,11 +6,6 @@ from typing import Any
 from bcjax.reports.pages.numbers import NONE
 
 
-def metric(name: str) -> str:
-    """Returns a metric's name in words: "macro f1"."""
-    return name.replace("_", " ")
-
-
 def difference(found: Mapping[str, Any]) -> str:
     """Returns "+0.0120 (+0.0011 to +0.0230)"."""
     if found["value"] is None:

@@ -3,29 +3,13 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bcjax.metrics.names import describe
 from bcjax.reports.pages.numbers import NONE, interval, listed, measured, number, percent, span
 from bcjax.reports.pages.story import Block, Charts, Facts, Fold, Table, Text
 from bcjax.reports.run import confusion
 from bcjax.reports.run.artefacts import Artefacts
 
-HEADLINE = {
-    "accuracy": "accuracy",
-    "balanced_accuracy": "balanced accuracy",
-    "macro_f1": "macro F1",
-}
-_NAMES = {
-    "kappa": "Cohen's kappa",
-    "mcc": "Matthews correlation",
-    "log_loss": "log loss (nats)",
-    "brier": "Brier score",
-    "ece": "expected calibration error",
-    "ace": "adaptive calibration error",
-    "mce": "maximum calibration error",
-    "aurc": "area under risk-coverage",
-    "selective_accuracy_80": "accuracy on the surest 80 %",
-    "selective_accuracy_90": "accuracy on the surest 90 %",
-    "selective_accuracy_95": "accuracy on the surest 95 %",
-}
+HEADLINE = {name: describe(name).title for name in ("accuracy", "balanced_accuracy", "macro_f1")}
 _MANY = 40  # classes whose table is folded away
 
 
@@ -49,7 +33,13 @@ def answer(run: Artefacts) -> list[Block]:
         if key in metrics
     ]
     rows = [
-        [spelt(key), number(each["value"]), interval(each), each["interval"] or NONE, _n(each)]
+        [
+            describe(key).label,
+            number(each["value"]),
+            interval(each),
+            each["interval"] or NONE,
+            _n(each),
+        ]
         for key, each in metrics.items()
     ]
     head = ["metric", "value", "95 % interval", "how", "n"]
@@ -72,26 +62,20 @@ def by_class(run: Artefacts) -> list[Block]:
         [each["name"], f"{each['n']:,}", *(measured(each[key]) for key in keys)]
         for each in result["per_class"]
     ]
-    head = ["class", "n", *map(spelt, keys)]
+    head = ["class", "n", *(describe(key).label for key in keys)]
     about = "Each class against the rest, with 95 % intervals; n: its pictures"
     table = Table(head, rows, about)
     blocks.append(table if len(rows) <= _MANY else Fold(f"All {len(rows):,} classes", [table]))
     blocks += [
         Text(
-            f"Without a figure of {spelt(key)}, for it is undefined there: {listed(names)}.", "soft"
+            f"Without a figure of {describe(key).label}, for it is undefined there: "
+            f"{listed(names)}.",
+            "soft",
         )
         for key, names in result["undefined"].items()
         if names and len(names) <= _MANY
     ]
     return blocks
-
-
-def spelt(key: str) -> str:
-    """Returns "macro F1" for "macro_f1"."""
-    if key in _NAMES:
-        return _NAMES[key]
-    words = key.replace("_", " ").split()
-    return " ".join(word.upper() if word in ("auc", "f1") else word for word in words)
 
 
 def _n(figure: Mapping[str, Any]) -> str:

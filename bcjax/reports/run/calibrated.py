@@ -3,15 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bcjax.metrics.names import describe
 from bcjax.reports.pages.numbers import NONE, listed, number, percent, span
 from bcjax.reports.pages.story import Block, Table, Text
 from bcjax.reports.run.artefacts import Artefacts
 
-_LOSSES = {
-    "log_loss": "log loss (nats)",
-    "ece": "expected calibration error",
-    "brier": "Brier score",
-}
+_LOSSES = ("log_loss", "ece", "brier")
 
 
 def calibrated(run: Artefacts) -> list[Block]:
@@ -25,8 +22,8 @@ def calibrated(run: Artefacts) -> list[Block]:
         f"{number(found['temperature'])}. Measured here, on {found['n']:,}."
     )
     losses = [
-        [name, number(found[key]["raw"]), number(found[key]["scaled"])]
-        for key, name in _LOSSES.items()
+        [describe(key).label, number(found[key]["raw"]), number(found[key]["scaled"])]
+        for key in _LOSSES
     ]
     sets = found["conformal"]
     by_class, abstention = sets["by_class"], found["abstention"]

@@ -9,10 +9,11 @@ from typing import Any
 
 import yaml
 
+from bcjax.metrics.names import describe
 from bcjax.reports.pages import document
 from bcjax.reports.pages.numbers import interval, number
 from bcjax.reports.pages.story import plain
-from bcjax.reports.run.answer import HEADLINE, spelt
+from bcjax.reports.run.answer import HEADLINE
 from bcjax.reports.run.artefacts import Artefacts
 from bcjax.reports.run.limits import limits
 
@@ -78,5 +79,5 @@ def _front(run: Artefacts) -> dict[str, Any]:
 
 
 def _metric(key: str, figure: Mapping[str, Any]) -> dict[str, Any]:
-    said = f"{spelt(key)} (95 % interval {interval(figure)}, n = {figure['n']:,})"
+    said = f"{describe(key).label} (95 % interval {interval(figure)}, n = {figure['n']:,})"
     return {"type": _HUB.get(key, key), "name": said, "value": figure["value"]}

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from bcjax.metrics.names import describe
 from bcjax.reports.pages.numbers import NONE, interval, number, percent, span
 from bcjax.reports.pages.story import Block, Fold, Table, Text
-from bcjax.reports.run.answer import HEADLINE, spelt
+from bcjax.reports.run.answer import HEADLINE
 from bcjax.reports.run.artefacts import Artefacts, Json
 
 _ALONE = ("accuracy", "macro_f1", "log_loss")
@@ -35,7 +36,7 @@ def _beside_home(name: str, section: Json) -> Table:
     rows = []
     for way, among in _AMONG.items():
         for metric, there in section[way].items():
-            row = [among, spelt(metric), number(there["value"]), interval(there)]
+            row = [among, describe(metric).label, number(there["value"]), interval(there)]
             if home:
                 lost = drop[way][metric]
                 row += [number(home[way][metric]["value"]), number(lost["value"]), interval(lost)]
@@ -69,7 +70,7 @@ def members(run: Artefacts) -> list[Block]:
     if not found:
         return []
     rows = [
-        [spelt(key), number(m["mean"]), number(m["deviation"]), interval(m), f"{m['n']:,}"]
+        [describe(key).label, number(m["mean"]), number(m["deviation"]), interval(m), f"{m['n']:,}"]
         for key, m in found["metrics"].items()
     ]
     head = ["metric", "mean", "deviation", "95 % interval of the mean", "members"]
@@ -93,7 +94,7 @@ def _alone(parts: list[dict[str, Any]]) -> Table:
         name = part.get("view") or f"{part['workdir']}, checkpoint {part['checkpoint']:,}"
         name += "" if part.get("kept", True) else ", left out"
         rows.append([name, *(number(part["metrics"].get(key)) for key in _ALONE)])
-    return Table(["", *map(spelt, _ALONE)], rows)
+    return Table(["", *(describe(key).label for key in _ALONE)], rows)
 
 
 def _table(run: Artefacts, evaluations: Mapping[str, Json], caption: str) -> Table:
