@@ -67,6 +67,11 @@ def describe(metric: str) -> Description:
     return DESCRIPTIONS.get(metric) or Description(metric.replace("_", " "))
 
 
+def metric_name(metric: str) -> str:
+    """Returns the name of a metric with its unit: "macro F1", "log loss (nats)"."""
+    return describe(metric).label
+
+
 def sign(metric: str) -> int:
     """Returns 1 where a higher value of the metric is better, -1 where a lower one is."""
     return 1 if describe(metric).higher_is_better else -1
