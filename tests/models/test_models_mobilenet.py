@@ -9,8 +9,8 @@ from jax import lax
 from networks import key, shapes
 
 from bcjax.models import create
-from bcjax.models.conv import Conv
-from bcjax.models.mobilenet_v1 import Separable
+from bcjax.models.layers import Conv
+from bcjax.models.mobilenet import Separable
 from bcjax.models.norm import Norm
 
 

@@ -7,14 +7,14 @@ import pytest
 from networks import RESIDUAL, TINY, jit, key, parameters, pictures, shapes
 
 from bcjax.models import MODELS, create
-from bcjax.models.norm import KINDS
+from bcjax.models.norm import NORMS
 from bcjax.runtime.errors import UserError
 
 NORMALISED = [name for name, model in TINY.items() if hasattr(model, "norm")]
 
 
 @pytest.mark.parametrize("name", NORMALISED)
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NORMS)
 def test_any_norm_has_the_same_parameters_and_only_batch_norm_has_statistics(name, kind):
     expected, found = shapes(TINY[name]), shapes(TINY[name].clone(norm=kind))
     assert ("batch_stats" in found) == (kind in ("batch", "frozen-batch"))

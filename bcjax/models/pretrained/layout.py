@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bcjax.models.conv import Convention
+from bcjax.models.layers import Convention
 
 # From name to array. In a file by the library's names; converted by our paths, such as
 # "params/stage1/block1/conv1/kernel" and "batch_stats/stem/norm/mean".

@@ -7,10 +7,9 @@ from typing import Any
 import numpy as np
 
 from bcjax.engine import network
-from bcjax.models import counting
 from bcjax.reports.comparison.runs import Run
 
-_count = functools.cache(counting.count)  # members, and runs of a sweep, are often one network
+_count = functools.cache(networks.count)  # members, and runs of a sweep, are often one network
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from bcjax.models.efficientnet import B0, deepened
-from bcjax.models.entry import IMAGENET_STD
+from bcjax.models.network import IMAGENET_STD
 from bcjax.models.pretrained.layout import Tensors, unneeded
 from bcjax.models.pretrained.names.keras import application, layer
 

@@ -9,7 +9,7 @@ from flax import linen as nn
 from networks import key, pictures, shapes
 
 from bcjax.models import MODELS, create
-from bcjax.models.counting import Count, count
+from bcjax.models.network import Count, count
 from bcjax.runtime.errors import UserError
 
 # The smallest network of each module stands for its family where one is enough.

@@ -13,15 +13,20 @@ from hypothesis import strategies as st
 from networks import key, parameters, pictures, shapes
 
 from bcjax.models import create
-from bcjax.models.conv import Conv
-from bcjax.models.drop_path import DropPath
 from bcjax.models.efficientnet import B0, LITE0, deepened
-from bcjax.models.mbconv import MBConv, SqueezeExcite
-from bcjax.models.mbconv_net import Layout, MBConvNet, Row, make_divisible
+from bcjax.models.layers import Conv, DropPath
+from bcjax.models.mbconv import (
+    MBConv,
+    MBConvLayout,
+    MBConvNet,
+    MBConvRow,
+    SqueezeExcite,
+    make_divisible,
+)
 from bcjax.models.norm import Norm
 
-TINY = Layout(
-    rows=(Row(1, 8, 1, 1), Row(6, 8, 2, 2, size=5)),
+TINY = MBConvLayout(
+    rows=(MBConvRow(1, 8, 1, 1), MBConvRow(6, 8, 2, 2, size=5)),
     activation=nn.silu,
     squeeze=True,
     stem=8,
@@ -105,7 +110,7 @@ def test_the_convention_sets_the_norm_and_epsilon_can_be_said(options, epsilon, 
 
 @pytest.mark.parametrize(("side", "same"), [(9, True), (8, False)])
 def test_conventions_differ_where_an_even_side_is_halved_and_there_alone(side, same):
-    layout = Layout((Row(2, 4, 1, 2, size=5),), nn.silu, squeeze=False, stem=4, top=0)
+    layout = MBConvLayout((MBConvRow(2, 4, 1, 2, size=5),), nn.silu, squeeze=False, stem=4, top=0)
 
     @jax.jit
     def logits(images):

@@ -88,6 +88,9 @@ def normal(deviation: float) -> Normal:
     return Normal(deviation**2)
 
 
+# He et al., Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852.
+he_normal = Normal(2.0, "fan_out")
+
 # LeCun et al., Efficient BackProp (1998); truncated as in Keras, Flax and their kin.
 lecun_normal = Normal(1.0, "fan_in", truncated=True)
 

@@ -9,8 +9,8 @@ import pytest
 from flax import linen as nn
 from scipy import stats
 
-from bcjax.models import initial
-from bcjax.models.initial import Normal, lecun_normal
+from bcjax.models import initialisers
+from bcjax.models.initialisers import Normal, lecun_normal
 from bcjax.runtime import mesh as meshes
 
 
@@ -20,7 +20,7 @@ class Network(nn.Module):
     @nn.compact
     def __call__(self, x, train):
         x = nn.Dense(400, kernel_init=Normal(2.0, "fan_in"), name="wide")(x)
-        x = nn.Dense(70, kernel_init=initial.normal(0.02), name="narrow")(x)
+        x = nn.Dense(70, kernel_init=initialisers.normal(0.02), name="narrow")(x)
         return nn.Dense(self.classes, kernel_init=lecun_normal, name="head")(x)
 
 
@@ -29,7 +29,8 @@ KEY = jax.random.key(0)
 
 
 def drawn(model=None, key=KEY, **options):
-    return initial.variables(model or Network(), key, EXAMPLE, train=False, **options)["params"]
+    model = model or Network()
+    return initialisers.variables(model, key, EXAMPLE, train=False, **options)["params"]
 
 
 @pytest.mark.parametrize("shape", [(70, 90), (3, 3, 20, 40), (5, 5, 1, 300)])
@@ -40,7 +41,7 @@ def drawn(model=None, key=KEY, **options):
         (Normal(2.0, "fan_out"), nn.initializers.variance_scaling(2.0, "fan_out", "normal")),
         (Normal(2.0, "fan_in", truncated=True), nn.initializers.he_normal()),
         (lecun_normal, nn.initializers.lecun_normal()),
-        (initial.normal(0.02), nn.initializers.normal(0.02)),
+        (initialisers.normal(0.02), nn.initializers.normal(0.02)),
     ],
 )
 def test_an_initialiser_has_the_distribution_of_flaxs(ours, flax, shape):

@@ -7,10 +7,8 @@ import pytest
 from flax import linen as nn
 from networks import key
 
-from bcjax.models.drop_path import DropPath, rates
-from bcjax.models.head import Head
-from bcjax.models.norm import KINDS, Norm
-from bcjax.models.pool import adaptive_average_pool, max_pool
+from bcjax.models.layers import DropPath, Head, adaptive_average_pool, drop_path_rates, max_pool
+from bcjax.models.norm import NORMS, Norm
 
 
 def maps(*shape, seed=0):
@@ -36,7 +34,7 @@ def test_each_norm_has_no_mean_and_unit_variance_over_its_axes(kind, axes, chann
     assert ("batch_stats" in variables) == (kind == "batch")
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NORMS)
 def test_every_norm_has_the_same_parameters(kind):
     _, variables = normalised(kind, maps(2, 3, 3, 8))
     assert jax.tree.map(jnp.shape, variables["params"]) == {"scale": (8,), "bias": (8,)}
@@ -65,8 +63,8 @@ def test_drop_path_drops_whole_branches_and_keeps_the_mean():
 
 
 def test_drop_path_rises_linearly_to_the_last_block():
-    np.testing.assert_allclose(rates(0.4, 5), [0, 0.1, 0.2, 0.3, 0.4])
-    assert rates(0.4, 1) == [0]
+    np.testing.assert_allclose(drop_path_rates(0.4, 5), [0, 0.1, 0.2, 0.3, 0.4])
+    assert drop_path_rates(0.4, 1) == [0]
 
 
 @pytest.mark.parametrize(("height", "width"), [(6, 6), (7, 9), (4, 13), (12, 1)])

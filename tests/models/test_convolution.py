@@ -10,9 +10,9 @@ from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bcjax.models.conv import Conv
-from bcjax.models.lowering import Geometry, compiler, convolve, cpu
-from bcjax.models.pool import max_pool
+from bcjax.models.convolution import Way, convolve, way, xla_forward
+from bcjax.models.layers import Conv, max_pool
+from bcjax.models.windows import Geometry
 
 CHANNELS = 6
 
@@ -58,7 +58,7 @@ def test_a_cpu_computes_what_the_compiler_does(convolution, precision):
     x = numbers(0, (2, *sides, CHANNELS), dtype)
     kernel = numbers(1, (*taps, CHANNELS // groups, CHANNELS), dtype)
     found = value_and_gradients(convolve, x, kernel, geometry, groups)
-    expected = value_and_gradients(compiler.forward, x, kernel, geometry, groups)
+    expected = value_and_gradients(xla_forward, x, kernel, geometry, groups)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == theirs.dtype == jnp.dtype(dtype)
         assert apart(ours, theirs) <= tolerance
@@ -67,12 +67,12 @@ def test_a_cpu_computes_what_the_compiler_does(convolution, precision):
 @pytest.mark.parametrize(
     ("size", "stride", "groups", "expected"),
     [
-        (1, 1, 1, cpu.Way.POINTWISE),
-        (1, 2, 1, cpu.Way.POINTWISE),
-        (4, 4, 1, cpu.Way.PATCHIFY),
-        (3, 1, 1, cpu.Way.WINDOWED),
-        (3, 2, CHANNELS, cpu.Way.DEPTHWISE),
-        (3, 1, 2, cpu.Way.COMPILER),
+        (1, 1, 1, Way.POINTWISE),
+        (1, 2, 1, Way.POINTWISE),
+        (4, 4, 1, Way.PATCHIFY),
+        (3, 1, 1, Way.WINDOWED),
+        (3, 2, CHANNELS, Way.DEPTHWISE),
+        (3, 1, 2, Way.COMPILER),
     ],
 )
 def test_each_kind_of_convolution_has_its_way(size, stride, groups, expected):
@@ -81,7 +81,7 @@ def test_each_kind_of_convolution_has_its_way(size, stride, groups, expected):
         jnp.zeros((1, 8, 8, CHANNELS)),
         jnp.zeros((size, size, CHANNELS // groups, CHANNELS)),
     )
-    assert cpu.way(x, kernel, Geometry((stride, stride), (edge, edge)), groups) is expected
+    assert way(x, kernel, Geometry((stride, stride), (edge, edge)), groups) is expected
 
 
 @pytest.mark.parametrize(("size", "sides"), [(1, (4, 4)), (3, (2, 3))])
@@ -90,7 +90,7 @@ def test_a_product_of_few_rows_has_the_same_value_and_gradients(size, sides):
     kernel = numbers(1, (size, size, CHANNELS, 8), "float32")
     geometry = Geometry(edges=((size // 2, size // 2),) * 2)
     found = value_and_gradients(convolve, x, kernel, geometry, 1)
-    expected = value_and_gradients(compiler.forward, x, kernel, geometry, 1)
+    expected = value_and_gradients(xla_forward, x, kernel, geometry, 1)
     for ours, theirs in zip(found, expected, strict=True):
         assert apart(ours, theirs) <= 1e-5
 
