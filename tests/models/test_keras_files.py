@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from keras_applications import keras
 
-from bcjax.models.pretrained import keras_files, names
-from bcjax.models.pretrained.names import efficientnet_keras
+from bcjax.models.pretrained import families, keras_files, keras_names
 from bcjax.runtime.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -91,8 +90,8 @@ def test_an_archive_names_the_layers_where_its_weights_do_not(saved, tensors, tm
 def placed(file, name):
     """A file's arrays, by our paths."""
     read = keras_files.read(file)
-    layout = names.best(names.of(name), read)
-    return {layout.place(name): array for name, array in layout.prepare(read).items()}
+    naming = families.best(families.namings(name), read)
+    return {naming.place(name): array for name, array in naming.prepare(read).items()}
 
 
 @pytest.mark.parametrize(
@@ -176,7 +175,7 @@ def test_a_trained_model_is_read_without_its_optimizer_and_seeds(tmp_path):
     ],
 )
 def test_what_an_efficientnet_normalises_with_is_used(variance, expected):
-    found = efficientnet_keras.LAYOUTS[0].settings_in(
+    found = keras_names.EFFICIENTNET[0].settings_in(
         {
             "normalization_1/mean": np.array((0.5, 0.4, 0.3)),
             "normalization_1/variance": np.array(variance),

@@ -3,10 +3,11 @@
 `published_tensors.json` was written by those libraries: see benchmarks/peer.py.
 """
 
+import numpy as np
 import pytest
 from published import PUBLISHED, of_network, tensors_of
 
-from bcjax.models.pretrained import convert, names
+from bcjax.models.pretrained import convert, families
 from bcjax.runtime.errors import UserError
 
 OURS = {
@@ -28,9 +29,9 @@ def ours(case):
 @pytest.mark.parametrize("case", PUBLISHED)
 def test_every_published_tensor_has_its_place(case, networks):
     tensors, holds = tensors_of(case), networks[ours(case)]
-    layout = names.best(names.of(ours(case)), tensors)
-    assert case.split()[0] in layout.source
-    fitting = convert.placed(layout, tensors, holds.blocks, "w.pth")
+    naming = families.best(families.namings(ours(case)), tensors)
+    assert case.split()[0] in naming.source
+    fitting = convert.place_by_name(naming, tensors, holds.blocks, "w.pth")
     convert.choose_classifier(fitting, holds, keep=True)
     convert.fit(fitting, holds)
     convert.check(fitting, holds, model=ours(case), optional=())
@@ -48,18 +49,18 @@ def test_every_published_tensor_has_its_place(case, networks):
     ],
 )
 def test_tensors_are_recognised_where_their_network_is_not_named(case, whose):
-    assert names.recognised(tensors_of(case)) == whose
+    assert families.recognised(tensors_of(case)) == whose
 
 
 def test_no_library_knows_foreign_names():
-    assert names.recognised({"encoder.weight": np.zeros(3), "w": np.zeros(2)}) == ""
-    assert names.of("elu_cnn") == ()
+    assert families.recognised({"encoder.weight": np.zeros(3), "w": np.zeros(2)}) == ""
+    assert families.namings("elu_cnn") == ()
 
 
 def faults(case, model, tensors, networks):
     holds = networks.get(model) or of_network(model)
-    layout = names.best(names.of(model), tensors)
-    fitting = convert.placed(layout, tensors, holds.blocks, "w.pth")
+    naming = families.best(families.namings(model), tensors)
+    fitting = convert.place_by_name(naming, tensors, holds.blocks, "w.pth")
     convert.fit(fitting, holds)
     with pytest.raises(UserError) as error:
         convert.check(fitting, holds, model=model, optional=())

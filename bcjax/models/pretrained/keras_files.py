@@ -21,7 +21,7 @@ import h5py
 import ml_dtypes
 import numpy as np
 
-from bcjax.models.pretrained.layout import Tensors
+from bcjax.models.pretrained.naming import Tensors
 from bcjax.runtime.errors import UserError
 
 _WEIGHTS, _CONFIG = "model.weights.h5", "config.json"  # inside a `.keras`

@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple, NoReturn
 import ml_dtypes
 import numpy as np
 
-from bcjax.models.pretrained.layout import Tensors
+from bcjax.models.pretrained.naming import Tensors
 from bcjax.runtime.errors import UserError
 
 # The first thing in a file that torch before 1.6 wrote.

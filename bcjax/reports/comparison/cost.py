@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from bcjax import models
 from bcjax.engine import network
 from bcjax.reports.comparison.runs import Run
 
-_count = functools.cache(networks.count)  # members, and runs of a sweep, are often one network
+_count = functools.cache(models.count)  # members, and runs of a sweep, are often one network
 
 
 @dataclasses.dataclass(frozen=True)
