@@ -53,9 +53,7 @@ def network_tensors(model: nn.Module, image_size: int, channels: int) -> Network
     epsilons: dict[str, float] = {}
     shapes: dict[str, tuple[int, ...]] = {}
 
-    def note_epsilon(
-        call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext
-    ) -> Any:
+    def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
         if isinstance(context.module, Norm):
             epsilons["/".join(context.module.path)] = context.module.epsilon
         return call(*args, **kwargs)
