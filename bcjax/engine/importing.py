@@ -17,6 +17,7 @@ from bcjax.models.pretrained import convert, families, files
 from bcjax.models.pretrained.naming import Naming, Rule, Tensors
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 # Keys of the config that weights decide where the user does not; by their names here.
 SETTINGS = {
@@ -138,7 +139,7 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> Imported:
 
 
 def _opened(path: Path, model: str) -> _Source:
-    if (path / "config.json").exists() and (path / "checkpoints").exists():
+    if RunDir(path).exists() and RunDir(path).checkpoints.exists():
         return _open_run(path)
     path = files.find(path)
     tensors, kind = files.read(path)

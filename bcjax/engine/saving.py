@@ -1,7 +1,5 @@
 """Writes imported weights as the folder of a run at step 0, which every command takes."""
 
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +15,9 @@ from bcjax.engine import checkpoint, network, patience
 from bcjax.engine.importing import Imported
 from bcjax.engine.state import State, Variables
 from bcjax.models import initialisers
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 
 def write(imported: Imported, workdir: Path, classes: Sequence[str]) -> None:
@@ -74,7 +74,7 @@ def write_run(
     checkpoints = checkpoint.Checkpoints(workdir, keep=1, metric=config.checkpoint.best)
     checkpoints.save(state, checkpoint.about_page(config, classes, None))
     checkpoints.close()
-    configs.save(config, workdir / "config.json")  # last: without it, there is no run
+    configs.save(config, RunDir(workdir).config)  # last: without it, there is no run
 
 
 def check_free(workdir: Path) -> None:
@@ -86,9 +86,7 @@ def check_free(workdir: Path) -> None:
 def record(imported: Imported, workdir: Path) -> None:
     """Writes weights.json: where the weights of a run are from, and what was done to them."""
     page = imported.origin | {"input_size": imported.input_size, "notes": list(imported.notes)}
-    partial = workdir / "weights.partial"
-    partial.write_text(json.dumps(page, indent=2) + "\n")
-    os.replace(partial, workdir / "weights.json")
+    files.write_json(RunDir(workdir).weights, page)
 
 
 def _classifier(model: nn.Module, pictures: np.ndarray, seed: int) -> Variables:

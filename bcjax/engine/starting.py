@@ -11,6 +11,7 @@ from bcjax import config as configs
 from bcjax.engine.importing import SETTINGS, Imported, read
 from bcjax.engine.state import State, Variables
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 
 def decide(config: ConfigDict, workdir: Path, classes: Sequence[str]) -> Imported | None:
@@ -32,7 +33,7 @@ def decide(config: ConfigDict, workdir: Path, classes: Sequence[str]) -> Importe
     if not config.model.weights:
         return None
     config.model.weights = str(Path(config.model.weights).absolute())  # found from any folder
-    if (workdir / "config.json").exists():
+    if RunDir(workdir).exists():
         imported, said = None, configs.load(workdir)
     else:
         imported = _read(config, classes)

@@ -1,7 +1,5 @@
 """The evaluation loop: each example exactly once, and the same numbers wherever it is called."""
 
-import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +9,10 @@ from jaxtyping import Float, Int
 
 from bcjax import config as configs
 from bcjax import metrics
-from bcjax.data import prepare
-from bcjax.data.entry import entry_of
-from bcjax.data.prepared import Prepared
-from bcjax.data.store import choose, open_store
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.preparation import prepare
+from bcjax.data.prepared import PreparedSet
+from bcjax.data.store import choose_store, open_store
 from bcjax.engine import dispatch, network, steps
 from bcjax.engine.feed import Feed
 from bcjax.engine.forward import View, predictions
@@ -26,14 +24,19 @@ from bcjax.evaluation.calibration import fitted
 from bcjax.evaluation.calibration import measure as calibrations
 from bcjax.evaluation.calibration.fitted import Calibration
 from bcjax.evaluation.matching import Matching, match
+from bcjax.runtime import files
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 Result = dict[str, Any]
 
 
 def answer(
-    prepared: Prepared, split: str, logits: Float[np.ndarray, "N C"], labels: Int[np.ndarray, "N"]
+    prepared: PreparedSet,
+    split: str,
+    logits: Float[np.ndarray, "N C"],
+    labels: Int[np.ndarray, "N"],
 ) -> Answers:
     """Names what was predicted for a split.
 
@@ -111,13 +114,14 @@ class Evaluator:
             config.data.update({"source": source, **whole, **(entry or {})})
         self._batch_size = batch_size or config.eval.batch_size or config.train.batch_size
         self.mesh = meshes.create()
-        self.prepared = prepare.ensure(config.data, complete=not source, own_names=bool(source))
+        self.prepared = prepare(config.data, complete=not source, own_names=bool(source))
         self._examples = split
         if source and list(self.prepared.counts) == ["train"]:
             self._examples, split = "train", "all"
         elif not self.prepared.size(split):
             raise UserError(
-                f"{self.prepared.path} has no {split} split: it has {self.prepared.named()}."
+                f"{self.prepared.path} has no {split} split: it has "
+                f"{self.prepared.describe_splits()}."
             )
         self.split = split
         self.matching: Matching | None = None
@@ -128,8 +132,10 @@ class Evaluator:
             self.matching = match(source, theirs, home, map_classes, dropped)
         needed = self.prepared.size(self._examples) * config.data.image_size**2 * 3
         data = config.data
-        kind, _ = choose(data.store, needed, meshes.device_memory())
-        store = open_store(self.prepared, self._examples, kind, entry_of(data), data.threads)
+        kind, _ = choose_store(data.store, needed, meshes.device_memory())
+        store = open_store(
+            self.prepared, self._examples, kind, InputTransform.from_config(data), data.threads
+        )
         self.feed = Feed(store, data, self.mesh)
         # Of other data the splits were not trained on.
         self.about = {} if source else warned(self.prepared)
@@ -223,22 +229,14 @@ def calibrated(
     return result | {"cautions": told, "calibration": calibrations.measure(calibration, answers)}
 
 
-def warned(prepared: Prepared) -> Result:
+def warned(prepared: PreparedSet) -> Result:
     """Returns {"leaks": what the splits leak}, for every result of theirs to carry; or {}."""
-    return {"leaks": prepared.leaks} if prepared.leaks else {}
+    return {"leaks": prepared.leaks.sentence} if prepared.leaks else {}
 
 
 def write(result: Result, answers: Answers, workdir: Path, name: str) -> Path:
     """Writes `eval/<name>.json` and the answers beside it, and returns the path of the former."""
-    written.write(answers, workdir / "eval" / f"{name}.parquet")
-    return write_result(result, workdir, name)
-
-
-def write_result(result: Result, workdir: Path, name: str) -> Path:
-    """Writes `eval/<name>.json`, atomically, and returns its path."""
-    path = workdir / "eval" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=2) + "\n")
-    os.replace(partial, path)
-    return path
+    run_dir = RunDir(workdir)
+    written.write(answers, run_dir.answers(name))
+    files.write_json(run_dir.evaluation(name), result)
+    return run_dir.evaluation(name)

@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from bcjax.data.decode import BadImageError
-from bcjax.data.entry import Entry, entry_of
+from bcjax.data.input_transform import InputTransform
 from bcjax.engine import network
 from bcjax.engine.network import Trained
 from bcjax.engine.state import Variables
@@ -194,8 +194,8 @@ class Predictor(Trained):
         return pixels
 
     @cached_property
-    def _entry(self) -> Entry:
-        return entry_of(self.config.data)
+    def _entry(self) -> InputTransform:
+        return InputTransform.from_config(self.config.data)
 
     @cached_property
     def _explainers(self) -> dict[tuple[tuple[str, ...], str], "Explainer"]:

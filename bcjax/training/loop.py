@@ -12,7 +12,7 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
-from bcjax.data.entry import entry_of
+from bcjax.data.input_transform import InputTransform
 from bcjax.data.store import DiskStore
 from bcjax.engine import checkpoint, patience
 from bcjax.evaluation import cautions
@@ -176,7 +176,7 @@ def _phase(
 
 def _show(run: Run, outputs: list[writers.Writer]) -> None:
     """Shows pictures of the first step as they enter it; `bcjax preview` draws them augmented."""
-    store = DiskStore(run.prepared.examples("train"), entry_of(run.config.data))
+    store = DiskStore(run.prepared.examples("train"), InputTransform.from_config(run.config.data))
     pictures = store.read(run.order(0)[:_SHOWN])["image"]
     for output in outputs:
         output.show(0, "train/pictures", np.concatenate(pictures, axis=1))

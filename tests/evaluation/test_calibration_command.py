@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from commandline import contents, refused, run_bcjax
 
-from bcjax.data import synthetic
+from bcjax.data.sources import synthetic
 from bcjax.evaluation import answers
 from bcjax.evaluation.calibration import fitted, temperature
 

@@ -8,8 +8,7 @@ import pytest
 from commandline import contents, refused
 from sklearn.metrics import balanced_accuracy_score
 
-from bcjax.data import synthetic
-from bcjax.data.sources import open_source
+from bcjax.data.sources import open_source, synthetic
 from bcjax.evaluation import answers as written
 from bcjax.evaluation import matching
 from bcjax.evaluation.answers import Answers

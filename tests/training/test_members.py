@@ -9,7 +9,7 @@ import processes
 import pytest
 from commandline import ROOT, refused, run_bcjax
 
-from bcjax.data.prepared import Prepared
+from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation import answers
 from bcjax.evaluation.spread import over
 from bcjax.training import together
@@ -90,7 +90,7 @@ def test_folds_are_held_out_in_turn_and_each_picture_once(tmp_path):
     train(tmp_path / "all", "--config.train.members=3", "--config.train.vary=fold")
     held_out: list[str] = []
     for member in members_of(tmp_path / "all"):
-        prepared = Prepared(Path(json.loads((member / "pictures.json").read_text())["path"]))
+        prepared = PreparedSet(Path(json.loads((member / "pictures.json").read_text())["path"]))
         assert not set(prepared.ids("val")) & set(prepared.ids("train"))
         held_out += prepared.ids("val")
         rest = set(prepared.ids("train")) | set(prepared.ids("val"))
