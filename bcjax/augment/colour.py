@@ -278,7 +278,7 @@ _DARKEST = 1 / 255  # what an 8-bit camera tells from black; black has no optica
 def stain_jitter(
     key: Key[Array, ""], image: Float[Array, "H W 3"], strength: Float[Array, ""]
 ) -> Float[Array, "H W 3"]:
-    """Changes the density c of each dye to c * (1 + alpha) + beta, as if more or less had bound.
+    """Changes the density c of each dye to c * (1 + alpha) + beta, as stains differ.
 
     For each dye, alpha and beta are drawn evenly from [-strength, strength]. Densities are optical,
     to base 10: at density 1 a tenth of the light comes through. A grey picture stays unchanged.

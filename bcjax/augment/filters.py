@@ -17,9 +17,10 @@ _RADIUS = 8  # pixels that a blur reaches: 2.7 times the largest deviation
 def sharpness(
     key: Key[Array, ""], image: Float[Array, "H W C"], strength: Float[Array, ""]
 ) -> Float[Array, "H W C"]:
-    """Moves the picture away from its smoothed self, as Pillow by 1 + strength; the border stays.
+    """Moves the picture away from its smoothed self, by Pillow's factor 1 + strength.
 
-    The smoothed picture is the mean over 3x3 pixels, of which the middle one counts five times.
+    The smoothed picture is the mean over 3x3 pixels, of which the middle one counts five times;
+    the pixels at the border stay.
     """
     H, W, C = image.shape
     # The pixels and channels of a row are one axis, so that the compiler's inner loops are long.

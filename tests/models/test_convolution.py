@@ -9,9 +9,10 @@ import pytest
 from flax import linen as nn
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from networks import jit
 
 from bcjax.models.convolution import Way, convolve, way, xla_forward
-from bcjax.models.layers import Conv, max_pool
+from bcjax.models.layers import Conv
 from bcjax.models.windows import Geometry
 
 CHANNELS = 6
@@ -44,6 +45,12 @@ def value_and_gradients(convolution, x, kernel, geometry, groups):
     return value, *back(numbers(2, value.shape, value.dtype))
 
 
+@functools.partial(jit, static_argnums=(2, 3))
+def both(x, kernel, geometry, groups):
+    ours = value_and_gradients(convolve, x, kernel, geometry, groups)
+    return ours, value_and_gradients(xla_forward, x, kernel, geometry, groups)
+
+
 def apart(found, expected):
     """The largest difference, as a share of the largest value."""
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
@@ -57,8 +64,7 @@ def test_a_cpu_computes_what_the_compiler_does(convolution, precision):
     (sides, taps, geometry, groups), (dtype, tolerance) = convolution, precision
     x = numbers(0, (2, *sides, CHANNELS), dtype)
     kernel = numbers(1, (*taps, CHANNELS // groups, CHANNELS), dtype)
-    found = value_and_gradients(convolve, x, kernel, geometry, groups)
-    expected = value_and_gradients(xla_forward, x, kernel, geometry, groups)
+    found, expected = both(x, kernel, geometry, groups)
     for ours, theirs in zip(found, expected, strict=True):
         assert ours.dtype == theirs.dtype == jnp.dtype(dtype)
         assert apart(ours, theirs) <= tolerance
@@ -89,8 +95,7 @@ def test_a_product_of_few_rows_has_the_same_value_and_gradients(size, sides):
     x = numbers(0, (1, *sides, CHANNELS), "float32")
     kernel = numbers(1, (size, size, CHANNELS, 8), "float32")
     geometry = Geometry(edges=((size // 2, size // 2),) * 2)
-    found = value_and_gradients(convolve, x, kernel, geometry, 1)
-    expected = value_and_gradients(xla_forward, x, kernel, geometry, 1)
+    found, expected = both(x, kernel, geometry, 1)
     for ours, theirs in zip(found, expected, strict=True):
         assert apart(ours, theirs) <= 1e-5
 
@@ -117,27 +122,3 @@ def test_the_parameters_are_those_of_linens_convolution(size, stride, groups):
     np.testing.assert_allclose(
         ours.apply(variables, x), theirs.apply(variables, x), rtol=1e-4, atol=1e-5
     )
-
-
-@settings(max_examples=6, deadline=None)
-@given(
-    st.sampled_from([(2, 2, 0), (3, 2, 1), (3, 2, 0), (3, 1, 1)]), st.integers(3, 9), st.booleans()
-)
-def test_max_pool_sends_its_gradient_to_the_largest_pixel(window, side, ceil):
-    size, stride, padding = window
-    x = numbers(0, (2, side, side + 1, 3), "float32")
-    over = [-(n + 2 * padding - size) % stride if ceil else 0 for n in x.shape[1:3]]
-    edges = tuple((padding, padding + more) for more in over)
-
-    value, back = jax.vjp(lambda x: max_pool(x, size, stride, padding=padding, ceil=ceil), x)
-    expected, back_expected = jax.vjp(
-        lambda x: nn.max_pool(x, (size, size), (stride, stride), edges), x
-    )
-    g = numbers(1, value.shape, "float32")
-    assert jnp.array_equal(value, expected)
-    np.testing.assert_allclose(back(g)[0], back_expected(g)[0], rtol=1e-6, atol=1e-6)
-
-
-def test_max_pool_counts_a_tie_once():
-    gradient = jax.grad(lambda x: max_pool(x, 2, 2).sum())(jnp.ones((1, 4, 4, 1)))
-    assert gradient.sum() == 4

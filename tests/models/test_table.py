@@ -1,14 +1,15 @@
-"""What the table of networks says is so: every one is built, traced and counted."""
+"""What the table of networks says is so: every one is built, traced and counted, or refused."""
 
 import functools
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
 import pytest
 from flax import linen as nn
-from networks import key, pictures, shapes
+from networks import key, parameters, pictures, shapes
 
-from bcjax.models import MODELS, create
+from bcjax.models import MODELS, NetworkInfo, create, docs, register
 from bcjax.models.network import Count, count
 from bcjax.runtime.errors import UserError
 
@@ -125,3 +126,83 @@ def test_a_picture_is_refused_where_nothing_of_it_would_be_left(name, size, opti
     assert all(leaf.size for leaf in jax.tree.leaves(state["intermediates"]))
     with pytest.raises(UserError, match=f"needs {size} px"):
         jax.eval_shape(last, jnp.zeros((1, size, size - 1, 3)))
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", "resnet18", "alexnet", "simple_cnn", "elu_cnn"])
+def test_a_classifier_can_have_hidden_layers(name):
+    model = create(name, classes=7, hidden=(64, 32), dropout=0.3)
+    head = shapes(model)["params"]["head"]
+    units = {layer: values["kernel"].shape[1] for layer, values in head.items()}
+    assert units == {"dense1": 64, "dense2": 32, "logits": 7}
+    assert set(shapes(model.clone(hidden=()))["params"]["head"]) == {"logits"}
+
+
+@pytest.mark.parametrize(
+    ("name", "option", "published"),
+    [
+        ("convnext_small", "drop_path", 0.4),
+        ("alexnet", "dropout", 0.5),
+        ("alexnet", "hidden", (4096, 4096)),
+        ("simple_cnn", "norm", "batch"),
+    ],
+)
+def test_an_option_is_as_published_unless_given(name, option, published):
+    other = {"drop_path": 0.1, "dropout": 0.2, "hidden": (16,), "norm": "group"}[option]
+    assert option in MODELS[name].options
+    assert getattr(create(name, classes=2), option) == published
+    assert getattr(create(name, classes=2, **{option: other}), option) == other
+
+
+def test_what_makes_a_variant_is_no_option():
+    for name, fixed in (("resnet18", "depths"), ("convnext_tiny", "width"), ("conv2d", "widths")):
+        assert fixed not in MODELS[name].options
+
+
+def test_grey_pictures_save_parameters_in_the_first_layer_alone():
+    grey, rgb = (shapes(create("convnext_atto", classes=2), 64, c) for c in (1, 3))
+    assert parameters(rgb) - parameters(grey) == 2 * 4 * 4 * 40
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"name": "resnet8"}, "resnet18"),
+        ({"name": "convnext-tiny"}, "convnext_tiny"),
+        ({"name": "resnet18", "smallstem": True}, "small_stem"),
+        ({"name": "resnet18", "depths": (1,)}, "depths"),
+        ({"name": "resnet18", "dtype": "float16"}, "bfloat16"),
+        ({"name": "elu_cnn", "dropout": 1.0}, "dropout"),
+        ({"name": "resnet18", "drop_path": -0.1}, "drop_path"),
+        ({"name": "resnet18", "norm": "instance"}, "frozen-batch"),
+        ({"name": "alexnet", "norm": "batch"}, "no option 'norm'"),
+        ({"name": "alexnet", "hidden": (0,)}, "hidden"),
+    ],
+)
+def test_a_mistake_is_named_with_its_mend(arguments, named):
+    with pytest.raises(UserError, match=named):
+        create(**arguments, classes=2)
+
+
+class Average(nn.Module):
+    """A network from outside: the classifier reads the mean colour."""
+
+    classes: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        return nn.Dense(self.classes, name="head")(images.mean(axis=(1, 2)))
+
+
+def test_a_network_from_outside_is_created_like_any_other():
+    with mock.patch.dict(MODELS):
+        register("average", NetworkInfo(Average, input_size=32, stages=("head",)))
+        assert parameters(shapes(create("average", classes=5))) == 5 * (3 + 1)
+        for name in ("average", "resnet18"):
+            with pytest.raises(UserError, match=f"There already is a model '{name}'"):
+                register(name, MODELS["alexnet"])
+    assert "average" not in MODELS
+
+
+def test_the_page_is_what_the_table_says():
+    assert docs.PAGE.read_text() == docs.render(), "run python -m bcjax.models.docs"

@@ -3,8 +3,11 @@
 import keras_applications as reference
 import pytest
 
-# Keras's own, with numpy 2.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.slow,
+    # Of Keras itself, with numpy 2.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 
 
 @pytest.mark.parametrize(
