@@ -129,7 +129,9 @@ def test_a_dropout_stands_before_each_dense_layer(hidden, last, dropouts):
         return call(*args, **kwargs)
 
     with nn.intercept_methods(watch):
-        jax.eval_shape(lambda: head.init(key(), jnp.zeros((2, 5)), True))
+        jax.eval_shape(
+            lambda: head.init({"params": key(), "dropout": key()}, jnp.zeros((2, 5)), True)
+        )
     assert [name for name in seen if "dropout" in name] == dropouts
     dense = [f"dense{i + 1}" for i in range(len(hidden))]
     assert [name for name in seen if "dropout" not in name] == [*dense, "logits"]
