@@ -9,8 +9,8 @@ from bcjax.models.initialisers import Normal
 from bcjax.models.layers import Conv, Head, adaptive_average_pool, max_pool, require_side
 from bcjax.models.network import ImageClassifier, NetworkInfo
 
-# He's instead of the published deviation of 0.01, with which eight layers without normalisation
-# hardly start.
+# He's initialisation in place of the published deviation of 0.01, with which eight layers without
+# normalisation hardly begin to learn.
 _init = Normal(2.0, "fan_in", truncated=True)
 
 

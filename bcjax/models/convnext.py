@@ -1,4 +1,4 @@
-"""ConvNeXt: convolutions alone, in the proportions of a transformer."""
+"""ConvNeXt: only convolutions, in the proportions of a transformer."""
 
 import functools
 from collections.abc import Callable
@@ -16,7 +16,7 @@ from bcjax.models.norm import Norm, NormKind
 
 Layer = Callable[..., Any]
 
-# Published as a normal cut off at -2 and 2, which are a hundred deviations away.
+# Published as a normal distribution cut off at -2 and 2, a hundred deviations away.
 _init = normal(0.02)
 
 
@@ -84,8 +84,8 @@ class ConvNeXtStage(nn.Module):
 class ConvNeXt(ImageClassifier):
     """Liu et al., A ConvNet for the 2020s, CVPR 2022 (arXiv:2201.03545).
 
-    A row or column of pixels that fills no whole patch is left out, here and in every stage, as
-    PyTorch does.
+    Rows and columns of pixels that fill no whole patch are left out, here and in every stage, as in
+    PyTorch.
 
     Attributes:
       classes: The number of logits.
@@ -148,7 +148,7 @@ class ConvNeXt(ImageClassifier):
                 block, self.width << i, i > 0, drop_path, name=f"stage{i + 1}", **layers
             )
             x = stage(x, train)
-        # A group of a pooled vector holds a few values, too few to normalise by.
+        # A group of a pooled vector has too few values to normalise by.
         last = "layer" if self.norm == "group" else self.norm
         return norm(last, name="norm")(x.mean(axis=(1, 2)), train)
 
@@ -166,8 +166,8 @@ def _info(
     )
 
 
-# The paper has T, S, B, L and XL, whose drop path is that of training from scratch: on ImageNet-1K,
-# XL on ImageNet-22K. The four below T are timm's (Wightman), which states none.
+# The paper has T, S, B, L and XL, with the drop path of training from scratch on ImageNet-1K (of XL:
+# ImageNet-22K). The four smaller networks are from timm (Wightman), which states no drop path.
 NETWORKS = {
     "convnext_atto": _info((2, 2, 6, 2), 40, 0.0, 3_695_520, 547_332_480),
     "convnext_femto": _info((2, 2, 6, 2), 48, 0.0, 5_217_784, 779_629_824),

@@ -9,16 +9,16 @@ from bcjax.models.initialisers import Normal
 from bcjax.models.layers import Conv, Head, max_pool
 from bcjax.models.network import ImageClassifier, NetworkInfo
 
-# 1 / E[elu(z)^2] for z ~ N(0, 1): at this gain a layer hands on the second moment that it was
-# given, and returns to it when disturbed, for ELU damps what is larger and lets grow what is
-# smaller. It stands in for the batch norm that the network does without.
+# 1 / E[elu(z)^2] for z ~ N(0, 1): with this gain a layer keeps the second moment of its input, and
+# returns to it when disturbed, because ELU shrinks larger values and lets smaller ones grow. It
+# takes the place of batch norm, which the network does not have.
 ELU_GAIN = 1.5505
 
 _elu_init = Normal(ELU_GAIN, "fan_in")
 
 
 class EluStage(nn.Module):
-    """Three 3x3 convolutions, the first of stride `stride`, and a pool that rounds up."""
+    """Three 3x3 convolutions, the first with stride `stride`, and a pool that rounds up."""
 
     width: int
     stride: int
@@ -45,10 +45,10 @@ class EluStage(nn.Module):
 class EluCNN(ImageClassifier):
     """15 convolutional and 2 dense layers with ELU, after Kandel and Castelli.
 
-    They published the depth, the activation and the two dropouts of the classifier
-    (Applied Sciences 2020), not the widths. Those here cost 59 million multiply-adds for a
-    picture of 96x96, of which a CPU trains on some hundred a second. The average pool, where a
-    flattening would do, makes the parameters independent of the picture's size.
+    They published the depth, the activation and the two dropouts of the classifier (Applied
+    Sciences 2020), but not the widths. With the widths chosen here a picture of 96x96 costs 59
+    million multiply-adds, and a CPU trains on about a hundred pictures a second. The average pool
+    in place of a flattening makes the parameters independent of the picture's size.
 
     Attributes:
       classes: The number of logits.

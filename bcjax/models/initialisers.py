@@ -1,7 +1,7 @@
-"""How parameters begin: the random ones of a network are drawn together.
+"""How parameters begin: all random parameters of a network are drawn together.
 
-Compiled one by one, as `model.init` does, each draw takes XLA a third of a second, and most of a
-small network's start goes there. `variables` has the same distributions out of one draw.
+In `model.init` each draw is compiled by itself, which takes XLA a third of a second and makes up
+most of the start of a small network. `variables` gets the same distributions from one draw.
 """
 
 import contextvars
@@ -20,7 +20,7 @@ from jax.sharding import NamedSharding
 from jax.typing import ArrayLike
 from jaxtyping import Array, Float, Key
 
-_ROW = 4096  # numbers drawn under one key: a kernel begins with a row of its own
+_ROW = 4096  # numbers drawn from one key; each kernel begins with a new row
 _WHOLE = float(np.nextafter(np.float32(1), np.float32(0)))  # erf_inv of 1 would be infinite
 _CUT = math.erf(math.sqrt(2))  # at two deviations,
 _CUT_DEVIATION = 0.87962566103423978  # which leaves a normal distribution with this one
@@ -29,14 +29,14 @@ _declaring = contextvars.ContextVar("declaring", default=False)
 
 
 class Declared(struct.PyTreeNode, nn.meta.AxisMetadata):
-    """A parameter that is yet to be drawn: zeros, and the distribution that it asks for."""
+    """A parameter that is not drawn yet: zeros, and the distribution that it will have."""
 
     value: Any
     deviation: float = struct.field(pytree_node=False)
     bound: float = struct.field(pytree_node=False)
 
     def unbox(self) -> Any:
-        """Returns the zeros, for the layers that follow to have a shape."""
+        """Returns the zeros, which give the following layers a shape."""
         return self.value
 
     def replace_boxed(self, val: Any) -> "Declared":
@@ -54,12 +54,12 @@ class Declared(struct.PyTreeNode, nn.meta.AxisMetadata):
 
 @dataclasses.dataclass(frozen=True)
 class Normal:
-    """An initialiser: a normal distribution of mean 0.
+    """An initialiser that draws from a normal distribution of mean 0.
 
     Attributes:
-      variance: Of the numbers; divided by the fan if there is one.
-      fan: Which connections of a kernel (..., inputs, outputs) are counted; "": none.
-      truncated: Whether numbers beyond two deviations are drawn anew, at the same variance.
+      variance: The variance of the numbers; it is divided by the fan, if there is one.
+      fan: The connections of a kernel (..., inputs, outputs) that are counted; "" for none.
+      truncated: Whether no number lies beyond two deviations; the variance is the same.
     """
 
     variance: float
@@ -67,7 +67,7 @@ class Normal:
     truncated: bool = False
 
     def __call__(self, key: Key[Array, ""], shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Returns a float32 kernel of this shape: its declaration, where `variables` asks."""
+        """Returns a float32 array of this shape, or its declaration inside `variables`."""
         bound = _CUT if self.truncated else _WHOLE
         deviation = self._deviation(shape) / (_CUT_DEVIATION if self.truncated else 1)
         if _declaring.get():
@@ -84,7 +84,7 @@ class Normal:
 
 
 def normal(deviation: float) -> Normal:
-    """As ConvNeXt's: the same deviation whatever the shape."""
+    """Returns an initialiser with the same deviation for every shape, as in ConvNeXt."""
     return Normal(deviation**2)
 
 
@@ -102,17 +102,17 @@ def variables(
     sharding: NamedSharding | None = None,
     **kwargs: Any,
 ) -> dict[str, Any]:
-    """Returns `model.init(key, ...)`, whose random parameters are other draws of the same kind.
+    """Returns what `model.init(key, ...)` returns, with other draws from the same distributions.
 
-    Each depends on the key and its own path alone: a classifier for other classes leaves the
-    backbone as it is.
+    Each parameter depends only on the key and its own path, so that a classifier for other classes
+    leaves the backbone unchanged.
 
     Args:
-      model: A network whose random parameters are `Normal`.
-      key: Of all draws.
-      *args: Given to `model.init`.
-      sharding: Of what is drawn, while it is one array, over its first axis.
-      **kwargs: Given to `model.init`.
+      model: A network whose initialisers of random parameters are `Normal`.
+      key: The key of all draws.
+      *args: The arguments of `model.init`.
+      sharding: The sharding of the drawn numbers while they are one array, over its first axis.
+      **kwargs: The keyword arguments of `model.init`.
     """
     token = _declaring.set(True)
     try:

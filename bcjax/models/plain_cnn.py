@@ -1,4 +1,4 @@
-"""Plain convolutional networks, the baselines of the field's notebooks: one module, three names."""
+"""Plain convolutional networks, the baselines of many notebooks: one module, three names."""
 
 import functools
 
@@ -33,13 +33,14 @@ class PlainStage(nn.Module):
 
 
 class PlainCNN(ImageClassifier):
-    """A stage for each width, each of which halves the picture, and a classifier.
+    """Stages that each halve the picture, and a classifier.
 
     Attributes:
       classes: The number of logits.
       widths: The number of filters in each stage.
-      flatten: Whether the classifier reads the whole last map, so that its parameters depend on
-        the pictures' size: trained at one size, it takes no other. Else the average over the map.
+      flatten: Whether the classifier reads the whole last map, so that its parameters depend on the
+        size of the pictures and a network trained at one size takes no other; otherwise it reads
+        the average over the map.
       hidden: The units of each hidden layer of the classifier.
       dropout: The dropout rate before each layer of the classifier, in [0, 1).
       norm: The kind of normalisation; None for none.
@@ -84,8 +85,8 @@ class PlainCNN(ImageClassifier):
 _STAGES = ("stage1", "stage2", "stage3", "stage4", "head")
 
 NETWORKS = {
-    # Known by its layout and by its 26,084,104 parameters at 8 classes, nearly all of which read
-    # the flattened map. Its normalisation of pictures is not: ours.
+    # Published are its layout and its 26,084,104 parameters at 8 classes, nearly all of which read
+    # the flattened map. The normalisation of pictures is our choice.
     "simple_cnn": NetworkInfo(
         functools.partial(
             PlainCNN, widths=(32, 64, 128, 256), flatten=True, hidden=(512,), norm="batch"
@@ -98,7 +99,7 @@ NETWORKS = {
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
     ),
-    # Ours throughout: what a first notebook builds, with an average in place of the flattening.
+    # Our own: what a first notebook builds, with an average in place of the flattening.
     "custom_cnn": NetworkInfo(
         functools.partial(
             PlainCNN,
@@ -116,8 +117,8 @@ NETWORKS = {
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
     ),
-    # Edge Impulse's image template, to whose 16 and 32 filters the project that used it added 64
-    # and 128. The kernel's max-norm constraint is left out, which is the optimizer's business.
+    # Edge Impulse's image template with 16 and 32 filters, to which the project that used it added
+    # 64 and 128. The max-norm constraint on kernels is left out: it belongs to the optimizer.
     "conv2d": NetworkInfo(
         functools.partial(PlainCNN, widths=(16, 32, 64, 128), flatten=True, dropout=0.25),
         input_size=96,

@@ -1,4 +1,4 @@
-"""Residual networks, in the layout of torchvision's."""
+"""Residual networks, laid out as in torchvision."""
 
 import functools
 from collections.abc import Callable
@@ -58,9 +58,10 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 beside a shortcut.
+    """1x1, 3x3 and 1x1 convolutions beside a shortcut.
 
-    The stride is on the 3x3 ("v1.5") in the torch convention; in tf's, as published, on the first.
+    In the torch convention the 3x3 convolution has the stride ("v1.5"); in tf's the first one has
+    it, as published.
     """
 
     width: int
