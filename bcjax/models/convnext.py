@@ -166,7 +166,7 @@ def _info(
     )
 
 
-# The paper has T, S, B, L and XL, with the drop path of training from scratch on ImageNet-1K (of XL:
+# The paper has T, S, B, L and XL, with the drop path of training from scratch on ImageNet-1K (XL:
 # ImageNet-22K). The four smaller networks are from timm (Wightman), which states no drop path.
 NETWORKS = {
     "convnext_atto": _info((2, 2, 6, 2), 40, 0.0, 3_695_520, 547_332_480),
