@@ -50,8 +50,8 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     outcome = (members.train if config.train.members > 1 else train)(config, console)
     if outcome.final:
         console.print(tables.evaluation(outcome.final))
-    if outcome.final and "members" in outcome.final:
-        console.print(tables.members(outcome.final["members"]))
+    if outcome.final and outcome.final.members:
+        console.print(tables.members(outcome.final.members))
     if outcome.final and config.eval.report and not console.quiet:
         from bcjax.reports import run as report
 

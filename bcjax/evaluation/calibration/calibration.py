@@ -1,10 +1,9 @@
-"""What was fitted for one checkpoint of a run, and how it is written to the workdir and read."""
+"""The calibration of one checkpoint of a run: fitted, written to the run's folder, and read."""
 
 import dataclasses
 import json
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -13,29 +12,28 @@ from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration import abstention, conformal, temperature
 from bcjax.evaluation.calibration.abstention import Abstention
 from bcjax.evaluation.calibration.conformal import Conformal
-from bcjax.evaluation.calibration.outliers import Outliers
+from bcjax.evaluation.calibration.outliers import NotCells, Outliers
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
-_ARRAYS = ("means", "whitening", "energies", "distances")  # of the outliers
+_ARRAYS = ("means", "whitening", "energies", "distances")  # fields of `Outliers`
 
 
 @dataclasses.dataclass(frozen=True)
 class Calibration:
-    """All that is known of what a checkpoint's answers are worth.
+    """What the answers of one checkpoint are worth.
 
     Attributes:
-      step: Of the checkpoint.
-      split: Whose pictures it was fitted on.
-      n: How many these were.
-      classes: Names, in the order of the logits.
-      temperature: That logits are divided by.
-      conformal: Sets of classes, of probabilities at that temperature.
-      abstention: When not to answer, likewise.
-      outliers: What training pictures look like to the network; None: nobody asked.
-      not_cells: How well `outliers` tells pictures that are no cells, as `measure.strangers`
-        returns it; None: nobody asked.
+      step: Step of the checkpoint.
+      split: The split it was fitted on.
+      n: Number of pictures it was fitted on.
+      classes: Names of the classes, in the order of the logits.
+      temperature: What the logits are divided by.
+      conformal: Sets of classes, from the probabilities at that temperature.
+      abstention: When not to answer, from the same probabilities.
+      outliers: What training pictures look like to the network; None: not fitted.
+      not_cells: How well `outliers` tells pictures that are no cells; None: not measured.
     """
 
     step: int
@@ -46,27 +44,27 @@ class Calibration:
     conformal: Conformal
     abstention: Abstention
     outliers: Outliers | None = None
-    not_cells: dict[str, Any] | None = None
+    not_cells: NotCells | None = None
 
     def probabilities(self, logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
-        """Calibrated, float64."""
-        return temperature.divide(logits, self.temperature)
+        """Returns the calibrated probabilities of raw logits, float64."""
+        return temperature.probabilities(logits, self.temperature)
 
 
 def fit(
     answers: Answers, *, step: int, split: str, coverage: float, error_rate: float
 ) -> Calibration:
-    """Fits all that logits are enough for.
+    """Fits everything that needs only logits: temperature, conformal sets and abstention.
 
-    The temperature, one number, is fitted on the pictures that the thresholds are fitted on
-    afterwards; what that costs their promises is below what can be measured.
+    The temperature, a single number, is fitted on the same pictures as the thresholds after it;
+    what that costs their guarantees is too small to be measured.
 
     Args:
-      answers: Of pictures that the network was not trained on.
-      step: Of the checkpoint that answered.
-      split: Where the pictures are from.
-      coverage: Of conformal sets, in (0, 1).
-      error_rate: Among pictures that are not `uncertain`, in (0, 1).
+      answers: Answers to pictures that the network was not trained on.
+      step: Step of the checkpoint that answered.
+      split: The split of the pictures.
+      coverage: Share of the conformal sets that shall hold the true class, in (0, 1).
+      error_rate: The highest error rate allowed among answered pictures, in (0, 1).
 
     Raises:
       ValueError: If a logit is not finite.
@@ -74,7 +72,7 @@ def fit(
     if not np.isfinite(answers.logits).all():
         raise ValueError("Nothing can be fitted to logits that are not finite.")
     best = temperature.fit(answers.logits, answers.labels)
-    probabilities = temperature.divide(answers.logits, best)
+    probabilities = temperature.probabilities(answers.logits, best)
     return Calibration(
         step=step,
         split=split,
@@ -87,24 +85,20 @@ def fit(
 
 
 def write(calibration: Calibration, workdir: Path) -> Path:
-    """Writes `calibration/<step>.json`, and arrays to `.npz` beside it; returns the former."""
-    run_dir = RunDir(workdir)
-    path = run_dir.calibration(calibration.step)
+    """Writes `calibration/<step>.json`, and arrays to `.npz` beside it; returns the JSON's path."""
+    path = RunDir(workdir).calibration(calibration.step)
     page = dataclasses.asdict(calibration)
     if calibration.outliers:
         arrays = {name: page["outliers"].pop(name) for name in _ARRAYS}
-        # An open file, because numpy adds ".npz" to a path that lacks it.
-        with (
-            files.atomic(run_dir.outliers(calibration.step)) as partial,
-            partial.open("wb") as file,
-        ):
+        outliers = RunDir(workdir).outliers(calibration.step)
+        with files.atomic(outliers) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
     files.write_json(path, page)
     return path
 
 
 def read(workdir: Path, step: int) -> Calibration | None:
-    """Reads what `write` wrote for a checkpoint, if it did.
+    """Reads the calibration of a checkpoint; None if there is none.
 
     Raises:
       UserError: If it is damaged.
@@ -119,6 +113,8 @@ def read(workdir: Path, step: int) -> Calibration | None:
             page["conformal"][name] = tuple(page["conformal"][name])
         page["conformal"] = Conformal(**page["conformal"])
         page["abstention"] = Abstention(**page["abstention"])
+        if page.get("not_cells"):
+            page["not_cells"] = NotCells.from_dict(page["not_cells"])
         if page["outliers"]:
             with np.load(RunDir(workdir).outliers(step)) as arrays:
                 page["outliers"] = Outliers(**page["outliers"], **arrays)
