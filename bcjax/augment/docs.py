@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from bcjax.augment import colour, erase, filters, geometry
-from bcjax.augment.op import Draw, Op, Range
+from bcjax.augment.op import Argument, Draw, Op
 from bcjax.augment.table import PAPER_OPS
 
 PAGE = Path(__file__).parents[2] / "docs" / "augmentations.md"
@@ -49,11 +49,11 @@ def render() -> str:
         ]
         for name, op in ops.items():
             chosen = "yes" if name in PAPER_OPS else "can" if op.full else "no"
-            options = "; ".join(f"`{option}`: {_range(r)}" for option, r in op.options.items())
+            options = "; ".join(f"`{option}`: {_argument(r)}" for option, r in op.options.items())
             cells = (
                 f"`{name}`",
                 _summary(op),
-                _range(op.magnitude),
+                _argument(op.magnitude),
                 _DRAWS[op.draw],
                 options,
                 chosen,
@@ -69,7 +69,7 @@ def _summary(op: Op) -> str:
     return (inspect.getdoc(op.apply) or "").split("\n")[0]
 
 
-def _range(allowed: Range) -> str:
+def _argument(allowed: Argument) -> str:
     unit = f" ({allowed.unit})" if allowed.unit else ""
     return f"{allowed.low:g} to {allowed.high:.3g}{unit}; default {allowed.default:.3g}"
 

@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, UInt32
 
 from bcjax.augment.colour import blend, clip_like, planes
-from bcjax.augment.op import Op, Range
+from bcjax.augment.op import Argument, Op
 
 _RADIUS = 8  # pixels that a blur reaches: 2.7 times the largest deviation
 
@@ -156,9 +156,9 @@ _HENDRYCKS = "Hendrycks and Dietterich, ImageNet-C, ICLR 2019, arXiv:1903.12261"
 
 OPS: dict[str, Op] = {
     "sharpness": Op(
-        sharpness, Range(0.5, 0, 1, "change of the factor"), "signed", _CUBUK, full=0.9
+        sharpness, Argument(0.5, 0, 1, "change of the factor"), "signed", _CUBUK, full=0.9
     ),
-    "blur": Op(blur, Range(1, 0, 3, "pixels"), "up_to", _CHEN, full=2),
-    "noise": Op(noise, Range(0.05, 0, 1, "deviation"), "up_to", _HENDRYCKS, full=0.2),
-    "jpeg": Op(jpeg, Range(0.5, 0, 0.99, "1 - quality / 100"), "up_to", _HENDRYCKS, full=0.9),
+    "blur": Op(blur, Argument(1, 0, 3, "pixels"), "up_to", _CHEN, full=2),
+    "noise": Op(noise, Argument(0.05, 0, 1, "deviation"), "up_to", _HENDRYCKS, full=0.2),
+    "jpeg": Op(jpeg, Argument(0.5, 0, 0.99, "1 - quality / 100"), "up_to", _HENDRYCKS, full=0.9),
 }

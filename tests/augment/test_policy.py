@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import Network, batches, placed, trainer
 
-from bcjax.augment import OPS, Op, Range, build, op, register
+from bcjax.augment import OPS, Argument, Op, build, op, register
 from bcjax.augment import policy as policies
 from bcjax.augment.table import PAPER_OPS
 from bcjax.engine.dispatch import Numbers
@@ -108,7 +108,7 @@ def negative(key, image, strength):
 
 def test_an_operation_from_outside_is_written_like_any_other():
     with mock.patch.dict(OPS):
-        register("negative", Op(negative, Range(1, 0, 1), "exact", paper="none", full=1))
+        register("negative", Op(negative, Argument(1, 0, 1), "exact", paper="none", full=1))
         np.testing.assert_array_equal(applied(("negative",))[0], 1 - IMAGES)
         assert build(["rand_augment(ops=(negative, rotate))"])
         for name in ("negative", "rand_augment", "mixup"):
