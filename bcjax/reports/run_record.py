@@ -46,10 +46,16 @@ class RunRecord:
         """The prepared set that the run was trained on; None if it was not written down."""
         return self.run_dir.trained_on()
 
+    @property
+    def prepared_path(self) -> Path | None:
+        """The folder of that set; None if it is not known."""
+        path = self.trained_on.path if self.trained_on else ""
+        return Path(path) if path else None
+
     @functools.cached_property
     def datasheet(self) -> Json:
         """The datasheet of the prepared set; empty if the set is gone."""
-        return _json(Path(self.trained_on.path) / DATASHEET) if self.trained_on else {}
+        return _json(self.prepared_path / DATASHEET) if self.prepared_path else {}
 
     @functools.cached_property
     def log(self) -> list[dict[str, Any]]:

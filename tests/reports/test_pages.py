@@ -10,6 +10,7 @@ from commandline import contents
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
 
+from bcjax.metrics import Estimate
 from bcjax.reports.pages import charts, formatting
 from bcjax.reports.pages.page import (
     CaptionedPicture,
@@ -107,9 +108,9 @@ def test_a_chart_takes_its_ink_from_the_page():
 @pytest.mark.parametrize(
     ("figure", "said"),
     [
-        ({"value": 0.96234, "low": 0.9511, "high": 0.97}, "0.962 (0.951 - 0.970)"),
-        ({"value": 0.5, "interval": None}, "0.500"),
-        ({"value": None}, formatting.NONE),
+        (Estimate(0.96234, 10, "wilson", 0.9511, 0.97), "0.962 (0.951 - 0.970)"),
+        (Estimate(0.5, 10), "0.500"),
+        (Estimate(None, 0), formatting.NONE),
         (None, formatting.NONE),
     ],
 )

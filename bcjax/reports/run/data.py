@@ -45,10 +45,10 @@ def task(run: RunRecord) -> list[Block]:
 
 def datasheet(run: RunRecord) -> list[Block]:
     """Returns what the datasheet says: origin, findings, what was left out, leaks."""
-    sheet = run.datasheet
-    path = run.trained_on.path if run.trained_on else ""
-    if not sheet:
-        return [Text(f"The prepared set and its datasheet are gone: {path or 'unknown'}.")]
+    sheet, path = run.datasheet, run.prepared_path
+    if not sheet or path is None:
+        where = "" if path is None else f": {path}"
+        return [Text(f"The prepared set and its datasheet are gone{where}.")]
     leaks, canary = sheet["leaks"]["sentence"], sheet.get("canary")
     blocks: list[Block] = [
         Text(f"{leaks}.", "bad")
@@ -66,6 +66,6 @@ def datasheet(run: RunRecord) -> list[Block]:
         "found": "; ".join(each["sentence"] for each in sheet["findings"]) or "nothing",
         "left out": f"{len(removed):,}" + (f" ({enumeration(reasons)})" if reasons else ""),
         "splits made": enumeration(sheet["splits"]["carving"]) or "none: the source has its own",
-        "full datasheet": f"`{Path(path) / PAGE}`",
+        "full datasheet": f"`{path / PAGE}`",
     }
     return [*blocks, Table(["datasheet", ""], list(facts.items()), text_columns=2)]

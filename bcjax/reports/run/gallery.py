@@ -1,7 +1,6 @@
 """The pictures that a person should look at: errors, unsure predictions, explanations."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -25,9 +24,8 @@ def errors(run: RunRecord) -> list[Block]:
     """Returns the surest errors and the least sure predictions, if their pictures are there."""
     if run.answers is None:
         return [no_answers(run)]
-    own = run.evaluation.source == run.config.data.source
-    path = Path(run.trained_on.path) if run.trained_on and own else None
-    if path is None or not PreparedSet.is_at(path):
+    own, path = run.evaluation.source == run.config.data.source, run.prepared_path
+    if not own or path is None or not PreparedSet.is_at(path):
         return [Text("The pictures are no longer there, so they cannot be shown.", "soft")]
     prepared = PreparedSet(path)
     if run.trained_on and prepared.digest != run.trained_on.digest:
