@@ -18,7 +18,7 @@ from bcjax import config as configs
 from bcjax import metrics
 from bcjax.engine import network
 from bcjax.models import MODELS, create
-from bcjax.models.counting import Count, count
+from bcjax.models.network import Count, count
 from bcjax.reports.comparison import compare as compare_runs
 from bcjax.reports.comparison.runs import find_runs
 from bcjax.reports.comparison.significance import holm, pareto_front
