@@ -14,7 +14,7 @@ COMMANDS = {
     "evaluate": "Evaluate a checkpoint on a split, or follow a running job with --watch.",
     "calibrate": "Fit on val what confidence is worth: temperature, sets, `uncertain`, outliers.",
     "prepare": "Write pictures as a sharded TFDS/ArrayRecord set, checked and split.",
-    "explore": "Write a page that shows a data set: counts, samples, colours, doubles, a map.",
+    "explore": "Write a page that shows a data set: counts, samples, colours, duplicates, a map.",
     "preview": "Draw what the network is fed, and every augmentation at five magnitudes.",
     "compare": "Set runs beside each other: scores, paired tests, costs, learning curves.",
     "sweep": "Search for better values of any config keys; resumable, on several machines.",

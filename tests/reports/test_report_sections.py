@@ -1,4 +1,4 @@
-"""What other commands left is in the report: calibration, spoilt pictures, laboratories, ways."""
+"""What other commands left is in the report: calibration, corruptions, other laboratories, averages."""
 
 import json
 
