@@ -1,4 +1,4 @@
-"""What other commands left is in the report: calibration, corruptions, other laboratories, averages."""
+"""A report holds what other commands left: calibration, corruptions, laboratories, averages."""
 
 import json
 
