@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.evaluation import check_together
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -91,10 +92,10 @@ def _read(workdir: Path, evaluation: str, name: str) -> Run:
         )
     answers = answering.read(run_dir.answers(evaluation))
     result = files.read_json(path, mend="evaluate the run anew")
-    if result["n"] != answers.n or len(set(answers.ids)) != answers.n:
+    check_together(path, result["n"], result["classes"], answers)
+    if len(set(answers.ids)) != answers.n:
         raise UserError(
-            f"{path} and the answers beside it are not of one evaluation: run bcjax evaluate "
-            f"--workdir={workdir} anew."
+            f"{path} has several answers to one picture: give each picture an id of its own."
         )
     trained_on = run_dir.trained_on()
     return Run(

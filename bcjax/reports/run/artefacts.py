@@ -11,6 +11,7 @@ from bcjax import config as configs
 from bcjax.data.prepared import DATASHEET
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.evaluation import check_together
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -92,8 +93,8 @@ def read(workdir: Path, name: str) -> Artefacts:
         )
     table = run_dir.answers(name)
     found = answering.read(table) if table.exists() else None
-    if found and (found.n, list(found.classes)) != (result["n"], result["classes"]):
-        raise UserError(f"{path} and {table.name} are not of one evaluation: evaluate anew.")
+    if found:
+        check_together(path, result["n"], result["classes"], found)
     evaluations = {
         other.stem: _json(other)
         for other in run_dir.evaluations(corruptions=False)
