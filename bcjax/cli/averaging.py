@@ -85,7 +85,7 @@ def run(
       name: Of the evaluation of one network.
     """
     from bcjax.cli import tables
-    from bcjax.engine.saving import check_free
+    from bcjax.engine.network import check_free
     from bcjax.evaluation import ensemble, soup
     from bcjax.evaluation.evaluator import write
 

@@ -240,6 +240,13 @@ def nearest(word: str, known: list[str]) -> str:
     return f": did you mean {match[0]!r}?" if match else "."
 
 
+def replaced(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
+    """Returns a copy of a config with other values of some keys, such as {"optim.lr": 3e-4}."""
+    new = config.copy_and_resolve_references()
+    new.update_from_flattened_dict(dict(changes))
+    return new
+
+
 def save(config: ConfigDict, path: Path) -> None:
     """Writes the tree as sorted JSON, atomically."""
     text = json.dumps(config.to_dict(), indent=2, sort_keys=True, default=list) + "\n"

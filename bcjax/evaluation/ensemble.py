@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import log_softmax, logsumexp
 
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation import evaluator as evaluation
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluator import Evaluator, Result
@@ -26,7 +26,7 @@ class Member:
     """A network that has a voice: a checkpoint of a run, and how to ask it."""
 
     evaluator: Evaluator
-    trained: Trained
+    trained: RestoredNetwork
 
     @property
     def workdir(self) -> Path:

@@ -15,10 +15,10 @@ from bcjax.data import prepare
 from bcjax.data.entry import entry_of
 from bcjax.data.prepared import Prepared
 from bcjax.data.store import choose, open_store
-from bcjax.engine import dispatch, network, steps
-from bcjax.engine.feed import Feed
-from bcjax.engine.forward import View, predictions
-from bcjax.engine.network import Trained
+from bcjax.engine import dispatch, network
+from bcjax.engine.loader import Loader, View, predict_split
+from bcjax.engine.network import RestoredNetwork
+from bcjax.engine.step import features_step, predict_step
 from bcjax.evaluation import answers as written
 from bcjax.evaluation import cautions
 from bcjax.evaluation.answers import Answers
@@ -130,7 +130,7 @@ class Evaluator:
         data = config.data
         kind, _ = choose(data.store, needed, meshes.device_memory())
         store = open_store(self.prepared, self._examples, kind, entry_of(data), data.threads)
-        self.feed = Feed(store, data, self.mesh)
+        self.feed = Loader(store, data, self.mesh)
         # Of other data the splits were not trained on.
         self.about = {} if source else warned(self.prepared)
         self.about["cautions"] = (
@@ -144,7 +144,7 @@ class Evaluator:
         """Returns the steps whose checkpoints are there now."""
         return network.open_checkpoints(self.workdir, self.config).steps()
 
-    def load(self, which: str) -> Trained:
+    def load(self, which: str) -> RestoredNetwork:
         """Reads the network at "best", "latest" or a step.
 
         Raises:
@@ -152,7 +152,7 @@ class Evaluator:
         """
         return network.load(self.workdir, which, self.mesh)
 
-    def answers(self, trained: Trained, view: View | None = None) -> Answers:
+    def answers(self, trained: RestoredNetwork, view: View | None = None) -> Answers:
         """Answers the split's pictures, or a view of each, with a network of this run.
 
         Raises:
@@ -160,20 +160,22 @@ class Evaluator:
         """
         if self._predict is None:  # compiled once, whatever number of checkpoints follows
             model = self.config.model
-            step = steps.predict_step(trained.model, model.mean, model.std)
+            step = predict_step(trained.model, model.mean, model.std)
             self._predict = dispatch.compile_predict(step, self.mesh)
-        predicted = predictions(
+        predicted = predict_split(
             self._predict, trained.variables, self.feed, self.mesh, self._batch_size, view
         )
         answers = answer(self.prepared, self._examples, *predicted)
         return self.matching(answers) if self.matching else answers
 
-    def features(self, trained: Trained) -> tuple[Float[np.ndarray, "N F"], Int[np.ndarray, "N"]]:
+    def features(
+        self, trained: RestoredNetwork
+    ) -> tuple[Float[np.ndarray, "N F"], Int[np.ndarray, "N"]]:
         """Returns what the classifier reads of the split's pictures, float32, and labels."""
         model = self.config.model
-        step = steps.features_step(trained.model, model.mean, model.std)
+        step = features_step(trained.model, model.mean, model.std)
         look = dispatch.compile_predict(step, self.mesh)
-        return predictions(look, trained.variables, self.feed, self.mesh, self._batch_size)
+        return predict_split(look, trained.variables, self.feed, self.mesh, self._batch_size)
 
     def measured(self, answers: Answers, checkpoint: int, **about: Any) -> Result:
         """Measures answers to this split, of whatever answered.

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation import answers as written
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluator import Evaluator, Result
@@ -34,7 +34,7 @@ def evaluate(evaluator: Evaluator, which: str) -> tuple[Result, Answers]:
     return evaluator.result(answers, trained.step, laboratory=section), answers
 
 
-def compare(evaluator: Evaluator, trained: Trained, theirs: Answers) -> Result:
+def compare(evaluator: Evaluator, trained: RestoredNetwork, theirs: Answers) -> Result:
     """Measures answers for another laboratory's pictures beside those for the home test split.
 
     Args:
@@ -87,7 +87,7 @@ def compare(evaluator: Evaluator, trained: Trained, theirs: Answers) -> Result:
     return section | {"home": at_home, "drop": drop}
 
 
-def _home(workdir: Path, trained: Trained, split: str) -> Answers:
+def _home(workdir: Path, trained: RestoredNetwork, split: str) -> Answers:
     """The network's answers for its own pictures: as an evaluation left them, or anew."""
     page = workdir / "eval" / f"{split}.json"
     kept = page.with_suffix(".parquet")

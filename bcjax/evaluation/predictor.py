@@ -13,7 +13,7 @@ from bcjax.data.decode import BadImageError
 from bcjax.data.entry import entry_of
 from bcjax.data.sources.folder import PICTURES
 from bcjax.engine import network
-from bcjax.engine.steps import infer
+from bcjax.engine.step import infer
 from bcjax.evaluation.calibration import fitted, outliers, temperature
 from bcjax.evaluation.calibration.fitted import Calibration
 from bcjax.runtime import mesh as meshes

@@ -8,8 +8,8 @@ import jax
 from jax.sharding import Sharding
 from jaxtyping import Array, Int32
 
-from bcjax.engine.dispatch import Batch, Pictures
-from bcjax.engine.steps import gather
+from bcjax.engine.dispatch import Batch, StoredArrays
+from bcjax.engine.step import gather
 from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bcjax.evaluation.evaluator import Evaluator, Result
 from bcjax.metrics.derived import METRICS, Resampled, derived, mean, measured
@@ -30,14 +30,14 @@ class Corrupted:
     name: str
     severity: int
 
-    def __call__(self, batch: Batch, pictures: Pictures) -> Batch:
+    def __call__(self, batch: Batch, pictures: StoredArrays) -> Batch:
         """Returns the batch with the corrupted pictures, uint8, wherever they came from."""
         return _corrupted(batch, pictures, self.severity, self.name, batch["index"].sharding)
 
 
 @functools.partial(jax.jit, static_argnames=("name", "sharding"))
 def _corrupted(
-    batch: Batch, pictures: Pictures, severity: Int32[Array, ""], name: str, sharding: Sharding
+    batch: Batch, pictures: StoredArrays, severity: Int32[Array, ""], name: str, sharding: Sharding
 ) -> Batch:
     shown = gather(batch, pictures)
     shown["image"] = corrupt(name, shown["image"], shown["index"], severity)

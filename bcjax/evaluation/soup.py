@@ -15,8 +15,8 @@ import jax
 import numpy as np
 
 from bcjax import config as configs
-from bcjax.engine import saving
-from bcjax.engine.network import Trained
+from bcjax.engine import network
+from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
 from bcjax.evaluation import ensemble
 from bcjax.evaluation import evaluator as evaluation
@@ -51,7 +51,7 @@ class Soup:
       kept: Positions of the ingredients that are in it, in the order in which they were added.
     """
 
-    trained: Trained
+    trained: RestoredNetwork
     kept: tuple[int, ...]
 
 
@@ -110,7 +110,7 @@ def make(members: Sequence[Member], kind: Kind) -> Soup:
     ingredients = [jax.device_get(member.trained.variables) for member in members]
     statistics = BatchStatistics(first.workdir, first.trained, ingredients)
 
-    def blend(positions: tuple[int, ...]) -> Trained:
+    def blend(positions: tuple[int, ...]) -> RestoredNetwork:
         variables = mean([ingredients[position] for position in positions])
         if len(positions) > 1:  # one alone has the statistics that it was trained with
             variables = statistics(variables)
@@ -124,7 +124,7 @@ def make(members: Sequence[Member], kind: Kind) -> Soup:
     judge = Evaluator(first.workdir, split=config.eval.split)
     sign = -1 if config.checkpoint.best == "log_loss" else 1
 
-    def score(trained: Trained) -> float:
+    def score(trained: RestoredNetwork) -> float:
         result = evaluation.measure(judge.answers(trained), resamples=0)
         return sign * evaluation.headline(result)[config.checkpoint.best]
 
@@ -136,7 +136,7 @@ def evaluate(
     checkpoints: Sequence[str],
     kind: Kind,
     views: Sequence[View] = (),
-) -> tuple[Result, Answers, Trained]:
+) -> tuple[Result, Answers, RestoredNetwork]:
     """Makes a soup of runs, or of checkpoints of each, and measures it.
 
     Args:
@@ -175,7 +175,7 @@ def evaluate(
     return first.evaluator.measured(answers, first.trained.step, **about), answers, made.trained
 
 
-def save(soup: Trained, page: Result, beside: Path, workdir: Path) -> None:
+def save(soup: RestoredNetwork, page: Result, beside: Path, workdir: Path) -> None:
     """Writes a soup as the folder of a run at step 0, which every command takes.
 
     Args:
@@ -187,7 +187,7 @@ def save(soup: Trained, page: Result, beside: Path, workdir: Path) -> None:
     Raises:
       UserError: If it holds something already.
     """
-    saving.check_free(workdir)
+    network.check_free(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     (workdir / "soup.json").write_text(json.dumps(page, indent=2) + "\n")
     if (beside / PICTURES).exists():
@@ -195,7 +195,7 @@ def save(soup: Trained, page: Result, beside: Path, workdir: Path) -> None:
     config = soup.config.copy_and_resolve_references()
     config.workdir = str(workdir)
     config.optim.ema = 0.0  # the weights are those that answer, averages or not
-    saving.write_run(config, soup.variables, soup.classes, workdir)
+    network.write_run(config, soup.variables, soup.classes, workdir)
 
 
 def _check_alike(first: Member, other: Member) -> None:

@@ -20,8 +20,8 @@ from bcjax.augment.table import OPS
 from bcjax.data import prepare
 from bcjax.data.entry import entry_of
 from bcjax.data.store import DiskStore
-from bcjax.engine import steps
-from bcjax.engine.feed import order_of
+from bcjax.engine.loader import order_of
+from bcjax.engine.step import keys_of, micro_key, normalise, step_key, to_float
 
 _MAGNITUDES = 5  # of each operation on the sheet
 _ABREAST = 3  # operations
@@ -63,16 +63,16 @@ def fed(config: ConfigDict, step: int) -> Fed:
 
     @jax.jit
     def augmented(key, images, labels, index):
-        images = steps.to_float(images, config.model.dtype)
-        images, share = policy(steps.keys_of(key)[0], images, index, policy.numbers)
+        images = to_float(images, config.model.dtype)
+        images, share = policy(keys_of(key)[0], images, index, policy.numbers)
         if config.model.channels == 1:
-            images = steps.normalise(images, (0.0,), (1.0,))
+            images = normalise(images, (0.0,), (1.0,))
         soft = mix.soft_labels(labels, share, len(prepared.classes))
         return images.astype(jnp.float32), soft
 
-    key, parts = steps.step_key(config.seed, step), config.optim.accumulate
+    key, parts = step_key(config.seed, step), config.optim.accumulate
     rows = [np.arange(len(index))[part::parts] for part in range(parts)]
-    keys = [key] if parts == 1 else [steps.micro_key(key, part) for part in range(parts)]
+    keys = [key] if parts == 1 else [micro_key(key, part) for part in range(parts)]
     each = [
         jax.device_get(augmented(k, batch["image"][r], batch["label"][r], index[r]))
         for k, r in zip(keys, rows, strict=True)
@@ -113,7 +113,7 @@ def sheet(image: UInt8[np.ndarray, "H W 3"], other: UInt8[np.ndarray, "H W 3"]) 
 
     Magnitudes go from nothing to the highest that RandAugment uses, or that is allowed.
     """
-    pixels = steps.to_float(jnp.asarray(np.stack([image, other])), "float32")
+    pixels = to_float(jnp.asarray(np.stack([image, other])), "float32")
     drawn = [_of_op(name, op, pixels[0]) for name, op in sorted(OPS.items())]
     drawn += [_of_mix(name, weigh, pixels) for name, (weigh, _) in sorted(mix.MIXES.items())]
     rows = -(-len(drawn) // _ABREAST)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from bcjax import config as configs
 from bcjax.runtime.errors import UserError
-from bcjax.training import loggers as writers
+from bcjax.training import loggers
 from bcjax.tune import objectives
 from bcjax.tune import trial as runs
 from bcjax.tune.changes import changed, check
@@ -53,7 +53,7 @@ class Sweep:
                 "leave it out."
             )
         check(self.config)
-        writers.check(self.config.track)
+        loggers.check(self.config.track)
         self.space.check(self.config)
         free = configs.FREE_KEYS
         leaves = configs.flatten(self.config).items()
@@ -146,13 +146,13 @@ class _Watch:
         self._one = len(sweep.objectives) == 1 and sweep.objectives[0] in objectives.METRICS
         self._metric = sweep.objectives[0]
         self._name = f"{sweep.config.eval.split}/{self._metric}"
-        self._file = workdir / writers.METRICS_FILE
+        self._file = workdir / loggers.METRICS_FILE
 
     def __call__(self, step: int, result: dict[str, float]) -> bool:
         if not self._one or self._metric not in result:
             return False
         # Counted in the file, which is right for a run that was taken up again, too.
-        done = sum(self._name in line for line in writers.read(self._file))
+        done = sum(self._name in line for line in loggers.read(self._file))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it was reported before the process died
             self._trial.report(result[self._metric], done)

@@ -14,7 +14,8 @@ from bcjax import config as configs
 from bcjax import models
 from bcjax.cli import config_flag
 from bcjax.config import ranges
-from bcjax.engine import optim, plan
+from bcjax.engine import optimizer as optimizers
+from bcjax.engine import plan, schedules
 from bcjax.runtime.errors import UserError
 
 FILES = sorted((ROOT / "configs").glob("*.py"))
@@ -104,7 +105,7 @@ def test_a_value_out_of_range_is_refused_by_its_key(key, value):
 
 
 def test_each_schedule_may_be_that_of_the_first_phase():
-    for name in ("", *optim.SCHEDULES):
+    for name in ("", *schedules.SCHEDULES):
         ranges.check(changed(finetune__first__schedule=name))
 
 
@@ -166,7 +167,7 @@ def test_each_config_file_describes_a_run_that_can_be_built(path: Path):
     assert configs.flatten(config).keys() == configs.flatten(configs.default()).keys()
     lengths = plan.resolve(config, examples=10_000, steps_per_call=1)
     assert 0 <= lengths.warmup < lengths.length
-    optim.create(config.optim, total_steps=lengths.length, warmup_steps=lengths.warmup)
+    optimizers.create(config.optim, total_steps=lengths.length, warmup_steps=lengths.warmup)
     models.create(config.model.name, classes=8, dtype=config.model.dtype)
 
 

@@ -271,7 +271,7 @@ def test_the_reference_is_found_from_any_folder(tmp_path, monkeypatch):
     config = configs.default()
     config.data.update(stain="macenko", stain_reference="reference.png")
     monkeypatch.chdir(tmp_path)
-    network.resolve(config)
+    config = network.resolve(config)
     monkeypatch.chdir(Path(tmp_path.anchor))
     assert entry_of(config.data).stain == Macenko.of(CELL)
 

@@ -8,7 +8,6 @@ import pytest
 
 from bcjax import config as configs
 from bcjax.data import synthetic
-from bcjax.engine.network import Trained
 from bcjax.evaluation.explanation import explaining, localisation, stages
 from bcjax.evaluation.explanation.choice import Picture
 from bcjax.evaluation.explanation.explainer import METHODS, Explainer

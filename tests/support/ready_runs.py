@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax.data import synthetic
 from bcjax.data.prepare import ensure
-from bcjax.engine import network, saving
+from bcjax.engine import network
 from bcjax.engine.state import Variables
 
 SIZE = 16
@@ -26,8 +26,7 @@ def settled(images: int = 80, **model) -> ConfigDict:
     config.train.batch_size = 8
     config.eval.resamples = 10
     config.model.update({"name": "custom_cnn", "norm": "batch", "hidden": (8,), **model})
-    network.resolve(config)
-    return config
+    return network.resolve(config)
 
 
 def variables_of(config: ConfigDict, seed: int = 0) -> Variables:
@@ -51,7 +50,7 @@ def write(config: ConfigDict, variables: Variables, workdir: Path) -> Path:
     prepared = ensure(config.data)
     pictures = {"path": str(prepared.path), "digest": prepared.digest}
     (workdir / "pictures.json").write_text(json.dumps(pictures))
-    saving.write_run(config, variables, synthetic.CLASSES, workdir)
+    network.write_run(config, variables, synthetic.CLASSES, workdir)
     return workdir
 
 

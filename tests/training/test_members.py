@@ -7,15 +7,16 @@ from pathlib import Path
 import numpy as np
 import processes
 import pytest
-from commandline import ROOT, refused, run_bcjax
+from commandline import refused, run_bcjax
+from places import SUPPORT
 
 from bcjax.data.prepared import Prepared
 from bcjax.evaluation import answers
 from bcjax.evaluation.spread import over
-from bcjax.training import together
+from bcjax.training import members
 
 NORM = (
-    f"--config={ROOT / 'tests' / 'norm_config.py'}",
+    f"--config={SUPPORT / 'norm_config.py'}",
     "--config.train.length=6 steps",
     "--config.train.log_every=1 steps",
     "--config.eval.every=3 steps",
@@ -61,16 +62,16 @@ def test_on_a_cpu_each_member_is_the_run_alone_bit_for_bit(pair, alone):
 
 
 def test_under_vmap_each_member_is_the_run_alone(alone, tmp_path, monkeypatch):
-    monkeypatch.setattr(together, "choose", together.AtOnce)
+    monkeypatch.setattr(members, "choose", members.AtOnce)
     train(tmp_path, "--config.seed=5", "--config.train.members=2")
     for member, own in zip(members_of(tmp_path), alone, strict=True):
         np.testing.assert_allclose(processes.losses(member), processes.losses(own), rtol=1e-5)
         assert processes.steps(member) == processes.steps(own)
 
 
-@pytest.mark.parametrize("way", [together.InTurn, together.AtOnce])
+@pytest.mark.parametrize("way", [members.InTurn, members.AtOnce])
 def test_another_rate_is_the_run_alone_at_that_rate(way, tmp_path, monkeypatch):
-    monkeypatch.setattr(together, "choose", way)
+    monkeypatch.setattr(members, "choose", way)
     train(
         tmp_path / "all", "--config.train.members=2", "--config.train.vary=lr",
         "--config.train.lrs=(1e-2,3e-3)",

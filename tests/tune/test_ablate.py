@@ -13,7 +13,7 @@ from bcjax.tune import ablation as ablations
 from bcjax.tune.ablation import Ablation
 from bcjax.tune.switches import Switch
 
-CONFIG = f"--config={ROOT / 'tests' / 'quick_config.py'}"
+CONFIG = f"--config={ROOT / 'tests' / 'support' / 'quick_config.py'}"
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -9,12 +9,12 @@ from commandline import ROOT, refused, run_bcjax
 
 from bcjax import models
 from bcjax.runtime.errors import UserError
-from bcjax.training import loggers as writers
+from bcjax.training import loggers
 from bcjax.tune import processes
 from bcjax.tune import sweep as sweeping
 from bcjax.tune.study import PRUNERS, Study
 
-CONFIG = f"--config={ROOT / 'tests' / 'quick_config.py'}"
+CONFIG = f"--config={ROOT / 'tests' / 'support' / 'quick_config.py'}"
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -34,7 +34,7 @@ def page(out):
 
 
 def evaluated(workdir, metric="accuracy"):
-    lines = writers.read(workdir / writers.METRICS_FILE)
+    lines = loggers.read(workdir / loggers.METRICS_FILE)
     return [(line["step"], line[f"val/{metric}"]) for line in lines if f"val/{metric}" in line]
 
 
@@ -145,7 +145,7 @@ def test_a_killed_trial_goes_on_in_its_folder_and_a_pruned_one_ends(tmp_path, mo
     first, second = page(out)["trials"]
     assert (first["state"], second["state"]) == ("complete", "pruned")
     assert first["params"] == killed_trial.params
-    sessions = writers.read(out / "trial-0000" / writers.SESSIONS_FILE)
+    sessions = loggers.read(out / "trial-0000" / loggers.SESSIONS_FILE)
     assert len(sessions) == 2
     assert sessions[1]["first_step"] >= 2  # from a checkpoint, not from the beginning
     assert [step for step, _ in evaluated(out / "trial-0000")] == [2, 4, 6]

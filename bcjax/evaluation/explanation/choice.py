@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from bcjax.data import prepare
 from bcjax.data.decode import BadImageError
 from bcjax.data.entry import entry_of
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation import answers as written
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluator import Evaluator
@@ -44,7 +44,7 @@ def kept(workdir: Path, split: str, step: int) -> Answers | None:
     return written.read(answers)
 
 
-def answered(workdir: Path, split: str, trained: Trained) -> Answers:
+def answered(workdir: Path, split: str, trained: RestoredNetwork) -> Answers:
     """Answers the split now.
 
     Raises:

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
 from bcjax.evaluation.explanation import cam, gradients, occlusion, stages
 from bcjax.runtime.errors import UserError
@@ -30,7 +30,7 @@ class Explainer:
       shape: Height, width and channels of that map.
     """
 
-    def __init__(self, trained: Trained, methods: Sequence[str] = METHODS, stage: str = ""):
+    def __init__(self, trained: RestoredNetwork, methods: Sequence[str] = METHODS, stage: str = ""):
         """Builds what is asked for; `stage` as `stages.choose`.
 
         Raises:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation.explanation import localisation, sanity
 from bcjax.evaluation.explanation.choice import Picture
 from bcjax.evaluation.explanation.explainer import Explainer
@@ -69,7 +69,7 @@ def targets(asked: str, pictures: Sequence[Picture], classes: Sequence[str]) -> 
 
 def explain(
     explainer: Explainer,
-    trained: Trained,
+    trained: RestoredNetwork,
     pictures: Sequence[Picture],
     targets: Sequence[int | None],
     progress: Callable[[Explained], None] = lambda explained: None,
@@ -99,7 +99,7 @@ def explain(
     return found
 
 
-def sane(explainer: Explainer, trained: Trained, found: Sequence[Explained]) -> Figures:
+def sane(explainer: Explainer, trained: RestoredNetwork, found: Sequence[Explained]) -> Figures:
     """Compares maps with those of the same network before it had learnt anything.
 
     Returns:
@@ -127,7 +127,7 @@ def sane(explainer: Explainer, trained: Trained, found: Sequence[Explained]) -> 
     return figures
 
 
-def localised(trained: Trained, found: Sequence[Explained]) -> Figures:
+def localised(trained: RestoredNetwork, found: Sequence[Explained]) -> Figures:
     """Measures how much of each method's maps lies on the cell, in pictures that are drawn.
 
     Returns:

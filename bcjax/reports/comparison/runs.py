@@ -14,7 +14,7 @@ from bcjax.config import members as vary
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime.errors import UserError
-from bcjax.training import loggers as writers
+from bcjax.training import loggers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +103,8 @@ def _read(workdir: Path, evaluation: str, name: str) -> Run:
         pictures=_json(pictures)["digest"] if pictures.exists() else "",
         result=result,
         answers=answers,
-        lines=writers.read(workdir / writers.METRICS_FILE),
-        sessions=writers.read(workdir / writers.SESSIONS_FILE),
+        lines=loggers.read(workdir / loggers.METRICS_FILE),
+        sessions=loggers.read(workdir / loggers.SESSIONS_FILE),
     )
 
 

@@ -52,7 +52,7 @@ class Network:
 
         from bcjax.data.entry import entry_of
         from bcjax.engine import network
-        from bcjax.engine.steps import infer
+        from bcjax.engine.step import infer
         from bcjax.runtime import compilation, mesh
 
         compilation.use_cache()
