@@ -1,3 +1,53 @@
-"""bcjax trains blood-cell classifiers in JAX, from a laptop to a TPU pod, with one config."""
+"""bcjax trains blood-cell classifiers in JAX, from a laptop to a TPU pod, with one config.
+
+    import bcjax
+
+    net = bcjax.load("runs/convnext_tiny")
+    net.predict("cells/")
+
+`import bcjax` is quick: a name is imported when it is first used. All public names are in `_NAMES`
+below; the rooms (`bcjax.engine`, `bcjax.metrics`, ...) are modules as usual.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES`
+    from bcjax.api import load as load
+    from bcjax.evaluation.predictions import Embeddings as Embeddings
+    from bcjax.evaluation.predictions import Prediction as Prediction
+    from bcjax.evaluation.predictions import Predictions as Predictions
+    from bcjax.evaluation.predictor import Predictor as Predictor
+    from bcjax.runtime.errors import UserError as UserError
 
 __version__ = "0.1.0"
+
+# Every public name, and the module that it is in.
+_NAMES = {
+    "load": "bcjax.api",
+    "Predictor": "bcjax.evaluation.predictor",
+    "Predictions": "bcjax.evaluation.predictions",
+    "Prediction": "bcjax.evaluation.predictions",
+    "Embeddings": "bcjax.evaluation.predictions",
+    "UserError": "bcjax.runtime.errors",
+}
+_ROOMS = (
+    "augment", "benchmark", "config", "data", "engine", "evaluation", "metrics", "models",
+    "reports", "runtime", "training", "tune",
+)  # fmt: skip
+
+__all__ = ["__version__", *_NAMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        value = getattr(importlib.import_module(_NAMES[name]), name)
+        globals()[name] = value
+        return value
+    if name in _ROOMS:
+        return importlib.import_module(f"bcjax.{name}")
+    raise AttributeError(f"module 'bcjax' has no attribute {name!r}", name=name, obj=None)
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_ROOMS])

@@ -59,7 +59,7 @@ def write(page: dict[str, Any], out: Path) -> None:
 def shell(commands: Iterable[str]) -> str:
     """Commands as a block to be opened and copied, each once."""
     block = ["```sh", *dict.fromkeys(commands), "```"]
-    summary = "<details><summary>The commands</summary>"
+    summary = '<details markdown="1"><summary>The commands</summary>'
     return "\n".join([summary, "", *block, "", "</details>"])
 
 

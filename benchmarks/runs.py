@@ -67,7 +67,7 @@ def row(command: str, runs: Path) -> dict:
         },
         "source": Path(config.data.source).name,
         "network": config.model.name,
-        "weights": Path(config.model.weights).name,
+        "weights": Path(config.model.weights or "").name,
         "image_size": config.data.image_size,
         "classes": len(result["classes"]),
         "train": sum(counts["train"]),
@@ -94,7 +94,7 @@ def differing(asked: configs.ConfigDict, run: configs.ConfigDict) -> list[str]:
         if key != "workdir"
         and value != there[key]
         and not (not value and key in DECIDED)
-        and not (isinstance(value, str) and Path(value).name == Path(there[key]).name)
+        and not (isinstance(value, str) and Path(value).name == Path(there[key] or "").name)
     ]
 
 

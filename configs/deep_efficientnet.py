@@ -11,7 +11,7 @@ def get_config():
     config.train.length = "50 epochs"
     config.train.label_smoothing = 0.1
     config.optim.lr = 1e-3
-    config.optim.final_lr = 1e-3  # a cosine down to 1e-6
+    config.optim.final_lr_fraction = 1e-3  # a cosine down to 1e-6
     config.optim.weight_decay = 1e-4
     config.optim.clip_norm = 1.0
     return config

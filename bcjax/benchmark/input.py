@@ -52,9 +52,9 @@ def measure(run: TimedRun, seconds: float = 2.0) -> dict[str, Any]:
       "starves_from_images_per_s", the least whole rate of training that this store cannot feed.
       Of each part "images_per_s", and "mb_per_s" where bytes are moved: "read", encoded pictures
       from the files; "decode", by one core; "gather", of decoded ones in RAM; "transfer", to the
-      devices. And what they depend on: "threads" (0: one per core), "workers" and "prefetch" as
-      configured, "pictures" that the stores in memory held, "encoded_kb" and "decoded_kb" of a
-      picture, means.
+      devices. And what they depend on: "threads" (None: one for each core), "workers" and
+      "prefetch" as configured, "pictures" that the stores in memory held, "encoded_kb" and
+      "decoded_kb" of a picture, means.
     """
     config = run.config
     examples, entry = run.run.prepared.examples("train"), entry_of(config.data)

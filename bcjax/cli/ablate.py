@@ -33,7 +33,7 @@ from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values, argv)
+    config_flag.define(values)
     flags.DEFINE_string("switches", None, "The YAML file.", flag_values=values)
     flags.DEFINE_string("out", None, "The folder of the runs.", flag_values=values)
     flags.DEFINE_list(

@@ -21,8 +21,7 @@ def parse(
     """Returns the command's flags and its positional arguments; None if help was asked and printed.
 
     Raises:
-      UserError: For an unknown flag, a missing value, a value of the wrong type, or a config file
-        that does not run.
+      UserError: For an unknown flag, a missing value, or a value of the wrong type.
     """
     values = flags.FlagValues()
     asks_help = any(a in ("-h", "--help", "-help") for a in argv)
@@ -34,15 +33,11 @@ def parse(
             return None
         positional = values([name, *argv])[1:]
     except flags.UnrecognizedFlagError as error:
-        hint = configs.nearest(error.flagname, list(values))
+        hint = configs.nearest(error.flagname, _own(values))
         raise UserError(f"bcjax {name} has no flag --{error.flagname}{hint}") from error
-    except Exception as error:
-        if said := config_flag.fault_in_file(error, argv):
-            raise UserError(said) from error
-        if not isinstance(error, flags.Error):
-            raise
-        last = f"{str(error).strip().splitlines()[-1].rstrip('.')}."
-        raise UserError(config_flag.wrong_type(error) or last) from error
+    except flags.Error as error:
+        last = str(error).strip().splitlines()[-1].rstrip(".")
+        raise UserError(f"{last}.") from error
     # Libraries that read absl's global flags (grain's workers) only need them parsed, not set.
     flags.FLAGS.mark_as_parsed()
     return values, positional
@@ -50,8 +45,13 @@ def parse(
 
 def _help(command: ModuleType, name: str, values: flags.FlagValues) -> str:
     lines = [inspect.getdoc(command) or "", "", "flags:"]
-    for flag in values:
+    for flag in _own(values):
         entry = values[flag]
         shown = "" if entry.default in (None, "", False) else f" (default: {entry.default})"
         lines.append(f"  --{flag}: {entry.help}{shown}")
     return f"bcjax {name}: " + "\n".join(lines)
+
+
+def _own(values: flags.FlagValues) -> list[str]:
+    """Returns the names of a command's flags, but for those of the keys of the config."""
+    return [name for name in values if not name.startswith(config_flag.PREFIX)]

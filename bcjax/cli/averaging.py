@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from absl import flags
 from rich.console import Console
 
-from bcjax.config import members as vary
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
     from bcjax.evaluation.evaluator import Evaluator
@@ -56,7 +56,7 @@ def asked(values: flags.FlagValues) -> bool:
 def workdirs(values: flags.FlagValues) -> list[Path]:
     """Returns the folders of the runs, --workdir first; of one with members, theirs."""
     named = [Path(name) for name in (values.workdir, *_listed(values["with"].value or ""))]
-    return [run for path in named for run in vary.folders(path) or [path]]
+    return [run for path in named for run in RunDir(path).members() or [path]]
 
 
 def views(values: flags.FlagValues) -> tuple["View", ...]:

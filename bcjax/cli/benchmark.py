@@ -26,7 +26,6 @@ from pathlib import Path
 from typing import Any
 
 from absl import flags
-from ml_collections import config_flags
 
 from bcjax import config as configs
 from bcjax.benchmark import SUBJECTS
@@ -35,7 +34,7 @@ from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values, argv)
+    config_flag.define(values)
     flags.DEFINE_list("what", ["step", "train"], "Subjects, by commas.", flag_values=values)
     flags.DEFINE_integer("steps", 40, "Steps in a turn.", 1, flag_values=values)
     flags.DEFINE_integer("repeats", 5, "Turns of each of two that compare.", 1, flag_values=values)
@@ -76,7 +75,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
     compilation.use_cache()
     found = sitting.measure(
         config,
-        _config_arguments(values),
+        config_flag.arguments(values),
         values.what,
         steps=values.steps,
         repeats=values.repeats,
@@ -93,15 +92,6 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
         print(text, end="")
     else:
         _show(page)
-
-
-def _config_arguments(values: flags.FlagValues) -> list[str]:
-    """Returns the flags that describe the config, for another process."""
-    changed = config_flags.get_override_values(values["config"])
-    return [
-        f"--config={config_flag.filename(values)}",
-        *(f"--config.{key}={value}" for key, value in changed.items()),
-    ]
 
 
 def _show(page: dict[str, Any]) -> None:

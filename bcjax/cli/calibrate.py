@@ -49,7 +49,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     from bcjax.evaluation import calibrate
     from bcjax.evaluation.calibration import fitted
     from bcjax.evaluation.calibration.measure import measure
-    from bcjax.evaluation.predictor import find_pictures
+    from bcjax.evaluation.images import find_pictures
     from bcjax.runtime import compilation
 
     folder = values["not-cells"].value
@@ -84,21 +84,19 @@ def _told_apart(
     Raises:
       UserError: If one of them cannot be read.
     """
-    import numpy as np
-
+    from bcjax.evaluation import predictor
     from bcjax.evaluation.calibration.measure import strangers
-    from bcjax.evaluation.predictor import Predictor
 
-    predictor = Predictor(workdir, str(calibration.step), calibration)
-    rows, bad = predictor(paths, min(batch_size, len(paths)))
-    if bad:
-        path, fault = bad[0]
-        raise UserError(f"{len(bad)} of {len(paths)} pictures cannot be read ({path}: {fault}).")
+    network = predictor.load(workdir, calibration.step, calibration=calibration)
+    predictions = network.predict(paths, batch_size)
+    if bad := predictions.unreadable:
+        raise UserError(
+            f"{len(bad)} of {len(paths)} pictures cannot be read ({bad[0].name}: {bad[0].reason})."
+        )
     assert calibration.outliers
-    energies, distances = (
-        np.array([row[score] for row in rows]) for score in ("energy", "distance")
-    )
-    return strangers(calibration.outliers, energies, distances)
+    assert predictions.energy is not None
+    assert predictions.distance is not None
+    return strangers(calibration.outliers, predictions.energy, predictions.distance)
 
 
 def _table(measured: dict[str, Any], calibration: "Calibration") -> Table:

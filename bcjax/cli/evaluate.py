@@ -24,9 +24,9 @@ from absl import flags
 from rich.console import Console
 
 from bcjax.cli import averaging, corruptions, other_data
-from bcjax.config import members as vary
 from bcjax.data.records import SPLITS
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
     from bcjax.evaluation.evaluator import Evaluator
@@ -65,7 +65,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     compilation.use_cache()
     views = averaging.views(values)
     options = {"split": values.split, "batch_size": values.batch_size or 0, **other}
-    if vary.folders(Path(values.workdir)) and not (averages or corrupted or values.watch):
+    if RunDir(Path(values.workdir)).members() and not (averages or corrupted or values.watch):
         return _members(values, options)
     evaluators = [Evaluator(workdir, **options) for workdir in averaging.workdirs(values)]
     evaluator = evaluators[0]
@@ -112,11 +112,9 @@ def _members(values: flags.FlagValues, options: dict) -> int:
 
 
 def _watch(evaluator: "Evaluator", name: str) -> None:
-    from bcjax.runtime.workdir import is_locked
-
-    seen: set[int] = set()
+    run_dir, seen = RunDir(evaluator.workdir), set[int]()
     while True:
-        running = is_locked(evaluator.workdir)  # asked first: the last checkpoint precedes the end
+        running = run_dir.is_locked()  # asked first: the last checkpoint precedes the end
         while new := sorted(set(evaluator.steps()) - seen):
             _one(evaluator, str(new[0]), f"{name}-{new[0]}")
             seen.add(new[0])

@@ -22,8 +22,8 @@ from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from bcjax.engine.network import RestoredNetwork
-    from bcjax.evaluation.explanation.choice import Picture
-    from bcjax.evaluation.explanation.explaining import Explained
+    from bcjax.evaluation.explanation.explainer import Explanation
+    from bcjax.evaluation.explanation.selection import ImageToExplain
 
 _METHODS = ("grad-cam", "grad-cam++", "integrated-gradients", "occlusion", "all")
 
@@ -57,8 +57,8 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     workdir, console = Path(values.workdir), Console()
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
     from bcjax.engine import network
-    from bcjax.evaluation.explanation import choice, explaining, writing
-    from bcjax.evaluation.explanation.explainer import METHODS, Explainer
+    from bcjax.evaluation.explanation import drawing, sanity_checks, selection
+    from bcjax.evaluation.explanation.explainer import METHODS, Explainer, explain, targets
     from bcjax.runtime import compilation
     from bcjax.runtime import mesh as meshes
 
@@ -67,18 +67,18 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     methods = METHODS if values.method == "all" else (values.method,)
     explainer = Explainer(trained, methods, values.stage)
     if positional:
-        pictures = choice.named(positional, trained.config.data, values.split)
+        images = selection.named(positional, trained.config.data, values.split)
     else:
-        pictures = _chosen(workdir, trained, values, console)
-    targets = explaining.targets(values.target, pictures, trained.classes)
+        images = _chosen(workdir, trained, values, console)
 
-    def tell(one: "Explained") -> None:
-        answer = f"{trained.classes[one.predicted]} {one.probability:.1%}"
-        label = "" if one.picture.label is None else f" (is {trained.classes[one.picture.label]})"
-        console.print(f"{one.picture.id}: {answer}{label}", highlight=False, soft_wrap=True)
+    def show(one: "Explanation") -> None:
+        label = "" if one.image.label is None else f" (is {one.classes[one.image.label]})"
+        line = f"{one.image.id}: {one.label} {one.probability:.1%}{label}"
+        console.print(line, highlight=False, soft_wrap=True)
 
-    found = explaining.explain(explainer, trained, pictures, targets, tell)
-    about: dict[str, Any] = {
+    classes = targets(values.target, images, trained.classes)
+    explanations = explain(explainer, trained, images, classes, show)
+    summary: dict[str, Any] = {
         "checkpoint": trained.step,
         "split": "" if positional else values.split,
         "chosen": "named" if positional else "most wrong" if values.wrong else "evenly",
@@ -88,35 +88,35 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         "map": explainer.shape[:2],
     }
     if values.sanity:
-        about["sanity"] = explaining.sane(explainer, trained, found)
-    if localised := explaining.localised(trained, found):
-        about["localisation"] = localised
-    folder = writing.write(workdir, found, trained.classes, about)
-    console.print(_table(about))
+        summary["sanity"] = sanity_checks.randomisation_test(explainer, trained, explanations)
+    if localisation := sanity_checks.localisation(trained, explanations):
+        summary["localisation"] = localisation
+    folder = drawing.write(workdir, explanations, summary)
+    console.print(_table(summary))
     console.print(f"written to {folder}", highlight=False, soft_wrap=True)
     return 0
 
 
 def _chosen(
     workdir: Path, trained: "RestoredNetwork", values: flags.FlagValues, console: Console
-) -> list["Picture"]:
-    """Returns pictures of the split: the worst mistakes, or some from all over it."""
-    from bcjax.evaluation.explanation import choice
+) -> list["ImageToExplain"]:
+    """Returns images of the split: the worst mistakes, or some that are evenly spaced."""
+    from bcjax.evaluation.explanation import selection
 
     data, split = trained.config.data, values.split
     if not values.wrong:
-        return choice.at(choice.evenly(data, split, values.pictures), data, split)
-    answers = choice.kept(workdir, split, trained.step)
+        return selection.at(selection.evenly_spaced(data, split, values.pictures), data, split)
+    answers = selection.kept_answers(workdir, split, trained.step)
     if answers is None:
         console.print(f"No answers to {split} are kept of step {trained.step}: answering it first.")
-        answers = choice.answered(workdir, split, trained)
-    return choice.at(choice.most_wrong(answers, values.pictures), data, split)
+        answers = selection.new_answers(workdir, split, trained)
+    return selection.at(selection.most_wrong(answers, values.pictures), data, split)
 
 
-def _table(about: dict[str, Any]) -> Table:
+def _table(summary: dict[str, Any]) -> Table:
     """Returns how far each method's maps can be believed."""
-    sanity, localised = about.get("sanity", {}), about.get("localisation", {})
-    table = Table(title=f"maps of {about['stage']}" if about["stage"] else None)
+    sanity, localised = summary.get("sanity", {}), summary.get("localisation", {})
+    table = Table(title=f"maps of {summary['stage']}" if summary["stage"] else None)
     table.add_column("method", no_wrap=True)
     if sanity:
         table.add_column("like one of random parameters", justify="right")
@@ -124,7 +124,7 @@ def _table(about: dict[str, Any]) -> Table:
         n, area = localised["n"], localised["area"]
         table.add_column(f"energy on the cell (area {area:.1%}, n = {n})", justify="right")
         table.add_column("maximum on the cell", justify="right")
-    for name in about["methods"]:
+    for name in summary["methods"]:
         row = [name]
         if sanity:
             value = sanity[name]["rank_correlation"]

@@ -21,7 +21,7 @@ from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values, argv)
+    config_flag.define(values)
     flags.DEFINE_string("out", "explore.html", "The file to write.", flag_values=values)
     flags.DEFINE_string("workdir", None, "A run, for the map.", flag_values=values)
     flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
@@ -58,10 +58,8 @@ def _config(values: flags.FlagValues) -> tuple[ConfigDict, bool]:
     """The config given, the run's own or the default; and whether it is the run's own."""
     source = values["data.source"].value
     own = False
-    if values.config is not None:
-        config = config_flag.read(values)
-    elif source:
-        config = configs.default()
+    if values.config is not None or source:
+        config = config_flag.read(values, needed=False)
     elif values.workdir:
         config, own = configs.load(Path(values.workdir)), True
     else:

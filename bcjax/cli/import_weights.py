@@ -69,7 +69,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     config.model.name = values.model
     config.model.weights_head = values.head
     config.model.channels = int(values.channels)
-    config.model.convention = values.convention or ""
+    config.model.convention = values.convention
     imported = weights.read(Path(positional[0]), config, count)
     numbers = tuple(str(number) for number in range(imported.outputs or count))
     classes = names or imported.classes or numbers

@@ -41,9 +41,10 @@ def asked(values: flags.FlagValues) -> dict[str, Any]:
     given = {name: str(values[name].value) for name in _OF_OTHER if values[name].value is not None}
     if given and not source:
         raise UserError(f"--{next(iter(given))} is for other data: give --data.source, too.")
-    entry = {}
+    entry: dict[str, str | None] = {}
     if "data.stain" in given:
-        entry = {"stain": given["data.stain"].replace("none", ""), "stain_reference": ""}
+        stain = given["data.stain"]
+        entry = {"stain": None if stain == "none" else stain, "stain_reference": None}
     if "data.stain_reference" in given:
         if not entry.get("stain"):
             raise UserError("--data.stain_reference needs --data.stain=reinhard or macenko.")

@@ -10,7 +10,6 @@ calibrate`, probabilities are calibrated, and what is uncertain or no cell is sa
 import csv
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -21,6 +20,7 @@ from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from bcjax.evaluation.calibration.fitted import Calibration
+    from bcjax.evaluation.predictions import Predictions
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
@@ -37,78 +37,79 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     if not positional:
         raise UserError("Give pictures or folders to label.")
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
-    from bcjax.evaluation.predictor import Predictor, find_pictures
+    from bcjax.evaluation import predictor
+    from bcjax.evaluation.images import find_pictures
     from bcjax.runtime import compilation
 
-    paths = find_pictures(positional)
+    paths = find_pictures(positional)  # before the checkpoint is read, which takes longer
     compilation.use_cache()
-    predictor = Predictor(Path(values.workdir), values.checkpoint)
-    rows, bad = predictor(paths, min(values.batch_size, len(paths)))
+    network = predictor.load(values.workdir, values.checkpoint)
+    predictions = network.predict(paths, values.batch_size)
     if values.json:
-        print(json.dumps(rows, indent=2))
+        print(json.dumps([each.to_dict() for each in predictions], indent=2))
     elif values.csv:
-        _print_csv(rows, predictor.classes, predictor.calibration is not None)
+        _print_csv(predictions)
     else:
-        Console().print(_table(rows, _foot(values.workdir, predictor.calibration)))
-    if bad:
-        named = "; ".join(f"{path}: {fault}" for path, fault in bad)
-        raise UserError(f"{len(bad)} of {len(paths)} pictures cannot be read ({named}).")
+        Console().print(_table(predictions, _caption(values.workdir, network.calibration)))
+    if bad := predictions.unreadable:
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in bad)
+        raise UserError(f"{len(bad)} of {len(paths)} pictures cannot be read ({reasons}).")
     return 0
 
 
-def _print_csv(rows: list[dict], classes: tuple[str, ...], calibrated: bool) -> None:
+def _print_csv(predictions: "Predictions") -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    more = ("set", "uncertain", "outlier", "distance", "energy") if calibrated else ()
-    writer.writerow(("filename", "label", *more, *classes))
-    for row in rows:
-        told = (";".join(row[name]) if name == "set" else row[name] for name in more)
-        shown = (f"{row['probabilities'][name]:.6f}" for name in classes)
-        writer.writerow((row["filename"], row["label"], *told, *shown))
+    calibrated = predictions.sets is not None
+    columns = ("set", "uncertain", "outlier", "distance", "energy") if calibrated else ()
+    writer.writerow(("filename", "label", *columns, *predictions.classes))
+    for each in predictions:
+        values = [getattr(each, name) for name in columns]
+        if calibrated:
+            values[0] = ";".join(each.set or ())
+        probabilities = (f"{value:.6f}" for value in each.probabilities.values())
+        writer.writerow((each.name, each.label, *values, *probabilities))
 
 
-def _table(rows: list[dict], foot: str) -> Table:
-    table = Table(caption=foot, caption_justify="left")
+def _table(predictions: "Predictions", caption: str) -> Table:
+    table = Table(caption=caption, caption_justify="left")
     table.add_column("picture", overflow="fold")  # a name is never cut
     table.add_column("label")
     table.add_column("probability", justify="right")
     table.add_column("then")
-    calibrated = any("set" in row for row in rows)
+    calibrated = predictions.sets is not None
     if calibrated:
         table.add_column("set")
         table.add_column("outlier")
-    for row in rows:
-        ranked = sorted(row["probabilities"].items(), key=lambda item: -item[1])
-        uncertain = row.get("uncertain")
+    for each in predictions:
+        ranked = sorted(each.probabilities.items(), key=lambda item: -item[1])
         # The most probable class, where it is not the label, is among the others.
-        others = ranked[0:3] if uncertain else ranked[1:3]
-        told = (
-            [", ".join(row["set"]) or "none", "yes" if row["outlier"] else ""] if calibrated else []
-        )
+        others = ranked[0:3] if each.uncertain else ranked[1:3]
+        calibration = [", ".join(each.set or ()) or "none", "yes" if each.outlier else ""]
         table.add_row(
-            row["filename"],
-            "uncertain" if uncertain else row["label"],
+            each.name,
+            "uncertain" if each.uncertain else each.label,
             f"{ranked[0][1]:.1%}",
             ", ".join(f"{name} {value:.1%}" for name, value in others),
-            *told,
+            *(calibration if calibrated else []),
         )
     return table
 
 
-def _foot(workdir: str, calibration: "Calibration | None") -> str:
-    """Returns what a reader of the probabilities should know."""
+def _caption(workdir: str, calibration: "Calibration | None") -> str:
+    """Returns the sentence below the table: what the probabilities are worth."""
     if calibration is None:
         return f"Not calibrated: bcjax calibrate --workdir={workdir} would do that."
     sets, abstention = calibration.conformal, calibration.abstention
     if abstention.threshold is None:
-        vouched = f"Nothing is called uncertain, for that takes {abstention.needed:,} pictures"
+        promise = f"Nothing is called uncertain, for that takes {abstention.needed:,} pictures"
     elif abstention.threshold == 1:
-        vouched = f"All is uncertain, for no confidence keeps errors to {abstention.error_rate:.1%}"
+        promise = f"All is uncertain, for no confidence keeps errors to {abstention.error_rate:.1%}"
     else:
-        vouched = (
+        promise = (
             f"Of what is not uncertain {abstention.error_rate:.1%} or less is wrong "
             f"({abstention.confidence:.0%} sure)"
         )
     return (
         f"Calibrated on {calibration.n:,} pictures ({calibration.split}), and true of pictures "
-        f"like these: {sets.coverage:.0%} of the sets hold the true class. {vouched}."
+        f"like these: {sets.coverage:.0%} of the sets hold the true class. {promise}."
     )

@@ -17,7 +17,7 @@ from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values, argv)
+    config_flag.define(values)
     flags.DEFINE_string("out", "preview", "The folder to write to.", flag_values=values)
     flags.DEFINE_integer("step", 0, "Whose batch is drawn.", 0, flag_values=values)
     flags.DEFINE_integer("pictures", 16, "How many of it.", 1, flag_values=values)

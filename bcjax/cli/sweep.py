@@ -40,7 +40,7 @@ _SHOWN = 10  # trials in the table
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values, argv)
+    config_flag.define(values)
     flags.DEFINE_string("space", None, "What is tried: a .yaml or .py file.", flag_values=values)
     flags.DEFINE_integer("trials", 20, "How many, in all.", 1, flag_values=values)
     flags.DEFINE_string("out", None, "The folder of the study.", flag_values=values)

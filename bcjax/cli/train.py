@@ -16,7 +16,7 @@ from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values, argv)
+    config_flag.define(values)
     flags.DEFINE_string(
         "workdir",
         None,

@@ -1,28 +1,14 @@
 """What the members of a run differ in: config in, the config of each member out."""
 
-from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
-from bcjax import config as configs
+from bcjax.config.lengths import resolve_length
+from bcjax.config.table import LENGTHS
+from bcjax.config.tree import flatten, replaced
 from bcjax.runtime.errors import UserError
-
-# Lengths that are said in epochs, of which folds differ by a picture, are the first member's.
-_LENGTHS = (
-    "train.length", "train.log_every", "optim.warmup", "eval.every", "checkpoint.every",
-    "finetune.first.length", "finetune.first.warmup",
-)  # fmt: skip
-
-
-def folder(workdir: Path, position: int) -> Path:
-    """Returns where a member's run is."""
-    return workdir / f"member-{position}"
-
-
-def folders(workdir: Path) -> list[Path]:
-    """Returns the folders of the members that were begun in `workdir`, in order; [] if none."""
-    found = [path for path in workdir.glob("member-*") if (path / "config.json").exists()]
-    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
+from bcjax.runtime.run_dir import RunDir
 
 
 def rates(config: ConfigDict) -> list[float]:
@@ -52,7 +38,8 @@ def rates(config: ConfigDict) -> list[float]:
         )
     if config.finetune.first.lr:
         raise UserError(
-            "config.train.vary=lr varies the rates of all phases: set config.finetune.first.lr=0."
+            "config.train.vary=lr varies the rates of all phases: leave out "
+            "config.finetune.first.lr, or set it to none."
         )
     return [rate / train.lrs[0] for rate in train.lrs]
 
@@ -65,24 +52,27 @@ def member_config(config: ConfigDict, position: int, examples: int | None) -> Co
       position: Of the member, from 0.
       examples: Training pictures of the first member's epoch; None: this is the first.
     """
-    own = config.copy_and_resolve_references()
-    own.workdir = str(folder(Path(config.workdir), position))
-    own.train.update({"members": 1, "vary": "seed", "lrs": ()})
-    if config.train.vary == "seed":
-        own.seed = config.seed + position
-    elif config.train.vary == "lr":
-        own.optim.lr = float(config.train.lrs[position])
+    train, data = config.train, config.data
+    changes: dict[str, Any] = {
+        "workdir": str(RunDir(config.workdir).member(position)),
+        "train.members": 1,
+        "train.vary": "seed",
+        "train.lrs": (),
+    }
+    if train.vary == "seed":
+        changes["seed"] = config.seed + position
+    elif train.vary == "lr":
+        changes["optim.lr"] = train.lrs[position]
     else:
-        own.data.update({"folds": config.train.members, "fold": position})
+        changes |= {"data.folds": train.members, "data.fold": position}
         if examples:
-            lengths = {key: _in_steps(config, key, examples) for key in _LENGTHS}
-            own.update_from_flattened_dict(lengths)
-        if own.data.store in ("auto", "device"):
-            own.data.store = "host"  # the devices would hold the pictures once for each member
-    return own
+            # The folds differ by a picture, and so would lengths in epochs: all have the first's.
+            changes |= {key: _in_steps(config, key, examples) for key in LENGTHS}
+        if data.store in ("auto", "device"):
+            changes["data.store"] = "host"  # devices would hold the pictures for each member
+    return replaced(config, changes)
 
 
 def _in_steps(config: ConfigDict, key: str, examples: int) -> str:
-    text = configs.flatten(config)[key]
-    batch_size = config.train.batch_size
-    return f"{configs.steps(text, examples=examples, batch_size=batch_size, key=key)} steps"
+    text, batch_size = flatten(config)[key], config.train.batch_size
+    return f"{resolve_length(text, examples=examples, batch_size=batch_size, key=key)} steps"

@@ -118,7 +118,7 @@ def _colour(levels: tuple[int, ...]) -> Colour:
     return red, green, blue
 
 
-def _stain(name: str, reference: str, mask: Mask | None) -> Stain | None:
+def _stain(name: str | None, reference: str | None, mask: Mask | None) -> Stain | None:
     if not name:
         return None
     method = stains.METHODS[name]

@@ -15,7 +15,7 @@ def ahead(
     load: Callable[[T], Loaded],
     *,
     prefetch: int,
-    threads: int = 0,
+    threads: int | None = None,
     workers: int = 0,
 ) -> Iterator[Loaded]:
     """Yields `load(item)` for each item, in order, while later ones are loaded in the background.
@@ -24,7 +24,7 @@ def ahead(
       items: What to load.
       load: Called in background threads, or in worker processes (then it must be picklable).
       prefetch: How many results are held ready at most.
-      threads: Loading threads; 0: one per core.
+      threads: Loading threads; None: one for each core.
       workers: Worker processes; 0: none. Starting them takes seconds.
     """
     dataset = grain.MapDataset.source(items).map(load)

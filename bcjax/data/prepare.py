@@ -168,11 +168,11 @@ def open_named(data: ConfigDict, *, complete: bool = True, own_names: bool = Fal
         raise UserError(f"data.on_unlabelled={data.on_unlabelled!r} is unknown: error or drop.")
     source = open_source(
         data.source,
-        classes=data.classes,
-        boxes=data.boxes,
+        classes=data.classes or (),
+        boxes=data.boxes or "",
         fine_labels=data.fine_labels,
         synthetic_images=data.synthetic_images,
-        data_dir=data.tfds_dir or None,
+        data_dir=data.tfds_dir,
         downloads=_cache(data) / "downloads",
         complete=complete,
         own_names=own_names,
@@ -219,7 +219,9 @@ def ensure(data: ConfigDict, *, complete: bool = True, own_names: bool = False) 
         _check_rules(prepared, data)
         return prepared
     source = open_named(data, complete=complete, own_names=own_names)
-    asked = (FORMAT, source.fingerprint, source.classes, *(data[key] for key in datasheet.KEYS),
+    # "" where nothing is set: so the sets are known that were prepared before that was None.
+    rules = ("" if data[key] is None else data[key] for key in datasheet.KEYS)
+    asked = (FORMAT, source.fingerprint, source.classes, *rules,
              *([] if complete else ["partial"]))  # fmt: skip
     key = hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
     out = (_cache(data) / "data" / f"{Path(source.location).stem or 'data'}-{key}").absolute()

@@ -38,7 +38,7 @@ class DiskStore:
 
     kind = "disk"
 
-    def __init__(self, examples: Examples, entry: Entry, threads: int = 0):
+    def __init__(self, examples: Examples, entry: Entry, threads: int | None = None):
         """Reads `examples`, and decodes them in so many threads; 0: one per core."""
         self._examples = examples
         self._entry = entry
@@ -129,7 +129,9 @@ def choose(asked: str, needed: int, device_memory: int | None) -> tuple[str, str
     return "disk", f"{size}, too much for half of the free memory"
 
 
-def open_store(prepared: Prepared, split: str, kind: str, entry: Entry, threads: int = 0) -> Store:
+def open_store(
+    prepared: Prepared, split: str, kind: str, entry: Entry, threads: int | None = None
+) -> Store:
     """Opens a split as a store of the kind "disk", "host" or "device"."""
     disk = DiskStore(prepared.examples(split), entry, threads)
     if kind == "disk":

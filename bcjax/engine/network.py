@@ -22,13 +22,13 @@ from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.state import State, Variables
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
-# Options of networks that the config's `model` branch sets, and the value there that means "as the
-# network has it".
-_OPTIONS = {
-    "hidden": (), "dropout": -1.0, "drop_path": -1.0, "norm": "", "convention": "",
-    "epsilon": 0.0, "alpha": 0.0, "small_stem": False, "remat": False,
-}  # fmt: skip
+# Options of networks that the config's `model` branch sets.
+_OPTIONS = (
+    "hidden", "dropout", "drop_path", "norm", "convention", "epsilon", "alpha", "small_stem",
+    "remat",
+)  # fmt: skip
 
 
 def build(config: ConfigDict, classes: int) -> nn.Module:
@@ -37,8 +37,9 @@ def build(config: ConfigDict, classes: int) -> nn.Module:
     Raises:
       UserError: For an unknown model, or an option that it does not have.
     """
-    asked = {name: config.model[name] for name in _OPTIONS}
-    options = {name: value for name, value in asked.items() if value != _OPTIONS[name]}
+    stated = {name: config.model[name] for name in _OPTIONS}
+    # None and False leave a network as it is, and not every network knows each option.
+    options = {k: value for k, value in stated.items() if not (value is None or value is False)}
     return models.create(config.model.name, classes=classes, dtype=config.model.dtype, **options)
 
 
@@ -54,8 +55,8 @@ def resolve(config: ConfigDict) -> ConfigDict:
     }
     if config.model.name in models.MODELS:
         entry = models.MODELS[config.model.name]
-        changes["model.mean"] = tuple(config.model.mean) or per_channel(entry.mean, config)
-        changes["model.std"] = tuple(config.model.std) or per_channel(entry.std, config)
+        changes["model.mean"] = config.model.mean or per_channel(entry.mean, config)
+        changes["model.std"] = config.model.std or per_channel(entry.std, config)
     if config.data.stain_reference:  # absolute, so that it is found from any folder
         changes["data.stain_reference"] = str(Path(config.data.stain_reference).absolute())
     config = configs.replaced(config, changes)
@@ -169,7 +170,7 @@ def write_run(
     checkpoints = Checkpoints(workdir, keep=1, metric=config.checkpoint.best)
     checkpoints.save(state, checkpoint.about_page(config, classes, None))
     checkpoints.close()
-    configs.save(config, workdir / "config.json")  # last: without it the folder is no run
+    configs.save(config, RunDir(workdir).config)  # last: without it the folder is no run
 
 
 def check_free(workdir: Path) -> None:

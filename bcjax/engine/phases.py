@@ -141,7 +141,7 @@ def create(
 def _configs(config: ConfigDict) -> list[ConfigDict]:
     """Returns the config of each phase."""
     own = config.finetune.first
-    if not configs.steps(own.length, examples=1, batch_size=1):
+    if not configs.resolve_length(own.length, examples=1, batch_size=1):
         return [config]
     first = config.copy_and_resolve_references()
     first.finetune.trainable = own.trainable

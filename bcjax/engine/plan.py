@@ -87,7 +87,7 @@ def resolve(config: ConfigDict, examples: int, steps_per_call: int) -> Plan:
 
     def steps(branch: str, key: str) -> int:
         text = config[branch][key]
-        return configs.steps(
+        return configs.resolve_length(
             text, examples=examples, batch_size=config.train.batch_size, key=f"{branch}.{key}"
         )
 

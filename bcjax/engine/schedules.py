@@ -27,13 +27,13 @@ def _step_decay(config: ConfigDict, total_steps: int, warmup_steps: int) -> opta
 SCHEDULES: dict[str, Callable[[ConfigDict, int, int], optax.Schedule]] = {
     "constant": lambda c, total, warmup: optax.constant_schedule(c.lr),
     "cosine": lambda c, total, warmup: optax.cosine_decay_schedule(
-        c.lr, total - warmup, alpha=c.final_lr
+        c.lr, total - warmup, alpha=c.final_lr_fraction
     ),
     "linear": lambda c, total, warmup: optax.linear_schedule(
-        c.lr, c.lr * c.final_lr, total - warmup
+        c.lr, c.lr * c.final_lr_fraction, total - warmup
     ),
     "exponential": lambda c, total, warmup: optax.exponential_decay(
-        c.lr, total - warmup, c.final_lr, end_value=c.lr * c.final_lr
+        c.lr, total - warmup, c.final_lr_fraction, end_value=c.lr * c.final_lr_fraction
     ),
     "step": _step_decay,
 }
@@ -44,13 +44,13 @@ def create(config: ConfigDict, total_steps: int, warmup_steps: int) -> optax.Sch
 
     The warm-up is linear and its first step already moves: step k < warmup_steps has
     lr * (k + 1) / (warmup_steps + 1), so that step `warmup_steps` is the first at `lr`. The decay
-    then runs over the rest and would reach lr * final_lr at step `total_steps`, one past the last
-    step of the run, and stays there. `step_at` counts from the start of the run, warm-up
+    then runs over the rest and would reach lr * final_lr_fraction at step `total_steps`, one past
+    the last step of the run, and stays there. `step_at` counts from the start of the run, warm-up
     included; a drop that falls within the warm-up is taken at its end.
 
     Args:
-      config: The `optim` branch: schedule, lr, final_lr (fraction of lr; cosine, linear,
-        exponential), step_at (fractions of the run) and step_factor (step).
+      config: The `optim` branch: schedule, lr, final_lr_fraction (cosine, linear, exponential),
+        step_at (fractions of the run) and step_factor (step).
       total_steps: Length of the run.
       warmup_steps: Length of the warm-up, 0 or more and less than `total_steps`.
 
@@ -66,12 +66,21 @@ def create(config: ConfigDict, total_steps: int, warmup_steps: int) -> optax.Sch
     check(
         config,
         lr=(0 <= config.lr < math.inf, "0 or more"),
-        final_lr=(0 <= config.final_lr <= 1, "a fraction of optim.lr, from 0 to 1"),
+        final_lr_fraction=(
+            0 <= config.final_lr_fraction <= 1,
+            "a fraction of optim.lr, from 0 to 1",
+        ),
         step_at=(rises, "rising fractions of the run, each between 0 and 1"),
         step_factor=(0 < config.step_factor < math.inf, "more than 0"),
     )
     if config.schedule == "exponential":
-        check(config, final_lr=(config.final_lr > 0, "more than 0 for an exponential decay"))
+        check(
+            config,
+            final_lr_fraction=(
+                config.final_lr_fraction > 0,
+                "more than 0 for an exponential decay",
+            ),
+        )
     if not 0 <= warmup_steps < total_steps:
         raise UserError(
             f"A warm-up of {warmup_steps} steps does not fit in a run of {total_steps} steps: "

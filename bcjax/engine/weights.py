@@ -1,8 +1,6 @@
 """Weights from a file or another run: reading, fitting to a network, starting a run from them."""
 
 import dataclasses
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +17,13 @@ from bcjax import models
 from bcjax.engine import network
 from bcjax.engine.state import State, Variables
 from bcjax.models import initial
-from bcjax.models.pretrained import convert, expected, files, names, ordered, published
+from bcjax.models.pretrained import convert, expected, names, ordered, published
+from bcjax.models.pretrained import files as weight_files
 from bcjax.models.pretrained.layout import Layout, Rule, Tensors
+from bcjax.runtime import files
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 # Keys of the config that weights set where the user does not, by their names in this file.
 SETTINGS = {
@@ -147,9 +148,9 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
 def _opened(path: Path, model: str) -> _WeightSource:
     if (path / "config.json").exists() and (path / "checkpoints").exists():
         return _open_run(path)
-    path = files.find(path)
-    tensors, kind = files.read(path)
-    origin = {"file": str(path.absolute()), "kind": kind, "sha256": files.digest(path),
+    path = weight_files.find(path)
+    tensors, kind = weight_files.read(path)
+    origin = {"file": str(path.absolute()), "kind": kind, "sha256": weight_files.digest(path),
               "tensors": len(tensors)}  # fmt: skip
     said = published.settings(path)
     layout: Layout | None
@@ -194,7 +195,11 @@ def _resolved(config: ConfigDict, source: _WeightSource) -> ConfigDict:
         branch, leaf = name.split(".")
         value = source.settings.get(key)
         is_option = key in ("convention", "norm", "epsilon")
-        if not value or config[branch][leaf] or (is_option and key not in entry.options):
+        if (
+            not value
+            or config[branch][leaf] is not None
+            or (is_option and key not in entry.options)
+        ):
             continue
         if key in ("mean", "std") and len(value) != config.model.channels:
             value = network.per_channel(value, config)
@@ -220,7 +225,7 @@ def settings_of_run(
     """
     if not config.model.weights:
         return {}, None
-    if (workdir / "config.json").exists():
+    if RunDir(workdir).exists():
         imported, complete = None, configs.load(workdir)
     else:
         imported = _read_for(config, classes)
@@ -304,9 +309,7 @@ def write(imported: ImportedWeights, workdir: Path, classes: Sequence[str]) -> N
 def write_origin(imported: ImportedWeights, workdir: Path) -> None:
     """Writes weights.json: where the weights of a run come from, and what was changed in them."""
     page = imported.origin | {"input_size": imported.input_size, "notes": list(imported.notes)}
-    partial = workdir / "weights.partial"
-    partial.write_text(json.dumps(page, indent=2) + "\n")
-    os.replace(partial, workdir / "weights.json")
+    files.write_json(RunDir(workdir).weights, page)
 
 
 def _initial_head(model: nn.Module, pictures: np.ndarray, seed: int) -> Variables:

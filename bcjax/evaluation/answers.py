@@ -10,6 +10,7 @@ import pyarrow as pa
 from jaxtyping import Float, Float32, Int
 from pyarrow import parquet
 
+from bcjax.metrics.predictions import Predictions, checked
 from bcjax.runtime.errors import UserError
 
 
@@ -34,6 +35,10 @@ class Answers:
     @property
     def n(self) -> int:
         return len(self.labels)
+
+    def predictions(self) -> Predictions:
+        """The probabilities with the labels, as the metrics take them."""
+        return checked(self.probabilities(), self.labels, self.classes)
 
     def probabilities(self, temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
         """The softmax of the logits over a temperature, float64."""

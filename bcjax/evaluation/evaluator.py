@@ -50,14 +50,14 @@ def answer(
 
 
 def measure(answers: Answers, *, resamples: int) -> Result:
-    """Returns what `metrics.evaluate` says of answers."""
-    return metrics.evaluate(
+    """Returns what `metrics.measure` says of answers."""
+    return metrics.measure(
         answers.probabilities(),
         answers.labels,
         answers.classes,
         groups=answers.groups,
         resamples=resamples,
-    )
+    ).to_dict()
 
 
 def headline(result: Result) -> dict[str, float]:
@@ -105,7 +105,7 @@ class Evaluator:
         """
         self.workdir = workdir
         self.config = config = configs.load(workdir)
-        known, dropped = config.data.classes, config.data.drop_classes
+        known, dropped = config.data.classes or (), config.data.drop_classes
         if source:  # nothing is held back, nothing dropped unless it is of a class without a home
             whole = {"val_fraction": 0.0, "test_fraction": 0.0, "drop_classes": ()}
             config.data.update({"source": source, **whole, **(entry or {})})

@@ -15,10 +15,12 @@ from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation import answers as written
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluator import Evaluator, Result
-from bcjax.metrics.derived import Resampled, derived, measured
+from bcjax.metrics import resampling, scores
 from bcjax.metrics.predictions import Predictions
+from bcjax.metrics.resampling import ResampledMetrics
 from bcjax.runtime.errors import UserError
 
+METRICS = ("accuracy", "balanced_accuracy")
 _HOME_SEED = 1  # another than theirs, whose resamples are independent
 
 
@@ -78,8 +80,12 @@ def compare(evaluator: Evaluator, trained: RestoredNetwork, theirs: Answers) -> 
     here = _both(home, overlap, resamples, seed=_HOME_SEED)
     drop = {
         way: {
-            metric: derived(lambda a, b: a - b, here[way][metric], found).figure()
-            for metric, found in there[way].items()
+            metric: resampling.combine(
+                lambda a, b: a - b, here[way].metric(metric), there[way].metric(metric)
+            )
+            .estimate()
+            .to_dict()
+            for metric in METRICS
         }
         for way in there
     }
@@ -120,7 +126,7 @@ def _of_classes(answers: Answers, classes: list[int]) -> Answers:
 
 def _both(
     answers: Answers, overlap: list[int], resamples: int, seed: int
-) -> dict[str, dict[str, Resampled]]:
+) -> dict[str, ResampledMetrics]:
     """Measures open and closed; the labels lie in the overlap."""
     only = dataclasses.replace(answers, logits=answers.logits[:, overlap])
     ways = {
@@ -128,14 +134,16 @@ def _both(
         "closed": Predictions(only.probabilities(), np.searchsorted(overlap, answers.labels)),
     }
     return {
-        way: measured(predictions, answers.groups, resamples=resamples, seed=seed)
+        way: resampling.resample(
+            predictions, answers.groups, resamples=resamples, seed=seed, kind=scores.counts
+        )
         for way, predictions in ways.items()
     }
 
 
-def _figures(both: dict[str, dict[str, Resampled]]) -> Result:
+def _figures(both: dict[str, ResampledMetrics]) -> Result:
     return {
-        way: {metric: each.figure(metric) for metric, each in found.items()}
+        way: {name: each.to_dict() for name, each in found.estimates(METRICS).items()}
         for way, found in both.items()
     }
 

@@ -1,157 +1,297 @@
-"""Labels pictures from anywhere with a trained network."""
+"""Answers for images from anywhere, with a trained network."""
 
+import dataclasses
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Array, Float, UInt8
 
 from bcjax.data.decode import BadImageError
-from bcjax.data.entry import entry_of
-from bcjax.data.sources.folder import PICTURES
+from bcjax.data.entry import Entry, entry_of
 from bcjax.engine import network
+from bcjax.engine.network import RestoredNetwork
+from bcjax.engine.state import Variables
 from bcjax.engine.step import infer
 from bcjax.evaluation.calibration import fitted, outliers, temperature
 from bcjax.evaluation.calibration.fitted import Calibration
+from bcjax.evaluation.images import Images, NamedImage, collect
+from bcjax.evaluation.predictions import Embeddings, Predictions, Unreadable
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
-Row = dict[str, Any]
+if TYPE_CHECKING:
+    from bcjax.evaluation.explanation.explainer import Explainer, Explanation
 
 
-def find_pictures(names: Sequence[str]) -> list[Path]:
-    """Returns the named files, and all pictures below the named folders, in order.
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Predictor(RestoredNetwork):
+    """A trained network that answers for images, whatever their size and format.
 
-    Raises:
-      UserError: If a name does not exist, or a folder holds no picture.
-    """
-    found = []
-    for path in map(Path, names):
-        if not path.exists():
-            raise UserError(f"There is no picture or folder {path}.")
-        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in PICTURES]
-        if path.is_dir() and not inside:
-            raise UserError(f"The folder {path} holds no picture.")
-        found += inside if path.is_dir() else [path]
-    return found
-
-
-class Predictor:
-    """A trained network that answers for encoded pictures, whatever their size and mode.
+    Example:
+      >>> net = bcjax.load("runs/a")                                 # doctest: +SKIP
+      >>> net.predict("cells/")                                      # doctest: +SKIP
+      >>> jax.jit(net.logits)(net.preprocess("cells/"))              # doctest: +SKIP
 
     Attributes:
-      classes: Names, in the order of the logits.
-      calibration: Of the checkpoint; None: there is none.
+      config: The config that the network was trained with.
+      classes: Class names, in the order of the logits.
+      model: The linen module: `model.apply(variables, images, train=False)`.
+      variables: Its parameters and batch statistics (their averages, if the run kept any).
+      step: The checkpoint's step.
+      workdir: The run's folder.
+      calibration: What the checkpoint's confidence is worth; None before `bcjax calibrate`.
     """
 
-    def __init__(self, workdir: Path, which: str = "best", calibration: Calibration | None = None):
-        """Reads a checkpoint.
+    workdir: Path
+    calibration: Calibration | None
+
+    @property
+    def image_size(self) -> int:
+        """Side of the square images that the network reads, in pixels."""
+        return self.config.data.image_size
+
+    def predict(self, images: Images, batch_size: int = 64) -> Predictions:
+        """Answers images.
+
+        A file, its bytes, its PIL image and its array get the same answer, bit for bit. The
+        exception are JPEG files much larger than the network's images: they are decoded at a
+        fraction of their size, which is faster, and differs from their arrays by rounding.
 
         Args:
-          workdir: The run's folder.
-          which: "best", "latest" or a step.
-          calibration: Of the checkpoint; None: the one in the workdir, if it is there.
+          images: One or many, see `collect`: paths, folders, encoded bytes, PIL images, arrays of
+            uint8 of any size.
+          batch_size: Images in one call of the compiled program.
 
         Raises:
-          UserError: If there is no such checkpoint, its calibration is damaged, or the run's
-            `data.stain_reference` is gone.
+          UserError: If a path does not exist, or something is no image. Images that are damaged
+            are listed in the result.
         """
-        self._trained = network.load(workdir, which, meshes.create())
-        self._entry = entry_of(self._trained.config.data)
-        self.classes = self._trained.classes
-        self.calibration = calibration or fitted.read(workdir, self._trained.step)
-        looks = bool(self.calibration and self.calibration.outliers)
-        model, settings = self._trained.model, self._trained.config.model
+        logits, features, names, unreadable = self._run(self._answer, images, batch_size)
+        probabilities = temperature.divide(
+            logits, self.calibration.temperature if self.calibration else 1.0
+        )
+        predictions = Predictions(
+            names=names,
+            classes=tuple(self.classes),
+            logits=logits,
+            probabilities=probabilities,
+            unreadable=unreadable,
+        )
+        if self.calibration is None:
+            return predictions
+        known = self.calibration.outliers
+        return dataclasses.replace(
+            predictions,
+            sets=self.calibration.conformal.sets(probabilities),
+            uncertain=self.calibration.abstention.uncertain(probabilities),
+            outlier=None if known is None else known.are(features),
+            distance=None if known is None else known.distance(features),
+            energy=outliers.energy(logits),
+        )
 
-        @jax.jit
-        def answer(variables: Any, pixels: jax.Array) -> tuple[jax.Array, jax.Array]:
-            mean, std = settings.mean, settings.std
-            if not looks:
-                return infer(model, variables, pixels, mean, std), jnp.zeros((len(pixels), 0))
-            seen = infer(model, variables, pixels, mean, std, "features")
-            logits = model.apply(variables, seen, train=False, method="classify")
-            return cast(jax.Array, logits), seen.astype(jnp.float32)
-
-        self._answer = answer
-
-    def __call__(
-        self, paths: Sequence[Path], batch_size: int
-    ) -> tuple[list[Row], list[tuple[Path, str]]]:
-        """Labels pictures.
+    def embed(self, images: Images, batch_size: int = 64) -> Embeddings:
+        """Returns what the classifier reads of images: one vector of features for each.
 
         Args:
-          paths: Files.
-          batch_size: Pictures at a time.
+          images: One or many, as for `predict`.
+          batch_size: Images in one call of the compiled program.
 
-        Returns:
-          For each readable picture its filename, label and probabilities by class name, with a
-          calibration also what `_judged` adds; and the others, each with what is wrong with it.
+        Raises:
+          UserError: As `predict`.
         """
-        rows: list[Row] = []
-        bad: list[tuple[Path, str]] = []
-        scale = self.calibration.temperature if self.calibration else 1.0
-        for known, pixels in self._batches(paths, batch_size, bad):
-            logits, seen = jax.device_get(self._answer(self._trained.variables, pixels))
-            logits, seen = logits[: len(known)], seen[: len(known)]  # the rest is padding
-            probabilities = temperature.divide(logits, scale)
-            found: list[Row] = [
-                {
-                    "filename": str(path),
-                    "label": self.classes[int(each.argmax())],
-                    "probabilities": dict(zip(self.classes, each.tolist(), strict=True)),
-                }
-                for path, each in zip(known, probabilities, strict=True)
-            ]
-            if self.calibration:
-                judged = _judged(self.calibration, logits, probabilities, seen)
-                found = [row | more for row, more in zip(found, judged, strict=True)]
-            rows += found
-        return rows, bad
+        features, _, names, unreadable = self._run(self._features, images, batch_size)
+        return Embeddings(names, features, unreadable)
+
+    def explain(
+        self,
+        image: Images,
+        methods: Sequence[str] = ("grad-cam",),
+        target: str = "predicted",
+        stage: str = "",
+    ) -> "Explanation":
+        """Returns which places of one image the answer rests on.
+
+        Args:
+          image: One image, as for `predict`.
+          methods: Out of "grad-cam", "grad-cam++", "integrated-gradients" and "occlusion".
+          target: The class to explain: "predicted", or a name.
+          stage: The stage that Grad-CAM reads; "" for the last one whose map is fine enough.
+
+        Raises:
+          UserError: If that is not one image, or there is no such method, class or stage.
+        """
+        from bcjax.evaluation.explanation.explainer import Explainer, explain, targets
+        from bcjax.evaluation.explanation.selection import ImageToExplain
+
+        found = collect(image)
+        if len(found) != 1:
+            raise UserError(f"One image is explained at a time: these are {len(found)}.")
+        shown = [ImageToExplain(found[0].name, self._read(found)[0], None)]
+        key = (tuple(methods), stage)
+        if key not in self._explainers:
+            self._explainers[key] = Explainer(self, methods, stage)
+        return explain(self._explainers[key], self, shown, targets(target, shown, self.classes))[0]
+
+    def preprocess(self, images: Images) -> UInt8[np.ndarray, "N size size 3"]:
+        """Returns images as the network reads them: decoded and resized as during training.
+
+        Args:
+          images: One or many, as for `predict`.
+
+        Raises:
+          UserError: If an image cannot be read.
+        """
+        return self._read(collect(images))
+
+    def logits(self, images: UInt8[Array, "B size size 3"]) -> Float[Array, "B C"]:
+        """Returns the logits of preprocessed images: a pure function, to be used within `jax.jit`.
+
+        Args:
+          images: uint8, of the network's size; `preprocess` makes them.
+        """
+        self._check(images)
+        return self._apply(self.variables, images, "__call__")
+
+    def features(self, images: UInt8[Array, "B size size 3"]) -> Float[Array, "B F"]:
+        """Returns what the classifier reads of preprocessed images: a pure function, as `logits`.
+
+        Args:
+          images: uint8, of the network's size; `preprocess` makes them.
+        """
+        self._check(images)
+        return self._apply(self.variables, images, "features").astype(jnp.float32)
+
+    def __repr__(self) -> str:
+        return (
+            f"Predictor({self.config.model.name} of {self.workdir}, step {self.step}: "
+            f"{len(self.classes)} classes, {self.image_size} px)"
+        )
+
+    def _apply(self, variables: Variables, images: Array, method: str) -> Array:
+        settings = self.config.model
+        return infer(self.model, variables, images, settings.mean, settings.std, method)
+
+    def _check(self, images: Array) -> None:
+        side = self.image_size
+        if images.ndim != 4 or images.shape[1:] != (side, side, 3) or images.dtype != jnp.uint8:
+            raise UserError(
+                f"The network reads uint8 images of shape (B, {side}, {side}, 3), not "
+                f"{images.dtype} of {images.shape}: net.preprocess(images) makes them."
+            )
+
+    def _read(self, images: Sequence[NamedImage]) -> np.ndarray:
+        pixels = np.zeros((len(images), self.image_size, self.image_size, 3), np.uint8)
+        for position, image in enumerate(images):
+            try:
+                pixels[position] = self._entry(image.read())
+            except (BadImageError, OSError) as error:
+                raise UserError(f"{image.name} cannot be read ({error}): leave it out.") from error
+        return pixels
+
+    @cached_property
+    def _entry(self) -> Entry:
+        return entry_of(self.config.data)
+
+    @cached_property
+    def _explainers(self) -> dict[tuple[tuple[str, ...], str], "Explainer"]:
+        return {}
+
+    @cached_property
+    def _answer(self) -> Any:
+        """Compiled (variables, images) -> logits and, if outliers are judged by them, features."""
+        needs_features = bool(self.calibration and self.calibration.outliers)
+
+        @jax.jit
+        def answer(variables: Variables, images: Array) -> tuple[Array, Array]:
+            if not needs_features:
+                return self._apply(variables, images, "__call__"), jnp.zeros((len(images), 0))
+            features = self._apply(variables, images, "features")
+            logits = self.model.apply(variables, features, train=False, method="classify")
+            return cast(Array, logits), features.astype(jnp.float32)
+
+        return answer
+
+    @cached_property
+    def _features(self) -> Any:
+        """Compiled (variables, images) -> features and nothing else."""
+
+        @jax.jit
+        def features(variables: Variables, images: Array) -> tuple[Array, Array]:
+            found = self._apply(variables, images, "features").astype(jnp.float32)
+            return found, jnp.zeros((len(images), 0))
+
+        return features
+
+    def _run(
+        self, compiled: Any, images: Images, batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[Unreadable, ...]]:
+        """Returns both outputs of a compiled function, the images' names, and those unreadable."""
+        found = collect(images)
+        unreadable: list[Unreadable] = []
+        names: list[str] = []
+        outputs: list[tuple[np.ndarray, np.ndarray]] = []
+        for batch, pixels in self._batches(found, max(1, min(batch_size, len(found))), unreadable):
+            both = jax.device_get(compiled(self.variables, pixels))
+            outputs.append(tuple(each[: len(batch)] for each in both))  # the rest is padding
+            names += batch
+        if outputs:
+            first, second = (np.concatenate(each) for each in zip(*outputs, strict=True))
+        else:
+            side = self.image_size
+            nothing = jax.ShapeDtypeStruct((1, side, side, 3), jnp.uint8)
+            shapes = jax.eval_shape(compiled, self.variables, nothing)
+            first, second = (np.zeros((0, each.shape[1]), each.dtype) for each in shapes)
+        return first, second, tuple(names), tuple(unreadable)
 
     def _batches(
-        self, paths: Sequence[Path], batch_size: int, bad: list[tuple[Path, str]]
-    ) -> Iterator[tuple[list[Path], np.ndarray]]:
-        size = self._entry.size
-        for start in range(0, len(paths), batch_size):
-            known: list[Path] = []
+        self, images: Sequence[NamedImage], batch_size: int, unreadable: list[Unreadable]
+    ) -> Iterator[tuple[list[str], np.ndarray]]:
+        size = self.image_size
+        for start in range(0, len(images), batch_size):
+            names: list[str] = []
             # Always a whole batch, so that one program serves all.
             pixels = np.zeros((batch_size, size, size, 3), np.uint8)
-            for path in paths[start : start + batch_size]:
+            for image in images[start : start + batch_size]:
                 try:
-                    pixels[len(known)] = self._entry(path.read_bytes())
-                    known.append(path)
+                    pixels[len(names)] = self._entry(image.read())
+                    names.append(image.name)
                 except (BadImageError, OSError) as error:
-                    bad.append((path, str(error)))
-            if known:
-                yield known, pixels
+                    unreadable.append(Unreadable(image.name, str(error)))
+            if names:
+                yield names, pixels
 
 
-def _judged(
-    calibration: Calibration,
-    logits: Float[np.ndarray, "B C"],
-    probabilities: Float[np.ndarray, "B C"],
-    features: Float[np.ndarray, "B F"],
-) -> list[Row]:
-    """Returns what a calibration says of answers.
+def load(
+    workdir: str | Path, checkpoint: str | int = "best", *, calibration: Calibration | None = None
+) -> Predictor:
+    """Reads a trained network from the folder of its run.
 
-    Of each: the `set` of classes that holds the true one as often as was asked for; whether the
-    answer is `uncertain`; whether the picture is an `outlier`, by its `distance` from the training
-    pictures; and its `energy`, another score of that. None: that was not, or could not be, fitted.
+    Args:
+      workdir: The run's folder.
+      checkpoint: "best", "latest" or a step.
+      calibration: Used in the place of the checkpoint's own calibration.
+
+    Raises:
+      UserError: If there is no such checkpoint, its calibration is damaged, or the run's
+        `data.stain_reference` is gone.
     """
-    count = len(logits)
-    uncertain = calibration.abstention.uncertain(probabilities)
-    held = calibration.outliers
-    columns: dict[str, Sequence[Any]] = {
-        "set": [
-            [name for name, inside in zip(calibration.classes, row, strict=True) if inside]
-            for row in calibration.conformal.sets(probabilities)
-        ],
-        "uncertain": [None] * count if uncertain is None else uncertain.tolist(),
-        "outlier": [None] * count if held is None else held.are(features).tolist(),
-        "distance": [None] * count if held is None else held.distance(features).tolist(),
-        "energy": outliers.energy(logits).tolist(),
-    }
-    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+    workdir = Path(workdir)
+    trained = network.load(workdir, str(checkpoint), meshes.create())
+    if calibration is None:
+        calibration = fitted.read(workdir, trained.step)
+    predictor = Predictor(
+        config=trained.config,
+        classes=trained.classes,
+        model=trained.model,
+        variables=trained.variables,
+        step=trained.step,
+        workdir=workdir,
+        calibration=calibration,
+    )
+    _ = predictor._entry  # read now: a missing stain reference is reported here
+    return predictor

@@ -12,8 +12,11 @@ from bcjax.engine.dispatch import Batch, StoredArrays
 from bcjax.engine.step import gather
 from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bcjax.evaluation.evaluator import Evaluator, Result
-from bcjax.metrics.derived import METRICS, Resampled, derived, mean, measured
+from bcjax.metrics import scores
 from bcjax.metrics.predictions import Predictions
+from bcjax.metrics.resampling import Resampled, combine, mean, resample
+
+METRICS = ("accuracy", "balanced_accuracy")
 
 log = logging.getLogger("bcjax")
 
@@ -73,7 +76,8 @@ def evaluate(evaluator: Evaluator, which: str) -> Result:
     def ask(name: str, severity: int) -> dict[str, Resampled]:
         answers = evaluator.answers(trained, Corrupted(name, severity))
         predictions = Predictions(answers.probabilities(), answers.labels)
-        return measured(predictions, answers.groups, resamples=resamples)
+        found = resample(predictions, answers.groups, resamples=resamples, kind=scores.counts)
+        return {metric: found.metric(metric) for metric in METRICS}
 
     # Severity 0 is the picture as it is: so the network is compiled once.
     clean = ask(next(iter(CORRUPTIONS)), 0)
@@ -107,13 +111,15 @@ def evaluate(evaluator: Evaluator, which: str) -> Result:
 def _summary(means: dict[str, Resampled], clean: dict[str, Resampled], error: str) -> Result:
     balanced = means["balanced_accuracy"]
     return {
-        "mean": {metric: found.figure() for metric, found in means.items()},
-        error: derived(lambda value: 1 - value, balanced).figure(),
-        "over_clean": derived(
+        "mean": {metric: found.estimate().to_dict() for metric, found in means.items()},
+        error: combine(lambda value: 1 - value, balanced).estimate().to_dict(),
+        "over_clean": combine(
             lambda before, after: before - after, clean["balanced_accuracy"], balanced
-        ).figure(),
+        )
+        .estimate()
+        .to_dict(),
     }
 
 
 def _figures(found: dict[str, Resampled]) -> Result:
-    return {metric: each.figure(metric) for metric, each in found.items()}
+    return {metric: each.estimate(metric).to_dict() for metric, each in found.items()}

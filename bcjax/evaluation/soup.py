@@ -25,6 +25,7 @@ from bcjax.evaluation.batch_statistics import BatchStatistics
 from bcjax.evaluation.ensemble import Member
 from bcjax.evaluation.evaluator import Evaluator, Result
 from bcjax.evaluation.views import View
+from bcjax.metrics.scores import higher_is_better
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -122,7 +123,7 @@ def make(members: Sequence[Member], kind: Kind) -> Soup:
         return Soup(blend(every), every)
     config = first.trained.config
     judge = Evaluator(first.workdir, split=config.eval.split)
-    sign = -1 if config.checkpoint.best == "log_loss" else 1
+    sign = 1 if higher_is_better(config.checkpoint.best) else -1
 
     def score(trained: RestoredNetwork) -> float:
         result = evaluation.measure(judge.answers(trained), resamples=0)
@@ -218,7 +219,7 @@ def _check_alike(first: Member, other: Member) -> None:
 def _cautions(members: Sequence[Member]) -> list[str]:
     """Returns a sentence if it is not known that all began at the same weights."""
     began = {member.trained.config.model.weights for member in members}
-    if len({member.workdir for member in members}) == 1 or (len(began) == 1 and began != {""}):
+    if len({member.workdir for member in members}) == 1 or (len(began) == 1 and began != {None}):
         return []
     return [
         "The soup's ingredients did not all begin at the same published weights "

@@ -12,13 +12,13 @@ from ml_collections import ConfigDict
 from scipy import stats
 
 from bcjax import config as configs
-from bcjax.config import members as vary
 from bcjax.evaluation import ensemble
 from bcjax.evaluation import evaluator as evaluate
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluator import Evaluator, Result
 from bcjax.metrics.intervals import LEVEL
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 
 def evaluate_members(
@@ -44,7 +44,7 @@ def evaluate_members(
     apart = config.train.vary == "fold" and not pictures.get("source")
     found: dict[Path, tuple[Result, Answers]] = {}
     evaluator: Evaluator | None = None
-    for folder in vary.folders(workdir):
+    for folder in RunDir(workdir).members():
         if not (folder / "checkpoints").exists():
             continue  # it diverged before the first, or has not begun
         if evaluator is None or apart:

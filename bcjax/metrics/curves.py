@@ -1,34 +1,34 @@
-"""Curves of predictions, as arrays to draw: the areas under them are in the evaluation."""
+"""ROC, precision-recall, reliability and risk-coverage curves, as arrays to draw."""
 
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from bcjax.metrics.calibration_error import BINS, bin_of
 from bcjax.metrics.intervals import wilson
 from bcjax.metrics.predictions import Predictions
+from bcjax.metrics.scores import BINS, bin_of
 
 # Steps of each axis: finer than a pixel of a figure, coarser than 13,000 thresholds.
 _RESOLUTION = 500
 
 
 class Curve(NamedTuple):
-    """Points in order, x and y in [0, 1]."""
+    """The points of a curve in order, x and y in [0, 1]."""
 
     x: Float[np.ndarray, " P"]
     y: Float[np.ndarray, " P"]
 
 
 class Reliability(NamedTuple):
-    """The bins of a reliability diagram that hold pictures, from low to high confidence.
+    """The non-empty bins of a reliability diagram, from low to high confidence.
 
     Attributes:
-      confidence: Mean top probability.
-      accuracy: Share that is right.
-      low: Of accuracy, Wilson's 95 % interval.
-      high: The same.
-      n: Pictures.
+      confidence: Mean highest probability of each bin's pictures.
+      accuracy: Share of them that is predicted correctly.
+      low: Lower end of the accuracy's 95 % interval (Wilson).
+      high: Upper end of that interval.
+      n: Number of pictures in each bin.
     """
 
     confidence: Float[np.ndarray, " B"]
@@ -41,7 +41,10 @@ class Reliability(NamedTuple):
 def roc(
     probabilities: Float[np.ndarray, "N C"], labels: Int[np.ndarray, " N"], label: int
 ) -> Curve | None:
-    """False against true positive rate of a class against the rest; None without both."""
+    """Returns the ROC curve of one class against the rest: false (x) and true positive rate (y).
+
+    None where all pictures, or none, are of the class.
+    """
     from sklearn import metrics as sk  # here, for it takes two seconds to import
 
     positive = labels == label
@@ -54,7 +57,10 @@ def roc(
 def precision_recall(
     probabilities: Float[np.ndarray, "N C"], labels: Int[np.ndarray, " N"], label: int
 ) -> Curve | None:
-    """Recall against precision of a class, a step at each threshold; None without pictures."""
+    """Returns recall (x) and precision (y) of one class, a step at each threshold.
+
+    None where no picture is of the class.
+    """
     from sklearn import metrics as sk
 
     positive = labels == label
@@ -67,7 +73,7 @@ def precision_recall(
 def reliability(
     probabilities: Float[np.ndarray, "N C"], labels: Int[np.ndarray, " N"]
 ) -> Reliability:
-    """The 15 bins of the expected calibration error, those that are empty left out."""
+    """Returns the 15 bins of the expected calibration error, without the empty ones."""
     predictions = Predictions(probabilities, labels)
     bins = bin_of(predictions.confidence)
     n, right, confidence = (
@@ -81,15 +87,15 @@ def reliability(
 
 
 def risk_coverage(probabilities: Float[np.ndarray, "N C"], labels: Int[np.ndarray, " N"]) -> Curve:
-    """Share of pictures answered, the surest first, against the error rate among them."""
+    """Returns the share of pictures answered (x), the surest first, and their error rate (y)."""
     predictions = Predictions(probabilities, labels)
-    reached = np.bincount(predictions.place).cumsum()
-    errors = np.bincount(predictions.place, ~predictions.correct).cumsum()
+    reached = np.bincount(predictions.rank).cumsum()
+    errors = np.bincount(predictions.rank, ~predictions.correct).cumsum()
     return _thinned(reached / predictions.n, errors / reached)
 
 
 def _thinned(x: np.ndarray, y: np.ndarray) -> Curve:
-    """Leaves out points that stay in their neighbour's cell of the grid; never the ends."""
+    """Leaves out points in the same cell of the grid as their neighbour, but never the ends."""
     cells = np.floor(np.stack([x, y]) * _RESOLUTION)
     moved = (np.diff(cells, axis=1) != 0).any(axis=0)
     kept = np.append(True, moved)

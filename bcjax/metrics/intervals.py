@@ -1,67 +1,146 @@
-"""How sure a figure is: Wilson's intervals, and the bootstrap over pictures or groups of them."""
+"""Estimates with 95 % intervals: Wilson's, and the bootstrap over pictures or groups of them."""
 
+import dataclasses
 import math
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from bcjax.metrics.predictions import Measure, Weights
+from bcjax.metrics.predictions import WeightedMetrics, Weights
+from bcjax.metrics.scores import COVERAGES, TOP
 
 LEVEL = 0.95
 
-# Elements of a block of resampling weights: 2 MB each, so that the few that live at a time stay in
+_PROPORTIONS = {"accuracy", "precision", "recall", "specificity"}
+_PROPORTIONS |= {f"selective_accuracy_{coverage}" for coverage in COVERAGES}
+_PROPORTIONS |= {f"top_{k}_accuracy" for k in TOP}
+
+# Elements of a block of resampling weights: 2 MB, so that the few blocks alive at a time stay in
 # the processor's cache.
 _BLOCK = 250_000
 
 
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """A metric's value with its 95 % interval.
+
+    Attributes:
+      value: The value; None if it is undefined.
+      n: Number of pictures that it is computed from.
+      interval: How the interval was computed: "wilson", "group wilson", "bootstrap" or "group
+        bootstrap" (see `measure`); None: there is no interval.
+      low: Lower end of the interval; None where there is none.
+      high: Upper end of the interval; None where there is none.
+    """
+
+    value: float | None
+    n: int
+    interval: str | None = None
+    low: float | None = None
+    high: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON; without an interval, without its ends."""
+        page: dict[str, Any] = {"value": self.value, "n": self.n, "interval": self.interval}
+        return page if self.interval is None else page | {"low": self.low, "high": self.high}
+
+    @classmethod
+    def from_dict(cls, page: Mapping[str, Any]) -> "Estimate":
+        """Returns the estimate that `to_dict` made the plain values of."""
+        return cls(page["value"], page["n"], page["interval"], page.get("low"), page.get("high"))
+
+    def __str__(self) -> str:
+        """Returns "0.9904 (0.9865 to 0.9931)"."""
+        if self.value is None:
+            return "undefined"
+        if self.low is None or self.high is None:
+            return f"{self.value:.4f}"
+        return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+
+
+def estimate(
+    metric: str,
+    value: float,
+    units: Int[np.ndarray, " n"],
+    draws: Float[np.ndarray, " R"] | None,
+    noise: Float[np.ndarray, " R"] | None = None,
+) -> Estimate:
+    """Returns a metric's value with the kind of interval that suits it.
+
+    Args:
+      metric: The metric's name; proportions get Wilson's interval.
+      value: Its value; NaN: undefined.
+      units: For each picture that it is computed from, what that is resampled together with.
+      draws: The metric on each resample; None: there are no resamples.
+      noise: For a calibration error, the noise in each resample.
+    """
+    n, trials = len(units), int(np.count_nonzero(np.bincount(units)))
+    if math.isnan(value):
+        return Estimate(None, n)
+    group = "group " if trials < n else ""
+    bounds = None if draws is None else percentiles(draws)
+    kind = f"{group}bootstrap"
+    if metric in _PROPORTIONS and (not group or value in (0, 1)):
+        kind, bounds = f"{group}wilson", wilson(value * trials, trials)
+    elif noise is not None:
+        low, high = give_or_take(value, noise)
+        bounds = max(0.0, low), min(1.0, high)
+    return Estimate(value, n) if bounds is None else Estimate(value, n, kind, *bounds)
+
+
 def wilson(successes: float, n: int) -> tuple[float, float]:
-    """The 95 % interval of a proportion of `n` > 0 trials (Wilson, JASA 1927)."""
+    """Returns the 95 % interval of a proportion of `n` > 0 trials (Wilson, JASA 1927)."""
     z = statistics.NormalDist().inv_cdf((1 + LEVEL) / 2)
     p = successes / n
     centre = (p + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
-    # It holds p and lies in [0, 1] by its algebra, though not by its rounding.
+    # By its algebra the interval holds p and lies in [0, 1], but not by its rounding.
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
 
 
 def units(groups: Sequence[str] | None, n: int) -> Int[np.ndarray, " N"]:
-    """Returns what is resampled together: a number from 0 for each picture.
+    """Returns a number from 0 for each picture; pictures with equal numbers are resampled together.
 
     Args:
-      groups: Of each picture, "" for one that stands alone; None: all stand alone.
-      n: Pictures.
+      groups: The group of each picture, "" for a picture on its own; None: all are on their own.
+      n: Number of pictures.
 
     Raises:
-      ValueError: There are not n groups.
+      ValueError: If there are not n groups.
     """
     if groups is None:
         return np.arange(n)
     if len(groups) != n:
         raise ValueError(f"There are {len(groups)} groups for {n} pictures.")
-    # A picture that stands alone is named by its position, which no string equals.
+    # A picture on its own is named by its position, which no string equals.
     names = [name or position for position, name in enumerate(groups)]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     return np.array([numbers[name] for name in names], dtype=np.intp)
 
 
 def bootstrap(
-    measure: Measure, units: Int[np.ndarray, " N"], resamples: int, seed: int
+    metrics: WeightedMetrics, units: Int[np.ndarray, " N"], resamples: int, seed: int
 ) -> dict[str, Float[np.ndarray, "... R"]]:
-    """Returns each metric on samples of the units with replacement; none of a single unit."""
+    """Returns each metric on resamples of the units, drawn with replacement.
+
+    Empty where there are no resamples, or only one unit. The same units, number and seed give the
+    same resamples, whatever the metrics.
+    """
     if units.max() == 0 or not resamples:
         return {}
-    blocks = [measure(weights) for weights in _weights(units, resamples, seed)]
+    blocks = [metrics(weights) for weights in _weights(units, resamples, seed)]
     return {name: np.concatenate([b[name] for b in blocks], axis=-1) for name in blocks[0]}
 
 
 def _weights(units: Int[np.ndarray, " N"], resamples: int, seed: int) -> Iterator[Weights]:
-    """How often each sample draws each picture, in blocks."""
+    """Yields how often each resample draws each picture, in blocks of resamples."""
     rng = np.random.default_rng(seed)
     count, size = int(units.max()) + 1, max(1, _BLOCK // len(units))
     for start in range(0, resamples, size):
-        # One sample after another, so that the size of the blocks changes nothing.
+        # One resample after another, so that the size of the blocks changes nothing.
         samples = [
             np.bincount(rng.integers(count, size=count), minlength=count)
             for _ in range(min(size, resamples - start))
@@ -71,7 +150,7 @@ def _weights(units: Int[np.ndarray, " N"], resamples: int, seed: int) -> Iterato
 
 
 def percentiles(draws: Float[np.ndarray, " R"]) -> tuple[float, float] | None:
-    """The 95 % interval that draws of a metric give; None where none is defined (not NaN)."""
+    """Returns the 95 % percentile interval of a metric's draws; None where all are NaN."""
     if np.isnan(draws).all():
         return None
     tail = (1 - LEVEL) / 2
@@ -80,6 +159,6 @@ def percentiles(draws: Float[np.ndarray, " R"]) -> tuple[float, float] | None:
 
 
 def give_or_take(value: float, noise: Float[np.ndarray, " R"]) -> tuple[float, float]:
-    """The interval that noise leaves around a value: as far as it reaches in 95 % of draws."""
+    """Returns the interval around a value that is as wide as the noise in 95 % of the draws."""
     reach = float(np.quantile(noise, LEVEL))
     return value - reach, value + reach

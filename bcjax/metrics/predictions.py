@@ -1,4 +1,4 @@
-"""Probabilities beside the truth, and what every metric asks of them."""
+"""Predicted probabilities with the true labels: what every metric is computed from."""
 
 import dataclasses
 import functools
@@ -8,15 +8,21 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import sparse
 
+# How often each of N pictures counts (a whole number), for each of R resamples.
 Weights = Float[np.ndarray, "N R"]
-# Metrics by name for each of R columns of weights: (R,) of all classes, or (C, R) of each class.
-# NaN is what is undefined. Weights count how often a picture is there, so they are whole numbers.
-Measure = Callable[[Weights], dict[str, Float[np.ndarray, "..."]]]
+# From weights to metrics by name: (R,) for a metric of all classes together, (C, R) for a metric of
+# each class. NaN where a metric is undefined.
+WeightedMetrics = Callable[[Weights], dict[str, Float[np.ndarray, "..."]]]
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """Probabilities, float64 (N, C), and true classes, (N,)."""
+    """Predicted probabilities of N pictures and their true classes.
+
+    Attributes:
+      probabilities: Float64 in [0, 1], each row summing to 1.
+      labels: The true class of each picture, in [0, C).
+    """
 
     probabilities: Float[np.ndarray, "N C"]
     labels: Int[np.ndarray, " N"]
@@ -31,7 +37,7 @@ class Predictions:
 
     @functools.cached_property
     def predicted(self) -> Int[np.ndarray, " N"]:
-        """The class of the highest probability, the first of those that tie."""
+        """The class with the highest probability; the first one of a tie."""
         return self.probabilities.argmax(axis=1)
 
     @functools.cached_property
@@ -44,16 +50,17 @@ class Predictions:
         return self.probabilities.max(axis=1)
 
     @functools.cached_property
-    def place(self) -> Int[np.ndarray, " N"]:
-        """The place in the order of confidence: the surest have 0, and equals share a place."""
+    def rank(self) -> Int[np.ndarray, " N"]:
+        """The rank by confidence: 0 for the surest pictures; equal confidences share a rank."""
         return np.unique(-self.confidence, return_inverse=True)[1]
 
 
 def checked(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> Predictions:
-    """Returns the arrays, refused where they are not probabilities of these classes.
+    """Returns the arrays as `Predictions` after checking them.
 
     Raises:
-      ValueError: The shapes do not fit, labels are no class, or rows are no probabilities.
+      ValueError: If the shapes do not fit, a label is no class, or a row is no probability
+        distribution.
     """
     labels, probabilities = np.asarray(labels), np.asarray(probabilities, dtype=np.float64)
     if len(classes) < 2:
@@ -80,30 +87,43 @@ def checked(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str
     return Predictions(probabilities, labels.astype(np.intp))
 
 
-def summing(
+def sum_by(
     keys: Int[np.ndarray, " N"], size: int, values: np.ndarray | None = None
 ) -> sparse.csr_array:
-    """Returns a (size, N) matrix: its product with weights sums them, or values, by key."""
+    """Returns a (size, N) matrix whose product with weights sums them by key.
+
+    Args:
+      keys: The row that each picture is added to, in [0, size).
+      size: Number of rows.
+      values: What each picture adds, times its weight; None: 1.
+    """
     n = len(keys)
     values = np.ones(n) if values is None else values.astype(np.float64)
     return sparse.csr_array((values, (keys, np.arange(n))), shape=(size, n))
 
 
-def share(
+def partial_sums(
     count: Float[np.ndarray, "K R"],
-    reached: Float[np.ndarray, "U R"],
+    pictures: Float[np.ndarray, "U R"],
     total: Float[np.ndarray, "U R"],
 ) -> Float[np.ndarray, "K R"]:
-    """Returns what the first `count` pictures of an order sum to.
+    """Returns the sum over the first `count` pictures of a ranking.
 
-    A place of equals that is cut in two is shared in proportion, so that the order in which they
-    happen to stand changes nothing.
+    Where a rank that several pictures share is cut in two, it counts in proportion, so the order
+    of equals changes nothing.
 
     Args:
-      count: Up to the last of `reached`.
-      reached: Pictures up to each place, itself included.
-      total: What is summed, up to each place.
+      count: How many pictures, at most the last of `pictures`.
+      pictures: Cumulative number of pictures up to each rank, inclusive.
+      total: Cumulative sum up to each rank, inclusive.
     """
-    columns = zip(count.T, reached.T, total.T, strict=True)
-    found = [np.interp(k, np.append(0, x), np.append(0, y)) for k, x, y in columns]
-    return np.stack(found, axis=1)
+    columns = zip(count.T, pictures.T, total.T, strict=True)
+    sums = [np.interp(k, np.append(0, x), np.append(0, y)) for k, x, y in columns]
+    return np.stack(sums, axis=1)
+
+
+def macro(per_class: Float[np.ndarray, "C R"]) -> Float[np.ndarray, " R"]:
+    """Returns the mean over the classes that are defined (not NaN); NaN where none is."""
+    defined = ~np.isnan(per_class)
+    with np.errstate(invalid="ignore"):
+        return np.where(defined, per_class, 0).sum(axis=0) / defined.sum(axis=0)

@@ -1,4 +1,4 @@
-"""Metrics of one class against the rest: how well its probability ranks the pictures."""
+"""AUC and average precision: how well the probability of a class ranks the pictures."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,10 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy import sparse
 
-from bcjax.metrics.counts import macro
-from bcjax.metrics.predictions import Measure, Predictions, Weights
+from bcjax.metrics.predictions import Predictions, WeightedMetrics, Weights, macro
 
 
-def ranking(predictions: Predictions) -> Measure:
+def ranking(predictions: Predictions) -> WeightedMetrics:
     """Area under the ROC curve and average precision of each class, and their means.
 
     The first is the share of (positive, negative) pairs in the right order, a tie counting one
@@ -24,10 +23,10 @@ def ranking(predictions: Predictions) -> Measure:
     }
 
     def measure(weights: Weights) -> dict[str, np.ndarray]:
-        found = np.full((2, predictions.classes, weights.shape[1]), np.nan)
+        areas = np.full((2, predictions.classes, weights.shape[1]), np.nan)
         for label, by_score in sorted_by_class.items():
-            found[:, label] = _areas(by_score, weights)
-        auc, precision = found
+            areas[:, label] = _areas(by_score, weights)
+        auc, precision = areas
         return {
             "macro_auc": macro(auc),
             "macro_average_precision": macro(precision),
@@ -39,11 +38,12 @@ def ranking(predictions: Predictions) -> Measure:
 
 
 class _Sorted(NamedTuple):
-    """Matrices that sum weights in the order of a score, of which positives take U values.
+    """Matrices that sum weights in the order of a score, of which the positives take U values.
 
     Attributes:
-      everyone: Rows for below the first of those values, at it, between it and the next, ...
-      positive: A row for each value: the positives that have it.
+      everyone: (2U + 1, N): the pictures below the first of those values, at it, between it and
+        the next, and so on.
+      positive: (U, N): the positives with each value.
     """
 
     everyone: sparse.csr_array

@@ -32,7 +32,7 @@ def initialize(config: ConfigDict) -> None:
     env = os.environ
     coordinator = config.coordinator or env.get("JAX_COORDINATOR_ADDRESS", "")
     processes = config.processes or env.get("JAX_NUM_PROCESSES")
-    process_id = config.process_id if config.process_id >= 0 else env.get("JAX_PROCESS_ID")
+    process_id = env.get("JAX_PROCESS_ID") if config.process_id is None else config.process_id
     asked: dict[str, Any] = {}
     if coordinator or processes or process_id is not None:
         if not coordinator or not processes or process_id is None:

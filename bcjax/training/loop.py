@@ -30,9 +30,10 @@ from bcjax.evaluation.calibration import fitted
 from bcjax.evaluation.calibration.fitted import Calibration
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.interrupt import EXIT_STATUS, Interrupts
-from bcjax.runtime.workdir import locked
+from bcjax.runtime.run_dir import RunDir
+from bcjax.runtime.signals import EXIT_STATUS, Interrupts
 from bcjax.training import loggers, members
+from bcjax.training.loggers import Logger
 from bcjax.training.members import States
 from bcjax.training.meter import Meter
 from bcjax.training.progress import ProgressLine, print_summary
@@ -88,7 +89,7 @@ class MemberProgress:
     waits: bool = False
     ended: bool = False
     fault: str = ""
-    loggers: list[loggers.Logger] = dataclasses.field(default_factory=list)
+    loggers: list[Logger] = dataclasses.field(default_factory=list)
     meter: Meter = dataclasses.field(default_factory=Meter)
     batches: Iterator[Batch] = dataclasses.field(default_factory=lambda: iter(()))
 
@@ -122,7 +123,7 @@ def train(
     console = console if lead else Console(quiet=True)
     with contextlib.ExitStack() as stack:
         if lead:
-            stack.enter_context(locked(Path(config.workdir)))
+            stack.enter_context(RunDir(config.workdir).lock())
         all_members, states, resumed = open_runs(config, stack)
         first, start = all_members[0], all_members[0].step
         first.run.compile_ahead(states[0])

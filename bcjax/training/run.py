@@ -2,8 +2,6 @@
 
 import copy
 import dataclasses
-import json
-import os
 from pathlib import Path
 
 import jax
@@ -35,9 +33,10 @@ from bcjax.engine.state import State
 from bcjax.engine.weights import ImportedWeights
 from bcjax.evaluation import evaluator as evaluation
 from bcjax.evaluation.answers import Answers
-from bcjax.runtime import compilation
+from bcjax.runtime import compilation, files
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir, TrainedOn
 
 
 class Run:
@@ -249,7 +248,7 @@ def resolve(config: ConfigDict, prepared: Prepared) -> tuple[ConfigDict, Importe
     config = configs.replaced(config, changes)
     settings, imported = weights.settings_of_run(config, Path(config.workdir), prepared.classes)
     stated = configs.flatten(config)
-    needed = {key: value for key, value in settings.items() if not stated[key]}
+    needed = {key: value for key, value in settings.items() if stated[key] is None}
     return network.resolve(configs.replaced(config, needed)), imported
 
 
@@ -262,11 +261,11 @@ def write_or_check_config(
       UserError: If the folder holds a run of another network, of other pictures, or with any other
         difference that would make it another run.
     """
-    pictures = {"path": str(prepared.path), "digest": prepared.digest, "counts": prepared.counts}
-    page = workdir / "pictures.json"
-    if (workdir / "config.json").exists():
+    run_dir = RunDir(workdir)
+    if run_dir.exists():
         different = configs.differences(configs.load(workdir), config)
-        if page.exists() and json.loads(page.read_text())["digest"] != prepared.digest:
+        trained_on = run_dir.trained_on()
+        if trained_on and trained_on.digest != prepared.digest:
             different.append("the pictures, or their splits")
         if different:
             raise UserError(
@@ -274,10 +273,9 @@ def write_or_check_config(
                 "another --workdir, or the same settings to go on with it."
             )
     elif lead:
-        partial = page.with_suffix(".partial")
-        partial.write_text(json.dumps(pictures, indent=2) + "\n")
-        os.replace(partial, page)
-        configs.save(config, workdir / "config.json")
+        trained_on = TrainedOn(str(prepared.path), prepared.digest, prepared.counts)
+        files.write_json(run_dir.pictures, dataclasses.asdict(trained_on))
+        configs.save(config, run_dir.config)
 
 
 def _class_weights(config: ConfigDict, prepared: Prepared) -> np.ndarray | None:

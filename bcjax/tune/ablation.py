@@ -8,13 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
 from bcjax.evaluation import answers
-from bcjax.reports.comparison import resampled
-from bcjax.reports.comparison.resampled import Resampled
+from bcjax.metrics import resampling
+from bcjax.metrics.resampling import ResampledMetrics
 from bcjax.tune import objectives
 from bcjax.tune import switches as parts
 from bcjax.tune import trial as trials
@@ -123,7 +122,11 @@ def measure(ablation: Ablation, faults: dict[str, str]) -> dict[str, Any]:
                 "deviation": statistics.stdev(values) if len(values) > 1 else None,
             }
             if name != REFERENCE and each[0][1] == reference[0][1]:
-                row["difference"] = resampled.difference(_mean(each), _mean(reference), metric)
+                one, other = (
+                    resampling.mean(*(run.metric(metric) for run, _ in seeds))
+                    for seeds in (each, reference)
+                )
+                row["difference"] = resampling.difference(one, other).to_dict()
         rows.append(row)
     return {
         "split": split,
@@ -145,20 +148,12 @@ def write(measured: dict[str, Any], out: Path) -> Path:
     return path
 
 
-def _read(ablation: Ablation, name: str) -> list[tuple[Resampled, tuple[str, ...]]]:
+def _read(ablation: Ablation, name: str) -> list[tuple[ResampledMetrics, tuple[str, ...]]]:
     """Returns each seed's run on the same resamples, and the pictures that it answered."""
     found = []
     for workdir in ablation.workdirs(name):
         read = answers.read(workdir / "eval" / f"{ablation.config.eval.split}.parquet")
         resamples = ablation.config.eval.resamples
-        found.append((resampled.of(read, resamples=resamples, seed=0), read.ids))
+        run = resampling.resample(read.predictions(), read.groups, resamples=resamples)
+        found.append((run, read.ids))
     return found
-
-
-def _mean(seeds: Sequence[tuple[Resampled, tuple[str, ...]]]) -> Resampled:
-    runs = [run for run, _ in seeds]
-    return dataclasses.replace(
-        runs[0],
-        values={name: np.mean([run.values[name] for run in runs], 0) for name in runs[0].values},
-        draws={name: np.mean([run.draws[name] for run in runs], 0) for name in runs[0].draws},
-    )

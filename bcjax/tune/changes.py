@@ -9,14 +9,12 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.augment import policy
-from bcjax.config import ranges
 from bcjax.engine import network
 from bcjax.engine import optimizer as optimizers
 from bcjax.runtime.errors import UserError
 
 Changes = Mapping[str, Any]
 
-_WRITTEN = {bool: "true or false", int: "a whole number", float: "a number", tuple: "a list"}
 _LONG = 1 << 30  # steps: no schedule is refused for being longer than the run
 
 
@@ -26,34 +24,7 @@ def changed(config: ConfigDict, changes: Changes) -> ConfigDict:
     Raises:
       UserError: Naming the key that is unknown, with the nearest, or its value.
     """
-    copy = config.copy_and_resolve_references()
-    for key, value in changes.items():
-        copy.update_from_flattened_dict({key: converted(key, value)})
-    return ranges.check(copy)
-
-
-def converted(key: str, value: Any) -> Any:
-    """Returns the value as the type that the config key has.
-
-    YAML takes 1e-3 (without a point) for text, and knows lists, not tuples.
-
-    Raises:
-      UserError: If there is no such key, or it has another type.
-    """
-    known = configs.flatten(configs.default())
-    if key not in known:
-        raise UserError(f"There is no config key {key!r}{configs.nearest(key, list(known))}")
-    kind = type(known[key])
-    if kind is tuple and isinstance(value, list | tuple):
-        return tuple(value)
-    if kind is float and isinstance(value, int | str) and not isinstance(value, bool):
-        try:
-            return float(value)
-        except ValueError:
-            pass
-    if type(value) is not kind:
-        raise UserError(f"config.{key} is {value!r}: write {_WRITTEN.get(kind, 'text')}.")
-    return value
+    return configs.check(configs.replaced(config, changes))
 
 
 def check(config: ConfigDict) -> ConfigDict:

@@ -10,14 +10,13 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from bcjax.config import nearest, ranges
+from bcjax.config import METRICS, nearest
 from bcjax.engine import network
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.step import infer
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
-METRICS = tuple(map(str, ranges.CHOICES["checkpoint.best"]))
 Direction = Literal["minimize", "maximize"]
 
 COSTS = ("latency", "size")

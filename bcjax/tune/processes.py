@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from bcjax.runtime.interrupt import Interrupts
+from bcjax.runtime.signals import Interrupts
 
 _POLL_SECONDS = 0.1
 

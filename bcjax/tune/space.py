@@ -29,7 +29,7 @@ from optuna.distributions import (
 
 from bcjax import config as configs
 from bcjax.runtime.errors import UserError
-from bcjax.tune.changes import Changes, changed, check, converted, read_yaml
+from bcjax.tune.changes import Changes, changed, check, read_yaml
 
 _DRAWS = 20  # of a Python space, checked before the first trial
 
@@ -127,9 +127,9 @@ def _distribution(path: Path, key: str, written: Any) -> BaseDistribution:
     """Returns what a line of YAML says of a key."""
     where = f"{path}: {key}"
     if isinstance(written, list) and written:
-        values = [converted(key, value) for value in written]
+        values = [configs.convert(key, value) for value in written]
         # The study's storage takes no lists, but their JSON.
-        lists = isinstance(values[0], tuple)
+        lists = configs.KEYS[key].type is tuple
         return CategoricalDistribution([json.dumps(v) if lists else v for v in values])
     if not isinstance(written, dict) or not {"low", "high"} <= set(written):
         raise UserError(f"{where} is {written!r}: write a list of values, or {{low: A, high: B}}.")
@@ -138,11 +138,11 @@ def _distribution(path: Path, key: str, written: Any) -> BaseDistribution:
         raise UserError(
             f"{where} has {sorted(unknown)[0]!r}: a range has low, high, and log or step."
         )
-    low, high = converted(key, written["low"]), converted(key, written["high"])
+    low, high = configs.convert(key, written["low"]), configs.convert(key, written["high"])
     if isinstance(low, bool) or not isinstance(low, int | float):
         raise UserError(f"{where} is no number: list its values instead of a range.")
     kind: Any = IntDistribution if isinstance(low, int) else FloatDistribution
-    step = {"step": converted(key, written["step"])} if "step" in written else {}
+    step = {"step": configs.convert(key, written["step"])} if "step" in written else {}
     try:
         return kind(low, high, log=bool(written.get("log", False)), **step)
     except ValueError as error:
@@ -151,6 +151,4 @@ def _distribution(path: Path, key: str, written: Any) -> BaseDistribution:
 
 def _read(key: str, choice: Any) -> Any:
     """Returns the value that a choice of the distribution stands for."""
-    return (
-        json.loads(choice) if isinstance(configs.flatten(configs.default())[key], tuple) else choice
-    )
+    return json.loads(choice) if configs.KEYS[key].type is tuple else choice

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from bcjax import config as configs
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 from bcjax.tune import objectives
 from bcjax.tune import trial as runs
@@ -55,10 +56,9 @@ class Sweep:
         check(self.config)
         loggers.check(self.config.track)
         self.space.check(self.config)
-        free = configs.FREE_KEYS
         leaves = configs.flatten(self.config).items()
         about = {
-            "config": {key: value for key, value in leaves if not key.startswith(free)},
+            "config": {key: value for key, value in leaves if not configs.KEYS[key].may_change},
             "space": self.space.text,
             "objectives": self.objectives,
         }
@@ -146,7 +146,7 @@ class _Watch:
         self._one = len(sweep.objectives) == 1 and sweep.objectives[0] in objectives.METRICS
         self._metric = sweep.objectives[0]
         self._name = f"{sweep.config.eval.split}/{self._metric}"
-        self._file = workdir / loggers.METRICS_FILE
+        self._file = RunDir(workdir).metrics
 
     def __call__(self, step: int, result: dict[str, float]) -> bool:
         if not self._one or self._metric not in result:

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.runtime.errors import UserError
-from bcjax.tune.changes import Changes, changed, check, converted, read_yaml
+from bcjax.tune.changes import Changes, changed, check, read_yaml
 
 MODES = ("all-but-one", "only-one")
 
@@ -76,9 +76,9 @@ def _switch(path: Path, name: Any, written: Any) -> Switch:
         if isinstance(value, dict):
             if set(value) != {"remove"}:
                 raise UserError(f"{path}: {name} has {key}: {value!r}: write {{remove: ENTRY}}.")
-            converted(key, ())
+            configs.convert(key, ())
         else:
-            converted(key, value)
+            configs.convert(key, value)
     return Switch(name, on, off)
 
 

@@ -42,8 +42,8 @@ def test_another_run_in_the_workdir_is_refused_and_kept(train, own_run, flag, na
 
 def test_a_second_process_is_kept_out_of_the_workdir(train, own_run):
     code = (
-        "import sys; from pathlib import Path; from bcjax.workdir import locked\n"
-        "with locked(Path(sys.argv[1])): print('in', flush=True); input()"
+        "import sys; from bcjax.runtime.run_dir import RunDir\n"
+        "with RunDir(sys.argv[1]).lock(): print('in', flush=True); input()"
     )
     before = contents(own_run)
     with subprocess.Popen(

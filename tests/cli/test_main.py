@@ -145,7 +145,7 @@ def test_a_defect_is_passed_on(ends_with, error):
 
 def test_a_defect_ends_the_process_with_its_traceback_and_status_1():
     code = (
-        "import sys; from bcjax import main; from bcjax.commands import predict; predict.run = 0; "
+        "import sys; from bcjax import main; from bcjax.cli import predict; predict.run = 0; "
         "sys.argv = ['bcjax', 'predict']; sys.exit(main.main())"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -5,8 +5,12 @@ import io
 from predictions import NAMES, made_up
 from rich.console import Console
 
+from bcjax import metrics
 from bcjax.cli import tables
-from bcjax.metrics import evaluate
+
+
+def evaluate(*predictions, **options):
+    return metrics.measure(*predictions, **options).to_dict()
 
 
 def shown(result):

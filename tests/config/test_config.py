@@ -1,7 +1,8 @@
-"""The config tree: lengths, ranges, its written form, and the files that start from it."""
+"""The config tree: lengths, checks, its written form, and the files that start from it."""
 
-import importlib.util
+import functools
 import json
+import operator
 import os
 from pathlib import Path
 
@@ -12,8 +13,7 @@ from hypothesis import strategies as st
 
 from bcjax import config as configs
 from bcjax import models
-from bcjax.cli import config_flag
-from bcjax.config import ranges
+from bcjax.config.table import OLD_NOT_SET
 from bcjax.engine import optimizer as optimizers
 from bcjax.engine import plan, schedules
 from bcjax.runtime.errors import UserError
@@ -43,13 +43,13 @@ def changed(**leaves):
     ],
 )
 def test_a_length_in_any_unit_becomes_steps_rounded_up(text, expected):
-    assert configs.steps(text, examples=100, batch_size=8) == expected
+    assert configs.resolve_length(text, examples=100, batch_size=8) == expected
 
 
 @given(epochs=st.integers(0, 1000), examples=COUNTS, batch_size=COUNTS)
 def test_epochs_and_the_examples_in_them_are_the_same_length(epochs, examples, batch_size):
     def steps(text):
-        return configs.steps(text, examples=examples, batch_size=batch_size)
+        return configs.resolve_length(text, examples=examples, batch_size=batch_size)
 
     exact = -(-epochs * examples // batch_size)
     assert steps(f"{epochs} epochs") == steps(f"{epochs * examples} examples") == exact
@@ -61,11 +61,11 @@ def test_epochs_and_the_examples_in_them_are_the_same_length(epochs, examples, b
 )
 def test_what_is_no_length_is_refused_with_examples_of_lengths(text):
     with pytest.raises(UserError, match=r'config\.x\.y is .*"20 epochs"'):
-        configs.steps(text, examples=1, batch_size=1, key="x.y")
+        configs.resolve_length(text, examples=1, batch_size=1, key="x.y")
 
 
 def test_the_default_is_valid_and_locked():
-    config = ranges.check(configs.default())
+    config = configs.check(configs.default())
     with pytest.raises(AttributeError, match="lrr"):
         config.optim.lrr = 1.0
 
@@ -101,17 +101,52 @@ def test_a_value_out_of_range_is_refused_by_its_key(key, value):
     config = configs.default()
     config.update_from_flattened_dict({key: value})
     with pytest.raises(UserError, match=rf"^config\.{key} is .*: .*\.$"):
-        ranges.check(config)
+        configs.check(config)
+
+
+def test_a_key_that_is_not_set_is_none_and_takes_values_of_its_type_alone():
+    config = configs.default()
+    assert config.model.dropout is None
+    config.model.dropout = 0  # a whole number does where a number is wanted
+    assert config.model.dropout == 0.0
+    config.model.dropout = None
+    with pytest.raises(TypeError, match="dropout"):
+        config.model.dropout = "much"
+
+
+@pytest.mark.parametrize("key", [name for name, key in configs.KEYS.items() if key.optional])
+def test_what_once_meant_not_set_is_refused_with_none_in_its_place(key):
+    before = OLD_NOT_SET[key]
+    if before == () and key != "model.mean":
+        return  # a list with nothing on it is honest
+    with pytest.raises(UserError, match=rf"config\.{key} is .*"):
+        configs.check(configs.replaced(configs.default(), {key: before}))
+
+
+def test_checking_changes_nothing():
+    config = changed(model__dropout=0.5)
+    before = configs.flatten(config)
+    assert configs.check(config) is config
+    assert configs.flatten(config) == before
+
+
+def test_a_copy_with_changes_leaves_the_config_as_it_was():
+    config = configs.default()
+    new = configs.replaced(config, {"model.dropout": 0.5, "optim.lr": 1, "model.hidden": [8, 4]})
+    assert (new.model.dropout, new.optim.lr, new.model.hidden) == (0.5, 1.0, (8, 4))
+    assert configs.flatten(config) == configs.flatten(configs.default())
+    assert new.is_locked
+    assert configs.replaced(new, {"model.dropout": None}).model.dropout is None
 
 
 def test_each_schedule_may_be_that_of_the_first_phase():
-    for name in ("", *schedules.SCHEDULES):
-        ranges.check(changed(finetune__first__schedule=name))
+    for name in (None, *schedules.SCHEDULES):
+        configs.check(changed(finetune__first__schedule=name))
 
 
 def test_a_batch_must_divide_into_micro_batches():
     with pytest.raises(UserError, match=r"64 cannot be divided .* = 3"):
-        ranges.check(changed(optim__accumulate=3))
+        configs.check(changed(optim__accumulate=3))
 
 
 def test_what_is_saved_is_loaded_again_tuples_and_all(tmp_path):
@@ -129,6 +164,20 @@ def test_a_config_saved_before_a_key_existed_has_its_default():
     tree = configs.default().to_dict()
     del tree["optim"]["ema"], tree["mesh"]
     assert configs.flatten(configs.from_dict(tree)) == configs.flatten(configs.default())
+
+
+def test_a_config_of_an_earlier_version_is_translated():
+    tree = configs.default().to_dict()
+    for key, value in OLD_NOT_SET.items():
+        *branches, last = key.split(".")
+        functools.reduce(operator.getitem, branches, tree)[last] = value
+    tree["optim"]["final_lr"] = tree["optim"].pop("final_lr_fraction")
+    assert configs.flatten(configs.from_dict(tree)) == configs.flatten(configs.default())
+
+
+def test_a_list_with_nothing_on_it_is_kept():
+    config = changed(model__hidden=())
+    assert configs.from_dict(json.loads(json.dumps(config.to_dict()))).model.hidden == ()
 
 
 def test_a_saved_key_that_is_unknown_is_named(tmp_path):
@@ -149,7 +198,7 @@ def test_only_what_changes_the_result_is_a_difference():
     assert configs.differences(configs.default(), free) == []
     other = changed(optim__lr=3e-3, data__classes=("a", "b"))
     assert configs.differences(configs.default(), other) == [
-        "data.classes (() there, ('a', 'b') here)",
+        "data.classes (None there, ('a', 'b') here)",
         "optim.lr (0.001 there, 0.003 here)",
     ]
 
@@ -160,27 +209,9 @@ def test_there_are_config_files():
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_each_config_file_describes_a_run_that_can_be_built(path: Path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = ranges.check(module.get_config())
-    assert configs.flatten(config).keys() == configs.flatten(configs.default()).keys()
+    config = configs.get(path)
+    assert configs.flatten(config).keys() == configs.KEYS.keys()
     lengths = plan.resolve(config, examples=10_000, steps_per_call=1)
     assert 0 <= lengths.warmup < lengths.length
     optimizers.create(config.optim, total_steps=lengths.length, warmup_steps=lengths.warmup)
     models.create(config.model.name, classes=8, dtype=config.model.dtype)
-
-
-@pytest.mark.parametrize(
-    ("argument", "said"),
-    [
-        ("--config.optim.lrr=1", "no config key 'optim.lrr': did you mean 'optim.lr'?"),
-        ("--config.lr", "no config key 'lr': did you mean 'optim.lr'?"),
-        ("--config.data.zzzzzz=1", "no config key 'data.zzzzzz'."),
-        ("--config.optim=adam", "config.optim is a branch, not a value"),
-    ],
-)
-def test_an_unknown_key_is_refused_with_the_nearest_one(argument, said):
-    with pytest.raises(UserError) as caught:
-        config_flag.check_keys(["--workdir=a", argument])
-    assert said in str(caught.value)

@@ -41,7 +41,7 @@ def given(*extra):
 
 def test_groups_are_as_the_source_says_by_default():
     seen = pictures(cells(4, group="p"))
-    assert grouping.groups(seen, "") == ["p"] * 4
+    assert grouping.groups(seen, None) == ["p"] * 4
 
 
 def test_groups_by_a_column():

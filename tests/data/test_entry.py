@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from bcjax import config as configs
-from bcjax.config import ranges
 from bcjax.data import prepare, synthetic
 from bcjax.data.decode import decode
 from bcjax.data.entry import Entry, entry_of
@@ -21,7 +20,7 @@ from bcjax.data.masking import Mask
 from bcjax.data.stain import Macenko, Reinhard
 from bcjax.data.store import open_store
 from bcjax.engine import network
-from bcjax.evaluation import predictor as predict
+from bcjax.evaluation import predictor
 from bcjax.runtime.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -293,7 +292,7 @@ def test_what_cannot_be_is_refused_before_anything_is_done(changes, named):
     config = configs.default()
     config.data.update(changes)
     with pytest.raises(UserError, match=named):
-        ranges.check(config)
+        configs.check(config)
 
 
 # Wherever it is
@@ -321,11 +320,11 @@ def test_predict_sees_the_pictures_that_the_stores_hold(monkeypatch, tmp_path):
     for path, example in zip(paths, prepared.examples("test")[np.arange(3)], strict=True):
         path.write_bytes(example.image)
 
-    rows, bad = predict.Predictor(tmp_path)(paths, 4)
+    predictions = predictor.load(tmp_path).predict(paths, 4)
 
     store = open_store(prepared, "test", "device", entry_of(config.data))
     exponential = np.exp(store.arrays["image"][:3].reshape(3, -1) / 255)
-    given = np.array([list(row["probabilities"].values()) for row in rows])
-    assert not bad
+    assert not predictions.unreadable
     # A level more or less would change a probability by 4 parts in 1000.
-    np.testing.assert_allclose(given, exponential / exponential.sum(1, keepdims=True), rtol=1e-4)
+    expected = exponential / exponential.sum(1, keepdims=True)
+    np.testing.assert_allclose(predictions.probabilities, expected, rtol=1e-4)

@@ -29,7 +29,7 @@ def make_config(**changes):
         "weight_decay": 1e-4,
         "clip_norm": 0.0,
         "schedule": "cosine",
-        "final_lr": 0.0,
+        "final_lr_fraction": 0.0,
         "step_at": (0.5, 0.75),
         "step_factor": 0.1,
     }
@@ -204,7 +204,9 @@ def test_clipping_bounds_the_step_and_keeps_its_direction(scale, clip_norm):
     ],
 )
 def test_schedule_at_its_corners(kind, middle, end):
-    lr = schedules.create(make_config(lr=2.0, schedule=kind, final_lr=0.1), 110, warmup_steps=10)
+    lr = schedules.create(
+        make_config(lr=2.0, schedule=kind, final_lr_fraction=0.1), 110, warmup_steps=10
+    )
     assert lr(0) == pytest.approx(2.0 / 11)
     assert lr(9) == pytest.approx(2.0 * 10 / 11)
     assert lr(10) == pytest.approx(2.0)
@@ -224,8 +226,10 @@ def test_step_decay_counts_from_the_start_of_the_run():
 def test_schedule_starts_above_zero_and_stays_between_zero_and_lr(data, kind):
     total = data.draw(st.integers(1, 60))
     warmup = data.draw(st.integers(0, total - 1))
-    final_lr = data.draw(st.floats(0.0 if kind != "exponential" else 1e-6, 1.0))
-    lr = schedules.create(make_config(lr=0.3, schedule=kind, final_lr=final_lr), total, warmup)
+    final_lr_fraction = data.draw(st.floats(0.0 if kind != "exponential" else 1e-6, 1.0))
+    lr = schedules.create(
+        make_config(lr=0.3, schedule=kind, final_lr_fraction=final_lr_fraction), total, warmup
+    )
     values = np.array([lr(step) for step in range(total + 3)])
     assert values[0] > 0
     assert values[warmup] <= values.max() <= np.float32(0.3) * (1 + 1e-6)
@@ -248,8 +252,8 @@ def test_schedule_starts_above_zero_and_stays_between_zero_and_lr(data, kind):
         ({"momentum": 1.5}, "optim.momentum is 1.5"),
         ({"weight_decay": -0.1}, "optim.weight_decay is -0.1"),
         ({"clip_norm": -1.0}, "optim.clip_norm is -1.0"),
-        ({"final_lr": 1.5}, "optim.final_lr is 1.5"),
-        ({"schedule": "exponential"}, "optim.final_lr is 0.0.*exponential"),
+        ({"final_lr_fraction": 1.5}, "optim.final_lr_fraction is 1.5"),
+        ({"schedule": "exponential"}, "optim.final_lr_fraction is 0.0.*exponential"),
         ({"schedule": "step", "step_at": (0.75, 0.5)}, r"optim.step_at is \(0.75, 0.5\)"),
         ({"schedule": "step", "step_at": (0.5, 1.5)}, r"optim.step_at is \(0.5, 1.5\)"),
         ({"step_factor": 0.0}, "optim.step_factor is 0.0"),

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from networks import initialised, pictures
 
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.explanation import choice, gradients, localisation, occlusion, sanity, stages
+from bcjax.evaluation.explanation import methods, sanity_checks, selection, stages
 
 SIDE = 16
 MODEL, VARIABLES = initialised("elu_cnn")
 LOGITS = stages.logits(MODEL, (0.5, 0.5, 0.5), (0.25, 0.25, 0.25))
-INTEGRATED = gradients.explainer(LOGITS, points=128, batch_size=64)
+INTEGRATED = methods.integrated_gradients(LOGITS, points=128, batch_size=64)
 ANSWER = jax.jit(LOGITS)
 
 
@@ -24,7 +24,7 @@ def linear(weights, images):
     return jnp.stack([score, -score], axis=1)
 
 
-LINEAR = occlusion.explainer(linear, patch=4, stride=2, batch_size=16)
+LINEAR = methods.occlusion(linear, patch=4, stride=2, batch_size=16)
 
 
 @settings(deadline=None, max_examples=12)
@@ -41,7 +41,9 @@ def test_integrated_gradients_add_up_to_the_difference_of_logits(seed, target):
 def test_integrated_gradients_of_a_linear_network_are_its_terms():
     rng = np.random.default_rng(0)
     weights, image, baseline = rng.random((3, SIDE, SIDE, 3), np.float32)
-    found = gradients.explainer(linear, points=3, batch_size=2)(weights, image, baseline, 0)
+    found = methods.integrated_gradients(linear, points=3, batch_size=2)(
+        weights, image, baseline, 0
+    )
     np.testing.assert_allclose(found, (weights * (image - baseline)).sum(-1), rtol=1e-5, atol=1e-6)
 
 
@@ -62,7 +64,7 @@ def test_occlusion_is_what_the_squares_over_a_pixel_take_on_average():
 
 def test_occlusion_covers_every_pixel_whatever_the_stride():
     weights = np.ones((SIDE, SIDE, 3), np.float32)
-    found = occlusion.explainer(linear, patch=5, stride=4)(weights, weights, 0 * weights, 0)
+    found = methods.occlusion(linear, patch=5, stride=4)(weights, weights, 0 * weights, 0)
     np.testing.assert_allclose(found, 5 * 5 * 3)
 
 
@@ -71,18 +73,20 @@ def test_energy_and_pointing_are_measured_on_what_speaks_for_the_class():
     mask[1, 1] = mask[1, 2] = True
     found = np.full((4, 4), -5.0)
     found[1, 1], found[3, 3] = 3.0, 1.0
-    assert localisation.energy(found, mask) == pytest.approx(0.75)
-    assert localisation.points(found, mask)
-    assert not localisation.points(found.T[::-1], mask)
-    assert localisation.energy(np.ones((4, 4)), mask) == pytest.approx(mask.mean())  # chance
-    assert localisation.energy(np.zeros((4, 4)), mask) == 0
+    assert sanity_checks.energy_in_mask(found, mask) == pytest.approx(0.75)
+    assert sanity_checks.maximum_in_mask(found, mask)
+    assert not sanity_checks.maximum_in_mask(found.T[::-1], mask)
+    assert sanity_checks.energy_in_mask(np.ones((4, 4)), mask) == pytest.approx(
+        mask.mean()
+    )  # chance
+    assert sanity_checks.energy_in_mask(np.zeros((4, 4)), mask) == 0
 
 
 def test_rank_correlation_is_of_ranks():
     one = np.asarray(pictures(1, 8)[0, ..., 0])
-    assert sanity.rank_correlation(one, np.exp(3 * one)) == pytest.approx(1)
-    assert sanity.rank_correlation(one, -one) == pytest.approx(-1)
-    assert sanity.rank_correlation(one, 0 * one) is None
+    assert sanity_checks.rank_correlation(one, np.exp(3 * one)) == pytest.approx(1)
+    assert sanity_checks.rank_correlation(one, -one) == pytest.approx(-1)
+    assert sanity_checks.rank_correlation(one, 0 * one) is None
 
 
 def test_the_most_confidently_wrong_come_first_and_then_the_least_sure():
@@ -90,5 +94,5 @@ def test_the_most_confidently_wrong_come_first_and_then_the_least_sure():
     unsure_and_right, sure_and_right = [1.0, 0.0, 0.0], [5.0, 0.0, 0.0]
     logits = np.array([sure_and_right, unsure_and_wrong, unsure_and_right, sure_and_wrong])
     answers = Answers(("a", "b", "c"), tuple("wxyz"), ("",) * 4, np.zeros(4, int), logits)
-    assert choice.most_wrong(answers, 9).tolist() == [3, 1, 2, 0]
-    assert choice.most_wrong(answers, 1).tolist() == [3]
+    assert selection.most_wrong(answers, 9).tolist() == [3, 1, 2, 0]
+    assert selection.most_wrong(answers, 1).tolist() == [3]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from networks import TINY, initialised, jit, key, pictures
 
-from bcjax.evaluation.explanation import cam, stages
+from bcjax.evaluation.explanation import methods, stages
 from bcjax.models import MODELS, create
 from bcjax.models.mbconv_net import MBConvNet
 from bcjax.models.mobilenet_v1 import MobileNetV1
@@ -35,7 +35,7 @@ def shallow(model):
 
 @functools.cache
 def maps(model):
-    return stages.maps(model, 96, 3)
+    return stages.map_shapes(model, 96, 3)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -75,10 +75,10 @@ FAMILIES = (
 @pytest.mark.parametrize("name", FAMILIES)
 def test_listening_changes_no_answer_and_the_gradient_foretells_a_change(name):
     model, variables = family(name)
-    kept = stages.plain(model.clone(remat=True))  # nothing could be handed out of a remat
-    found = stages.maps(kept, 32, 3)
+    kept = stages.without_remat(model.clone(remat=True))  # nothing could be handed out of a remat
+    found = stages.map_shapes(kept, 32, 3)
     stage = list(found)[-1]
-    tapped = stages.tapped(kept, *LOOK, stage)
+    tapped = stages.stage_output(kept, *LOOK, stage)
     images = jax.nn.sigmoid(pictures(1, 32))
     nothing = jnp.zeros((1, *found[stage]))
 
@@ -119,8 +119,8 @@ def test_grad_cam_of_an_averaging_network_is_what_each_place_adds_to_the_logit()
     """
     model, variables = initialised("averaged")
     image = jax.nn.sigmoid(pictures(2, 32))[1]
-    tapped = stages.tapped(model, *LOOK, "stage2")
-    shape = stages.maps(model, 32, 3)["stage2"]
+    tapped = stages.stage_output(model, *LOOK, "stage2")
+    shape = stages.map_shapes(model, 32, 3)["stage2"]
     answer, activation = jit(tapped)(variables, image[None], jnp.zeros((1, *shape)))
     a = np.asarray(activation[0], np.float64)
     head = variables["params"]["head"]["logits"]
@@ -130,12 +130,14 @@ def test_grad_cam_of_an_averaging_network_is_what_each_place_adds_to_the_logit()
     np.testing.assert_allclose(added.sum() + head["bias"][2], answer[0, 2], rtol=1e-4)
 
     gradient = np.broadcast_to(w / z, a.shape)
-    np.testing.assert_allclose(cam.grad_cam(a, gradient), np.maximum(added, 0), rtol=1e-4)
+    np.testing.assert_allclose(methods.grad_cam(a, gradient), np.maximum(added, 0), rtol=1e-4)
     weights = np.maximum(w, 0) / (2 + w * a.mean(axis=(0, 1)))
     expected = np.maximum(a @ weights, 0)
-    np.testing.assert_allclose(cam.grad_cam_plus_plus(a, gradient), expected, rtol=1e-4)
+    np.testing.assert_allclose(methods.grad_cam_plus_plus(a, gradient), expected, rtol=1e-4)
 
     for name, by_hand in (("grad-cam", np.maximum(added, 0)), ("grad-cam++", expected)):
-        drawn = cam.explainer(tapped, shape, cam.METHODS[name])(variables, image, 2)
+        drawn = methods.class_activation_map(tapped, shape, methods.WEIGHTINGS[name])(
+            variables, image, 2
+        )
         enlarged = jax.image.resize(by_hand, (32, 32), "linear")
         np.testing.assert_allclose(drawn, enlarged, rtol=1e-3, atol=1e-5)

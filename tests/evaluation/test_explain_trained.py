@@ -8,9 +8,9 @@ import pytest
 
 from bcjax import config as configs
 from bcjax.data import synthetic
-from bcjax.evaluation.explanation import explaining, localisation, stages
-from bcjax.evaluation.explanation.choice import Picture
-from bcjax.evaluation.explanation.explainer import METHODS, Explainer
+from bcjax.evaluation.explanation import sanity_checks, stages
+from bcjax.evaluation.explanation.explainer import METHODS, Explainer, explain
+from bcjax.evaluation.explanation.selection import ImageToExplain
 from bcjax.models.plain_cnn import PlainCNN
 
 SIDE = 32
@@ -25,7 +25,7 @@ def drawn(count, first):
     for i in range(count):
         label, index = KINDS[i % len(KINDS)], first + i // len(KINDS)
         image = synthetic.draw(label, index, size=SIDE).image
-        yield Picture(f"test/{synthetic.CLASSES[label]}/{index:06d}.jpg", image, label)
+        yield ImageToExplain(f"test/{synthetic.CLASSES[label]}/{index:06d}.jpg", image, label)
 
 
 @pytest.fixture(scope="module")
@@ -65,16 +65,16 @@ def explainer(learnt):
 @pytest.fixture(scope="module")
 def found(learnt, explainer):
     pictures = list(drawn(15, first=1000))
-    return explaining.explain(explainer, learnt, pictures, [None] * len(pictures))
+    return explain(explainer, learnt, pictures, [None] * len(pictures))
 
 
 @pytest.fixture(scope="module")
 def sane(learnt, explainer, found):
-    return explaining.sane(explainer, learnt, found)
+    return sanity_checks.randomisation_test(explainer, learnt, found)
 
 
 def test_the_network_has_learnt(found):
-    assert np.mean([one.predicted == one.picture.label for one in found]) > 0.9
+    assert np.mean([one.predicted == one.image.label for one in found]) > 0.9
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -86,15 +86,16 @@ def test_a_map_is_another_once_the_parameters_are_randomised(sane, method):
 def test_a_map_of_the_same_parameters_is_the_same(learnt, explainer, found, monkeypatch):
     """So the test above is one: nothing but the parameters makes the difference."""
     monkeypatch.setattr(
-        "bcjax.evaluation.explanation.sanity.randomised", lambda model, variables, key: variables
+        "bcjax.evaluation.explanation.sanity_checks.randomised",
+        lambda model, variables, key: variables,
     )
-    for figure in explaining.sane(explainer, learnt, found).values():
+    for figure in sanity_checks.randomisation_test(explainer, learnt, found).values():
         assert figure["rank_correlation"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_map_falls_on_the_cell_more_than_chance_would(learnt, found, method):
-    figures = explaining.localised(learnt, found)
+    figures = sanity_checks.localisation(learnt, found)
     assert figures["n"] == len(found)
     assert 0.03 < figures["area"] < 0.2
     assert figures[method]["energy"] > TIMES_CHANCE[method] * figures["area"]
@@ -103,19 +104,19 @@ def test_a_map_falls_on_the_cell_more_than_chance_would(learnt, found, method):
 
 def test_integrated_gradients_say_how_nearly_they_add_up(found):
     for one in found:
-        assert abs(one.gap) < 0.05 * np.abs(one.maps["integrated-gradients"]).sum()
+        assert abs(one.completeness_gap) < 0.05 * np.abs(one.maps["integrated-gradients"]).sum()
 
 
 def test_the_mask_lies_where_the_cell_is_drawn(learnt, found):
     for one in found:
-        mask = localisation.cell(one.picture.id, learnt.config.data)
-        exact = synthetic.draw(one.picture.label, int(one.picture.id[-10:-4]), size=SIDE).mask
+        mask = sanity_checks.cell_mask(one.image.id, learnt.config.data)
+        exact = synthetic.draw(one.image.label, int(one.image.id[-10:-4]), size=SIDE).mask
         assert (mask != exact).mean() < 0.03
 
 
 def test_the_picture_explained_is_the_one_answered(learnt, explainer, found):
     one = found[0]
-    pixels = jnp.asarray(one.picture.pixels, jnp.float32)[None] / 255
+    pixels = jnp.asarray(one.image.pixels, jnp.float32)[None] / 255
     look = stages.logits(learnt.model, learnt.config.model.mean, learnt.config.model.std)
     shares = jax.nn.softmax(look(learnt.variables, pixels)[0])
     assert one.predicted == shares.argmax() == one.target

@@ -10,8 +10,6 @@ from commandline import refused, run_bcjax
 from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.evaluation.robustness import Corrupted
-from bcjax.metrics.derived import derived, mean, measured
-from bcjax.metrics.predictions import Predictions
 
 
 @pytest.fixture(scope="module")
@@ -82,42 +80,3 @@ def test_a_figure_is_that_of_the_corrupted_pictures(robust):
 def test_corruptions_are_of_one_network_once(bcjax, own_run, flag):
     refused(bcjax("evaluate", f"--workdir={own_run}", "--corruptions", flag), "--corruptions")
     assert not list((own_run / "eval").glob("*corruptions*"))
-
-
-# Figures made of figures
-
-
-def predictions(seed, n=60):
-    rng = np.random.default_rng(seed)
-    labels = rng.integers(0, 3, n)
-    return Predictions(rng.dirichlet(np.ones(3), n) + 0.3 * np.eye(3)[labels], labels)
-
-
-def test_a_difference_of_the_same_pictures_is_surer_than_of_others():
-    same = measured(predictions(0), None, resamples=500)["accuracy"]
-    others = measured(predictions(0), None, resamples=500, seed=1)["accuracy"]
-    paired, independent = (derived(lambda a, b: a - b, same, each) for each in (same, others))
-    assert paired.figure() == {
-        "value": 0.0, "n": 60, "interval": "bootstrap", "low": 0.0, "high": 0.0,
-    }  # fmt: skip
-    deviation = np.std(same.draws)
-    assert np.std(independent.draws) == pytest.approx(np.sqrt(2) * deviation, rel=0.15)
-
-
-def test_a_mean_is_of_values_and_of_draws():
-    one, other = (measured(predictions(s), None, resamples=50)["accuracy"] for s in (0, 1))
-    middle = mean(one, other)
-    assert middle.value == pytest.approx((one.value + other.value) / 2)
-    np.testing.assert_allclose(middle.draws, (one.draws + other.draws) / 2)
-    assert (
-        mean(measured(predictions(0), None, resamples=0)["accuracy"]).figure()["interval"] is None
-    )
-
-
-def test_pictures_of_a_group_are_resampled_together():
-    alone, together = (
-        measured(predictions(0), groups, resamples=400)["balanced_accuracy"]
-        for groups in (None, [str(i // 10) for i in range(60)])
-    )
-    assert together.value == alone.value
-    assert together.figure("balanced_accuracy")["interval"] == "group bootstrap"

@@ -116,7 +116,7 @@ def test_other_pictures_are_left_out_and_said(pair, tmp_path):
     assert [each["left_out"] for each in found["runs"]] == [50, 100]
     assert "50 of a and 100 of b" in found["notes"][0]
     common = answers(pair[1][50:200], first=50)
-    own = metrics.evaluate(common.probabilities(), common.labels, CLASSES, resamples=300)
+    own = metrics.measure(common.probabilities(), common.labels, CLASSES, resamples=300).to_dict()
     assert found["runs"][1]["metrics"] == own["metrics"]
     assert found["per_class"][0]["recall"]["b"] == own["per_class"][0]["recall"]
     # None of the pictures that set them apart is among these.

@@ -11,7 +11,7 @@ import pytest
 SCRIPT = """
 import ctypes, sys
 from pathlib import Path
-from bcjax import memory
+from bcjax.runtime import memory
 
 def address(block):
     return ctypes.addressof(ctypes.c_char.from_buffer(block))

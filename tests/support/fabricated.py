@@ -40,10 +40,10 @@ def run(workdir: Path, answered: Answers, *, rate=200.0, about=None, **settings)
     config = configs.default()
     config.data.image_size, config.workdir = 16, str(workdir)
     config.update_from_flattened_dict({k.replace("__", "."): v for k, v in settings.items()})
-    measured = metrics.evaluate(
+    measured = metrics.measure(
         answered.probabilities(), answered.labels, answered.classes,
         groups=answered.groups, resamples=300,
-    )  # fmt: skip
+    ).to_dict()  # fmt: skip
     result = {"split": "test", "checkpoint": 5, "source": "cells", "cautions": []}
     lines = [
         {"step": step, "train/loss": 9 / step, "train/images_per_s": rate + off}

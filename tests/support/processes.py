@@ -15,6 +15,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from places import ROOT
 
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 
 _PATIENCE_SECONDS = 240
@@ -62,7 +63,7 @@ def devices(count: int) -> dict[str, str]:
 
 def log(workdir: Path) -> list[dict[str, Any]]:
     """Returns the lines of metrics.jsonl but for the speed, which no two runs share."""
-    lines = loggers.read(workdir / loggers.METRICS_FILE)
+    lines = loggers.read(RunDir(workdir).metrics)
     return [{k: v for k, v in line.items() if not k.endswith("images_per_s")} for line in lines]
 
 

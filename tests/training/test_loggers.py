@@ -11,12 +11,13 @@ from rich.console import Console
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bcjax import config as configs
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 from bcjax.training.progress import ProgressLine
 
 
 def steps_written(workdir):
-    return [line["step"] for line in loggers.read(workdir / loggers.METRICS_FILE)]
+    return [line["step"] for line in loggers.read(RunDir(workdir).metrics)]
 
 
 def write(writer, *steps):
@@ -51,7 +52,7 @@ def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path, cut):
     writer = loggers.JsonLines(tmp_path, step=0)
     write(writer, 10, 20)
     writer.close()
-    path = tmp_path / loggers.METRICS_FILE
+    path = RunDir(tmp_path).metrics
     path.write_bytes(path.read_bytes()[:-1][:-cut])
     assert steps_written(tmp_path) == [10]
     writer = loggers.JsonLines(tmp_path, step=20)
@@ -61,7 +62,7 @@ def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path, cut):
 
 
 def test_no_file_has_no_lines(tmp_path):
-    assert loggers.read(tmp_path / loggers.METRICS_FILE) == []
+    assert loggers.read(RunDir(tmp_path).metrics) == []
 
 
 def scalars(workdir, name):
@@ -151,7 +152,7 @@ def test_every_writer_is_given_a_run(tmp_path):
         writer.close()
     assert steps_written(tmp_path) == [4]
     assert scalars(tmp_path, "train/loss") == [(4, 1.0)]
-    assert loggers.read(tmp_path / loggers.SESSIONS_FILE)[0]["last_step"] == 4
+    assert loggers.read(RunDir(tmp_path).sessions)[0]["last_step"] == 4
 
 
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_written(

@@ -1,10 +1,10 @@
 import datetime
 import json
-from pathlib import Path
 
 import pytest
 
 from bcjax import config as configs
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 from bcjax.training.loggers import sessions as energy
 from bcjax.training.loggers.sessions import Counter
@@ -19,7 +19,7 @@ def config(tmp_path):
 
 
 def sessions(config):
-    return loggers.read(Path(config.workdir) / loggers.SESSIONS_FILE)
+    return loggers.read(RunDir(config.workdir).sessions)
 
 
 def test_a_session_says_when_how_much_and_on_what(config):
@@ -53,7 +53,7 @@ def test_a_session_is_written_anew_at_each_log_line_and_a_resumed_run_adds_its_o
 
 
 def test_a_run_leaves_a_session(trained):
-    (line,) = loggers.read(trained.workdir / loggers.SESSIONS_FILE)
+    (line,) = loggers.read(RunDir(trained.workdir).sessions)
     assert (line["first_step"], line["last_step"], line["images"]) == (0, 6, 48)
 
 
@@ -98,6 +98,6 @@ def test_packages_are_read_and_not_their_parts(tmp_path):
 def test_a_session_is_one_line_of_json(config):
     session = loggers.Session(config, step=0)
     session.scalars(1, {})
-    text = (Path(config.workdir) / loggers.SESSIONS_FILE).read_text()
+    text = (RunDir(config.workdir).sessions).read_text()
     assert text.count("\n") == 1
     assert json.loads(text)["joules"] is None or json.loads(text)["joules"] >= 0

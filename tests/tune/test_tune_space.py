@@ -71,7 +71,7 @@ def space(trial):
     ("text", "named"),
     [
         ("optim.lrr: [1.0]", ("optim.lrr", "did you mean 'optim.lr'?")),
-        ("optim: [1.0]", ("'optim'",)),
+        ("optim: [1.0]", ("optim", "branch")),
         ("optim.lr: {low: 1, high: 0.1}", ("optim.lr", "no range")),
         ("optim.lr: {low: 0, high: 0.1, log: true}", ("optim.lr", "no range")),
         ("optim.lr: {low: fast, high: 0.1}", ("optim.lr", "'fast'", "a number")),
@@ -85,7 +85,7 @@ def space(trial):
         ("train.batch_size: [32, 0]", ("train.batch_size", "at least 1")),
         ("train.batch_size: [32.5]", ("train.batch_size", "a whole number")),
         ("train.batch_size: [true]", ("train.batch_size", "a whole number")),
-        ("train.length: [20]", ("train.length", "text")),
+        ("train.length: [20]", ("train.length", "20 epochs")),
         ("data.grey: ['yes']", ("data.grey", "true or false")),
         ("augment.ops: [flip]", ("augment.ops", "a list")),
         ("augment.ops: [[flipp]]", ("flipp", "flip")),

@@ -55,7 +55,7 @@ def score(
     units: Sequence[object],
     *,
     seed: int,
-    threads: int = 0,
+    threads: int | None = None,
 ) -> Canary | None:
     """Scores a random forest on colour histograms on the split, and against itself.
 
@@ -70,7 +70,7 @@ def score(
       histograms: Of these pictures.
       units: What belongs together, an equal key for each.
       seed: Of the sample and of the forest.
-      threads: 0: one per core.
+      threads: None: one for each core.
 
     Returns:
       None without a test and a val split.

@@ -56,7 +56,7 @@ def for_other_data(data: ConfigDict) -> ConfigDict:
     """
     data = data.copy_and_resolve_references()
     data.update({
-        "exclude": (), "keep": (), "drop": (), "group_by": "", "resplit": False, "folds": 0,
+        "exclude": (), "keep": (), "drop": (), "group_by": None, "resplit": False, "folds": 0,
         "on_unlabelled": "drop", "allow_leaks": True, "canary": False,
     })  # fmt: skip
     return data

@@ -19,12 +19,12 @@ _NONE = np.empty((0, 2), np.int64)
 _FORMS = "column:NAME, regex:PATTERN, hash or copies"
 
 
-def groups(pictures: Pictures, group_by: str, threads: int = 0) -> list[str]:
+def groups(pictures: Pictures, group_by: str | None, threads: int | None = None) -> list[str]:
     """Returns the group of each picture; "" for one that stands alone.
 
     Args:
       pictures: All of them.
-      group_by: "": as the source says. "column:NAME": what the source's table says there.
+      group_by: None: as the source says. "column:NAME": what the source's table says there.
         "regex:PATTERN": what the pattern's first group finds in the id. "hash": those nearly the
         same, and "copies": those that `copies` tells to be augmented copies of one original, each
         together with what the source says.
@@ -34,9 +34,9 @@ def groups(pictures: Pictures, group_by: str, threads: int = 0) -> list[str]:
       UserError: If it is none of these, or a record lacks the column or does not match.
     """
     records = pictures.records
-    how, _, what = group_by.partition(":")
-    if group_by == "":
+    if group_by is None:
         return [record.group for record in records]
+    how, _, what = group_by.partition(":")
     if how == "column" and what:
         return [_column(record, what) for record in records]
     if how == "regex" and what:
@@ -109,10 +109,10 @@ class _Decoded(Sequence[np.ndarray]):
         return decode.decode(self._records[position].read())
 
 
-def _copies(pictures: Pictures, threads: int) -> Pairs:
+def _copies(pictures: Pictures, threads: int | None) -> Pairs:
     from bcjax.data.curate import copies
 
-    member = copies.group_copies(_Decoded(pictures.records), threads=threads or None)
+    member = copies.group_copies(_Decoded(pictures.records), threads=threads)
     return _chains(clusters(member))
 
 

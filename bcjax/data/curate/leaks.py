@@ -64,7 +64,7 @@ class Leaks:
         return f"The splits leak (in an earlier split too: {counts}): {shown}{more}"
 
 
-def of_copies(source: Source, carved: Collection[str], group_by: str) -> str:
+def of_copies(source: Source, carved: Collection[str], group_by: str | None) -> str:
     """Says that splits carved picture by picture out of augmented copies leak; "" if none is.
 
     Args:
@@ -73,7 +73,7 @@ def of_copies(source: Source, carved: Collection[str], group_by: str) -> str:
       group_by: The config's `data.group_by`.
     """
     # The hash of a picture that was turned by any angle is another one.
-    if not (source.augmented and carved) or group_by not in ("", "hash"):
+    if not (source.augmented and carved) or group_by not in (None, "hash"):
         return ""
     names = " and ".join(split for split in SPLITS if split in carved)
     return (

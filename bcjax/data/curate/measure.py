@@ -79,14 +79,14 @@ class Measures:
         return Measures(*(getattr(self, f.name)[positions] for f in dataclasses.fields(self)))
 
 
-def measure(records: Sequence[Record], threads: int = 0) -> Measures:
+def measure(records: Sequence[Record], threads: int | None = None) -> Measures:
     """Reads, decodes and measures every picture once; how long it takes grows with their pixels.
 
     A picture that cannot be read or decoded is marked with its fault.
 
     Args:
       records: Of N pictures.
-      threads: 0: one per core.
+      threads: None: one for each core.
     """
     looks: list[Look] = []
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:

@@ -11,10 +11,8 @@ from bcjax.evaluation.calibration import outliers, temperature
 from bcjax.evaluation.calibration.fitted import Calibration
 from bcjax.evaluation.calibration.outliers import Outliers
 from bcjax.metrics import intervals
-from bcjax.metrics.calibration_error import calibration_error
-from bcjax.metrics.measures import plain
 from bcjax.metrics.predictions import Predictions
-from bcjax.metrics.scores import scores
+from bcjax.metrics.scores import calibration_error, mean_scores, unweighted
 
 
 def measure(calibration: Calibration, answers: Answers) -> dict[str, Any]:
@@ -170,6 +168,6 @@ def _scores(calibration: Calibration, answers: Answers) -> dict[str, dict[str, f
         # Of the logits themselves, for a probability may be too small for a float.
         found["log_loss"][when] = temperature.log_loss(answers.logits, answers.labels, at)
         predictions = Predictions(temperature.divide(answers.logits, at), answers.labels)
-        for name, measure in (("ece", calibration_error), ("brier", scores)):
-            found[name][when] = float(plain(measure(predictions), answers.n)[name])
+        for name, measure in (("ece", calibration_error), ("brier", mean_scores)):
+            found[name][when] = float(unweighted(measure(predictions), answers.n)[name])
     return found

@@ -1,109 +1,240 @@
-"""A trained network, and every method to ask what an answer of it rests on."""
+"""A trained network, and every method that explains its answers."""
 
+import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 from jaxtyping import Float, UInt8
+from scipy.special import softmax
 
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
-from bcjax.evaluation.explanation import cam, gradients, occlusion, stages
+from bcjax.evaluation.explanation import stages
+from bcjax.evaluation.explanation.methods import (
+    WEIGHTINGS,
+    FromBaseline,
+    FromStage,
+    class_activation_map,
+    integrated_gradients,
+    occlusion,
+)
+from bcjax.evaluation.explanation.selection import ImageToExplain
 from bcjax.runtime.errors import UserError
 
-METHODS = (*cam.METHODS, "integrated-gradients", "occlusion")
-# Squares are an eighth of the picture's side, which is less than a cell, and overlap by half.
-_PATCHES_A_SIDE = 8
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METHODS = (*WEIGHTINGS, "integrated-gradients", "occlusion")
+# Squares are an eighth of the image's side, which is less than a cell, and overlap by half.
+_PATCHES_PER_SIDE = 8
 
 Pixels = UInt8[np.ndarray, "H W 3"]
 
 
 class Explainer:
-    """Draws what speaks for a class in a picture, as maps of the picture's size, in logits.
+    """Draws the evidence for a class in an image, as maps of the image's size, in logits.
 
-    Each method is compiled once, whatever pictures, classes and parameters follow.
+    Each method is compiled once, whatever images, classes and parameters follow.
 
     Attributes:
-      methods: In the order asked for.
-      stage: Whose map Grad-CAM and Grad-CAM++ read; "" where neither is asked for.
-      shape: Height, width and channels of that map.
+      methods: Names of the methods, in the order in which they were given.
+      stage: The stage whose output Grad-CAM and Grad-CAM++ read; "" where neither is used.
+      shape: Height, width and channels of that output.
     """
 
-    def __init__(self, trained: RestoredNetwork, methods: Sequence[str] = METHODS, stage: str = ""):
-        """Builds what is asked for; `stage` as `stages.choose`.
+    def __init__(self, network: RestoredNetwork, methods: Sequence[str] = METHODS, stage: str = ""):
+        """Builds the methods.
+
+        Args:
+          network: The network to explain.
+          methods: Names out of `METHODS`.
+          stage: The stage that Grad-CAM reads, see `stages.choose`.
 
         Raises:
-          UserError: If there is no such stage, or no method of a name.
+          UserError: If there is no such stage, or no such method.
         """
         for name in methods:
             if name not in METHODS:
                 nearest = difflib.get_close_matches(name, METHODS, 1, cutoff=0.0)[0]
                 raise UserError(f"There is no method {name!r}: did you mean {nearest!r}?")
-        config = trained.config
-        side, look = config.data.image_size, (config.model.mean, config.model.std)
+        config = network.config
+        side, normalisation = config.data.image_size, (config.model.mean, config.model.std)
         self.methods = tuple(methods)
-        self.model = stages.plain(trained.model)
+        self.model = stages.without_remat(network.model)
         self.stage, self.shape = "", (0, 0, 0)
-        answer = stages.logits(self.model, *look)
-        self._answer = jax.jit(answer)
-        self._maps = {}
-        if stage or set(methods) & set(cam.METHODS):
-            maps = stages.maps(self.model, side, config.model.channels)
-            self.stage = stages.choose(maps, stage)
-            self.shape = maps[self.stage]
-            tapped = stages.tapped(self.model, *look, self.stage)
-            for name, combine in cam.METHODS.items():
-                self._maps[name] = cam.explainer(tapped, self.shape, combine)
-        patch = max(2, round(side / _PATCHES_A_SIDE))
-        self._against: dict[str, Callable] = {
-            "integrated-gradients": gradients.explainer(answer),
-            "occlusion": occlusion.explainer(answer, patch=patch, stride=max(1, patch // 2)),
+        logits = stages.logits(self.model, *normalisation)
+        self._logits_fn = jax.jit(logits)
+        self._from_stage: dict[str, FromStage] = {}
+        if stage or set(methods) & set(WEIGHTINGS):
+            shapes = stages.map_shapes(self.model, side, config.model.channels)
+            self.stage = stages.choose(shapes, stage)
+            self.shape = shapes[self.stage]
+            output = stages.stage_output(self.model, *normalisation, self.stage)
+            for name, weighting in WEIGHTINGS.items():
+                self._from_stage[name] = class_activation_map(output, self.shape, weighting)
+        patch = max(2, round(side / _PATCHES_PER_SIDE))
+        self._from_baseline: dict[str, FromBaseline] = {
+            "integrated-gradients": integrated_gradients(logits),
+            "occlusion": occlusion(logits, patch=patch, stride=max(1, patch // 2)),
         }
 
     def logits(self, variables: Variables, pixels: Pixels) -> Float[np.ndarray, "classes"]:
-        """What the network answers for a picture, float32."""
-        return self._logits(variables, _unit(pixels))
+        """Returns the network's logits for an image, float32."""
+        return self._logits(variables, _to_unit_range(pixels))
 
     def __call__(
         self, method: str, variables: Variables, pixels: Pixels, target: int
     ) -> Float[np.ndarray, "H W"]:
-        """Returns the map of one method, float32; what speaks against the class is negative.
+        """Returns the map of one method, float32; evidence against the class is negative.
 
         Args:
           method: One of `methods`.
-          variables: Of the network.
-          pixels: The picture, of the size that the network was trained with.
+          variables: Parameters and batch statistics of the network.
+          pixels: The image, of the size that the network was trained with.
           target: Position of the class.
         """
-        image = _unit(pixels)
-        if method in self._maps:
-            return np.asarray(self._maps[method](variables, image, target))
-        return np.asarray(self._against[method](variables, image, _nothing(image), target))
+        image = _to_unit_range(pixels)
+        if method in self._from_stage:
+            return np.asarray(self._from_stage[method](variables, image, target))
+        return np.asarray(self._from_baseline[method](variables, image, _baseline(image), target))
 
-    def gap(
-        self, found: Float[np.ndarray, "H W"], variables: Variables, pixels: Pixels, target: int
+    def completeness_gap(
+        self, map_: Float[np.ndarray, "H W"], variables: Variables, pixels: Pixels, target: int
     ) -> float:
-        """How far the sum of an integrated-gradients map is from the difference it shares out.
+        """Returns how far the sum of an integrated-gradients map is from what it should be.
 
-        That is the logit of the picture less the logit of a picture in its median colour alone;
-        the gap is in logits, and 0 for an exact integral.
+        It should be the logit of the image minus the logit of the baseline, an image that has the
+        median colour everywhere. The gap is in logits, and 0 for an exact integral.
         """
-        image = _unit(pixels)
-        full, empty = (self._logits(variables, x)[target] for x in (image, _nothing(image)))
-        return float(found.sum() - (full - empty))
+        image = _to_unit_range(pixels)
+        full, empty = (self._logits(variables, x)[target] for x in (image, _baseline(image)))
+        return float(map_.sum() - (full - empty))
 
     def _logits(self, variables: Variables, image: np.ndarray) -> np.ndarray:
-        return np.asarray(self._answer(variables, image[None])[0])
+        return np.asarray(self._logits_fn(variables, image[None])[0])
 
 
-def _unit(pixels: Pixels) -> Float[np.ndarray, "H W 3"]:
+@dataclasses.dataclass(frozen=True, eq=False)
+class Explanation:
+    """An answer of a network, and the evidence for it in the image.
+
+    Attributes:
+      image: The image.
+      classes: Class names, in the order of the logits.
+      predicted: Position of the most probable class.
+      probability: Probability of that class, in 0..1.
+      target: Position of the class that the maps speak for.
+      maps: The map of each method, by its name: float32 (H, W), in logits.
+      completeness_gap: See `Explainer.completeness_gap`; None without integrated gradients.
+    """
+
+    image: ImageToExplain
+    classes: tuple[str, ...]
+    predicted: int
+    probability: float
+    target: int
+    maps: dict[str, Float[np.ndarray, "H W"]]
+    completeness_gap: float | None
+
+    @property
+    def label(self) -> str:
+        """Name of the most probable class."""
+        return self.classes[self.predicted]
+
+    def draw(self) -> "Figure":
+        """Draws the image and, beside it, each map over it, as a figure of matplotlib."""
+        from bcjax.evaluation.explanation.drawing import draw
+
+        return draw(self)
+
+    def _repr_png_(self) -> bytes:
+        """The drawing, for notebooks."""
+        from bcjax.evaluation.explanation.drawing import png
+
+        return png(self)
+
+    def __repr__(self) -> str:
+        return (
+            f"Explanation({self.image.id}: {self.label} {self.probability:.1%}, "
+            f"for {self.classes[self.target]} by {', '.join(self.maps)})"
+        )
+
+
+def targets(
+    target: str, images: Sequence[ImageToExplain], classes: Sequence[str]
+) -> list[int | None]:
+    """Returns the position of the class to explain in each image; None for the predicted one.
+
+    Args:
+      target: "predicted", "true" or the name of a class.
+      images: The images to explain.
+      classes: Class names.
+
+    Raises:
+      UserError: If there is no such class, or the true class of an image is not known.
+    """
+    if target == "predicted":
+        return [None] * len(images)
+    if target == "true":
+        unknown = [image.id for image in images if image.label is None]
+        if unknown:
+            raise UserError(
+                f"The true class of {unknown[0]} is not known: give --target=CLASS or predicted."
+            )
+        return [image.label for image in images]
+    if target not in classes:
+        raise UserError(
+            f"There is no class {target!r}: give --target predicted, true or one of "
+            f"{', '.join(classes)}."
+        )
+    return [list(classes).index(target)] * len(images)
+
+
+def explain(
+    explainer: Explainer,
+    network: RestoredNetwork,
+    images: Sequence[ImageToExplain],
+    targets: Sequence[int | None],
+    on_explained: Callable[[Explanation], None] = lambda explanation: None,
+) -> list[Explanation]:
+    """Explains the network's answer to each image.
+
+    Args:
+      explainer: The methods, built for this network.
+      network: The network.
+      images: The images to answer.
+      targets: Position of the class to explain in each image; None for the predicted one.
+      on_explained: Called with each explanation as soon as it is there.
+    """
+    explanations = []
+    for image, asked in zip(images, targets, strict=True):
+        probabilities = softmax(
+            explainer.logits(network.variables, image.pixels).astype(np.float64)
+        )
+        predicted = int(probabilities.argmax())
+        target = predicted if asked is None else asked
+        arguments = (network.variables, image.pixels, target)
+        maps = {name: explainer(name, *arguments) for name in explainer.methods}
+        integrated = maps.get("integrated-gradients")
+        gap = None if integrated is None else explainer.completeness_gap(integrated, *arguments)
+        probability = float(probabilities[predicted])
+        explanations.append(
+            Explanation(image, tuple(network.classes), predicted, probability, target, maps, gap)
+        )
+        on_explained(explanations[-1])
+    return explanations
+
+
+def _to_unit_range(pixels: Pixels) -> Float[np.ndarray, "H W 3"]:
     return pixels.astype(np.float32) / 255
 
 
-def _nothing(image: Float[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
-    """The picture's median colour all over: the glass or the red cells, and nothing to tell.
+def _baseline(image: Float[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
+    """An image of the median colour everywhere, that of the glass or of the red cells.
 
-    Black, the usual baseline, is the deepest stain: it would make the glass the evidence.
+    Black, the usual baseline, is the deepest stain: with it the glass would become the evidence.
     """
     return np.broadcast_to(np.median(image, axis=(0, 1)), image.shape)

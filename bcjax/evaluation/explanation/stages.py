@@ -1,7 +1,7 @@
-"""The stages of a network: what each one hands on, and what the logits owe to it.
+"""The stages of a network: the output of each, and how the logits depend on it.
 
-A network is run as it is, and listened to (`nn.intercept_methods`): a stage is found by its name
-among the top-level modules, so nothing here knows one architecture from another.
+A network runs as it is, and `nn.intercept_methods` reads or changes what passes: a stage is found
+by its name among the top-level modules, so nothing here depends on the architecture.
 """
 
 from collections.abc import Callable, Iterator
@@ -18,35 +18,35 @@ from bcjax.engine.state import Variables
 from bcjax.engine.step import normalise
 from bcjax.runtime.errors import UserError
 
-Map = tuple[int, int, int]  # height, width, channels
+MapShape = tuple[int, int, int]  # height, width, channels
 Image = Float[Array | np.ndarray, "H W 3"]  # in 0..1
 Logits = Callable[[Variables, Float[Array, "B H W 3"]], Float[Array, "B classes"]]
-Tapped = Callable[
+StageOutput = Callable[
     [Variables, Float[Array, "B H W 3"], Float[Array, "B h w c"]],
     tuple[Float[Array, "B classes"], Float[Array, "B h w c"]],
 ]
 
-# A map of fewer pixels a side says left or right, not where.
-_LEAST = 4
+# A map with fewer pixels a side tells left from right, but not where the cell is.
+_SMALLEST_SIDE = 4
 
 
-def plain(model: nn.Module) -> nn.Module:
-    """Returns a network as it is best listened to: in float32, nothing of it recomputed.
+def without_remat(model: nn.Module) -> nn.Module:
+    """Returns the same network in float32 and without rematerialisation; parameters stay valid.
 
-    The parameters are the same. What goes on inside `nn.remat` cannot be handed out of it, and the
-    gradients of bfloat16 are too coarse to add up.
+    The output of a stage inside `nn.remat` cannot be read from outside, and gradients in bfloat16
+    are too coarse to be summed.
     """
-    asked = {"remat": False, "dtype": jnp.float32}
-    return model.clone(**{name: value for name, value in asked.items() if hasattr(model, name)})
+    changes = {"remat": False, "dtype": jnp.float32}
+    return model.clone(**{name: value for name, value in changes.items() if hasattr(model, name)})
 
 
-def maps(model: nn.Module, side: int, channels: int) -> dict[str, Map]:
-    """Returns the stages that hand on a map of more than one pixel, in forward order.
+def map_shapes(model: nn.Module, side: int, channels: int) -> dict[str, MapShape]:
+    """Returns the shape of each stage's output that is larger than one pixel, in forward order.
 
     Args:
       model: The network; it is traced, and computes nothing.
-      side: Of its pictures, in pixels.
-      channels: Of its pictures.
+      side: Side of its images, in pixels.
+      channels: Channels of its images.
     """
     shapes: dict[str, tuple[int, ...]] = {}
 
@@ -54,39 +54,39 @@ def maps(model: nn.Module, side: int, channels: int) -> dict[str, Map]:
         shapes[name] = output.shape[1:]
         return output
 
-    picture = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
-    with _listening(note):
-        jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), picture)
+    image = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
+    with _intercepted(note):
+        jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
     return {
-        name: cast(Map, shape)
+        name: cast(MapShape, shape)
         for name, shape in shapes.items()
         if len(shape) == 3 and min(shape[:2]) > 1
     }
 
 
-def choose(maps: dict[str, Map], asked: str = "") -> str:
-    """Returns the stage to explain by: the one asked for, or the last that still shows where.
+def choose(shapes: dict[str, MapShape], name: str = "") -> str:
+    """Returns the stage to explain by: the named one, or the last whose map is fine enough.
 
-    That is the last whose map has at least 4 pixels a side or, in pictures so small that none has,
-    the last that has a map at all.
+    Fine enough is a map of at least 4 pixels a side. If no stage has one, because the images are
+    small, the last stage that has a map is taken.
 
     Raises:
-      UserError: If the stage asked for has no map, or none has.
+      UserError: If the named stage has no map, or no stage has one.
     """
-    if not maps:
+    if not shapes:
         raise UserError(
-            "No stage of this network hands on a map of pictures so small: choose the method "
+            "No stage of this network has a map for images so small: choose the method "
             "integrated-gradients or occlusion, which need none."
         )
-    if asked and asked not in maps:
-        sizes = ", ".join(f"{name} ({h}x{w})" for name, (h, w, _) in maps.items())
-        raise UserError(f"There is no map after the stage {asked!r}: choose among {sizes}.")
-    fine = [name for name, (h, w, _) in maps.items() if min(h, w) >= _LEAST]
-    return asked or (fine or list(maps))[-1]
+    if name and name not in shapes:
+        sizes = ", ".join(f"{stage} ({h}x{w})" for stage, (h, w, _) in shapes.items())
+        raise UserError(f"There is no map after the stage {name!r}: choose among {sizes}.")
+    fine = [stage for stage, (h, w, _) in shapes.items() if min(h, w) >= _SMALLEST_SIDE]
+    return name or (fine or list(shapes))[-1]
 
 
 def logits(model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> Logits:
-    """Returns (variables, pictures in 0..1) -> logits."""
+    """Returns the function (variables, images in 0..1) -> logits."""
 
     def apply(variables: Variables, images: Array) -> Array:
         return cast(Array, model.apply(variables, normalise(images, mean, std), train=False))
@@ -94,34 +94,36 @@ def logits(model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) ->
     return apply
 
 
-def tapped(model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], stage: str) -> Tapped:
-    """Returns (variables, pictures in 0..1, change) -> (logits, what the stage handed on).
+def stage_output(
+    model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], stage: str
+) -> StageOutput:
+    """Returns the function (variables, images in 0..1, change) -> (logits, output of the stage).
 
-    The change is added to what the stage hands on: the gradient with respect to a change of zero
-    is that with respect to the map.
+    The change is added to the stage's output: the gradient with respect to a change of zero is the
+    gradient with respect to the output.
     """
     apply = logits(model, mean, std)
 
-    def listened(variables: Variables, images: Array, change: Array) -> tuple[Array, Array]:
-        heard = []
+    def apply_changed(variables: Variables, images: Array, change: Array) -> tuple[Array, Array]:
+        outputs = []
 
         def tap(name: str, output: Array) -> Array:
             if name != stage:
                 return output
-            heard.append(output)
+            outputs.append(output)
             return output + change
 
-        with _listening(tap):
+        with _intercepted(tap):
             answer = apply(variables, images)
-        (activation,) = heard
+        (activation,) = outputs
         return answer, activation
 
-    return listened
+    return apply_changed
 
 
 @contextmanager
-def _listening(tap: Callable[[str, Array], Array]) -> Iterator[None]:
-    """Within it, what each top-level module returns passes through `tap(name, output)`."""
+def _intercepted(tap: Callable[[str, Array], Array]) -> Iterator[None]:
+    """Passes the output of each top-level module through `tap(name, output)`."""
 
     def intercept(call: Callable, args: Any, kwargs: Any, context: nn.module.InterceptorContext):
         output = call(*args, **kwargs)

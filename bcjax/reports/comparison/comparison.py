@@ -9,18 +9,18 @@ import numpy as np
 
 from bcjax import metrics
 from bcjax.evaluation.answers import Answers
+from bcjax.metrics import resampling
+from bcjax.metrics.resampling import ResampledMetrics
 from bcjax.reports.comparison import (
     cost,
     curves,
     pareto,
-    resampled,
     runs,
     settings,
     shared,
     significance,
 )
 from bcjax.reports.comparison.cost import Cost
-from bcjax.reports.comparison.resampled import Resampled
 from bcjax.reports.comparison.runs import Run
 from bcjax.reports.comparison.shared import Shared
 from bcjax.reports.pages.numbers import listed
@@ -69,7 +69,10 @@ def compare(paths: Sequence[Path], *, evaluation: str, metric: str) -> dict[str,
     # Of R resamples no p is below 2 / (R + 1), and Holm multiplies it by the number of tests.
     enough = asked and max(asked, _EACH * (len(compared) - 1))
     how = {"resamples": enough, "seed": figures[0]["seed"]}
-    drawn = [resampled.of(answers, **how) for answers in common.answers]
+    drawn = [
+        resampling.resample(answers.predictions(), answers.groups, **how)
+        for answers in common.answers
+    ]
     costs = [cost.of(run) for run in compared]
     rows = [
         {
@@ -106,14 +109,14 @@ def _figures(run: Run, answers: Answers, left_out: int) -> dict[str, Any]:
     """The evaluation as it was written, or of the pictures in common alone."""
     if not left_out:
         return run.result
-    return metrics.evaluate(
+    return metrics.measure(
         answers.probabilities(),
         answers.labels,
         answers.classes,
         groups=answers.groups,
         resamples=run.result["resamples"],
         seed=run.result["seed"],
-    )
+    ).to_dict()
 
 
 def _notes(compared: Sequence[Run], costs: Sequence[Cost], common: Shared) -> list[str]:
@@ -138,7 +141,7 @@ def _notes(compared: Sequence[Run], costs: Sequence[Cost], common: Shared) -> li
 def _per_class(
     names: Sequence[str],
     figures: Sequence[dict[str, Any]],
-    drawn: Sequence[Resampled],
+    drawn: Sequence[ResampledMetrics],
     classes: Sequence[str],
 ) -> list[dict[str, Any]]:
     by_name = [{row["name"]: row for row in found["per_class"]} for found in figures]
@@ -150,7 +153,9 @@ def _per_class(
                 name: rows[class_]["recall"] for name, rows in zip(names, by_name, strict=True)
             },
             "difference": {
-                name: resampled.difference(each, drawn[0], "recall", label)
+                name: resampling.difference(
+                    each.metric("recall", label), drawn[0].metric("recall", label)
+                ).to_dict()
                 for name, each in zip(names[1:], drawn[1:], strict=True)
             },
         }

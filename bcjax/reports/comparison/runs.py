@@ -10,10 +10,10 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
-from bcjax.config import members as vary
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 
 
@@ -50,7 +50,7 @@ def find(paths: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        members = vary.folders(path)
+        members = RunDir(path).members()
         is_run = (path / "config.json").exists()
         found += members if members and (len(paths) == 1 or not is_run) else [path]
     if len(found) < 2:
@@ -103,8 +103,8 @@ def _read(workdir: Path, evaluation: str, name: str) -> Run:
         pictures=_json(pictures)["digest"] if pictures.exists() else "",
         result=result,
         answers=answers,
-        lines=loggers.read(workdir / loggers.METRICS_FILE),
-        sessions=loggers.read(workdir / loggers.SESSIONS_FILE),
+        lines=loggers.read(RunDir(workdir).metrics),
+        sessions=loggers.read(RunDir(workdir).sessions),
     )
 
 

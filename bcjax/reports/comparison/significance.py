@@ -5,22 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from bcjax.metrics.paired import mcnemar
+from bcjax.metrics.resampling import ResampledMetrics, difference, mcnemar
+from bcjax.metrics.scores import higher_is_better
 from bcjax.reports.comparison import words
-from bcjax.reports.comparison.resampled import Resampled, difference
 
 ALPHA = 0.05
-
-_LESS_IS_BETTER = {"log_loss", "brier", "ece", "ace", "mce", "aurc"}
 
 
 def sign(metric: str) -> int:
     """1 where more of a metric is better, else -1."""
-    return -1 if metric in _LESS_IS_BETTER else 1
+    return 1 if higher_is_better(metric) else -1
 
 
 def tests(
-    names: Sequence[str], resampled: Sequence[Resampled], metric: str
+    names: Sequence[str], resampled: Sequence[ResampledMetrics], metric: str
 ) -> list[dict[str, Any]]:
     """Tests each run against the first.
 
@@ -33,8 +31,8 @@ def tests(
       For each run after the first:
 
       - `run`, its name
-      - `difference`: see `resampled.difference`, and `p_holm`, the p corrected for the number of
-        runs (Holm 1979)
+      - `difference`: the fields of `resampling.Difference`, and `p_holm`, the p corrected for the
+        number of runs (Holm 1979)
       - `mcnemar`: pictures that it alone had right, `only_run`, or the first alone,
         `only_reference`; `p` and `p_holm`. None where groups hold several pictures, for the test
         takes them to be independent
@@ -45,7 +43,7 @@ def tests(
     found: list[dict[str, Any]] = [
         {
             "run": name,
-            "difference": difference(each, first, metric),
+            "difference": difference(each.metric(metric), first.metric(metric)).to_dict(),
             "mcnemar": None if each.grouped else _mcnemar(each, first),
         }
         for name, each in zip(names[1:], others, strict=True)
@@ -71,12 +69,12 @@ def holm(p: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
-def _mcnemar(run: Resampled, first: Resampled) -> dict[str, Any]:
+def _mcnemar(run: ResampledMetrics, first: ResampledMetrics) -> dict[str, Any]:
     found = mcnemar(run.correct, first.correct)
     return {
-        "only_run": found["only_first"],
-        "only_reference": found["only_second"],
-        "p": found["p_value"],
+        "only_run": found.only_first,
+        "only_reference": found.only_second,
+        "p": found.p,
     }
 
 

@@ -44,12 +44,12 @@ def opened(data: ConfigDict, *, as_trained: bool) -> Prepared:
     return prepare.ensure(data, complete=False)
 
 
-def look(prepared: Prepared, threads: int = 0) -> Pictures:
+def look(prepared: Prepared, threads: int | None = None) -> Pictures:
     """Measures every picture of a set, split after split.
 
     Args:
       prepared: The set.
-      threads: 0: one per core.
+      threads: None: one for each core.
     """
     records: list[Record] = []
     parts: list[Measures] = []

@@ -13,6 +13,7 @@ from bcjax.data.prepared import DATASHEET
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 
 CORRUPTIONS = "-corruptions"  # ends the name of an evaluation on spoilt pictures
@@ -110,8 +111,8 @@ def read(workdir: Path, name: str) -> Artefacts:
         config=config,
         pictures=pictures,
         datasheet=_json(Path(pictures["path"]) / DATASHEET) if "path" in pictures else {},
-        lines=loggers.read(workdir / loggers.METRICS_FILE),
-        sessions=loggers.read(workdir / "sessions.jsonl"),
+        lines=loggers.read(RunDir(workdir).metrics),
+        sessions=loggers.read(RunDir(workdir).sessions),
         others={name: each for name, each in evaluations.items() if "metrics" in each},
         corruptions=_json(path.with_name(f"{name}{CORRUPTIONS}.json")),
         explained=_json(workdir / "explain" / "explain.json"),

@@ -73,4 +73,4 @@ def _host(host: Mapping[str, Any]) -> str:
 def _value(value: object) -> str:
     if isinstance(value, tuple | list):
         return ", ".join(map(str, value)) or "none"
-    return str(value) if value != "" else "none"
+    return "none" if value in (None, "") else str(value)

@@ -6,14 +6,12 @@ Biases are told too where `track.to` names them.
 
 from bcjax.training.loggers.evaluations import evaluated
 from bcjax.training.loggers.logger import BackgroundLogger, Logger
-from bcjax.training.loggers.metrics_file import METRICS_FILE, JsonLines, read
+from bcjax.training.loggers.metrics_file import JsonLines, read
 from bcjax.training.loggers.opening import archive, check, open_loggers
-from bcjax.training.loggers.sessions import SESSIONS_FILE, Session
+from bcjax.training.loggers.sessions import Session
 from bcjax.training.loggers.tensorboard import TensorBoard
 
 __all__ = [
-    "METRICS_FILE",
-    "SESSIONS_FILE",
     "BackgroundLogger",
     "JsonLines",
     "Logger",

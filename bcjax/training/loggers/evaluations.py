@@ -22,7 +22,7 @@ def evaluated(
       loggers: Where to log.
       step: The step of the evaluation.
       split: The split that was evaluated.
-      result: The evaluation, from `metrics.evaluate`.
+      result: The evaluation, from `metrics.measure`.
       params: A pytree of float arrays. Those that lie on devices of other hosts are left out.
     """
     if not loggers:

@@ -1,20 +1,19 @@
 """`metrics.jsonl`: the metrics of a run, one JSON object a line."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
+from bcjax.runtime import files
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loggers.logger import Logger
-
-METRICS_FILE = "metrics.jsonl"
 
 
 class JsonLines(Logger):
     """Writes one JSON object a line; drops the lines after `step`, which will be written anew."""
 
     def __init__(self, workdir: Path, step: int):
-        path = workdir / METRICS_FILE
+        path = RunDir(workdir).metrics
         rewrite(path, [line for line in read(path) if line["step"] <= step])
         self._file = path.open("a", buffering=1)  # a killed run loses no whole line
 
@@ -38,6 +37,4 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 def rewrite(path: Path, lines: list[dict[str, Any]]) -> None:
     """Writes all lines of a file anew, atomically."""
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    os.replace(partial, path)
+    files.write_text(path, "".join(json.dumps(line) + "\n" for line in lines))

@@ -37,7 +37,7 @@ class MLflow(Logger):
         """
         try:
             # "": as MLflow's own environment variables say.
-            self._client = MlflowClient(tracking_uri=config.track.uri or None)
+            self._client = MlflowClient(tracking_uri=config.track.uri)
             self.id = id or self._begin(config)
             self._client.update_run(self.id, status="RUNNING")
         except MlflowException as error:

@@ -3,13 +3,14 @@
 import importlib
 import importlib.util
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loggers.logger import BackgroundLogger, Logger
 from bcjax.training.loggers.metrics_file import JsonLines
 from bcjax.training.loggers.sessions import Session
@@ -17,7 +18,6 @@ from bcjax.training.loggers.tensorboard import TensorBoard
 
 _INSTALL = {"mlflow": "mlflow", "wandb": "wandb"}  # what to give to pip, by name in `track.to`
 _CLASSES = {"mlflow": "MLflow", "wandb": "WeightsAndBiases"}
-_IDS_FILE = "trackers.json"
 
 
 def check(track: ConfigDict) -> None:
@@ -54,18 +54,18 @@ def archive(config: ConfigDict) -> None:
     Raises:
       UserError: If a tracker cannot be reached.
     """
-    workdir = Path(config.workdir)
-    found = [workdir / "config.json", *sorted((workdir / "eval").glob("*.json"))]
-    found += [path for name in ("report.html", "README.md") if (path := workdir / name).exists()]
+    run_dir = RunDir(config.workdir)
+    paths = [run_dir.config, *run_dir.evaluations()]
+    paths += [path for path in (run_dir.report, run_dir.card) if path.exists()]
     for tracker in _trackers(config):
-        for path in found:
+        for path in paths:
             tracker.artifact(path)
         tracker.close()
 
 
 def _trackers(config: ConfigDict) -> Sequence[Logger]:
     """Opens the trackers; a resumed run goes on as the same run there."""
-    page = Path(config.workdir) / _IDS_FILE
+    page = RunDir(config.workdir).trackers
     ids = json.loads(page.read_text()) if page.exists() else {}
     opened = []
     for name in config.track.to:
@@ -74,7 +74,5 @@ def _trackers(config: ConfigDict) -> Sequence[Logger]:
         opened.append(tracker(config, ids.get(name)))
         ids[name] = opened[-1].id
     if opened:
-        partial = page.with_suffix(".partial")
-        partial.write_text(json.dumps(ids, indent=2) + "\n")
-        os.replace(partial, page)
+        files.write_json(page, ids)
     return opened

@@ -17,10 +17,9 @@ import jax
 from ml_collections import ConfigDict
 
 from bcjax.engine import checkpoint
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loggers.logger import Logger
 from bcjax.training.loggers.metrics_file import read, rewrite
-
-SESSIONS_FILE = "sessions.jsonl"
 
 _POWERCAP = Path("/sys/class/powercap")
 
@@ -42,7 +41,7 @@ class Session(Logger):
     """
 
     def __init__(self, config: ConfigDict, step: int):
-        self._path = Path(config.workdir) / SESSIONS_FILE
+        self._path = RunDir(config.workdir).sessions
         self._before = read(self._path)
         self._batch_size = config.train.batch_size
         self._energy = EnergyMeter()

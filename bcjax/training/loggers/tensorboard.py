@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from tensorboardX import SummaryWriter
 
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loggers.logger import Logger
 
 _BINS = 30  # as many as TensorBoard shows
@@ -19,7 +20,7 @@ class TensorBoard(Logger):
         # purge_step hides what an interrupted run wrote after its last checkpoint. Files are named
         # by the second: without the suffix, a run taken up within it would overwrite the first.
         self._writer = SummaryWriter(
-            str(workdir / "tensorboard"),
+            str(RunDir(workdir).tensorboard),
             purge_step=step + 1,
             filename_suffix=f".{time.time_ns()}",
         )

@@ -1,0 +1,59 @@
+"""Whether a config is one that can be trained; what depends on the pictures is checked later."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from bcjax.config.table import KEYS
+from bcjax.config.tree import flatten
+from bcjax.config.values import check_value
+from bcjax.runtime.errors import UserError
+
+
+def check(config: ConfigDict) -> ConfigDict:
+    """Returns `config`, unchanged, if each value is one that its key may have.
+
+    Raises:
+      UserError: Naming the first key whose value is not, and what it may be.
+    """
+    leaves = flatten(config)
+    for name in KEYS:
+        check_value(name, leaves[name])
+    _check_channels(config.model)
+    _check_colours(config.data)
+    _check_stain(config.data)
+    if config.train.batch_size % config.optim.accumulate:
+        raise UserError(
+            f"config.train.batch_size {config.train.batch_size} cannot be divided into "
+            f"config.optim.accumulate = {config.optim.accumulate} equal micro-batches."
+        )
+    return config
+
+
+def _check_channels(model: ConfigDict) -> None:
+    for key in ("mean", "std"):
+        if model[key] is not None and len(model[key]) != model.channels:
+            raise UserError(f"config.model.{key} is {model[key]}: give one for each channel.")
+    if model.std is not None and 0 in model.std:
+        raise UserError(f"config.model.std is {model.std}: give what is not 0.")
+
+
+def _check_colours(data: ConfigDict) -> None:
+    if any(low > high for low, high in zip(data.mask_low, data.mask_high, strict=True)):
+        raise UserError(
+            f"config.data.mask_low is {data.mask_low}, above config.data.mask_high, "
+            f"{data.mask_high}: nothing is between them."
+        )
+
+
+def _check_stain(data: ConfigDict) -> None:
+    if data.stain_reference and not data.stain:
+        raise UserError(
+            "config.data.stain_reference is given, but no method: set config.data.stain to "
+            "reinhard or macenko."
+        )
+    if data.stain_reference and not Path(data.stain_reference).is_file():
+        raise UserError(
+            f"config.data.stain_reference is {data.stain_reference!r}, where there is no file: "
+            "give the path of a picture."
+        )

@@ -1,0 +1,83 @@
+"""The page docs/configuration.md, written from the table: `python -m bcjax.config.docs`."""
+
+from pathlib import Path
+
+from bcjax.config.key import BYTE, Key, Kind
+from bcjax.config.table import BRANCHES, OLD_KEYS
+
+PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+_HEAD = """\
+# All settings
+
+<!-- Written by `python -m bcjax.config.docs` from bcjax/config/table.py; edit that. -->
+
+Every key of the config. [Settings](settings.md) explains how they are changed.
+
+- `none` means "not set": the weights, the network, the data or the machine decide, as the line
+  says. One writes it on the command line, too: `--config.model.dropout=none`.
+- `0` means "off" where zero is an honest number. `()` is a list with nothing on it.
+- A length is a text: `"20 epochs"`, `"500 steps"` or `"100000 examples"`.
+- A key marked with ↻ may change when a run is resumed, because it changes no bit of the result.
+  (The keys of `mesh` change the rounding of sums.)
+- The last column has the names that other tools (timm, Keras, Ultralytics, PyTorch) give to the
+  same thing. Whoever writes one of them is told the key: `--config.learning_rate=0.1` is answered
+  with "did you mean 'optim.lr'?".
+"""
+
+_KINDS: dict[Kind, str] = {
+    "bool": "true or false",
+    "int": "whole number",
+    "float": "number",
+    "text": "text",
+    "length": "length",
+    "ints": "whole numbers",
+    "floats": "numbers",
+    "texts": "list of texts",
+}
+
+
+def render() -> str:
+    """Returns the page as Markdown, a table for each branch."""
+    parts = [_HEAD]
+    for branch, (title, keys) in BRANCHES.items():
+        parts.append(f"## {title}" + (f": `{branch}`" if branch else ""))
+        rows = [
+            "| key | default | what it may be | meaning | other names |",
+            "|---|---|---|---|---|",
+        ]
+        for name, key in keys.items():
+            full = f"{branch}.{name}" if branch else name
+            cells = (
+                f"`{full}`{' ↻' if key.may_change else ''}",
+                _value(key.default),
+                _allowed(key),
+                key.meaning,
+                ", ".join(f"`{alias}`" for alias in key.also),
+            )
+            rows.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
+        parts.append("\n".join(rows))
+    renamed = "\n".join(f"| `{old}` | `{new}` |" for old, new in OLD_KEYS.items())
+    parts.append(f"## Renamed keys\n\n| before | now |\n|---|---|\n{renamed}")
+    return "\n\n".join(part.rstrip() for part in parts) + "\n"
+
+
+def _value(value: object) -> str:
+    return "none" if value is None else f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
+
+
+def _allowed(key: Key) -> str:
+    if key.range is BYTE:
+        return "three whole numbers from 0 to 255"
+    if key.choices and key.kind != "texts":
+        return ", ".join(f"`{choice}`" for choice in key.choices)
+    said = _KINDS[key.kind]
+    if key.choices:
+        said += f" of {', '.join(f'`{choice}`' for choice in key.choices)}"
+    if key.range:
+        said += f", {key.range}"
+    return f"{said} ({key.unit})" if key.unit else said
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render())

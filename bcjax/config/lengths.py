@@ -1,0 +1,35 @@
+"""Lengths such as "20 epochs", and the one place that turns them into steps."""
+
+import math
+
+from bcjax.runtime.errors import UserError
+
+UNITS = ("steps", "epochs", "examples")
+
+
+def resolve_length(text: str, *, examples: int, batch_size: int, key: str = "length") -> int:
+    """Resolves a length to optimizer steps, rounded up.
+
+    Args:
+      text: "NUMBER steps", "NUMBER epochs" or "NUMBER examples"; singular units are fine.
+      examples: Training pictures in one epoch.
+      batch_size: Pictures per step.
+      key: The config key, for the error message.
+
+    Raises:
+      UserError: If `text` is not of that form.
+    """
+    number, _, unit = text.strip().partition(" ")
+    unit = unit.strip().rstrip("s") + "s"
+    try:
+        count = float(number)
+    except ValueError:
+        count = math.nan
+    if unit not in UNITS or not 0 <= count < math.inf:
+        raise UserError(
+            f'config.{key} is {text!r}: write a length such as "20 epochs", "500 steps" or '
+            '"100000 examples".'
+        )
+    per_unit = {"steps": 1.0, "epochs": examples / batch_size, "examples": 1 / batch_size}
+    # A relative hair below the ceiling: 10 epochs of 64 in batches of 64 are 10 steps, not 11.
+    return math.ceil(count * per_unit[unit] * (1 - 1e-12))

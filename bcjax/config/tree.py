@@ -1,0 +1,106 @@
+"""The config tree: made from the table, written to a run's folder, read again, compared."""
+
+import copy
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict, config_dict
+
+from bcjax.config.table import KEYS, OLD_KEYS, OLD_NOT_SET
+from bcjax.config.values import convert
+from bcjax.runtime import files
+from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
+
+
+def default() -> ConfigDict:
+    """Returns the complete tree with its defaults, locked."""
+    tree = ConfigDict()
+    for name, key in KEYS.items():
+        branch, _, last = name.rpartition(".")
+        place = tree
+        for part in branch.split(".") if branch else ():
+            if part not in place:
+                place[part] = ConfigDict()
+            place = place[part]
+        # A placeholder is None until it is set, and takes values of its type alone.
+        place[last] = config_dict.placeholder(key.type) if key.optional else key.default
+    return tree.lock()
+
+
+def flatten(tree: Mapping[str, Any] | ConfigDict) -> dict[str, Any]:
+    """Returns {"optim.lr": 0.001, ...}, sorted by key."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping | ConfigDict):
+            leaves |= {f"{key}.{k}": v for k, v in flatten(value).items()}
+        else:
+            leaves[key] = value
+    return dict(sorted(leaves.items()))
+
+
+def replaced(config: ConfigDict, changes: Mapping[str, Any]) -> ConfigDict:
+    """Returns a copy of a config with other values of some keys.
+
+    Args:
+      config: It stays as it is.
+      changes: Values by key, such as {"optim.lr": 3e-4}.
+
+    Raises:
+      UserError: If there is no such key, or a value is of the wrong kind.
+    """
+    new = copy.deepcopy(config)
+    for key, value in changes.items():
+        new.update_from_flattened_dict({key: convert(key, value)})
+    return new
+
+
+def save(config: ConfigDict, path: Path) -> None:
+    """Writes the tree as sorted JSON, atomically."""
+    files.write_json(path, config.to_dict(), sort_keys=True, default=list)
+
+
+def from_dict(tree: Mapping[str, Any]) -> ConfigDict:
+    """Rebuilds a config from its JSON form: keys that it lacks keep their defaults.
+
+    A tree that an earlier version wrote is translated: keys have their new names, and what meant
+    "not set" is None.
+
+    Raises:
+      UserError: For a key that this version does not know.
+    """
+    leaves = flatten(tree)
+    if OLD_KEYS.keys() & leaves.keys():
+        for key, value in leaves.items():
+            value = tuple(value) if isinstance(value, list) else value
+            if key in OLD_NOT_SET and value == OLD_NOT_SET[key]:
+                leaves[key] = None
+        leaves = {OLD_KEYS.get(key, key): value for key, value in leaves.items()}
+    for key in leaves:
+        if key not in KEYS:
+            raise UserError(f"The saved config has a key {key!r} that this bcjax does not know.")
+    return replaced(default(), leaves)
+
+
+def load(workdir: Path) -> ConfigDict:
+    """Reads the config that the run in `workdir` was trained with.
+
+    Raises:
+      UserError: If no run was started there.
+    """
+    path = RunDir(workdir).config
+    if not path.exists():
+        raise UserError(f"{workdir} holds no run: {path.name} is missing; give a trained workdir.")
+    return from_dict(json.loads(path.read_text()))
+
+
+def differences(saved: ConfigDict, asked: ConfigDict) -> list[str]:
+    """Returns 'optim.lr (0.001 there, 0.003 here)' for each key that a resumed run must keep."""
+    there, here = flatten(saved), flatten(asked)
+    return [
+        f"{key} ({there[key]!r} there, {here[key]!r} here)"
+        for key in there
+        if there[key] != here[key] and not KEYS[key].may_change
+    ]

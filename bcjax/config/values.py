@@ -1,0 +1,153 @@
+"""One value of one key: read from text, converted from what Python or YAML gave, checked."""
+
+import ast
+import contextlib
+import difflib
+from typing import Any
+
+from bcjax.config.key import BYTE, ITEM_TYPES, Key, Kind
+from bcjax.config.lengths import resolve_length
+from bcjax.config.suggest import check_key
+from bcjax.config.table import KEYS
+from bcjax.runtime.errors import UserError
+
+NONE = "none"  # how "not set" is written on the command line
+
+_WORDS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
+_WANTED: dict[Kind, str] = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "text": "text",
+    "length": 'a length such as "20 epochs"',
+    "ints": "a list of whole numbers, such as (64, 32)",
+    "floats": "a list of numbers, such as (0.5, 0.75)",
+    "texts": 'a list, such as ("A", "B")',
+}
+
+
+def parse(name: str, text: str) -> Any:
+    """Returns the value that a text of the command line stands for.
+
+    Raises:
+      UserError: If there is no such key, or the text is no value of its kind.
+    """
+    key = KEYS[check_key(name)]
+    if key.optional and text.strip().lower() in ("", NONE):
+        return None
+    try:
+        match key.kind:
+            case "bool":
+                return _WORDS[text.strip().lower()]
+            case "int" | "float":
+                return key.type(text)
+            case "ints" | "floats" | "texts":
+                return _parse_items(text)
+    except (KeyError, ValueError, SyntaxError) as error:
+        raise UserError(_wrong_kind(name, key, text)) from error
+    return text
+
+
+def _parse_items(text: str) -> tuple[Any, ...]:
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        if "," in text or " " in text:
+            raise
+        value = text  # one item, without its quotes
+    return tuple(value) if isinstance(value, tuple | list | set) else (value,)
+
+
+def convert(name: str, value: Any) -> Any:
+    """Returns a value of Python or YAML as the type that the key has.
+
+    A whole number does where a number is wanted, a list where a tuple is. YAML takes 1e-3 (without
+    a point) for text.
+
+    Raises:
+      UserError: If there is no such key, or the value is not of its kind.
+    """
+    key = KEYS[check_key(name)]
+    if value is None and key.optional:
+        return None
+    if key.type is tuple and isinstance(value, list):
+        value = tuple(value)
+    if key.kind == "float" and isinstance(value, int | str) and not isinstance(value, bool):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    if not _is(value, key.type):
+        raise UserError(_wrong_kind(name, key, value))
+    return value
+
+
+def check_value(name: str, value: Any) -> None:
+    """Checks one value by itself.
+
+    Raises:
+      UserError: If the key may not have it, naming what it may be.
+    """
+    key = KEYS[name]
+    if value is None and key.optional:
+        return
+    if not _is(value, key.type):
+        raise UserError(_wrong_kind(name, key, value))
+    if key.type is tuple:
+        _check_items(name, key, value)
+    elif key.choices and value not in key.choices:
+        raise UserError(
+            f"config.{name} is {value!r}: choose one of {_named(key)}{_hint(value, key)}."
+        )
+    elif key.kind == "length":
+        number = resolve_length(value, examples=1, batch_size=1, key=name)
+        _check_range(name, key, number, shown=value)
+    elif key.optional and value == "":
+        raise UserError(_wrong_kind(name, key, value))
+    else:
+        _check_range(name, key, value, shown=value)
+
+
+def _check_items(name: str, key: Key, items: tuple[Any, ...]) -> None:
+    wanted = ITEM_TYPES[key.kind]
+    good = all(_is(item, wanted) and (not key.range or item in key.range) for item in items)
+    if key.range is BYTE:
+        if not good or len(items) != key.size:
+            raise UserError(
+                f"config.{name} is {items}: give three whole numbers from {BYTE.low:g} to "
+                f"{BYTE.high:g}."
+            )
+    elif not good and all(_is(item, wanted) for item in items):
+        raise UserError(f"config.{name} is {items}: each must be {key.range}.")
+    elif not good:
+        raise UserError(f"config.{name} is {items}: write {_WANTED[key.kind]}.")
+    for item in items:
+        if key.choices and item not in key.choices:
+            raise UserError(f"config.{name} has {item!r}: choose of {_named(key)}.")
+
+
+def _check_range(name: str, key: Key, number: Any, *, shown: Any) -> None:
+    if key.range and number not in key.range:
+        shown = repr(shown) if isinstance(shown, str) else shown
+        none = f", or {NONE}" if key.optional else ""
+        advice = f"; {key.advice}" if key.advice else ""
+        raise UserError(f"config.{name} is {shown}: it must be {key.range}{none}{advice}.")
+
+
+def _is(value: Any, wanted: type) -> bool:
+    """Whether a value is of a type; a whole number is a number, but no truth value is one."""
+    if isinstance(value, bool):
+        return wanted is bool
+    return isinstance(value, int | float if wanted is float else wanted)
+
+
+def _wrong_kind(name: str, key: Key, value: Any) -> str:
+    none = f", or {NONE}" if key.optional else ""
+    return f"config.{name} is {value!r}: write {_WANTED[key.kind]}{none}."
+
+
+def _named(key: Key) -> str:
+    return ", ".join(map(str, (*key.choices, NONE) if key.optional else key.choices))
+
+
+def _hint(value: Any, key: Key) -> str:
+    near = difflib.get_close_matches(str(value).lower(), list(map(str, key.choices)), 1)
+    return f" (did you mean {near[0]!r}?)" if near else ""

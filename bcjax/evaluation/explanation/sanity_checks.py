@@ -1,0 +1,136 @@
+"""How far explanations can be believed: do they depend on what was learnt, and show the cell?"""
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cv2
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from jaxtyping import Bool, Float
+from ml_collections import ConfigDict
+from scipy import stats
+
+from bcjax.data import synthetic
+from bcjax.data.entry import entry_of
+from bcjax.engine.network import RestoredNetwork
+from bcjax.engine.state import Variables
+from bcjax.evaluation.explanation.explainer import Explainer, Explanation
+from bcjax.models import initial
+
+_RANDOMISED = 4  # images whose maps are drawn again with random parameters
+
+Figures = dict[str, Any]
+
+
+def randomisation_test(
+    explainer: Explainer, network: RestoredNetwork, explanations: Sequence[Explanation]
+) -> Figures:
+    """Compares maps with those of the same network with random parameters.
+
+    Returns:
+      For each method `rank_correlation`, the mean rank correlation of the first few images' maps
+      with those drawn for the same class after all parameters were randomised: near 0 where a map
+      shows what was learnt, near 1 where it shows the image. And `n`, the images in which it is
+      defined.
+    """
+    config = network.config
+    shape = (config.data.image_size, config.data.image_size, config.model.channels)
+    random = randomised(explainer.model, network.variables, shape)
+    figures = {}
+    for name in explainer.methods:
+        correlations = [
+            rank_correlation(one.maps[name], explainer(name, random, one.image.pixels, one.target))
+            for one in explanations[:_RANDOMISED]
+        ]
+        defined = [value for value in correlations if value is not None]
+        figures[name] = {
+            "rank_correlation": float(np.mean(defined)) if defined else None,
+            "n": len(defined),
+        }
+    return figures
+
+
+def localisation(network: RestoredNetwork, explanations: Sequence[Explanation]) -> Figures:
+    """Measures how much of each method's maps lies on the cell, in images that are drawn.
+
+    Returns:
+      `area`, the cell's mean share of the image, which is what chance gives; and for each method
+      `energy`, the mean share of the map that lies on the cell, and `pointing`, the share of
+      images where the map's maximum does. All are in 0..1. And `n`, the number of images. {} where
+      images are not drawn.
+    """
+    data = network.config.data
+    drawn = [one for one in explanations if one.image.label is not None]
+    if data.source != "synthetic" or not drawn:
+        return {}
+    masks = [cell_mask(one.image.id, data) for one in drawn]
+    figures: Figures = {"n": len(drawn), "area": float(np.mean(masks))}
+    for name in drawn[0].maps:
+        pairs = [(one.maps[name], mask) for one, mask in zip(drawn, masks, strict=True)]
+        figures[name] = {
+            "energy": float(np.mean([energy_in_mask(*pair) for pair in pairs])),
+            "pointing": float(np.mean([maximum_in_mask(*pair) for pair in pairs])),
+        }
+    return figures
+
+
+def randomised(model: nn.Module, variables: Variables, shape: tuple[int, ...]) -> Variables:
+    """Returns newly drawn parameters and statistics for a network.
+
+    The model-parameter randomisation test of Adebayo et al., Sanity Checks for Saliency Maps,
+    NeurIPS 2018 (arXiv:1810.03292), all layers at once.
+
+    Args:
+      model: The network.
+      variables: Its trained parameters and statistics, whose sharding the new ones get.
+      shape: Height, width and channels of its images.
+    """
+    init = jax.jit(lambda key: initial.variables(model, key, jnp.zeros((1, *shape)), train=False))
+    drawn: Variables = {"batch_stats": {}} | dict(init(jax.random.key(0)))
+    return jax.device_put(drawn, jax.tree.map(lambda leaf: leaf.sharding, variables))
+
+
+def rank_correlation(
+    one: Float[np.ndarray, "H W"], other: Float[np.ndarray, "H W"]
+) -> float | None:
+    """Spearman's, in [-1, 1]: 1 for maps that rank the pixels alike; None if one is constant."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return None
+    value = float(stats.spearmanr(one, other, axis=None).statistic)
+    return None if math.isnan(value) else value
+
+
+def cell_mask(id_: str, data: ConfigDict) -> Bool[np.ndarray, "H W"]:
+    """Returns where the cell of a drawn image is, after decoding and resizing.
+
+    Args:
+      id_: Stable name of the image.
+      data: The config's `data` branch, of source "synthetic".
+    """
+    mask = synthetic.named(id_).mask
+    # Resized as the image is; but a mask has no colours to be painted over or normalised.
+    entry = dataclasses.replace(entry_of(data), grey=False, mask=None, stain=None)
+    _, encoded = cv2.imencode(".png", mask.astype(np.uint8) * 255)
+    return entry(encoded.tobytes())[..., 0] > 127
+
+
+def energy_in_mask(map_: Float[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"]) -> float:
+    """The share, in 0..1, of the evidence for the class that lies in the mask.
+
+    The energy-based pointing game of Wang et al., Score-CAM, CVPR Workshops 2020
+    (arXiv:1910.01279); by chance it is the mask's share of the area. 0 for an empty map.
+    """
+    evidence = np.maximum(map_, 0)
+    return float(evidence[mask].sum() / max(evidence.sum(), np.finfo(np.float32).tiny))
+
+
+def maximum_in_mask(map_: Float[np.ndarray, "H W"], mask: Bool[np.ndarray, "H W"]) -> bool:
+    """Whether the map's maximum lies in the mask: the pointing game.
+
+    Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016 (arXiv:1608.00507).
+    """
+    return bool(mask.flat[map_.argmax()])

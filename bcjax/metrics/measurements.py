@@ -1,0 +1,242 @@
+"""All metrics of a set of predictions, each with its n and its interval."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from bcjax.metrics import intervals
+from bcjax.metrics.intervals import Estimate
+from bcjax.metrics.predictions import Predictions, checked
+from bcjax.metrics.scores import (
+    COVERAGES,
+    NOISE,
+    PER_CLASS,
+    all_metrics,
+    answered,
+    overall,
+    unweighted,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassMetrics:
+    """The metrics of one class; None where a metric is undefined.
+
+    Attributes:
+      name: The class.
+      n: Number of pictures of the class.
+      precision: Share of the pictures predicted as the class that are of it.
+      recall: Share of the pictures of the class that are predicted as it.
+      specificity: Share of the other pictures that are not predicted as it.
+      f1: Harmonic mean of precision and recall.
+      auc: Area under the ROC curve of the class against the rest.
+      average_precision: Average precision of the class against the rest.
+    """
+
+    name: str
+    n: int
+    precision: Estimate | None
+    recall: Estimate | None
+    specificity: Estimate | None
+    f1: Estimate | None
+    auc: Estimate | None
+    average_precision: Estimate | None
+
+    def items(self) -> list[tuple[str, Estimate | None]]:
+        """Returns (name of the metric, its estimate) for each metric."""
+        return [(name, getattr(self, name)) for name in PER_CLASS]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON."""
+        metrics = {name: each and each.to_dict() for name, each in self.items()}
+        return {"name": self.name, "n": self.n, **metrics}
+
+    @classmethod
+    def from_dict(cls, page: Mapping[str, Any]) -> Self:
+        """Returns the metrics that `to_dict` made the plain values of."""
+        each = {name: page.get(name) for name in PER_CLASS}
+        metrics = {name: Estimate.from_dict(one) if one else None for name, one in each.items()}
+        return cls(name=page["name"], n=page["n"], **metrics)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurements:
+    """All metrics of a set of predictions.
+
+    Attributes:
+      n: Number of pictures.
+      groups: Number of groups that were resampled as a whole; n if every picture is on its own.
+      classes: Names of the classes, in the order of the probabilities' columns.
+      resamples: Number of bootstrap resamples.
+      seed: Seed of the bootstrap.
+      metrics: Metrics of all classes together, by name: `accuracy`, `balanced_accuracy`,
+        `macro_f1`, `weighted_f1`, `kappa`, `mcc`, `top_3_accuracy`, `top_5_accuracy`, `log_loss`,
+        `brier`, `ece`, `ace`, `mce`, `macro_auc`, `macro_average_precision`, `aurc`,
+        `selective_accuracy_80`, `_90` and `_95`.
+      per_class: The metrics of each class.
+      confusion_matrix: Number of pictures, `[true class][predicted class]`.
+      undefined: For each metric of a class, the names of the classes for which it is undefined.
+    """
+
+    n: int
+    groups: int
+    classes: tuple[str, ...]
+    resamples: int
+    seed: int
+    metrics: Mapping[str, Estimate]
+    per_class: tuple[ClassMetrics, ...]
+    confusion_matrix: tuple[tuple[int, ...], ...]
+    undefined: Mapping[str, tuple[str, ...]]
+
+    @property
+    def values(self) -> dict[str, float]:
+        """{"accuracy": 0.97, ...}: the values alone, without the undefined ones."""
+        return {name: m.value for name, m in self.metrics.items() if m.value is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON (never NaN)."""
+        return {
+            "n": self.n,
+            "groups": self.groups,
+            "classes": list(self.classes),
+            "resamples": self.resamples,
+            "seed": self.seed,
+            "metrics": {name: each.to_dict() for name, each in self.metrics.items()},
+            "per_class": [each.to_dict() for each in self.per_class],
+            "confusion_matrix": [list(row) for row in self.confusion_matrix],
+            "undefined": {name: list(classes) for name, classes in self.undefined.items()},
+        }
+
+    @classmethod
+    def fields_from(cls, page: Mapping[str, Any]) -> dict[str, Any]:
+        """Returns the arguments of this class that plain values describe."""
+        return {
+            "n": page["n"],
+            "groups": page.get("groups", page["n"]),
+            "classes": tuple(page["classes"]),
+            "resamples": page.get("resamples", 0),
+            "seed": page.get("seed", 0),
+            "metrics": {name: Estimate.from_dict(m) for name, m in page["metrics"].items()},
+            "per_class": tuple(ClassMetrics.from_dict(each) for each in page["per_class"]),
+            "confusion_matrix": tuple(tuple(row) for row in page["confusion_matrix"]),
+            "undefined": {name: tuple(v) for name, v in page.get("undefined", {}).items()},
+        }
+
+    @classmethod
+    def from_dict(cls, page: Mapping[str, Any]) -> Self:
+        """Returns the measurements that `to_dict` made the plain values of."""
+        return cls(**cls.fields_from(page))
+
+
+def measure(
+    probabilities: Float[np.ndarray, "N C"],
+    labels: Int[np.ndarray, " N"],
+    classes: Sequence[str],
+    *,
+    groups: Sequence[str] | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Measurements:
+    """Computes all metrics of predictions, with 95 % intervals.
+
+    The kinds of interval:
+
+    - "wilson": for a proportion of independent pictures
+    - "bootstrap": percentiles over resampled pictures (Efron and Tibshirani 1993, ch. 13); for a
+      calibration error the value give or take its noise, see `scores.calibration_error`
+    - "group bootstrap": over resampled groups, because pictures of one patient or slide err
+      together (Field and Welsh 2007); also for proportions, for which Wilson's would be too narrow
+    - "group wilson": for a proportion that is 0 or 1, where resampling has nothing to vary:
+      Wilson's with the groups as trials
+
+    A metric that is undefined is left out of the macro averages:
+
+    - a class without pictures has no recall, no AUC and no average precision
+    - where all pictures are of one class it has no AUC and no specificity
+    - a class that is never predicted has no precision; one that neither occurs nor is predicted has
+      no F1
+
+    Args:
+      probabilities: Predicted probabilities in [0, 1], each row summing to 1 within 1e-3; any float
+        dtype.
+      labels: True classes, in [0, C).
+      classes: Names of the C classes, in the order of the columns.
+      groups: For each picture the name of what it is sampled together with, such as a patient; ""
+        for a picture on its own. None: all are on their own.
+      resamples: Number of bootstrap resamples; 0: only proportions get an interval.
+      seed: Seed of the bootstrap.
+
+    Raises:
+      ValueError: If the arrays are not as described.
+    """
+    predictions = checked(probabilities, labels, classes)
+    units = intervals.units(groups, predictions.n)
+    function = all_metrics(predictions)
+    values = unweighted(function, predictions.n)
+    draws = intervals.bootstrap(function, units, resamples, seed)
+    surest = predictions.rank.argsort(kind="stable")
+    units_of = {
+        f"selective_accuracy_{coverage}": units[surest[: answered(predictions.n, coverage)]]
+        for coverage in COVERAGES
+    }
+    return Measurements(
+        n=predictions.n,
+        groups=int(units.max()) + 1,
+        classes=tuple(classes),
+        resamples=resamples,
+        seed=seed,
+        metrics={
+            name: intervals.estimate(
+                name,
+                float(values[name]),
+                units_of.get(name, units),
+                draws.get(name),
+                draws.get(NOISE.get(name, "")),
+            )
+            for name in overall(values)
+        },
+        per_class=tuple(
+            _class_metrics(name, label, predictions, units, values, draws)
+            for label, name in enumerate(classes)
+        ),
+        confusion_matrix=tuple(map(tuple, _confusion(predictions).tolist())),
+        undefined={
+            metric: tuple(
+                name for name, value in zip(classes, values[metric], strict=True) if np.isnan(value)
+            )
+            for metric in PER_CLASS
+        },
+    )
+
+
+def _class_metrics(
+    name: str,
+    label: int,
+    predictions: Predictions,
+    units: Int[np.ndarray, " N"],
+    values: dict[str, np.ndarray],
+    draws: dict[str, np.ndarray],
+) -> ClassMetrics:
+    true, predicted = predictions.labels == label, predictions.predicted == label
+    units_of = {
+        "precision": units[predicted],
+        "recall": units[true],
+        "specificity": units[~true],
+        "f1": units[true | predicted],
+    }
+    metrics = {}
+    for metric in PER_CLASS:
+        drawn = draws[metric][label] if draws else None
+        value, own = float(values[metric][label]), units_of.get(metric, units)
+        defined = not np.isnan(value)
+        metrics[metric] = intervals.estimate(metric, value, own, drawn) if defined else None
+    return ClassMetrics(name=name, n=int(true.sum()), **metrics)
+
+
+def _confusion(predictions: Predictions) -> Int[np.ndarray, "C C"]:
+    c = predictions.classes
+    pairs = predictions.labels * c + predictions.predicted
+    return np.bincount(pairs, minlength=c * c).reshape(c, c)

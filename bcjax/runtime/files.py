@@ -1,0 +1,106 @@
+"""Files that are written whole or not at all, and the paths that users give."""
+
+import contextlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bcjax.runtime.errors import UserError
+
+
+def user_path(text: str | os.PathLike[str], base: Path | None = None) -> Path:
+    """Returns the path that a user wrote in a flag, a config or a file.
+
+    Args:
+      text: What the user wrote.
+      base: The folder that a relative path starts from; None: the current folder.
+    """
+    return Path(text) if base is None else base / text
+
+
+@contextlib.contextmanager
+def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a path to write to; what is written there takes the place of `path` at the end.
+
+    Readers find the old content or the new one, never a part. If the block raises, `path` stays as
+    it was and what was written is removed. Folders above `path` are made.
+
+    Args:
+      path: The file to write, or a folder to write anew. A file that is there keeps its
+        permissions.
+
+    Yields:
+      A path in the same folder, where nothing is. It ends in `.partial`, whatever `path` ends in:
+      libraries that go by the ending must be told the format.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The process id, because several processes may write the same file (a sweep's workers do).
+    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    _remove(partial)  # of a process with the same id that was killed
+    try:
+        yield partial
+        if path.is_file():
+            shutil.copymode(path, partial)
+        elif path.is_dir():
+            shutil.rmtree(path)
+        os.replace(partial, path)
+    except BaseException:
+        _remove(partial)
+        raise
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Writes UTF-8 text, whole or not at all."""
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
+    """Writes bytes, whole or not at all."""
+    with atomic(path) as partial:
+        partial.write_bytes(content)
+
+
+def write_json(
+    path: str | os.PathLike[str],
+    tree: Any,
+    *,
+    sort_keys: bool = False,
+    default: Callable[[Any], Any] | None = None,
+) -> None:
+    """Writes JSON as people read it, whole or not at all.
+
+    Args:
+      path: The file.
+      tree: What `json.dumps` takes.
+      sort_keys: Whether the keys of each object are put in order.
+      default: Turns what JSON does not know into what it knows.
+    """
+    write_text(path, json.dumps(tree, indent=2, sort_keys=sort_keys, default=default) + "\n")
+
+
+def read_json(path: Path, mend: str = "delete it, or write it anew") -> Any:
+    """Reads a JSON file.
+
+    Args:
+      path: The file.
+      mend: What a user can do if it is damaged, as the end of a sentence.
+
+    Raises:
+      UserError: If it is no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise UserError(f"{path} is damaged ({error}): {mend}.") from error
+
+
+def _remove(path: Path) -> None:
+    """Removes a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

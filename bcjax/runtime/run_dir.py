@@ -1,0 +1,224 @@
+"""The folder of a run: the names of its files, and the lock that keeps a second process out."""
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bcjax.runtime import files
+from bcjax.runtime.errors import UserError
+
+_MEMBER = "member-"
+_CORRUPTIONS = "-corruptions"
+_LOCK = ".lock"
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedOn:
+    """What `pictures.json` says: the prepared set that a run was trained on.
+
+    Attributes:
+      path: Its folder, when the run began.
+      digest: Of its pictures, labels and splits.
+      counts: Pictures of each class, by split.
+    """
+
+    path: str
+    digest: str
+    counts: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunDir(os.PathLike[str]):
+    """The folder of a run, and the name of every file in it.
+
+    | Name                       | Holds                                   | Written by            |
+    | -------------------------- | --------------------------------------- | --------------------- |
+    | `config.json`              | the resolved config; without it, no run | train                 |
+    | `pictures.json`            | the prepared set: path, digest, counts  | train                 |
+    | `weights.json`             | where imported weights are from         | import-weights, train |
+    | `soup.json`                | which networks a soup is the mean of    | evaluate --soup --out |
+    | `metrics.jsonl`            | figures by step                         | train                 |
+    | `sessions.jsonl`           | time and cost of each process           | train                 |
+    | `log.txt`                  | what training printed                   | sweep, ablate         |
+    | `tensorboard/`             | TensorBoard's event files               | train                 |
+    | `trackers.json`            | its ids at MLflow, Weights & Biases     | train                 |
+    | `wandb/`                   | Weights & Biases' own files             | train                 |
+    | `checkpoints/<step>/`      | the state, and a page about it          | train                 |
+    | `damaged/<step>/`          | checkpoints that could not be read      | train                 |
+    | `eval/<name>.json`         | the figures of an evaluation            | train, evaluate       |
+    | `eval/<name>.parquet`      | each picture's logits and label         | train, evaluate       |
+    | `calibration/<step>.json`  | what was fitted for a checkpoint        | calibrate, train      |
+    | `calibration/<step>.npz`   | the arrays that tell outliers           | calibrate             |
+    | `explain/explain.json`     | figures about the explanations          | explain               |
+    | `explain/*.png`            | the explanations, drawn                 | explain               |
+    | `report.html`, `report.md` | the report                              | report                |
+    | `figures/<name>.png`       | its figures, for a paper                | report                |
+    | `README.md`                | the model card                          | report                |
+    | `member-<i>/`              | the folder of each of several members   | train                 |
+    | `.lock`                    | held by the process that trains         | train                 |
+
+    Attributes:
+      path: The folder.
+    """
+
+    path: Path
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+
+    def __fspath__(self) -> str:
+        return str(self.path)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.json"
+
+    @property
+    def pictures(self) -> Path:
+        return self.path / "pictures.json"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "weights.json"
+
+    @property
+    def soup(self) -> Path:
+        return self.path / "soup.json"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def sessions(self) -> Path:
+        return self.path / "sessions.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "log.txt"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    @property
+    def trackers(self) -> Path:
+        return self.path / "trackers.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def damaged(self) -> Path:
+        return self.path / "damaged"
+
+    def evaluation(self, name: str) -> Path:
+        """The figures of an evaluation: of a split, or of another name that `evaluate` gave."""
+        return self.path / "eval" / f"{name}.json"
+
+    def corruptions(self, name: str) -> Path:
+        """The figures of an evaluation on corrupted pictures."""
+        return self.evaluation(f"{name}{_CORRUPTIONS}")
+
+    def answers(self, name: str) -> Path:
+        """The answers that the figures of an evaluation are made of."""
+        return self.evaluation(name).with_suffix(".parquet")
+
+    def calibration(self, step: int) -> Path:
+        return self.path / "calibration" / f"{step}.json"
+
+    def outliers(self, step: int) -> Path:
+        return self.calibration(step).with_suffix(".npz")
+
+    @property
+    def explanations(self) -> Path:
+        """The folder of `bcjax explain`, which is written anew each time."""
+        return self.path / "explain"
+
+    @property
+    def explained(self) -> Path:
+        return self.explanations / "explain.json"
+
+    @property
+    def report(self) -> Path:
+        return self.path / "report.html"
+
+    @property
+    def report_markdown(self) -> Path:
+        return self.report.with_suffix(".md")
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures"
+
+    @property
+    def card(self) -> Path:
+        """The model card, under the name that model hubs show."""
+        return self.path / "README.md"
+
+    def member(self, position: int) -> Path:
+        return self.path / f"{_MEMBER}{position}"
+
+    def members(self) -> list[Path]:
+        """Returns the folders of the members that were begun here, in order."""
+        begun = [path for path in self.path.glob(f"{_MEMBER}*") if RunDir(path).exists()]
+        return sorted(begun, key=lambda path: int(path.name.removeprefix(_MEMBER)))
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether the run is a member, or has members."""
+        return self.path.resolve().name.startswith(_MEMBER) or any(self.path.glob(f"{_MEMBER}*"))
+
+    def evaluations(self) -> list[Path]:
+        """Returns the figures of all evaluations that are here, by name."""
+        return sorted((self.path / "eval").glob("*.json"))
+
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return self.config.exists()
+
+    def trained_on(self) -> TrainedOn | None:
+        """Reads `pictures.json`; None if the network was not trained here.
+
+        Raises:
+          UserError: If the file is damaged.
+        """
+        if not self.pictures.exists():
+            return None
+        page = files.read_json(self.pictures)
+        return TrainedOn(page["path"], page["digest"], page.get("counts", {}))
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Keeps a second process out; the lock goes with the process, however that ends.
+
+        Raises:
+          UserError: If another process holds it.
+        """
+        from filelock import FileLock, Timeout  # not above: it imports asyncio
+
+        self.path.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.path / _LOCK, timeout=0):
+                yield
+        except Timeout as error:
+            raise UserError(
+                f"Another process is training in {self}: wait for it, or give another --workdir."
+            ) from error
+
+    def is_locked(self) -> bool:
+        """Whether a process is training here now."""
+        from filelock import FileLock, Timeout
+
+        try:
+            with FileLock(self.path / _LOCK, timeout=0):
+                return False
+        except Timeout:
+            return True

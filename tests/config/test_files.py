@@ -1,0 +1,83 @@
+"""A config by the path of its file, by its name, or by the name of a network."""
+
+import pytest
+from commandline import ROOT
+
+from bcjax import config as configs
+from bcjax.config import files
+from bcjax.runtime.errors import UserError
+
+HEAD = (
+    "from bcjax import config as configs\n\n\ndef get_config():\n    config = configs.default()\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "network"),
+    [
+        (ROOT / "configs" / "resnet18.py", "resnet18"),
+        (str(ROOT / "configs" / "resnet18.py"), "resnet18"),
+        ("transfer", "mobilenet_v2"),
+        ("efficientnet:b3", "efficientnet_b3"),
+        ("mobilenet_v1_050", "mobilenet_v1_050"),
+    ],
+)
+def test_a_config_is_found_by_path_by_name_and_by_network(name, network):
+    config = configs.get(name)
+    assert config.model.name == network
+    assert config.is_locked
+
+
+def test_overrides_are_by_key_and_leave_the_rest():
+    config = configs.get("quickstart", {"optim.lr": 1, "model.dropout": None, "data.drop": ["odd"]})
+    assert (config.optim.lr, config.model.dropout, config.data.drop) == (1.0, None, ("odd",))
+    assert config.data.image_size == configs.get("quickstart").data.image_size == 72
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "message"),
+    [
+        ("quickstrat", {}, "no config file 'quickstrat': did you mean 'quickstart'?"),
+        ("no/where.py", {}, "no config file 'no/where.py': configs/ holds some."),
+        ("quickstart", {"learning_rate": 0.1}, "did you mean 'optim.lr'?"),
+        ("quickstart", {"optim.lr": "fast"}, "config.optim.lr is 'fast': write a number."),
+        ("quickstart", {"optim.lr": -1}, "config.optim.lr is -1.0: it must be at least 0."),
+        ("quickstart", {"optim.final_lr": 0.1}, "is now called config.optim.final_lr_fraction"),
+        ("resnet50:half", {}, "no variant 'half': it has :full, :partial, :frozen."),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(name, overrides, message):
+    with pytest.raises(UserError) as caught:
+        configs.get(name, overrides, networks=("resnet18",))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("def get_config(:\n", ["line 1", "SyntaxError"]),
+        (HEAD + "    config.seed = sed\n", ["line 6", "NameError: name 'sed' is not defined"]),
+        (HEAD + "    config.optim.lrr = 1.0\n", ["line 6", "lrr", 'Did you mean "lr"']),
+        (HEAD + "    config.optim.learning_rate = 1.0\n", ["line 6", "Did you mean 'optim.lr'?"]),
+        (HEAD + "    config.optim.final_lr = 0.1\n", ["line 6", "optim.final_lr_fraction"]),
+        (HEAD + "    config.optim.lr = 'fast'\n", ["line 6", "TypeError", "lr"]),
+        (HEAD + "    config.optim.lr = -1.0\n    return config\n", ["config.optim.lr is -1.0"]),
+        (HEAD, ["does not return the config tree"]),
+        ("def get_config():\n    return {}\n", ["does not return the config tree"]),
+        ("batch = 8\n", ["has no function get_config()"]),
+    ],
+)
+def test_a_file_that_gives_no_config_is_named_with_its_line(tmp_path, text, named):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(UserError) as caught:
+        configs.get(path)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert all(word in message for word in named), message
+
+
+def test_a_defect_elsewhere_keeps_its_traceback(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "default", lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        configs.get("resnet152")
