@@ -2,6 +2,7 @@
 
     import bcjax
 
+    config = bcjax.get_config("convnext_tiny", {"data.source": "cells/", "optim.lr": 3e-4})
     net = bcjax.load("runs/convnext_tiny")
     net.predict("cells/")
 
@@ -13,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES`
+    from bcjax.api import get_config as get_config
     from bcjax.api import load as load
     from bcjax.evaluation.predictions import Embeddings as Embeddings
     from bcjax.evaluation.predictions import Prediction as Prediction
@@ -24,6 +26,7 @@ __version__ = "0.1.0"
 
 # Every public name, and the module that it is in.
 _NAMES = {
+    "get_config": "bcjax.api",
     "load": "bcjax.api",
     "Predictor": "bcjax.evaluation.predictor",
     "Predictions": "bcjax.evaluation.predictions",

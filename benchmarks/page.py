@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from bcjax.runtime import files
+
 _ABOUT = "import json; from bcjax.benchmark import machine; print(json.dumps(machine.about()))"
 
 
@@ -50,10 +52,7 @@ def command(argv: list[str]) -> str:
 
 def write(page: dict[str, Any], out: Path) -> None:
     """Writes a page whole or not at all."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_suffix(".partial")
-    partial.write_text(json.dumps(page, indent=2) + "\n")
-    os.replace(partial, out)
+    files.write_json(out, page)
 
 
 def shell(commands: Iterable[str]) -> str:

@@ -1,18 +1,18 @@
-"""Erasing: parts of a picture are hidden, so that a network looks at more than one of them.
+"""Erasing: parts of a picture are hidden, so that a network learns to look at all of it.
 
-What is hidden takes the picture's mean colour, which says nothing about the place (the papers
-erase after normalisation, where 0 is the mean colour of all pictures).
+Hidden pixels take the picture's mean colour, which says nothing about the place (the papers erase
+after normalisation, where 0 is the mean colour of all pictures).
 """
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, Key
 
+from bcjax.augment.geometry import from_middle
 from bcjax.augment.op import Op, Range
-from bcjax.augment.warp import from_middle
 
-# Of GridMask's period, as share of the picture's side: 96 to 224 pixels of 224.
-PERIOD = (96 / 224, 1.0)
+# The range of GridMask's period, as share of the picture's side: 96 to 224 pixels of 224.
+GRID_PERIOD = (96 / 224, 1.0)
 
 
 def erase(image: Float[Array, "H W C"], hidden: Bool[Array, "H W"]) -> Float[Array, "H W C"]:
@@ -30,19 +30,20 @@ def cutout(
     """Hides a rectangle that lies anywhere within the picture.
 
     Args:
-      key: Of the draw.
-      image: In 0..1.
-      strength: Its area as share of the picture's, met to half a row.
-      aspect: Its width to height, over the picture's, is log-evenly drawn from [1/aspect, aspect],
-        and from less where a rectangle of that area would not fit.
+      key: The key of all draws.
+      image: The picture, in 0..1.
+      strength: The rectangle's share of the area, kept to within half a row of pixels.
+      aspect: The rectangle's ratio of width to height, relative to the picture's, is drawn from
+        [1/aspect, aspect], evenly in its logarithm, and from a smaller range where a rectangle of
+        that area would not fit.
     """
     H, W, _ = image.shape
     ratio, top, left = jax.random.uniform(key, (3,))
     log_ratio = (2 * ratio - 1) * jnp.minimum(jnp.log(aspect), -jnp.log(strength))
-    # Whole pixels: the height first, then the width that comes nearest to the area, and that fits.
+    # In whole pixels: first the height, then the width that fits and comes nearest to the area.
     height = jnp.round(H * jnp.sqrt(strength) * jnp.exp(-log_ratio / 2))
     area = strength * H * W
-    height = jnp.minimum(height, jnp.floor(area))  # of a few pixels, the width is one at least
+    height = jnp.minimum(height, jnp.floor(area))  # so that the width is at least one pixel
     height = jnp.clip(height, jnp.maximum(jnp.ceil(strength * H), 1), H)
     width = jnp.round(area / height)
     top, left = jnp.floor(top * (H - height + 1)), jnp.floor(left * (W - width + 1))
@@ -60,19 +61,19 @@ def grid_mask(
 ) -> Float[Array, "H W C"]:
     """Hides the squares between the bars of a grid, turned and moved at random.
 
-    Each pixel is kept with probability 1 - strength * (1 - ratio)**2, and so is that share of the
-    picture, on the average over the grid's places.
+    Each pixel is kept with probability 1 - strength * (1 - ratio)**2, so that on average over the
+    grid's places this share of the picture is kept.
 
     Args:
-      key: Of the draw.
-      image: In 0..1.
-      strength: Share of the area between the bars that is hidden: 1 is the paper.
-      ratio: Of a bar's breadth to the grid's period, the paper's r.
-      rotate: The grid is turned by up to that, in degrees.
+      key: The key of all draws.
+      image: The picture, in 0..1.
+      strength: The share of the area between the bars that is hidden; the paper hides all of it, 1.
+      ratio: The ratio of a bar's breadth to the grid's period, the paper's r.
+      rotate: The largest angle by which the grid is turned, in degrees.
     """
     H, W, _ = image.shape
     period, angle, across, down = jax.random.uniform(key, (4,))
-    period = min(H, W) * (PERIOD[0] + (PERIOD[1] - PERIOD[0]) * period)
+    period = min(H, W) * (GRID_PERIOD[0] + (GRID_PERIOD[1] - GRID_PERIOD[0]) * period)
     angle = jnp.deg2rad(rotate * angle)
     cos, sin = jnp.cos(angle) / period, jnp.sin(angle) / period
     x, y = from_middle(H, W)

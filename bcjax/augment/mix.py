@@ -1,8 +1,8 @@
 """MixUp and CutMix: each picture of a batch is mixed with its neighbour, and so are their labels.
 
-Both are one weighted sum of two pictures, and differ in the weights: MixUp has one for the whole
-picture, CutMix 0 inside a rectangle and 1 outside. The label's share is the mean weight, so it is
-what is really seen of each, also where the rectangle was cut off at the border.
+Both are a weighted sum of two pictures and differ in the weights: MixUp has one weight for the
+whole picture, CutMix has 0 inside a rectangle and 1 outside. The label's share is the mean weight,
+so that it is what can be seen of each picture, also where the border cuts off the rectangle.
 """
 
 import jax
@@ -13,19 +13,20 @@ Shape = tuple[int, int]
 
 
 def share(key: Key[Array, ""], alpha: float) -> Float[Array, ""]:
-    """How much of itself a picture is to keep: from Beta(alpha, alpha), as both papers draw it."""
+    """Draws how much of itself a picture keeps, from Beta(alpha, alpha) as in both papers."""
     return jax.random.beta(key, alpha, alpha)
 
 
 def mixup(key: Key[Array, ""], share: Float[Array, ""], shape: Shape) -> Float[Array, "H W"]:
-    """`share` everywhere (Zhang et al. 2018, https://arxiv.org/abs/1710.09412)."""
+    """Returns the weight `share` everywhere (Zhang et al. 2018, arXiv:1710.09412)."""
     return jnp.full(shape, share)
 
 
 def cutmix(key: Key[Array, ""], share: Float[Array, ""], shape: Shape) -> Float[Array, "H W"]:
-    """0 in a rectangle of area 1 - `share`, 1 outside (Yun et al. 2019, arXiv:1905.04899).
+    """Returns 0 in a rectangle of area 1 - `share`, and 1 outside (Yun et al., arXiv:1905.04899).
 
-    Its middle is anywhere in the picture, and what is outside is cut off, as in the paper.
+    The middle of the rectangle is anywhere in the picture, and what lies outside the picture is cut
+    off, as in the paper.
     """
     size = jnp.asarray(shape, jnp.float32)
     middle = jnp.floor(jax.random.uniform(key, (2,)) * size)
@@ -38,9 +39,9 @@ def cutmix(key: Key[Array, ""], share: Float[Array, ""], shape: Shape) -> Float[
 
 
 def blend(images: Float[Array, "B H W C"], weights: Float[Array, "H W"]) -> Float[Array, "B H W C"]:
-    """Each picture by its `weights` in 0..1, plus the one before it in the batch by the rest.
+    """Returns `weights` times each picture plus the rest times the picture before it in the batch.
 
-    A weight of 1 leaves a pixel as it is, to the bit.
+    A weight of 1 leaves a pixel unchanged, to the bit.
     """
     weights = weights[..., None].astype(images.dtype)
     return weights * images + (1 - weights) * jnp.roll(images, 1, axis=0)
@@ -49,9 +50,9 @@ def blend(images: Float[Array, "B H W C"], weights: Float[Array, "H W"]) -> Floa
 def soft_labels(
     labels: Int[Array, "B"], share: Float[Array, ""], classes: int
 ) -> Float[Array, "B classes"]:
-    """The probabilities of blended pictures: `share` for the own label, the rest for the other."""
+    """Returns the labels of mixed pictures: `share` for the own class, the rest for the other."""
     own = jax.nn.one_hot(labels, classes)
     return share * own + (1 - share) * jnp.roll(own, 1, axis=0)
 
 
-MIXES = {"mixup": (mixup, 0.2), "cutmix": (cutmix, 1.0)}  # with the alpha that is customary
+MIXES = {"mixup": (mixup, 0.2), "cutmix": (cutmix, 1.0)}  # the weights, and the customary alpha

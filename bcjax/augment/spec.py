@@ -10,32 +10,32 @@ from bcjax.runtime.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Call:
-    """An augmentation as it is written.
+class Spec:
+    """One line of `augment.ops`, parsed.
 
     Attributes:
-      text: What the user wrote.
-      name: Of the augmentation.
-      numbers: Arguments in order.
-      calls: Arguments that are themselves calls, in order.
-      options: Arguments by name: numbers, or names in a tuple.
+      text: The line as the user wrote it.
+      name: The name of the augmentation.
+      numbers: The arguments that are numbers, in order.
+      inner: The arguments that are augmentations themselves, in order.
+      options: The arguments given by name: numbers, or a tuple of names.
     """
 
     text: str
     name: str
     numbers: tuple[float, ...] = ()
-    calls: tuple["Call", ...] = ()
+    inner: tuple["Spec", ...] = ()
     options: Mapping[str, float | tuple[str, ...]] = dataclasses.field(default_factory=dict)
 
 
-def parse(text: str) -> Call:
-    """Reads one entry of `augment.ops`.
+def parse(text: str) -> Spec:
+    """Parses one line of `augment.ops`.
 
     Raises:
-      UserError: If it is not written as a name, or as a call with numbers, names and calls.
+      UserError: The line is neither a name nor a call with numbers, names and calls.
     """
     try:
-        return _call(ast.parse(text.strip(), mode="eval").body, text)
+        return _spec(ast.parse(text.strip(), mode="eval").body, text)
     except (SyntaxError, ValueError) as error:
         raise UserError(
             f"config.augment.ops has {text!r}: write a name, or name(magnitude, option=...), such "
@@ -43,18 +43,18 @@ def parse(text: str) -> Call:
         ) from error
 
 
-def _call(node: ast.expr, text: str) -> Call:
+def _spec(node: ast.expr, text: str) -> Spec:
     if isinstance(node, ast.Name):
-        return Call(text, node.id)
+        return Spec(text, node.id)
     if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
         raise ValueError
-    numbers = [_number(each) for each in node.args if not _is_call(each)]
-    calls = [_call(each, ast.unparse(each)) for each in node.args if _is_call(each)]
+    numbers = [_number(each) for each in node.args if not _is_spec(each)]
+    inner = [_spec(each, ast.unparse(each)) for each in node.args if _is_spec(each)]
     options = {str(each.arg): _option(each.value) for each in node.keywords}
-    return Call(text, node.func.id, tuple(numbers), tuple(calls), options)
+    return Spec(text, node.func.id, tuple(numbers), tuple(inner), options)
 
 
-def _is_call(node: ast.expr) -> bool:
+def _is_spec(node: ast.expr) -> bool:
     return isinstance(node, ast.Name | ast.Call)
 
 
@@ -71,29 +71,33 @@ def _number(node: ast.expr) -> float:
     return float(value)
 
 
-def numbers(call: Call, takes: Mapping[str, Range]) -> dict[str, float]:
-    """Returns the value of each argument that a call `takes`, in or out of place, or its default.
+def numbers(spec: Spec, parameters: Mapping[str, Range]) -> dict[str, float]:
+    """Returns the value of each parameter: as given by place or by name, or its default.
+
+    Args:
+      spec: The parsed line.
+      parameters: The range of each parameter, in the order of the call.
 
     Raises:
-      UserError: Naming an argument that it does not take, one given twice, or one out of range.
+      UserError: An argument is unknown, is given twice or is out of its range.
     """
-    given = dict(zip(takes, call.numbers, strict=False))
-    signature = f"{call.name}({', '.join(takes)})"
-    if len(call.numbers) > len(takes) or set(given) & set(call.options):
-        raise UserError(f"config.augment.ops has {call.text!r}: it is {signature}.")
-    for name, value in call.options.items():
-        if name not in takes or isinstance(value, tuple):
+    given = dict(zip(parameters, spec.numbers, strict=False))
+    signature = f"{spec.name}({', '.join(parameters)})"
+    if len(spec.numbers) > len(parameters) or set(given) & set(spec.options):
+        raise UserError(f"config.augment.ops has {spec.text!r}: it is {signature}.")
+    for name, value in spec.options.items():
+        if name not in parameters or isinstance(value, tuple):
             raise UserError(
-                f"config.augment.ops has {call.text!r}: {signature} takes no {name!r}"
-                f"{nearest(name, list(takes))}"
+                f"config.augment.ops has {spec.text!r}: {signature} takes no {name!r}"
+                f"{nearest(name, list(parameters))}"
             )
         given[name] = value
     for name, value in given.items():
-        allowed = takes[name]
+        allowed = parameters[name]
         if not allowed.low <= value <= allowed.high:
             unit = f" ({allowed.unit})" if allowed.unit else ""
             raise UserError(
-                f"config.augment.ops has {call.text!r}: the {name} of {call.name} must be from "
+                f"config.augment.ops has {spec.text!r}: the {name} of {spec.name} must be from "
                 f"{allowed.low:g} to {allowed.high:g}{unit}."
             )
-    return {name: float(given.get(name, allowed.default)) for name, allowed in takes.items()}
+    return {name: float(given.get(name, allowed.default)) for name, allowed in parameters.items()}

@@ -19,7 +19,6 @@ Nothing is kept: the workdir is a temporary one ($TMPDIR says on which disk).
 """
 
 import json
-import os
 import shlex
 import sys
 from pathlib import Path
@@ -30,6 +29,7 @@ from absl import flags
 from bcjax import config as configs
 from bcjax.benchmark import SUBJECTS
 from bcjax.cli import config_flag
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
@@ -83,13 +83,10 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
         traced=traced,
     )
     page = {"command": shlex.join(["bcjax", *sys.argv[1:]])} | found
-    text = json.dumps(page, indent=2) + "\n"
     if out:
-        partial = out.with_suffix(".partial")
-        partial.write_text(text)
-        os.replace(partial, out)
+        files.write_json(out, page)
     if values.json:
-        print(text, end="")
+        print(json.dumps(page, indent=2))
     else:
         _show(page)
 

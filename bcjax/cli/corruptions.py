@@ -7,7 +7,9 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.reports.pages.numbers import percent, span
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
     from bcjax.evaluation.evaluator import Evaluator
@@ -35,10 +37,10 @@ def asked(values: flags.FlagValues, averages: bool) -> bool:
 def run(evaluator: "Evaluator", which: str, name: str) -> None:
     """Evaluates a checkpoint, writes eval/<name>-corruptions.json and prints it."""
     from bcjax.evaluation import robustness
-    from bcjax.evaluation.evaluator import write_result
 
     result = robustness.evaluate(evaluator, which)
-    path = write_result(result, evaluator.workdir, f"{name}-corruptions")
+    path = RunDir(evaluator.workdir).corruptions(name)
+    files.write_json(path, result)
     console = Console()
     console.print(table(result))
     for sentence in result["cautions"]:

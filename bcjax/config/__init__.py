@@ -11,12 +11,12 @@ from bcjax.config.files import choose, get, names
 from bcjax.config.key import Key
 from bcjax.config.lengths import resolve_length
 from bcjax.config.suggest import check_key, nearest, nearest_key
-from bcjax.config.table import KEYS, METRICS
+from bcjax.config.table import KEYS, METRICS, add_choice
 from bcjax.config.tree import default, differences, flatten, from_dict, load, replaced, save
 from bcjax.config.values import convert, parse
 
 __all__ = [
-    "KEYS", "METRICS", "ConfigDict", "Key", "check", "check_key", "choose", "convert", "default",
-    "differences", "flatten", "from_dict", "get", "load", "names", "nearest", "nearest_key",
-    "parse", "replaced", "resolve_length", "save",
+    "KEYS", "METRICS", "ConfigDict", "Key", "add_choice", "check", "check_key", "choose", "convert",
+    "default", "differences", "flatten", "from_dict", "get", "load", "names", "nearest",
+    "nearest_key", "parse", "replaced", "resolve_length", "save",
 ]  # fmt: skip

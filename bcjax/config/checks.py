@@ -7,15 +7,20 @@ from ml_collections import ConfigDict
 from bcjax.config.table import KEYS
 from bcjax.config.tree import flatten
 from bcjax.config.values import check_value
+from bcjax.runtime import plugins
 from bcjax.runtime.errors import UserError
 
 
 def check(config: ConfigDict) -> ConfigDict:
     """Returns `config`, unchanged, if each value is one that its key may have.
 
+    The modules of `config.imports` are imported first: what they register may be chosen.
+
     Raises:
-      UserError: Naming the first key whose value is not, and what it may be.
+      UserError: Naming the first key whose value is not, and what it may be; or a module of
+        `config.imports` that cannot be imported.
     """
+    plugins.load(config.imports)
     leaves = flatten(config)
     for name in KEYS:
         check_value(name, leaves[name])

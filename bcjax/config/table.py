@@ -12,6 +12,7 @@ How "nothing" is written:
 - `()` is a list with nothing on it: no augmentation, no class left out.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -60,6 +61,10 @@ _RUN = {
         None, "The folder that the run is written to; not set: runs/<name of the config file>.",
         "text", may_change=True,
         also="output output_dir outdir out_dir logdir log_dir save_dir work_dir run_dir",
+    ),
+    "imports": _key(
+        (), 'Modules of your own that register networks, losses, ...: ("my_cells.networks",).',
+        "texts", may_change=True, also="plugins custom_imports user_dir modules",
     ),
 }  # fmt: skip
 
@@ -585,6 +590,14 @@ def _flat() -> Iterator[tuple[str, Key]]:
 
 
 KEYS: dict[str, Key] = dict(_flat())
+
+
+def add_choice(name: str, choice: str) -> None:
+    """Adds a value to those that a key may have, for what is registered from outside."""
+    key = KEYS[name]
+    if choice not in key.choices:
+        KEYS[name] = dataclasses.replace(key, choices=(*key.choices, choice))
+
 
 LENGTHS = tuple(name for name, key in KEYS.items() if key.kind == "length")
 

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict, config_dict
 
 from bcjax.config.table import KEYS, OLD_KEYS, OLD_NOT_SET
 from bcjax.config.values import convert
-from bcjax.runtime import files
+from bcjax.runtime import files, plugins
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
@@ -85,15 +85,17 @@ def from_dict(tree: Mapping[str, Any]) -> ConfigDict:
 
 
 def load(workdir: Path) -> ConfigDict:
-    """Reads the config that the run in `workdir` was trained with.
+    """Reads the config that the run in `workdir` was trained with, and imports its `imports`.
 
     Raises:
-      UserError: If no run was started there.
+      UserError: If no run was started there, or a module that it imports is gone.
     """
     path = RunDir(workdir).config
     if not path.exists():
         raise UserError(f"{workdir} holds no run: {path.name} is missing; give a trained workdir.")
-    return from_dict(json.loads(path.read_text()))
+    config = from_dict(json.loads(path.read_text()))
+    plugins.load(config.imports)
+    return config
 
 
 def differences(saved: ConfigDict, asked: ConfigDict) -> list[str]:

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 
 from bcjax.engine.state import State, Variables
 from bcjax.runtime.errors import UserError, disk_is_full
+from bcjax.runtime.run_dir import RunDir
 
 log = logging.getLogger("bcjax")
 
@@ -40,7 +41,7 @@ class Checkpoints:
           metric: The evaluation's metric that decides which is best.
           read_only: For readers of a run that may be going on.
         """
-        self.folder = (workdir / "checkpoints").absolute()  # orbax insists
+        self.folder = RunDir(workdir).checkpoints.absolute()  # orbax insists
         self._keep = keep
         self._metric = metric
         self._scores: dict[int, float | None] = {}
@@ -170,7 +171,7 @@ class Checkpoints:
             except (MemoryError, jax.errors.JaxRuntimeError):  # no fault of the checkpoint's
                 raise
             except Exception as error:
-                aside = self.folder.parent / "damaged" / str(step)
+                aside = RunDir(self.folder.parent).damaged / str(step)
                 fault = (str(error.__cause__ or error).strip() or repr(error)).splitlines()[0][:200]
                 log.warning(
                     "Checkpoint %d cannot be read (%s): moved to %s, going on from the one before.",

@@ -146,7 +146,7 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
 
 
 def _opened(path: Path, model: str) -> _WeightSource:
-    if (path / "config.json").exists() and (path / "checkpoints").exists():
+    if RunDir(path).exists() and RunDir(path).checkpoints.exists():
         return _open_run(path)
     path = weight_files.find(path)
     tensors, kind = weight_files.read(path)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from jaxtyping import Float, Float32, Int
 from pyarrow import parquet
 
 from bcjax.metrics.predictions import Predictions, checked
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
@@ -59,10 +59,8 @@ def write(answers: Answers, path: Path) -> None:
             "logits": pa.FixedSizeListArray.from_arrays(logits, count),
         }
     ).replace_schema_metadata({"classes": json.dumps(answers.classes)})
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    parquet.write_table(table, partial)
-    os.replace(partial, path)
+    with files.atomic(path) as partial:
+        parquet.write_table(table, partial)
 
 
 def read(path: Path) -> Answers:

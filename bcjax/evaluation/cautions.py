@@ -1,12 +1,12 @@
 """What a reader of a result must know: which of its pictures had a part in making the network."""
 
 import hashlib
-import json
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
 from bcjax.data.prepared import Prepared
+from bcjax.runtime.run_dir import RunDir
 
 
 def of_split(workdir: Path, config: ConfigDict, prepared: Prepared, split: str) -> list[str]:
@@ -18,8 +18,8 @@ def of_split(workdir: Path, config: ConfigDict, prepared: Prepared, split: str) 
       prepared: Its pictures, as they are found now.
       split: Of these.
     """
-    page = workdir / "pictures.json"
-    if page.exists() and json.loads(page.read_text())["digest"] != prepared.digest:
+    trained_on = RunDir(workdir).trained_on()
+    if trained_on and trained_on.digest != prepared.digest:
         return ["The pictures or their splits have changed: some may have been trained on."]
     if split == "train":
         return ["The network was trained on these pictures: others will be answered less well."]
@@ -36,11 +36,10 @@ def of_other(workdir: Path, prepared: Prepared, split: str) -> list[str]:
       prepared: The other data.
       split: Of it.
     """
-    page = workdir / "pictures.json"
-    known = Path(json.loads(page.read_text())["path"]) if page.exists() else None
-    if known is None or not Prepared.is_at(known):
+    trained_on = RunDir(workdir).trained_on()
+    if trained_on is None or not Prepared.is_at(Path(trained_on.path)):
         return ["Whether the network was trained on any of these pictures is not known."]
-    trained = _digests(Prepared(known), "train")
+    trained = _digests(Prepared(Path(trained_on.path)), "train")
     seen = [digest in trained for digest in _digests(prepared, split)]
     if not any(seen):
         return []

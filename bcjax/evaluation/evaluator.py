@@ -1,7 +1,5 @@
 """The evaluation loop: each example exactly once, and the same numbers wherever it is called."""
 
-import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,8 +24,10 @@ from bcjax.evaluation.calibration import fitted
 from bcjax.evaluation.calibration import measure as calibrations
 from bcjax.evaluation.calibration.fitted import Calibration
 from bcjax.evaluation.matching import Matching, match
+from bcjax.runtime import files
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 Result = dict[str, Any]
 
@@ -232,15 +232,7 @@ def warned(prepared: Prepared) -> Result:
 
 def write(result: Result, answers: Answers, workdir: Path, name: str) -> Path:
     """Writes `eval/<name>.json` and the answers beside it, and returns the path of the former."""
-    written.write(answers, workdir / "eval" / f"{name}.parquet")
-    return write_result(result, workdir, name)
-
-
-def write_result(result: Result, workdir: Path, name: str) -> Path:
-    """Writes `eval/<name>.json`, atomically, and returns its path."""
-    path = workdir / "eval" / f"{name}.json"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(result, indent=2) + "\n")
-    os.replace(partial, path)
-    return path
+    run_dir = RunDir(workdir)
+    written.write(answers, run_dir.answers(name))
+    files.write_json(run_dir.evaluation(name), result)
+    return run_dir.evaluation(name)

@@ -19,6 +19,7 @@ from bcjax.metrics import resampling, scores
 from bcjax.metrics.predictions import Predictions
 from bcjax.metrics.resampling import ResampledMetrics
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 METRICS = ("accuracy", "balanced_accuracy")
 _HOME_SEED = 1  # another than theirs, whose resamples are independent
@@ -95,17 +96,17 @@ def compare(evaluator: Evaluator, trained: RestoredNetwork, theirs: Answers) -> 
 
 def _home(workdir: Path, trained: RestoredNetwork, split: str) -> Answers:
     """The network's answers for its own pictures: as an evaluation left them, or anew."""
-    page = workdir / "eval" / f"{split}.json"
-    kept = page.with_suffix(".parquet")
+    run_dir = RunDir(workdir)
+    page, kept = run_dir.evaluation(split), run_dir.answers(split)
     if page.exists() and kept.exists():
         result = json.loads(page.read_text())
         if result["checkpoint"] == trained.step and result["split"] == split:
             return written.read(kept)
-    pictures = workdir / "pictures.json"
-    if not pictures.exists():
+    trained_on = run_dir.trained_on()
+    if trained_on is None:
         raise UserError("The network was not trained here: there are no home pictures.")
     at_home = Evaluator(workdir, split=split)
-    if at_home.prepared.digest != json.loads(pictures.read_text())["digest"]:
+    if at_home.prepared.digest != trained_on.digest:
         raise UserError(
             "The home pictures, or their splits, are not those of the training any more: some may "
             "have been trained on."

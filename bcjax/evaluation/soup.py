@@ -5,7 +5,6 @@ weights; of others the mean is seldom a network that knows anything.
 """
 
 import dataclasses
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,14 +25,14 @@ from bcjax.evaluation.ensemble import Member
 from bcjax.evaluation.evaluator import Evaluator, Result
 from bcjax.evaluation.views import View
 from bcjax.metrics.scores import higher_is_better
+from bcjax.runtime import files
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 T = TypeVar("T")
 Kind = Literal["uniform", "greedy"]
 KINDS: tuple[Kind, ...] = ("uniform", "greedy")
-
-PICTURES = "pictures.json"  # which data set a run is of
 
 # What decides which function the weights are of, and what may differ there all the same.
 _NETWORK = (
@@ -190,9 +189,9 @@ def save(soup: RestoredNetwork, page: Result, beside: Path, workdir: Path) -> No
     """
     network.check_free(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    (workdir / "soup.json").write_text(json.dumps(page, indent=2) + "\n")
-    if (beside / PICTURES).exists():
-        shutil.copy(beside / PICTURES, workdir)
+    files.write_json(RunDir(workdir).soup, page)
+    if RunDir(beside).pictures.exists():
+        shutil.copy(RunDir(beside).pictures, RunDir(workdir).pictures)
     config = soup.config.copy_and_resolve_references()
     config.workdir = str(workdir)
     config.optim.ema = 0.0  # the weights are those that answer, averages or not

@@ -45,7 +45,7 @@ def evaluate_members(
     found: dict[Path, tuple[Result, Answers]] = {}
     evaluator: Evaluator | None = None
     for folder in RunDir(workdir).members():
-        if not (folder / "checkpoints").exists():
+        if not RunDir(folder).checkpoints.exists():
             continue  # it diverged before the first, or has not begun
         if evaluator is None or apart:
             evaluator = Evaluator(folder, **pictures)

@@ -17,8 +17,8 @@ import numpy as np
 from jax.sharding import Sharding
 from jaxtyping import Array, Float32
 
-from bcjax.augment.op import Range
-from bcjax.augment.warp import warp
+from bcjax.augment import Range
+from bcjax.augment.geometry import warp
 from bcjax.config import nearest
 from bcjax.engine.dispatch import Batch, StoredArrays
 from bcjax.engine.step import gather

@@ -13,10 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
-from bcjax.augment import mix, warp
-from bcjax.augment.op import Op
-from bcjax.augment.policy import build
-from bcjax.augment.table import OPS
+from bcjax.augment import OPS, Op, build, geometry, mix
 from bcjax.data import prepare
 from bcjax.data.entry import entry_of
 from bcjax.data.store import DiskStore
@@ -149,7 +146,7 @@ def _of_op(name: str, op: Op, image: Float[Array, "H W 3"]) -> _Row:
     @jax.vmap
     def applied(strength):
         if op.geometric:
-            return warp.warp(image, op.apply(key, strength, image.shape[:2], **options))
+            return geometry.warp(image, op.apply(key, strength, image.shape[:2], **options))
         return op.apply(key, image, strength, **options)
 
     return _Row(name, op.magnitude.unit, strengths, np.asarray(applied(strengths)))

@@ -30,7 +30,7 @@ class TrainedOn:
     counts: dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, init=False)
 class RunDir(os.PathLike[str]):
     """The folder of a run, and the name of every file in it.
 
@@ -66,8 +66,8 @@ class RunDir(os.PathLike[str]):
 
     path: Path
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "path", Path(self.path))
+    def __init__(self, path: str | os.PathLike[str]):
+        object.__setattr__(self, "path", Path(path))
 
     def __fspath__(self) -> str:
         return str(self.path)
@@ -176,9 +176,14 @@ class RunDir(os.PathLike[str]):
         """Whether the run is a member, or has members."""
         return self.path.resolve().name.startswith(_MEMBER) or any(self.path.glob(f"{_MEMBER}*"))
 
-    def evaluations(self) -> list[Path]:
-        """Returns the figures of all evaluations that are here, by name."""
-        return sorted((self.path / "eval").glob("*.json"))
+    def evaluations(self, *, corruptions: bool = True) -> list[Path]:
+        """Returns the figures of all evaluations that are here, by name.
+
+        Args:
+          corruptions: Whether those on corrupted pictures are among them.
+        """
+        found = sorted((self.path / "eval").glob("*.json"))
+        return [path for path in found if corruptions or not path.stem.endswith(_CORRUPTIONS)]
 
     def exists(self) -> bool:
         """Whether a run was begun here."""

@@ -1,8 +1,6 @@
 """What each part of a config is worth: runs without it, and with it alone."""
 
 import dataclasses
-import json
-import os
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +12,8 @@ from rich.console import Console
 from bcjax.evaluation import answers
 from bcjax.metrics import resampling
 from bcjax.metrics.resampling import ResampledMetrics
+from bcjax.runtime import files
+from bcjax.runtime.run_dir import RunDir
 from bcjax.tune import objectives
 from bcjax.tune import switches as parts
 from bcjax.tune import trial as trials
@@ -142,9 +142,7 @@ def measure(ablation: Ablation, faults: dict[str, str]) -> dict[str, Any]:
 def write(measured: dict[str, Any], out: Path) -> Path:
     """Writes `ablation.json`, atomically, and returns its path."""
     path = out / ABLATION_FILE
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(measured, indent=2) + "\n")
-    os.replace(partial, path)
+    files.write_json(path, measured)
     return path
 
 
@@ -152,7 +150,7 @@ def _read(ablation: Ablation, name: str) -> list[tuple[ResampledMetrics, tuple[s
     """Returns each seed's run on the same resamples, and the pictures that it answered."""
     found = []
     for workdir in ablation.workdirs(name):
-        read = answers.read(workdir / "eval" / f"{ablation.config.eval.split}.parquet")
+        read = answers.read(RunDir(workdir).answers(ablation.config.eval.split))
         resamples = ablation.config.eval.resamples
         run = resampling.resample(read.predictions(), read.groups, resamples=resamples)
         found.append((run, read.ids))

@@ -1,12 +1,11 @@
 """What a sweep came to: `study.json`."""
 
-import json
-import os
 from pathlib import Path
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
+from bcjax.runtime import files
 from bcjax.tune import objectives
 from bcjax.tune.study import Study
 from bcjax.tune.sweep import Sweep
@@ -49,9 +48,7 @@ def write(sweep: Sweep, study: Study) -> Path:
         "trials": [_told(trial, study) for trial in study.trials()],
     }
     path = study.out / STUDY_FILE
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(page, indent=2) + "\n")
-    os.replace(partial, path)
+    files.write_json(path, page)
     return path
 
 

@@ -9,9 +9,8 @@ from rich.console import Console
 from bcjax import config as configs
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loop import OnEvaluation, Outcome, train
-
-LOG_FILE = "log.txt"  # what training says, in the run's folder
 
 
 def judged_on_watched(config: ConfigDict, metric: str) -> ConfigDict:
@@ -49,7 +48,7 @@ def run(
     """
     config = configs.replaced(config, {"workdir": str(workdir)})
     workdir.mkdir(parents=True, exist_ok=True)
-    with (workdir / LOG_FILE).open("a") as file:
+    with RunDir(workdir).log.open("a") as file:
         return train(config, Console(file=file, width=120), on_evaluation)
 
 

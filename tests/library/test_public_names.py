@@ -18,6 +18,7 @@ PUBLIC = {
     "Predictor",
     "UserError",
     "__version__",
+    "get_config",
     "load",
 }
 

@@ -79,7 +79,7 @@ def test_every_kind_of_block_is_told_in_both_ways(tmp_path):
         assert said in page.text(), said
         assert said in markdown, said
     story.write_figures(told, tmp_path)
-    assert {path.name for path in (tmp_path / "figures").iterdir()} == {"line.png", "errors.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"line.png", "errors.png"}
 
 
 def test_a_chart_takes_its_ink_from_the_page():

@@ -21,7 +21,7 @@ def names(run):
         if isinstance(member, property):
             found[name] = getattr(run, name)
         elif inspect.isfunction(member) and not name.startswith("_"):
-            taken = list(inspect.signature(member).parameters)[1:]
+            taken = set(inspect.signature(member).parameters) & _GIVEN.keys()
             if taken:
                 found[name] = getattr(run, name)(*(_GIVEN[parameter] for parameter in taken))
     return {name: path for name, path in found.items() if isinstance(path, Path)}

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,9 @@ from bcjax.evaluation.calibration import abstention, conformal, temperature
 from bcjax.evaluation.calibration.abstention import Abstention
 from bcjax.evaluation.calibration.conformal import Conformal
 from bcjax.evaluation.calibration.outliers import Outliers
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 _ARRAYS = ("means", "whitening", "energies", "distances")  # of the outliers
 
@@ -87,18 +88,18 @@ def fit(
 
 def write(calibration: Calibration, workdir: Path) -> Path:
     """Writes `calibration/<step>.json`, and arrays to `.npz` beside it; returns the former."""
-    path = _path(workdir, calibration.step)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    run_dir = RunDir(workdir)
+    path = run_dir.calibration(calibration.step)
     page = dataclasses.asdict(calibration)
     if calibration.outliers:
         arrays = {name: page["outliers"].pop(name) for name in _ARRAYS}
-        partial = path.with_suffix(".npz.partial")
-        with partial.open("wb") as file:
+        # An open file, because numpy adds ".npz" to a path that lacks it.
+        with (
+            files.atomic(run_dir.outliers(calibration.step)) as partial,
+            partial.open("wb") as file,
+        ):
             np.savez(file, **arrays)
-        os.replace(partial, path.with_suffix(".npz"))
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(page, indent=2) + "\n")
-    os.replace(partial, path)
+    files.write_json(path, page)
     return path
 
 
@@ -108,7 +109,7 @@ def read(workdir: Path, step: int) -> Calibration | None:
     Raises:
       UserError: If it is damaged.
     """
-    path = _path(workdir, step)
+    path = RunDir(workdir).calibration(step)
     if not path.exists():
         return None
     try:
@@ -119,7 +120,7 @@ def read(workdir: Path, step: int) -> Calibration | None:
         page["conformal"] = Conformal(**page["conformal"])
         page["abstention"] = Abstention(**page["abstention"])
         if page["outliers"]:
-            with np.load(path.with_suffix(".npz")) as arrays:
+            with np.load(RunDir(workdir).outliers(step)) as arrays:
                 page["outliers"] = Outliers(**page["outliers"], **arrays)
         return Calibration(**page)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
@@ -127,7 +128,3 @@ def read(workdir: Path, step: int) -> Calibration | None:
             f"{path} is damaged ({error}): run bcjax calibrate --workdir={workdir} "
             f"--checkpoint={step} anew."
         ) from error
-
-
-def _path(workdir: Path, step: int) -> Path:
-    return workdir / "calibration" / f"{step}.json"

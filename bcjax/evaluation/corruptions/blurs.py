@@ -12,8 +12,8 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int32, Key
 
-from bcjax.augment.blend import like
-from bcjax.augment.in_turn import in_turn
+from bcjax.augment.colour import clip_like
+from bcjax.augment.op import in_turn
 
 SIDE = 224  # of the pictures that MedMNIST-C corrupts
 DISC = 6  # radius of the widest one, in pixels of those
@@ -60,7 +60,7 @@ def _averaged(
         y, x = i // side, i % side
         return total + kernel[y, x] * lax.dynamic_slice(padded, (y, x, 0), image.shape)
 
-    return like(image, lax.fori_loop(0, side**2, add, jnp.zeros(image.shape)))
+    return clip_like(image, lax.fori_loop(0, side**2, add, jnp.zeros(image.shape)))
 
 
 def motion_blur(
@@ -104,4 +104,4 @@ def _along(
             total += own * lax.dynamic_slice(padded, (y + i, x + j, 0), image.shape)
         return total
 
-    return like(image, lax.fori_loop(0, PATH + 1, add, jnp.zeros(image.shape)))
+    return clip_like(image, lax.fori_loop(0, PATH + 1, add, jnp.zeros(image.shape)))

@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int32, Key
 
-from bcjax.augment.blend import like, planes
+from bcjax.augment.colour import clip_like, planes
 
 
 def pixelate(
@@ -22,7 +22,7 @@ def pixelate(
         jnp.einsum("yxc,hy->hxc", levels, down, precision="highest") / down.sum(1)[:, None, None]
         + 0.5
     )
-    return like(image, levels / 255)
+    return clip_like(image, levels / 255)
 
 
 def _same_block(size: int, kept: Float[Array, ""]) -> Float[Array, "size size"]:
@@ -55,4 +55,4 @@ def saturate(
         for channel, plane in enumerate((red, green, blue))
     ]
     saturated = jnp.stack([value * (1 - saturation * share) for share in shares], axis=-1)
-    return jnp.where(more == 0, image, like(image, saturated))
+    return jnp.where(more == 0, image, clip_like(image, saturated))

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key
 
-from bcjax.augment.blend import like
+from bcjax.augment.colour import clip_like
 from bcjax.evaluation.corruptions.blurs import SIDE
 
 MARKS = 3  # deposits at most
@@ -54,7 +54,7 @@ def stain_deposit(
 
     each = jax.vmap(covered)(drawn[1:].reshape(MARKS, 6))
     there = jnp.arange(MARKS)[:, None, None] < count
-    return like(image, image * (1 - jnp.where(there, each, 0)).prod(0)[..., None])
+    return clip_like(image, image * (1 - jnp.where(there, each, 0)).prod(0)[..., None])
 
 
 class Bubbles(NamedTuple):
@@ -98,7 +98,7 @@ def bubble(
         return white + there * _inside(distance, drawn.radius[i]) * (_GLASS - white)
 
     white = jax.lax.fori_loop(0, BUBBLES, lay, jnp.zeros((H, W)))
-    return like(image, image + white[..., None] * (1 - image))
+    return clip_like(image, image + white[..., None] * (1 - image))
 
 
 def _inside(distance: Float[Array, "H W"], radius: Float[Array, "..."]) -> Float[Array, "H W"]:

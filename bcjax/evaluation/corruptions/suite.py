@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key, UInt8
 
-from bcjax.augment import colour, jpeg
+from bcjax.augment import colour, filters
 from bcjax.evaluation.corruptions.blurs import defocus_blur, motion_blur
 from bcjax.evaluation.corruptions.pixels import pixelate, saturate
 from bcjax.evaluation.corruptions.slide import bubble, stain_deposit
@@ -44,7 +44,7 @@ def _contrast(
 def _jpeg(
     key: Key[Array, ""], image: Float[Array, "H W 3"], quality: Float[Array, ""]
 ) -> Float[Array, "H W 3"]:
-    return jpeg.jpeg(key, image, 1 - quality / 100)
+    return filters.jpeg(key, image, 1 - quality / 100)
 
 
 def _of(apply: Callable, *numbers: float) -> Corruption:

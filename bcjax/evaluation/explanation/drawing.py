@@ -1,10 +1,7 @@
 """Explanations as pictures, and what `bcjax explain` writes into the run's folder."""
 
 import io
-import json
-import os
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +15,8 @@ from PIL import Image
 
 from bcjax.evaluation.explanation.explainer import Explanation
 from bcjax.evaluation.explanation.sanity_checks import Figures
+from bcjax.runtime import files
+from bcjax.runtime.run_dir import RunDir
 
 TITLES = {
     "grad-cam": "Grad-CAM",
@@ -82,22 +81,19 @@ def write(workdir: Path, explanations: Sequence[Explanation], summary: Figures) 
       explanations: The explanations.
       summary: What explain.json says besides the images.
     """
-    folder = workdir / "explain"
-    partial = workdir / "explain.partial"
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    rows = []
-    for position, one in enumerate(explanations, start=1):
-        name = f"{position:02d}-{_file_stem(one.image.id)}.png"
-        (partial / name).write_bytes(png(one))
-        rows.append({"file": name} | _row(one))
-    drawn = [np.asarray(Image.open(partial / row["file"])) for row in rows[:_ON_SHEET]]
-    Image.fromarray(np.concatenate(drawn)).save(partial / "sheet.png")
-    text = json.dumps({**summary, "sheet": "sheet.png", "pictures": rows}, indent=2)
-    (partial / "explain.json").write_text(text + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    os.replace(partial, folder)
-    return folder
+    run_dir = RunDir(workdir)
+    with files.atomic(run_dir.explanations) as partial:
+        partial.mkdir()
+        rows = []
+        for position, one in enumerate(explanations, start=1):
+            name = f"{position:02d}-{_file_stem(one.image.id)}.png"
+            (partial / name).write_bytes(png(one))
+            rows.append({"file": name} | _row(one))
+        drawn = [np.asarray(Image.open(partial / row["file"])) for row in rows[:_ON_SHEET]]
+        Image.fromarray(np.concatenate(drawn)).save(partial / "sheet.png")
+        page = {**summary, "sheet": "sheet.png", "pictures": rows}
+        files.write_json(partial / run_dir.explained.name, page)
+    return run_dir.explanations
 
 
 def _title(explanation: Explanation) -> str:

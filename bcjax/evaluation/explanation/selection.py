@@ -18,6 +18,7 @@ from bcjax.evaluation import answers as answers_file
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,8 +38,7 @@ class ImageToExplain:
 
 def kept_answers(workdir: Path, split: str, step: int) -> Answers | None:
     """Returns the answers that `bcjax evaluate` kept of this checkpoint, if there are any."""
-    result = workdir / "eval" / f"{split}.json"
-    kept = result.with_suffix(".parquet")
+    result, kept = RunDir(workdir).evaluation(split), RunDir(workdir).answers(split)
     if not kept.exists() or json.loads(result.read_text())["checkpoint"] != step:
         return None
     return answers_file.read(kept)

@@ -1,7 +1,6 @@
 """What a run left in its folder, as far as it is compared."""
 
 import dataclasses
-import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
@@ -51,7 +51,7 @@ def find(paths: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for path in paths:
         members = RunDir(path).members()
-        is_run = (path / "config.json").exists()
+        is_run = RunDir(path).exists()
         found += members if members and (len(paths) == 1 or not is_run) else [path]
     if len(found) < 2:
         named = f"{found[0]} alone is" if found else "These are"
@@ -80,36 +80,30 @@ def read(paths: Sequence[Path], evaluation: str) -> list[Run]:
 
 def _read(workdir: Path, evaluation: str, name: str) -> Run:
     config = configs.load(workdir)
-    path = workdir / "eval" / f"{evaluation}.json"
+    run_dir = RunDir(workdir)
+    path = run_dir.evaluation(evaluation)
     if not path.exists():
-        others = ", ".join(sorted(other.stem for other in path.parent.glob("*.json")))
+        others = ", ".join(other.stem for other in run_dir.evaluations())
         raise UserError(
             f"{workdir} has no evaluation {evaluation!r}: run bcjax evaluate --workdir={workdir} "
             f"--split={evaluation}"
             + (f", or compare one that it has ({others})." if others else ".")
         )
-    answers = answering.read(path.with_suffix(".parquet"))
-    result = _json(path)
+    answers = answering.read(run_dir.answers(evaluation))
+    result = files.read_json(path, mend="evaluate the run anew")
     if result["n"] != answers.n or len(set(answers.ids)) != answers.n:
         raise UserError(
             f"{path} and the answers beside it are not of one evaluation: run bcjax evaluate "
             f"--workdir={workdir} anew."
         )
-    pictures = workdir / "pictures.json"
+    trained_on = run_dir.trained_on()
     return Run(
         name=name,
         workdir=workdir,
         config=config,
-        pictures=_json(pictures)["digest"] if pictures.exists() else "",
+        pictures=trained_on.digest if trained_on else "",
         result=result,
         answers=answers,
-        lines=loggers.read(RunDir(workdir).metrics),
-        sessions=loggers.read(RunDir(workdir).sessions),
+        lines=loggers.read(run_dir.metrics),
+        sessions=loggers.read(run_dir.sessions),
     )
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): evaluate the run anew.") from error

@@ -1,13 +1,14 @@
 """The comparison as a page, as Markdown and as JSON, with its charts for a paper."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from bcjax.reports.comparison import charts, tables, words
-from bcjax.reports.pages import document, story
+from bcjax.reports.pages import story
 from bcjax.reports.pages.numbers import listed
 from bcjax.reports.pages.story import Block, Charts, Section, Story, Table, Text
+from bcjax.runtime import files
+from bcjax.runtime.run_dir import RunDir
 
 _ANSWER = "Differences have 95 % intervals; p is corrected for the number of runs."
 _RUNS = (
@@ -27,10 +28,10 @@ Comparison = dict[str, Any]
 def write(comparison: Comparison, out: Path) -> Path:
     """Writes compare.html, .md, .json and figures/*.png into a folder; returns the page's path."""
     told = tell(comparison)
-    story.write_figures(told, out)
-    document.write(json.dumps(comparison, indent=2) + "\n", out / "compare.json")
-    document.write(story.markdown(told), out / "compare.md")
-    document.write(story.page(told), out / "compare.html")
+    story.write_figures(told, RunDir(out).figures)
+    files.write_json(out / "compare.json", comparison)
+    files.write_text(out / "compare.md", story.markdown(told))
+    files.write_text(out / "compare.html", story.page(told))
     return out / "compare.html"
 
 

@@ -11,6 +11,7 @@ from bcjax.reports.dataset import cards, charts, gallery, points
 from bcjax.reports.dataset.features import Network, of_colours
 from bcjax.reports.dataset.look import look, sample
 from bcjax.reports.pages import document, palette
+from bcjax.runtime import files
 
 _SEED = 0  # of what is drawn, so that the same set makes the same page
 _POINTS = 2000  # on the map
@@ -55,4 +56,5 @@ def write(prepared: Prepared, data: ConfigDict, out: Path, network: Network | No
             split_colours=palette.SPLITS,
         )
     )
-    return document.write(html, out)
+    files.write_text(out, html)
+    return out.stat().st_size

@@ -3,7 +3,6 @@
 import contextlib
 import html
 import io
-import os
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,6 +11,8 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from bcjax.runtime import files
 
 INK = "#010203"  # stands for the page's own, and is replaced by it; on paper it is black
 ACCENT = "#5b7db1"
@@ -86,7 +87,7 @@ def svg(figure: Figure, name: str, title: str) -> str:
 
 def png(figure: Figure, path: Path) -> None:
     """Writes a figure for a paper: 300 dpi, black on white, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    figure.savefig(partial, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None})
-    os.replace(partial, path)
+    with files.atomic(path) as partial:
+        figure.savefig(
+            partial, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None}
+        )

@@ -1,7 +1,4 @@
-"""Pages from templates, and how they reach the disk."""
-
-import os
-from pathlib import Path
+"""Pages from templates."""
 
 import jinja2
 
@@ -19,13 +16,3 @@ def environment(package: str) -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def write(text: str, out: Path) -> int:
-    """Writes a page, whole or not at all, and returns its bytes."""
-    encoded = text.encode()
-    out.parent.mkdir(parents=True, exist_ok=True)
-    partial = out.with_name(out.name + ".partial")
-    partial.write_bytes(encoded)
-    os.replace(partial, out)
-    return len(encoded)

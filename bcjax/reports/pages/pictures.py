@@ -1,13 +1,14 @@
 """Pictures as parts of a page: small, and written into it."""
 
 import base64
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
+
+from bcjax.runtime import files
 
 _QUALITY = 80  # of WebP, 0 to 100
 
@@ -30,7 +31,5 @@ def data_uri(pixels: UInt8[np.ndarray, "H W C"], quality: int = _QUALITY) -> str
 
 def png(pixels: UInt8[np.ndarray, "H W 3"], path: Path) -> None:
     """Writes RGB as PNG, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    Image.fromarray(pixels).save(partial, format="png")
-    os.replace(partial, path)
+    with files.atomic(path) as partial:
+        Image.fromarray(pixels).save(partial, format="png")

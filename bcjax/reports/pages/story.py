@@ -15,8 +15,7 @@ from jaxtyping import UInt8
 from matplotlib.figure import Figure
 
 from bcjax.reports.pages import charts, document, pictures
-
-FIGURES = "figures"  # the folder beside the Markdown
+from bcjax.runtime.run_dir import RunDir
 
 _CODE = re.compile(r"`([^`]+)`")
 _MEANING = re.compile(r"([\\`*\[\]<&~|]|(?<![^\W_])_|_(?![^\W_]))")  # what Markdown would read
@@ -187,18 +186,20 @@ def page(story: Story) -> str:
 
 def markdown(story: Story) -> str:
     """Returns the same as Markdown, whose pictures are those of `write_figures`."""
-    return _environment().get_template("story.md").render(story=story, figures=FIGURES)
+    return (
+        _environment().get_template("story.md").render(story=story, figures=RunDir("").figures.name)
+    )
 
 
 def write_figures(story: Story, folder: Path) -> None:
-    """Writes each chart at 300 dpi, and each gallery, as `folder/figures/<name>.png`."""
+    """Writes each chart at 300 dpi, and each gallery, as `<name>.png` into a folder."""
     for section in story.sections:
         for block in _flat(section.blocks):
             if isinstance(block, Gallery):
-                pictures.png(block.sheet, folder / FIGURES / f"{block.name}.png")
+                pictures.png(block.sheet, folder / f"{block.name}.png")
             for chart in block.charts if isinstance(block, Charts) else ():
                 with charts.style():
-                    charts.png(chart.figure, folder / FIGURES / f"{chart.name}.png")
+                    charts.png(chart.figure, folder / f"{chart.name}.png")
 
 
 def plain(text: str) -> str:

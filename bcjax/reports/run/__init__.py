@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 
 from bcjax.data.prepared import Prepared
-from bcjax.reports.pages import document, story
+from bcjax.reports.pages import story
 from bcjax.reports.pages.story import Block, Charts, Section, Story, Text
 from bcjax.reports.run import calibrated, card, elsewhere, explained, gallery, robustness, sureness
 from bcjax.reports.run.answer import answer, by_class
@@ -12,6 +12,8 @@ from bcjax.reports.run.artefacts import Artefacts, read
 from bcjax.reports.run.limits import limits
 from bcjax.reports.run.question import data, question
 from bcjax.reports.run.training import training
+from bcjax.runtime import files
+from bcjax.runtime.run_dir import RunDir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,15 +38,14 @@ def write(workdir: Path, split: str = "", out: Path | None = None) -> Written:
       UserError: If there is no run, it was not evaluated, or a file of it is damaged.
     """
     run = read(workdir, split)
-    page = out or workdir / "report.html"
-    written = Written(
-        page, page.with_suffix(".md"), page.parent / story.FIGURES, page.parent / card.FILE
-    )
+    page = out or RunDir(workdir).report
+    beside = RunDir(page.parent)
+    written = Written(page, page.with_suffix(".md"), beside.figures, beside.card)
     told = tell(run)
-    story.write_figures(told, page.parent)
-    document.write(story.markdown(told), written.markdown)
-    document.write(card.card(run), written.card)
-    document.write(story.page(told), written.page)
+    story.write_figures(told, written.figures)
+    files.write_text(written.markdown, story.markdown(told))
+    files.write_text(written.card, card.card(run))
+    files.write_text(written.page, story.page(told))
     return written
 
 

@@ -1,7 +1,6 @@
 """What a run left in its folder: all that its report is made of."""
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ from bcjax import config as configs
 from bcjax.data.prepared import DATASHEET
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
-
-CORRUPTIONS = "-corruptions"  # ends the name of an evaluation on spoilt pictures
 
 Json = Mapping[str, Any]
 
@@ -65,9 +63,7 @@ class Artefacts:
     @property
     def several_seeds(self) -> bool:
         """Whether the run is one of several, or made of such."""
-        return self.workdir.resolve().name.startswith("member-") or any(
-            self.workdir.glob("member-*")
-        )
+        return RunDir(self.workdir).is_one_of_several
 
     def command(self, name: str, *flags: str) -> str:
         """Returns a command about this run, as code."""
@@ -86,23 +82,24 @@ def read(workdir: Path, name: str) -> Artefacts:
     """
     config = configs.load(workdir)
     name = name or config.eval.final_split
-    path = workdir / "eval" / f"{name}.json"
+    run_dir = RunDir(workdir)
+    path = run_dir.evaluation(name)
     result = _json(path)
     if "metrics" not in result:
         raise UserError(
             f"{workdir} has no evaluation {name!r}: run bcjax evaluate --workdir={workdir} "
             f"--split={name} first."
         )
-    table = path.with_suffix(".parquet")
+    table = run_dir.answers(name)
     found = answering.read(table) if table.exists() else None
     if found and (found.n, list(found.classes)) != (result["n"], result["classes"]):
         raise UserError(f"{path} and {table.name} are not of one evaluation: evaluate anew.")
     evaluations = {
         other.stem: _json(other)
-        for other in sorted(path.parent.glob("*.json"))
-        if other != path and not other.stem.endswith(CORRUPTIONS)
+        for other in run_dir.evaluations(corruptions=False)
+        if other != path
     }
-    pictures = _json(workdir / "pictures.json")
+    pictures = _json(run_dir.pictures)
     return Artefacts(
         workdir=workdir,
         name=name,
@@ -111,17 +108,14 @@ def read(workdir: Path, name: str) -> Artefacts:
         config=config,
         pictures=pictures,
         datasheet=_json(Path(pictures["path"]) / DATASHEET) if "path" in pictures else {},
-        lines=loggers.read(RunDir(workdir).metrics),
-        sessions=loggers.read(RunDir(workdir).sessions),
+        lines=loggers.read(run_dir.metrics),
+        sessions=loggers.read(run_dir.sessions),
         others={name: each for name, each in evaluations.items() if "metrics" in each},
-        corruptions=_json(path.with_name(f"{name}{CORRUPTIONS}.json")),
-        explained=_json(workdir / "explain" / "explain.json"),
+        corruptions=_json(run_dir.corruptions(name)),
+        explained=_json(run_dir.explained),
     )
 
 
 def _json(path: Path) -> dict[str, Any]:
     """What a file holds; nothing where there is none."""
-    try:
-        return json.loads(path.read_text()) if path.exists() else {}
-    except ValueError as error:
-        raise UserError(f"{path} is damaged ({error}): delete it, or write it anew.") from error
+    return files.read_json(path) if path.exists() else {}

@@ -16,8 +16,6 @@ from bcjax.reports.run.answer import HEADLINE, spelt
 from bcjax.reports.run.artefacts import Artefacts
 from bcjax.reports.run.limits import limits
 
-FILE = "README.md"
-
 # Their names on the hub, where it has one.
 _HUB = {
     "macro_f1": "f1",

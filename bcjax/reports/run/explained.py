@@ -7,6 +7,7 @@ from bcjax.reports.pages.numbers import NONE, percent
 from bcjax.reports.pages.pictures import fitted
 from bcjax.reports.pages.story import Block, Gallery, Picture, Table, Text
 from bcjax.reports.run.artefacts import Artefacts, Json
+from bcjax.runtime.run_dir import RunDir
 
 _SHOWN = 8  # pictures
 _WIDTH = 1000  # pixels of each with its maps, at most
@@ -34,7 +35,7 @@ def _hung(run: Artefacts) -> list[Picture]:
     """The pictures whose files are still there."""
     hung = []
     for row in run.explained["pictures"][:_SHOWN]:
-        path = run.workdir / "explain" / row["file"]
+        path = RunDir(run.workdir).explanations / row["file"]
         if path.exists():
             pixels = decode(path.read_bytes())
             pixels = fitted(pixels, min(_WIDTH, max(pixels.shape)))

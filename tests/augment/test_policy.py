@@ -1,6 +1,7 @@
 """The list of augmentations: as it is written, as it is drawn, the same wherever a picture lies."""
 
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny import Network, batches, placed, trainer
 
-from bcjax.augment import choice, in_turn
-from bcjax.augment.policy import build
-from bcjax.augment.table import OPS, PAPER_OPS
+from bcjax.augment import OPS, Op, Range, build, op, register
+from bcjax.augment import policy as policies
+from bcjax.augment.table import PAPER_OPS
 from bcjax.engine.dispatch import Hyperparameters
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -20,17 +21,26 @@ from bcjax.runtime.errors import UserError
 SIDE = 16
 IMAGES = np.random.default_rng(0).random((6, SIDE, SIDE, 3), np.float32)
 INDEX = np.array([5, 0, 9, 3, 7, 1], np.int32)
+LAYOUT = ("flip", "turn")
 EVERYTHING = (
     "flip", "resized_crop(0.3)", "rand_augment(2, 9, spread=2, ops=(rotate, contrast, equalise))",
     "stain_jitter(p=0.5)", "one_of(mixup(0.2), cutmix(1.0), p=0.8)",
 )  # fmt: skip
 
 
-@functools.partial(jax.jit, static_argnames="ops")
-def applied(ops, images=IMAGES, index=INDEX, step=0):
+@functools.cache
+def compiled(ops):
     policy = build(ops)
-    key = jax.random.fold_in(jax.random.key(0), step)
-    return policy(key, jnp.asarray(images), jnp.asarray(index), policy.numbers)
+    return policy.numbers, jax.jit(policy.__call__)
+
+
+def applied(ops, images=IMAGES, index=INDEX, step=0, seed=0, **changed):
+    """Returns the pictures and the labels' share; `changed` replaces numbers of the first line."""
+    numbers, run = compiled(ops)
+    if changed:
+        numbers = ({**numbers[0], **changed}, *numbers[1:])
+    key = jax.random.fold_in(jax.random.key(seed), step)
+    return run(key, jnp.asarray(images), jnp.asarray(index), numbers)
 
 
 # What is written
@@ -78,28 +88,45 @@ def test_arguments_may_be_named():
 
 
 def test_every_operation_says_where_it_comes_from_and_what_is_allowed():
-    for name, op in OPS.items():
-        assert op.paper, name
-        for allowed in (op.magnitude, *op.options.values()):
+    for name, each in OPS.items():
+        assert each.paper, name
+        for allowed in (each.magnitude, *each.options.values()):
             assert allowed.low <= allowed.default <= allowed.high, name
-        assert op.magnitude.low == 0 <= op.full <= op.magnitude.high, name
+        assert each.magnitude.low == 0 <= each.full <= each.magnitude.high, name
+        parameters = list(inspect.signature(each.apply).parameters)
+        assert each.options.keys() <= set(parameters[3:]), name
     assert all(OPS[name].full for name in PAPER_OPS)
+
+
+def negative(key, image, strength):
+    """Turns light into dark."""
+    return jnp.where(strength > 0, 1 - image, image)
+
+
+def test_an_operation_from_outside_is_written_like_any_other(monkeypatch):
+    monkeypatch.setattr(table, "OPS", OPS.copy())
+    monkeypatch.setattr(policy, "OPS", table.OPS)
+    register("negative", Op(negative, Range(1, 0, 1), "exact", paper="none", full=1))
+    policy_ = build(["negative"])
+    shown, _ = policy_(jax.random.key(0), IMAGES, INDEX, policy_.numbers)
+    np.testing.assert_array_equal(shown, 1 - IMAGES)
+    assert build(["rand_augment(ops=(negative, rotate))"])
+    for name in ("negative", "rand_augment", "mixup"):
+        with pytest.raises(UserError, match=f"There already is an augmentation '{name}'"):
+            register(name, OPS["rotate"])
+    with pytest.raises(UserError, match="choose a name like"):
+        register("my-op", OPS["rotate"])
 
 
 # What is drawn
 
 
 @pytest.mark.parametrize("name", sorted(OPS))
-def test_magnitude_0_changes_no_bit(name):
-    option = "" if name in ("flip", "turn") else ", p=1"
-    shown, share = applied((f"{name}(0{option})",))
-    assert np.array_equal(shown, IMAGES)
-    assert share == 1
-
-
-@pytest.mark.parametrize("name", sorted(OPS))
-def test_probability_0_changes_no_bit(name):
-    assert np.array_equal(applied((f"{name}(p=0)",))[0], IMAGES)
+def test_magnitude_0_and_probability_0_change_no_bit(name):
+    for nothing in ({"magnitude": 0.0}, {"p": 0.0}):
+        shown, share = applied((f"{name}(p=1)",), **nothing)
+        assert np.array_equal(shown, IMAGES)
+        assert share == 1
 
 
 def test_probability_is_a_share_of_the_pictures():
@@ -131,11 +158,36 @@ def test_bfloat16_stays_bfloat16():
 
 
 @settings(deadline=None, max_examples=20)
-@given(st.permutations(range(6)), st.integers(0, 100))
-def test_the_place_in_the_batch_does_not_matter(order, step):
-    order, ops = np.array(order), EVERYTHING[:-1]
+@given(st.permutations(range(6)), st.integers(0, 100), st.sampled_from([LAYOUT, EVERYTHING[:-1]]))
+def test_the_place_in_the_batch_does_not_matter(order, step, ops):
+    order = np.array(order)
     straight, _ = applied(ops, step=step)
     assert np.array_equal(straight[order], applied(ops, IMAGES[order], INDEX[order], step)[0])
+
+
+MANY = np.random.default_rng(1).random((16, SIDE, SIDE, 3), np.float32)
+EVERY = np.arange(16, dtype=np.int32)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"step": 1}])
+def test_another_seed_or_step_is_another_layout(change):
+    shown, other = applied(LAYOUT, MANY, EVERY)[0], applied(LAYOUT, MANY, EVERY, **change)[0]
+    assert (shown != other).any(axis=(1, 2, 3)).sum() > 8
+
+
+def test_pictures_are_laid_down_independently_of_one_another():
+    same = np.broadcast_to(MANY[0], MANY.shape)
+    for step in range(4):
+        shown = np.asarray(applied(LAYOUT, same, EVERY, step=step)[0])
+        assert len({picture.tobytes() for picture in shown}) > 4
+
+
+def test_what_is_not_listed_does_nothing():
+    assert np.array_equal(applied((), MANY, EVERY)[0], MANY)
+    flipped, turned = (np.asarray(applied((name,), MANY, EVERY)[0]) for name in LAYOUT)
+    for image, one, other in zip(MANY, flipped, turned, strict=True):
+        assert any(np.array_equal(one, image[::a, ::b]) for a in (1, -1) for b in (1, -1))
+        assert any(np.array_equal(other, np.rot90(image, quarters)) for quarters in range(4))
 
 
 def test_a_picture_that_is_in_a_batch_twice_is_augmented_in_two_ways():
@@ -182,7 +234,7 @@ def test_rate_0_and_magnitude_0_do_nothing():
 def test_the_magnitude_is_a_share_of_the_highest(magnitude):
     shown, _ = applied((f"rand_augment(1, {magnitude}, ops=(brightness,))",))
     factors = np.median(np.asarray(shown)[..., :1, :] / IMAGES[..., :1, :], axis=(1, 2, 3))
-    expected = 0.9 * magnitude / choice.LEVELS
+    expected = 0.9 * magnitude / policies.LEVELS
     for factor in factors:  # brightened ones may be clipped
         assert min(abs(factor - f) for f in (1, 1 - expected, 1 + expected)) < 1e-3 or factor > 1
 
@@ -196,7 +248,7 @@ def test_branches_on_a_cpu_give_what_all_branches_at_once_give():
 
     in_a_loop = jax.jit(shown)(INDEX, IMAGES)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(choice, "in_turn", lambda function: function)
+        patch.setattr(policies, "in_turn", lambda function: function)
         at_once = jax.jit(lambda *arguments: shown(*arguments))(INDEX, IMAGES)
     np.testing.assert_allclose(in_a_loop, at_once, atol=1e-6)
 
@@ -206,7 +258,7 @@ def test_what_is_mapped_in_turn_takes_any_tree():
         return {"x": jax.lax.cond(tree["negative"], jnp.negative, jnp.abs, tree["x"])}, key
 
     tree = {"negative": np.array([True, False, True]), "x": np.array([1.0, -2.0, 3.0])}
-    result, key = jax.vmap(in_turn.in_turn(signed), (0, None))(tree, 7)
+    result, key = jax.vmap(op.in_turn(signed), (0, None))(tree, 7)
     assert result["x"].tolist() == [-1, 2, -3]
     assert np.array_equal(key, [7, 7, 7])
 

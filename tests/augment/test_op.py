@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from bcjax.augment import colour, filters, stain, tone
+from bcjax.augment import colour, filters
 
-OPS = colour.OPS | tone.OPS | filters.OPS | stain.OPS
+OPS = colour.OPS | filters.OPS
 KEYS = jax.random.split(jax.random.key(0), 4)
 SHAPE = (24, 24, 3)
 RANDOM = np.random.default_rng(0).random((4, *SHAPE), dtype=np.float32)

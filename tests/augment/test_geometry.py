@@ -1,4 +1,3 @@
-import inspect
 from functools import partial
 
 import cv2
@@ -11,15 +10,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy import interpolate, ndimage
 
-from bcjax.augment import dihedral, elastic, geometry
-from bcjax.augment.warp import warp
+from bcjax.augment import geometry
+from bcjax.augment.geometry import warp
 
 H, W = SHAPE = 12, 16
 IMAGE = np.random.default_rng(0).random((H, W, 3), np.float32)
 SQUARE = IMAGE[:, :H]
 KEYS = jax.random.split(jax.random.key(0), 2000)
 IDENTITY = np.eye(2, 3, dtype=np.float32)
-NAMES = list(geometry.OPS)
+MATRICES = {name: op for name, op in geometry.OPS.items() if op.geometric}
 
 
 def compiled_matrix(op):
@@ -27,13 +26,13 @@ def compiled_matrix(op):
 
 
 # One program each, for all strengths.
-MATRIX = {name: compiled_matrix(op) for name, op in geometry.OPS.items()}
+MATRIX = {name: compiled_matrix(op) for name, op in MATRICES.items()}
 FLIP = jax.jit(lambda key: geometry.flip(key, np.float32(1), (H, H)))
 TURN = jax.jit(lambda key: geometry.turn(key, np.float32(1), (H, H)))
 WARP = jax.jit(warp)
 COMPOSE = jax.jit(geometry.compose)
-ELASTIC = jax.jit(elastic.elastic)
-MANY_ELASTIC = jax.jit(jax.vmap(elastic.elastic, (0, None, None)))
+ELASTIC = jax.jit(geometry.elastic)
+MANY_ELASTIC = jax.jit(jax.vmap(geometry.elastic, (0, None, None)))
 
 
 def matrix_of(name, strength, seed=0, **options):
@@ -98,17 +97,17 @@ def test_the_identity_flips_and_turns_are_exact(dtype):
     assert identity.dtype == dtype
     np.testing.assert_array_equal(identity, image)
     for key in KEYS[:16]:
-        np.testing.assert_array_equal(WARP(image, FLIP(key)), dihedral.flip(key, image))
-        np.testing.assert_array_equal(WARP(image, TURN(key)), dihedral.turn(key, image))
+        np.testing.assert_array_equal(WARP(image, FLIP(key)), geometry.flip_pixels(key, image))
+        np.testing.assert_array_equal(WARP(image, TURN(key)), geometry.turn_pixels(key, image))
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MATRICES)
 @pytest.mark.parametrize("seed", range(3))
 def test_at_strength_0_the_matrix_is_the_identity_to_the_bit(name, seed):
     np.testing.assert_array_equal(matrix_of(name, 0, seed), IDENTITY)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", MATRICES)
 def test_matrices_are_the_same_alone_and_mapped_and_compiled_once(name):
     op, key, traces = geometry.OPS[name], jax.random.key(0), []
 
@@ -300,7 +299,7 @@ def ramps(size):
     return np.stack([x, y], axis=-1)
 
 
-@pytest.mark.parametrize("strength", [0.04, elastic.OPS["elastic"].magnitude.high])
+@pytest.mark.parametrize("strength", [0.04, geometry.OPS["elastic"].magnitude.high])
 def test_an_elastic_warp_moves_no_pixel_too_far_and_folds_nothing(strength):
     image = ramps(32)
     warped = np.asarray(MANY_ELASTIC(KEYS[:200], image, np.float32(strength)))
@@ -321,7 +320,7 @@ def test_elastic_warps_are_the_same_alone_and_mapped_and_compiled_once():
     @jax.jit
     def one(*arguments):
         traces.append(arguments)
-        return elastic.elastic(*arguments)
+        return geometry.elastic(*arguments)
 
     for strength in (np.float32(0.02), np.float32(0.1)):
         together = MANY_ELASTIC(KEYS[:200], image, strength)
@@ -332,16 +331,67 @@ def test_elastic_warps_are_the_same_alone_and_mapped_and_compiled_once():
 
 @pytest.mark.parametrize("size", [5, 32])
 def test_the_elastic_field_is_scipys_cubic_spline(size):
-    knots = np.arange(-3, elastic.CELLS + 4)
-    splines = interpolate.BSpline(knots, np.eye(elastic.CELLS + 3), 3)
-    theirs = splines((np.arange(size) + 0.5) / size * elastic.CELLS)
-    np.testing.assert_allclose(elastic.basis(size), theirs, atol=1e-6)
+    knots = np.arange(-3, geometry.ELASTIC_CELLS + 4)
+    splines = interpolate.BSpline(knots, np.eye(geometry.ELASTIC_CELLS + 3), 3)
+    theirs = splines((np.arange(size) + 0.5) / size * geometry.ELASTIC_CELLS)
+    np.testing.assert_allclose(geometry.spline_basis(size), theirs, atol=1e-6)
 
 
-@pytest.mark.parametrize("ops", [geometry.OPS, elastic.OPS])
-def test_what_an_op_says_of_itself_is_true(ops):
-    for op in ops.values():
-        assert op.magnitude.low <= op.magnitude.default <= op.magnitude.high
-        assert op.full <= op.magnitude.high
-        parameters = inspect.signature(op.apply).parameters
-        assert op.options.keys() == set(list(parameters)[3:])
+# Flips and turns without interpolation
+
+PICTURE = np.arange(5 * 5 * 3, dtype=np.uint8).reshape(5, 5, 3)
+FLIPS = [PICTURE[::a, ::b] for a in (1, -1) for b in (1, -1)]
+TURNS = [np.rot90(PICTURE, quarters) for quarters in range(4)]
+LAYOUTS = [np.rot90(picture, quarters) for picture in FLIPS[:2] for quarters in range(4)]
+
+
+def flip_and_turn(key, image):
+    first, second = jax.random.split(key)
+    return geometry.turn_pixels(second, geometry.flip_pixels(first, image))
+
+
+OPERATIONS = [
+    pytest.param(geometry.flip_pixels, FLIPS, id="flip"),
+    pytest.param(geometry.turn_pixels, TURNS, id="turn"),
+    pytest.param(flip_and_turn, LAYOUTS, id="flip-and-turn"),
+]
+
+
+def test_there_are_eight_layouts():
+    assert len({layout.tobytes() for layout in LAYOUTS}) == 8
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize(("operation", "layouts"), OPERATIONS)
+def test_every_layout_is_equally_likely(operation, layouts, dtype):
+    keys = jax.random.split(jax.random.key(0), 4000)
+    seen = jax.jit(jax.vmap(operation, in_axes=(0, None)))(keys, PICTURE.astype(dtype))
+    assert seen.dtype == dtype
+    counts = [int((seen == layout.astype(dtype)).all(axis=(1, 2, 3)).sum()) for layout in layouts]
+    assert sum(counts) == len(keys)  # each result is one of them, hence has the picture's pixels
+    expected = len(keys) / len(layouts)
+    chi_square = sum((count - expected) ** 2 / expected for count in counts)
+    assert chi_square < 24.3  # with 7 degrees of freedom, one sample in 1,000 is above
+
+
+COMPILED = {
+    operation: jax.jit(operation) for operation in (geometry.flip_pixels, geometry.turn_pixels)
+}
+
+
+@settings(deadline=None)  # the first example compiles
+@given(st.integers(0, 2**32 - 1))
+def test_plain_compiled_and_mapped_are_the_same(seed):
+    key = jax.random.key(seed)
+    for operation, compiled in COMPILED.items():
+        plain = operation(key, PICTURE)
+        assert np.array_equal(plain, compiled(key, PICTURE))
+        assert np.array_equal(plain, jax.vmap(operation)(key[None], PICTURE[None])[0])
+
+
+def test_pictures_that_are_not_square_can_be_flipped():
+    picture = PICTURE[:, :3]
+    seen = {
+        np.asarray(geometry.flip_pixels(jax.random.key(i), picture)).tobytes() for i in range(32)
+    }
+    assert seen == {picture[::a, ::b].tobytes() for a in (1, -1) for b in (1, -1)}

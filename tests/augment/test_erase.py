@@ -7,14 +7,14 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from bcjax.augment import erase, quadrants
+from bcjax.augment import erase, geometry
 
 H, W = 12, 16
 IMAGE = np.random.default_rng(0).random((H, W, 3), np.float32)
-OPS = erase.OPS | quadrants.OPS
+OPS = erase.OPS | {"quadrants": geometry.OPS["quadrants"]}
 COMPILED = {name: jax.jit(op.apply) for name, op in OPS.items()}  # one program for all strengths
 MANY_MASKS = jax.jit(jax.vmap(erase.grid_mask, (0, None, None, None, None)))
-MANY_QUADRANTS = jax.jit(jax.vmap(quadrants.quadrants, (0, None, None)))
+MANY_QUADRANTS = jax.jit(jax.vmap(geometry.quadrants, (0, None, None)))
 KEYS = jax.random.split(jax.random.key(0), 2000)
 
 seeds = st.integers(0, 2**32 - 1)
@@ -123,10 +123,10 @@ def test_a_grid_that_is_not_turned_is_squares_in_rows_and_columns(seed, ratio):
         starts = np.flatnonzero(np.diff(side.astype(int)) == 1)
         ends = np.flatnonzero(np.diff(side.astype(int)) == -1)
         periods = np.concatenate([np.diff(starts), np.diff(ends)])
-        assert ((periods >= erase.PERIOD[0] * 48 - 1) & (periods <= 49)).all()
+        assert ((periods >= erase.GRID_PERIOD[0] * 48 - 1) & (periods <= 49)).all()
         whole = [(ends[ends > start] - start)[0] for start in starts if (ends > start).any()]
         for length in whole:  # a square's side, of periods up to the picture's
-            assert erase.PERIOD[0] * (1 - ratio) * 48 - 1 <= length <= (1 - ratio) * 48 + 1
+            assert erase.GRID_PERIOD[0] * (1 - ratio) * 48 - 1 <= length <= (1 - ratio) * 48 + 1
 
 
 @settings(deadline=None, max_examples=30)
