@@ -23,7 +23,7 @@ from bcjax.benchmark import (
     trace,
 )
 from bcjax.benchmark.timed_run import TimedRun
-from bcjax.data import prepare
+from bcjax.data.preparation import prepare
 from bcjax.runtime.errors import UserError
 
 _INPUT_S = 0.4  # of each store and part, in a turn
@@ -68,7 +68,7 @@ def measure(
     began = host.processors()
     found: dict[str, Any] = {}
     if "start" in what:
-        prepare.ensure(config.data)
+        prepare(config.data)
         found["start"] = start.measure(arguments)
     with tempfile.TemporaryDirectory() as folder:
         config.workdir = folder

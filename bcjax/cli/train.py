@@ -53,8 +53,8 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     console.quiet = not lead
     if outcome.final:
         console.print(tables.evaluation(outcome.final))
-    if outcome.final and "members" in outcome.final:
-        console.print(tables.members(outcome.final["members"]))
+    if outcome.final and outcome.final.members:
+        console.print(tables.members(outcome.final.members))
     if outcome.final and config.eval.report and lead:
         from bcjax.reports import run as report
 

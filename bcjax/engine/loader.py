@@ -12,11 +12,10 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
-from bcjax.data import pipeline, sampling
-from bcjax.data.entry import entry_of
-from bcjax.data.order import EvalBatch, Order, once
-from bcjax.data.prepared import Prepared
-from bcjax.data.store import DeviceStore, HostStore, Store, choose, open_store
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.order import ClassSampling, EvalBatch, Order, evaluation_batches, shown_per_class
+from bcjax.data.prepared import PreparedSet
+from bcjax.data.store import DeviceStore, HostStore, Store, choose_store, load_ahead, open_store
 from bcjax.engine import dispatch
 from bcjax.engine.dispatch import Batch, StoredArrays
 from bcjax.engine.plan import Call
@@ -99,7 +98,7 @@ class Loader:
         rows = meshes.host_rows(self._mesh, order.batch_size)
         load = _LoadCall(self._store, order, rows)
         workers = self._data.workers if self._store.kind == "disk" else 0
-        loaded = pipeline.ahead(
+        loaded = load_ahead(
             calls, load, prefetch=self._data.prefetch, threads=self._data.threads, workers=workers
         )
         sent = (meshes.place(self._mesh, b, rows, order.batch_size, leading=1) for b in loaded)
@@ -117,14 +116,12 @@ class Loader:
         With each call comes the mask of the rows that count, (per_call, B), on the host.
         """
         rows = meshes.host_rows(self._mesh, batch_size)
-        batches = once(self.examples, batch_size)
+        batches = evaluation_batches(self.examples, batch_size)
         padding = EvalBatch(np.zeros(batch_size, np.int32), np.zeros(batch_size, bool))
         batches += [padding] * (-len(batches) % per_call)
         calls = [batches[i : i + per_call] for i in range(0, len(batches), per_call)]
         load = _LoadOnce(self._store, rows)
-        loaded = pipeline.ahead(
-            calls, load, prefetch=self._data.prefetch, threads=self._data.threads
-        )
+        loaded = load_ahead(calls, load, prefetch=self._data.prefetch, threads=self._data.threads)
         for call, local in zip(calls, loaded, strict=True):
             mask = np.stack([batch.mask for batch in call])
             yield meshes.place(self._mesh, local, rows, batch_size, leading=1), mask
@@ -133,7 +130,7 @@ class Loader:
 class SplitLoaders:
     """The loaders of a prepared set, one for each split, opened when they are first needed."""
 
-    def __init__(self, prepared: Prepared, kind: str, data: ConfigDict, mesh: Mesh):
+    def __init__(self, prepared: PreparedSet, kind: str, data: ConfigDict, mesh: Mesh):
         """Opens nothing yet.
 
         Args:
@@ -145,7 +142,7 @@ class SplitLoaders:
         self._prepared = prepared
         self._kind = kind
         self._data = data
-        self._entry = entry_of(data)
+        self._transform = InputTransform.from_config(data)
         self._mesh = mesh
         self._pictures: dict[str, Loader] = {}
 
@@ -170,7 +167,7 @@ class SplitLoaders:
         """
         pictures = self._loader(self._open(split, "disk"))
         features, labels = predict_split(backbone, variables, pictures, self._mesh, batch_size)
-        kind, _ = choose("auto", features.nbytes, meshes.device_memory())
+        kind, _ = choose_store("auto", features.nbytes, meshes.device_memory())
         arrays = {"features": features, "label": labels}
         return self._loader(DeviceStore(arrays) if kind == "device" else HostStore(arrays))
 
@@ -204,7 +201,7 @@ class SplitLoaders:
         return index | arrays(over, per_call, batch_size), {}
 
     def _open(self, split: str, kind: str) -> Store:
-        return open_store(self._prepared, split, kind, self._entry, self._data.threads)
+        return open_store(self._prepared, split, kind, self._transform, self._data.threads)
 
     def _loader(self, store: Store) -> Loader:
         return Loader(store, self._data, self._mesh)
@@ -256,20 +253,20 @@ def predict_split(
     return np.concatenate(logits), np.concatenate(labels)
 
 
-def order_of(config: ConfigDict, prepared: Prepared) -> Order:
+def order_of(config: ConfigDict, prepared: PreparedSet) -> Order:
     """Returns the order of the training pictures, each as often as the config says.
 
     Raises:
       UserError: If the sampling that the config describes is not possible.
     """
-    shown = sampling.plan(
+    shown = shown_per_class(
         config.train.sampling, config.train.repeat, prepared.counts["train"], prepared.classes
     )
     return Order(
         prepared.size("train"),
         config.train.batch_size,
         config.seed,
-        sampling.Sampling(prepared.labels("train"), shown) if shown else None,
+        ClassSampling(prepared.labels("train"), shown) if shown else None,
     )
 
 
@@ -278,6 +275,6 @@ def whole_batches(mesh: Mesh, batch_size: int) -> int:
     return -(-batch_size // mesh.size) * mesh.size
 
 
-def bytes_needed(prepared: Prepared, splits: Sequence[str], image_size: int) -> int:
+def bytes_needed(prepared: PreparedSet, splits: Sequence[str], image_size: int) -> int:
     """Returns the bytes that the decoded pictures of these splits take."""
     return sum(prepared.size(split) for split in splits) * image_size**2 * 3

@@ -16,7 +16,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax import models
-from bcjax.data.entry import entry_of
+from bcjax.data.input_transform import InputTransform
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.state import State, Variables
@@ -61,7 +61,9 @@ def resolve(config: ConfigDict) -> ConfigDict:
         changes["data.stain_reference"] = str(Path(config.data.stain_reference).absolute())
     config = configs.replaced(config, changes)
     if config.data.stain_reference:
-        entry_of(config.data)  # reads it: no run begins that could not be evaluated
+        InputTransform.from_config(
+            config.data
+        )  # reads it: no run begins that could not be evaluated
     return config
 
 

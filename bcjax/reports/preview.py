@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from bcjax.augment import OPS, Op, build, geometry, mix
-from bcjax.data import prepare
-from bcjax.data.entry import entry_of
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.preparation import prepare
 from bcjax.data.store import DiskStore
 from bcjax.engine.loader import order_of
 from bcjax.engine.step import keys_of, micro_key, normalise, step_key, to_float
@@ -53,9 +53,11 @@ def fed(config: ConfigDict, step: int) -> Fed:
       UserError: If the config's pictures or augmentations are refused.
     """
     policy = build(config.augment.ops)
-    prepared = prepare.ensure(config.data)
+    prepared = prepare(config.data)
     index = order_of(config, prepared)(step)
-    batch = DiskStore(prepared.examples("train"), entry_of(config.data)).read(index)
+    batch = DiskStore(prepared.examples("train"), InputTransform.from_config(config.data)).read(
+        index
+    )
     names = prepared.ids("train")
 
     @jax.jit

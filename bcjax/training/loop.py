@@ -16,18 +16,18 @@ from rich.console import Console
 
 from bcjax import config as configs
 from bcjax.config.members import member_config, rates
-from bcjax.data.entry import entry_of
+from bcjax.data.input_transform import InputTransform
 from bcjax.data.store import DiskStore
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.dispatch import Batch
 from bcjax.engine.patience import Patience
 from bcjax.engine.phases import Phase
 from bcjax.engine.state import State
-from bcjax.evaluation import cautions, spread
-from bcjax.evaluation import evaluator as evaluation
+from bcjax.evaluation import evaluation as evaluations
+from bcjax.evaluation import member_summary
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.calibration import fitted
-from bcjax.evaluation.calibration.fitted import Calibration
+from bcjax.evaluation.evaluation import Evaluation
+from bcjax.evaluation.evaluator import evaluate_final
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -60,7 +60,7 @@ class Outcome:
 
     step: int
     best: int | None
-    final: evaluation.Result | None
+    final: Evaluation | None
     signal: int = 0
 
     @property
@@ -355,8 +355,8 @@ def log(member: MemberProgress, phase: Phase, held: Patience, values: dict[str, 
 def evaluate_watched(member: MemberProgress, state: State, phase: Phase) -> dict[str, float]:
     """Evaluates on `eval.split`; returns the headline metrics."""
     run, step, split = member.run, member.step, member.run.config.eval.split
-    measured = evaluation.measure(run.predict(split, phase, state), resamples=0)
-    result = evaluation.headline(measured)
+    measured = run.predict(split, phase, state).measure(resamples=0)
+    result = measured.values
     loggers.evaluated(member.loggers, step, split, measured, state.best_variables["params"])
     for logger in member.loggers:
         logger.scalars(step, {f"{split}/{name}": value for name, value in result.items()})
@@ -380,7 +380,7 @@ def updated_patience(run: Run, held: Patience, result: dict[str, float]) -> Pati
 def _show_pictures(member: MemberProgress) -> None:
     """Shows the first step's pictures to the loggers; `bcjax preview` draws them augmented."""
     run = member.run
-    store = DiskStore(run.prepared.examples("train"), entry_of(run.config.data))
+    store = DiskStore(run.prepared.examples("train"), InputTransform.from_config(run.config.data))
     pictures = store.read(run.order(0)[:_SHOWN])["image"]
     for logger in member.loggers:
         logger.image(0, "train/pictures", np.concatenate(pictures, axis=1))
@@ -404,59 +404,45 @@ def evaluate_best(run: Run, state: State) -> Outcome:
     step, best = int(state.step), run.checkpoints.best()
     if not run.prepared.size(run.config.eval.final_split):
         return Outcome(step, best, None)
-    final, _ = predict_with_best(run, state)
+    final, _ = evaluate_best_checkpoint(run, state)
     return Outcome(step, best, final)
 
 
 def evaluate_members(
     config: ConfigDict, all_members: list[MemberProgress], states: States
-) -> evaluation.Result | None:
+) -> Evaluation | None:
     """Evaluates the best checkpoint of each member, and all members together."""
     split = config.eval.final_split
-    results: dict[Path, tuple[evaluation.Result, Answers]] = {}
+    results: dict[Path, tuple[Evaluation, Answers]] = {}
     for i, member in enumerate(all_members):
         run = member.run
         if run.prepared.size(split) and run.checkpoints.best() is not None:
-            results[run.workdir] = predict_with_best(run, states[i])
+            results[run.workdir] = evaluate_best_checkpoint(run, states[i])
     if not results:
         return None
-    final, answers = spread.together(config, results)
+    final, answers = member_summary.evaluate_together(config, results)
     if all_members[0].run.lead:
-        evaluation.write(final, answers, Path(config.workdir), split)
+        final = evaluations.write(final, answers, Path(config.workdir), split)
     return final
 
 
-def predict_with_best(run: Run, state: State) -> tuple[evaluation.Result, Answers]:
-    """Predicts, measures and writes the final split with the best checkpoint."""
-    split, best = run.config.eval.final_split, run.checkpoints.best()
+def evaluate_best_checkpoint(run: Run, state: State) -> tuple[Evaluation, Answers]:
+    """Evaluates the final split with the best checkpoint, which is calibrated on the way."""
+    best = run.checkpoints.best()
     if best is not None and best != int(state.step):
         state = run.restore(best)
-    step, phase = int(state.step), run.phase_of(state)
-    answers = run.predict(split, phase, state)
-    about = {"split": split, "checkpoint": step, "source": run.config.data.source}
-    where = (run.workdir, run.config, run.prepared)
-    about |= evaluation.warned(run.prepared) | {"cautions": cautions.of_split(*where, split)}
-    final = about | evaluation.measure(answers, resamples=run.config.eval.resamples)
-    final = evaluation.calibrated(final, answers, _calibrate(run, state), own=True)
+    phase = run.phase_of(state)
+    final, answers = evaluate_final(
+        run.workdir,
+        run.config,
+        run.prepared,
+        int(state.step),
+        lambda split: run.predict(split, phase, state),
+        writes=run.lead,
+    )
     if run.lead:
-        evaluation.write(final, answers, run.workdir, split)
         loggers.archive(run.config)
     return final, answers
-
-
-def _calibrate(run: Run, state: State) -> Calibration | None:
-    """Fits temperature and thresholds on the watched split, if no other figure depends on it."""
-    config, step = run.config.eval, int(state.step)
-    if config.split in ("train", config.final_split):
-        return None
-    if kept := fitted.read(run.workdir, step):  # perhaps with more than is fitted here
-        return kept
-    held_out = run.predict(config.split, run.phase_of(state), state)
-    shares = {"coverage": config.coverage, "error_rate": config.error_rate}
-    calibration = fitted.fit(held_out, step=step, split=config.split, **shares)
-    if run.lead:
-        fitted.write(calibration, run.workdir)
-    return calibration
 
 
 def _write_common_config(config: ConfigDict, first: Run) -> None:

@@ -12,10 +12,10 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.augment import policy as policies
-from bcjax.data import prepare
 from bcjax.data.order import Order
-from bcjax.data.prepared import Prepared
-from bcjax.data.store import choose
+from bcjax.data.preparation import prepare
+from bcjax.data.prepared import PreparedSet
+from bcjax.data.store import choose_store
 from bcjax.engine import checkpoint, dispatch, losses, network, program, weights
 from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.loader import (
@@ -31,7 +31,6 @@ from bcjax.engine.plan import Plan
 from bcjax.engine.program import Program
 from bcjax.engine.state import State
 from bcjax.engine.weights import ImportedWeights
-from bcjax.evaluation import evaluator as evaluation
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime import compilation, files
 from bcjax.runtime import mesh as meshes
@@ -80,11 +79,11 @@ class Run:
 
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None
-        self.prepared: Prepared = same.prepared if same else prepare.ensure(config.data)
+        self.prepared: PreparedSet = same.prepared if same else prepare(config.data)
         self.classes = self.prepared.classes
         _check_splits(config, self.prepared)
         used = sorted({"train", config.eval.split, config.eval.final_split})
-        self.store, self.store_reason = choose(
+        self.store, self.store_reason = choose_store(
             config.data.store,
             bytes_needed(self.prepared, used, config.data.image_size),
             meshes.device_memory(),
@@ -222,10 +221,10 @@ class Run:
         logits, labels = predict_split(
             self.program.predict, state.best_variables, loader, self.mesh, self.eval_batch_size
         )
-        return evaluation.answer(self.prepared, split, logits, labels)
+        return Answers.of_split(self.prepared, split, logits, labels)
 
 
-def resolve(config: ConfigDict, prepared: Prepared) -> tuple[ConfigDict, ImportedWeights | None]:
+def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, ImportedWeights | None]:
     """Returns the complete config of a run, and the weights that it starts from.
 
     Args:
@@ -253,7 +252,7 @@ def resolve(config: ConfigDict, prepared: Prepared) -> tuple[ConfigDict, Importe
 
 
 def write_or_check_config(
-    config: ConfigDict, workdir: Path, prepared: Prepared, lead: bool
+    config: ConfigDict, workdir: Path, prepared: PreparedSet, lead: bool
 ) -> None:
     """Writes the resolved config to the run's folder, or compares it with the one that is there.
 
@@ -278,13 +277,13 @@ def write_or_check_config(
         configs.save(config, run_dir.config)
 
 
-def _class_weights(config: ConfigDict, prepared: Prepared) -> np.ndarray | None:
+def _class_weights(config: ConfigDict, prepared: PreparedSet) -> np.ndarray | None:
     if config.train.class_weights == "none":
         return None
     return losses.class_weights(np.array(prepared.counts["train"]), config.train.class_weights)
 
 
-def _check_splits(config: ConfigDict, prepared: Prepared) -> None:
+def _check_splits(config: ConfigDict, prepared: PreparedSet) -> None:
     examples, batch = prepared.size("train"), config.train.batch_size
     if batch > examples:
         raise UserError(

@@ -14,7 +14,7 @@ from commandline import contents, refused, run_bcjax
 from PIL import Image
 from webpage import CHROMIUM
 
-from bcjax.data import synthetic
+from bcjax.data.sources import synthetic
 from bcjax.reports.dataset.embedding import far_off, layout
 from bcjax.reports.dataset.features import Features
 from bcjax.reports.dataset.look import sample

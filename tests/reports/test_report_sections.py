@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bcjax.evaluation import spread
-from bcjax.evaluation.calibration import fitted, measure
+from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.calibration.measure import measure
+from bcjax.evaluation.evaluation import NetworkScores
+from bcjax.evaluation.member_summary import summarise_members
 from bcjax.reports import run as report
 from bcjax.reports.pages import story
 from bcjax.reports.run.artefacts import read
@@ -57,8 +59,8 @@ def other(workdir, name, **about):
 
 
 def test_a_calibration_is_told_as_it_was_measured(run, answers):
-    found = fitted.fit(answers, step=20, split="val", coverage=0.8, error_rate=0.2)
-    measured = measure.measure(found, answers)
+    found = calibrations.fit(answers, step=20, split="val", coverage=0.8, error_rate=0.2)
+    measured = measure(found, answers).to_dict()
     said = told(run(calibration=measured))
     assert f"temperature {measured['temperature']:.4f}" in said
     for key in ("log_loss", "ece", "brier"):
@@ -126,11 +128,10 @@ def test_views_and_ensembles_stand_beside_the_result_with_their_parts(run):
 
 
 def test_members_are_told_with_mean_and_deviation(run):
-    results = {
-        f"member-{i}": {"checkpoint": 20, "metrics": {"accuracy": figure(value)}}
-        for i, value in enumerate((0.8, 0.9))
-    }
-    workdir = run(members=spread.over(results), held_out=False)
+    members = [
+        NetworkScores(f"member-{i}", 20, {"accuracy": value}) for i, value in enumerate((0.8, 0.9))
+    ]
+    workdir = run(members=summarise_members(members).to_dict(), held_out=False)
     (workdir / "member-0").mkdir()
     said = told(workdir)
     assert "| accuracy | 0.8500 | 0.0707 |" in said

@@ -2,6 +2,7 @@ import importlib.util
 import io
 import json
 import time
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from bcjax import config as configs
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
+from bcjax.training.loggers.evaluations import confusion
 from bcjax.training.progress import ProgressLine
 
 
@@ -113,17 +115,17 @@ class Told(loggers.Logger):
     def __init__(self):
         self.shown, self.spreads = {}, {}
 
-    def show(self, step, name, picture):
+    def image(self, step, name, picture):
         self.shown[name] = picture
 
-    def spread(self, step, name, values):
+    def histogram(self, step, name, values):
         self.spreads[name] = values
 
 
 def test_an_evaluation_shows_its_confusion_and_the_parameters():
     told = Told()
     params = {"head": {"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}}
-    result = {"confusion_matrix": [[5, 1], [0, 4]], "classes": ["monocyte", "platelet"]}
+    result = SimpleNamespace(confusion_matrix=((5, 1), (0, 4)), classes=("monocyte", "platelet"))
     output = loggers.BackgroundLogger([told])
     loggers.evaluated([output], 3, "val", result, params)
     output.close()
@@ -138,7 +140,7 @@ def test_an_evaluation_shows_its_confusion_and_the_parameters():
 @pytest.mark.parametrize("classes", [2, 20, 21])
 def test_a_confusion_matrix_of_any_size_is_drawn(classes):
     matrix = np.eye(classes, dtype=int) * 7
-    picture = loggers.watched.confusion(matrix, [f"class {i}" for i in range(classes)])
+    picture = confusion(matrix, [f"class {i}" for i in range(classes)])
     side = picture.shape[0]
     assert picture.shape == (side, side, 3)
     assert side <= 1200
@@ -230,7 +232,7 @@ def test_what_is_told_in_the_background_is_told_in_order_and_all_of_it(tmp_path)
     told = []
 
     class Slow(loggers.Logger):
-        def write(self, step, values):
+        def scalars(self, step, values):
             time.sleep(0.001)
             told.append(step)
 
@@ -245,7 +247,7 @@ def test_what_fails_in_the_background_is_raised_at_the_end_and_all_is_closed():
     closed = []
 
     class Broken(loggers.Logger):
-        def write(self, step, values):
+        def scalars(self, step, values):
             raise OSError("no space left")
 
         def close(self):

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from jaxtyping import Float
 
-from bcjax.data.curate.measure import BINS
+from bcjax.data.curate.measured_pictures import BINS
 from bcjax.data.decode import decode
 from bcjax.data.records import Record
 

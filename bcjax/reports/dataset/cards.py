@@ -6,10 +6,8 @@ import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
-from bcjax.data.curate.measure import BINS
-from bcjax.data.curate.pictures import Pictures
-from bcjax.data.entry import entry_of
-from bcjax.data.masking import Mask
+from bcjax.data.curate.measured_pictures import BINS, MeasuredPictures
+from bcjax.data.input_transform import CellMask, InputTransform
 from bcjax.reports.dataset import plots, sprites
 from bcjax.reports.dataset.averages import average
 from bcjax.reports.dataset.look import by_class
@@ -54,7 +52,7 @@ class Card:
 
 
 def cards(
-    pictures: Pictures,
+    pictures: MeasuredPictures,
     labels: Int[np.ndarray, "N"],
     classes: tuple[str, ...],
     data: ConfigDict,
@@ -106,11 +104,11 @@ def cards(
     return made
 
 
-def _mask(data: ConfigDict) -> Mask | None:
+def _mask(data: ConfigDict) -> CellMask | None:
     """What the config describes, whether or not it is turned on there."""
     data = data.copy_and_resolve_references()
     data.update({"mask": True, "stain": ""})
-    return entry_of(data).mask
+    return InputTransform.from_config(data).mask
 
 
 def _drawn(levels: Float[np.ndarray, "S S 3"]) -> np.ndarray:

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int
 
-from bcjax.data.curate.measure import Measures
-from bcjax.data.prepared import Prepared
+from bcjax.data.curate.measured_pictures import Measures
+from bcjax.data.prepared import PreparedSet
 from bcjax.reports.dataset import plots
 
 
@@ -29,7 +29,7 @@ class Charts:
     largest: tuple[int, int]
 
 
-def charts(prepared: Prepared, measures: Measures, labels: Int[np.ndarray, "N"]) -> Charts:
+def charts(prepared: PreparedSet, measures: Measures, labels: Int[np.ndarray, "N"]) -> Charts:
     """Draws them.
 
     Args:

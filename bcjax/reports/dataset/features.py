@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from bcjax.data import pipeline
-from bcjax.data.curate.measure import Measures
+from bcjax.data.curate.measured_pictures import Measures
 from bcjax.data.records import Record
+from bcjax.data.store import load_ahead
 
 _BATCH = 64  # pictures at a time
 _AHEAD = 4  # batches
@@ -50,7 +50,7 @@ class Network:
         # Here, for JAX takes a second to import, and colours need none of it.
         import jax
 
-        from bcjax.data.entry import entry_of
+        from bcjax.data.input_transform import InputTransform
         from bcjax.engine import network
         from bcjax.engine.step import infer
         from bcjax.runtime import compilation, mesh
@@ -58,7 +58,7 @@ class Network:
         compilation.use_cache()
         trained = network.load(workdir, which, mesh.create())
         settings = trained.config.model
-        self._entry = entry_of(trained.config.data)
+        self._entry = InputTransform.from_config(trained.config.data)
         self._about = f"features of {settings.name} ({workdir}, step {trained.step:,})"
 
         @jax.jit
@@ -75,7 +75,7 @@ class Network:
         padded = np.resize(positions, -(-len(positions) // batch) * batch).reshape(-1, batch)
         values = [
             np.asarray(self._features(pixels), np.float32)
-            for pixels in pipeline.ahead(
+            for pixels in load_ahead(
                 list(padded), functools.partial(self._load, records), prefetch=_AHEAD
             )
         ]

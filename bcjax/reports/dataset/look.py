@@ -8,10 +8,9 @@ from jaxtyping import Int
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
-from bcjax.data import prepare
-from bcjax.data.curate.measure import Measures, measure
-from bcjax.data.curate.pictures import Pictures, looked_at
-from bcjax.data.prepared import Examples, Prepared
+from bcjax.data.curate.measured_pictures import MeasuredPictures, Measures, measure
+from bcjax.data.preparation import prepare
+from bcjax.data.prepared import EncodedExamples, PreparedSet
 from bcjax.data.records import Record
 
 # What of the config's `data` branch makes other pictures, or other splits, of a source.
@@ -23,7 +22,7 @@ _FLOOR = 20  # pictures of each class in a sample, however rare it is
 _CHUNK = 512  # pictures held encoded at a time
 
 
-def opened(data: ConfigDict, *, as_trained: bool) -> Prepared:
+def opened(data: ConfigDict, *, as_trained: bool) -> PreparedSet:
     """Opens `data.source`: as it is trained on, or as it is found.
 
     As it is found, a set may hold what no network should be trained on, such as a picture under
@@ -38,13 +37,13 @@ def opened(data: ConfigDict, *, as_trained: bool) -> Prepared:
     """
     default = configs.default().data
     if as_trained or any(data[key] != default[key] for key in _RULES):
-        return prepare.ensure(data)
+        return prepare(data)
     data = data.copy_and_resolve_references()
     data.update({"val_fraction": 0.0, "test_fraction": 0.0})
-    return prepare.ensure(data, complete=False)
+    return prepare(data, complete=False)
 
 
-def look(prepared: Prepared, threads: int | None = None) -> Pictures:
+def look(prepared: PreparedSet, threads: int | None = None) -> MeasuredPictures:
     """Measures every picture of a set, split after split.
 
     Args:
@@ -70,7 +69,7 @@ def look(prepared: Prepared, threads: int | None = None) -> Pictures:
             records += chunk
     columns = (field.name for field in dataclasses.fields(Measures))
     joined = (np.concatenate([getattr(part, name) for part in parts]) for name in columns)
-    return looked_at(records, Measures(*joined))
+    return MeasuredPictures.with_pairs(records, Measures(*joined))
 
 
 def sample(
@@ -96,5 +95,5 @@ def by_class(labels: Int[np.ndarray, "N"]) -> dict[int, Int[np.ndarray, "n"]]:
     return {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
 
 
-def _read(examples: Examples, position: int) -> bytes:
+def _read(examples: EncodedExamples, position: int) -> bytes:
     return examples[[position]][0].image

@@ -6,7 +6,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bcjax.data.curate import findings, leaks
-from bcjax.data.prepared import Prepared
+from bcjax.data.prepared import PreparedSet
 from bcjax.reports.dataset import cards, charts, gallery, points
 from bcjax.reports.dataset.features import Network, of_colours
 from bcjax.reports.dataset.look import look, sample
@@ -17,7 +17,7 @@ _SEED = 0  # of what is drawn, so that the same set makes the same page
 _POINTS = 2000  # on the map
 
 
-def write(prepared: Prepared, data: ConfigDict, out: Path, network: Network | None) -> int:
+def write(prepared: PreparedSet, data: ConfigDict, out: Path, network: Network | None) -> int:
     """Writes the page, whole or not at all.
 
     Args:
@@ -34,7 +34,7 @@ def write(prepared: Prepared, data: ConfigDict, out: Path, network: Network | No
     labels = np.array([record.label for record in pictures.records])
     mapped = sample(labels, _POINTS, rng)
     features = network(pictures.records, mapped) if network else of_colours(pictures.measures)
-    found = findings.find(pictures, max_copies=data.max_copies)
+    found = findings.find_remarkable(pictures, max_copies=data.max_copies)
     shown = gallery.Shown(pictures.records, prepared.classes)
     html = (
         document.environment("bcjax.reports.dataset")
@@ -44,7 +44,7 @@ def write(prepared: Prepared, data: ConfigDict, out: Path, network: Network | No
             location=data.source,
             prepared=prepared,
             datasheet=prepared.datasheet,
-            leaks=prepared.leaks if prepared.datasheet else leaks.find(pictures).sentence,
+            leaks=(prepared.leaks if prepared.datasheet else leaks.find_leaks(pictures)).sentence,
             charts=charts.charts(prepared, pictures.measures, labels),
             cards=cards.cards(pictures, labels, prepared.classes, data, rng),
             doubles=shown.galleries(found, gallery.DOUBLES),

@@ -8,12 +8,14 @@ import numpy as np
 from jaxtyping import UInt8
 
 from bcjax.data.decode import decode
-from bcjax.data.masking import Mask
+from bcjax.data.input_transform import CellMask
 from bcjax.data.records import Record
 from bcjax.reports.pages.pictures import fitted
 
 
-def picture(record: Record, longest: int, mask: Mask | None = None) -> UInt8[np.ndarray, "H W 3"]:
+def picture(
+    record: Record, longest: int, mask: CellMask | None = None
+) -> UInt8[np.ndarray, "H W 3"]:
     """The picture, or what a mask leaves of it, in its own shape."""
     pixels = decode(record.read(), at_least=0 if mask else longest)
     if mask:
@@ -22,7 +24,7 @@ def picture(record: Record, longest: int, mask: Mask | None = None) -> UInt8[np.
 
 
 def sheet(
-    records: Sequence[Record], side: int, columns: int, gap: int = 0, mask: Mask | None = None
+    records: Sequence[Record], side: int, columns: int, gap: int = 0, mask: CellMask | None = None
 ) -> UInt8[np.ndarray, "H W 4"]:
     """Pictures row after row, each in the middle of its cell, on nothing.
 

@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from bcjax.data.prepared import Prepared
+from bcjax.data.prepared import PreparedSet
 from bcjax.reports.pages import story
 from bcjax.reports.pages.story import Block, Charts, Section, Story, Text
 from bcjax.reports.run import calibrated, card, elsewhere, explained, gallery, robustness, sureness
@@ -84,9 +84,9 @@ def _pictures(run: Artefacts) -> list[Block]:
     path = Path(run.pictures.get("path", ""))
     if run.answers is None:
         return _sureness(run)
-    if run.result["source"] != run.config.data.source or not Prepared.is_at(path):
+    if run.result["source"] != run.config.data.source or not PreparedSet.is_at(path):
         return [Text("The pictures are no longer there to be shown.", "soft")]
-    prepared = Prepared(path)
+    prepared = PreparedSet(path)
     if prepared.digest != run.pictures["digest"]:
         return [Text(f"{path} holds other pictures now: none is shown.", "soft")]
     return gallery.galleries(run.answers, prepared, run.split)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from bcjax.data.decode import decode
+from bcjax.data.decode import decode_file
 from bcjax.reports.pages.numbers import NONE, percent
 from bcjax.reports.pages.pictures import fitted
 from bcjax.reports.pages.story import Block, Gallery, Picture, Table, Text
@@ -37,7 +37,7 @@ def _hung(run: Artefacts) -> list[Picture]:
     for row in run.explained["pictures"][:_SHOWN]:
         path = RunDir(run.workdir).explanations / row["file"]
         if path.exists():
-            pixels = decode(path.read_bytes())
+            pixels = decode_file(path)
             pixels = fitted(pixels, min(_WIDTH, max(pixels.shape)))
             note = f"answered {row['predicted']}, {percent(row['probability'])}"
             hung.append(Picture(pixels, row["id"], row["label"] or "of no known class", note))

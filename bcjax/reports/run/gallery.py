@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Int
 
 from bcjax.data.decode import decode
-from bcjax.data.prepared import Prepared
+from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation.answers import Answers
 from bcjax.reports.pages.numbers import percent
 from bcjax.reports.pages.pictures import fitted
@@ -16,7 +16,7 @@ _SHOWN = 16  # pictures in each
 _SIDE = 112  # pixels of the longer side
 
 
-def galleries(answers: Answers, prepared: Prepared, split: str) -> list[Block]:
+def galleries(answers: Answers, prepared: PreparedSet, split: str) -> list[Block]:
     """Hangs the errors, the surest first, and the least sure answers.
 
     Args:
@@ -46,7 +46,7 @@ def _hung(
     answers: Answers,
     probabilities: np.ndarray,
     rows: Int[np.ndarray, "n"],
-    prepared: Prepared,
+    prepared: PreparedSet,
     split: str,
 ) -> Sequence[Picture]:
     place = {id_: position for position, id_ in enumerate(prepared.ids(split))}

@@ -8,13 +8,14 @@ import numpy as np
 from flax import traverse_util
 from jaxtyping import Int, UInt8
 
+from bcjax.metrics.measurements import Measurements
 from bcjax.training.loggers.logger import Logger
 
 _MOST_WRITTEN = 20  # with more classes than this, counts and names do not fit
 
 
 def evaluated(
-    loggers: Sequence[Logger], step: int, split: str, result: dict[str, Any], params: dict[str, Any]
+    loggers: Sequence[Logger], step: int, split: str, result: Measurements, params: dict[str, Any]
 ) -> None:
     """Logs the confusion matrix as an image, and histograms of the parameters.
 
@@ -33,9 +34,7 @@ def evaluated(
         for path, leaf in traverse_util.flatten_dict(params, sep="/").items()
         if leaf.is_fully_addressable or leaf.is_fully_replicated
     }
-    picture = functools.cache(
-        lambda: confusion(np.array(result["confusion_matrix"]), result["classes"])
-    )
+    picture = functools.cache(lambda: confusion(np.array(result.confusion_matrix), result.classes))
 
     def log(logger: Logger) -> None:
         logger.image(step, f"{split}/confusion", picture())
