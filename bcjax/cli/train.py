@@ -56,9 +56,9 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     if outcome.final and outcome.final.members:
         console.print(tables.members(outcome.final.members))
     if outcome.final and config.eval.report and lead:
-        from bcjax.reports import run as report
+        from bcjax.reports.run import write_report
 
-        page = report.write(Path(config.workdir)).page
+        page = write_report(config.workdir).html
         loggers.archive(config)
         console.print(f"written to {page}", highlight=False, soft_wrap=True)
     return outcome.exit_status

@@ -69,7 +69,7 @@ def look(prepared: PreparedSet, threads: int | None = None) -> MeasuredPictures:
             records += chunk
     columns = (field.name for field in dataclasses.fields(Measures))
     joined = (np.concatenate([getattr(part, name) for part in parts]) for name in columns)
-    return MeasuredPictures.with_pairs(records, Measures(*joined))
+    return MeasuredPictures.from_measures(records, Measures(*joined))
 
 
 def sample(

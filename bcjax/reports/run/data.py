@@ -1,17 +1,17 @@
-"""What was asked, and of which pictures; and what is known about these."""
+"""What the network was asked, on which pictures, and what is known about these."""
 
 from pathlib import Path
 
 from bcjax.data.curate.datasheet import PAGE
-from bcjax.reports.pages.numbers import NONE, listed
-from bcjax.reports.pages.story import Block, Facts, Table, Text
-from bcjax.reports.run.artefacts import Artefacts
+from bcjax.reports.pages.formatting import NONE, enumeration
+from bcjax.reports.pages.page import Block, Facts, Table, Text
+from bcjax.reports.run_record import RunRecord
 
 
-def question(run: Artefacts) -> list[Block]:
-    """The task, the data and how many pictures of which class."""
+def task(run: RunRecord) -> list[Block]:
+    """Returns the task, the data and how many pictures there are of each class."""
     result, split, config = run.result, run.split, run.config
-    counts = run.pictures.get("counts", {})
+    counts = run.trained_on.get("counts", {})
     size = config.data.image_size
     own = split in counts and result["source"] == config.data.source
     learnt = f"{sum(counts['train']):,} pictures" if "train" in counts else "other pictures"
@@ -19,9 +19,9 @@ def question(run: Artefacts) -> list[Block]:
     where = f"the {split} split of {run.source}" if own else f"{Path(result['source']).name}"
     blocks: list[Block] = [
         Text(
-            f"Which of {len(result['classes'])} classes is the cell in a picture of "
-            f"{size} by {size} pixels? A network, {config.model.name}, that "
-            f"learnt from {learnt} is asked about {where}: {result['n']:,} pictures."
+            f"Which of {len(result['classes'])} classes is the cell in a picture of {size} by "
+            f"{size} pixels? A network, {config.model.name}, was trained on {learnt} and "
+            f"evaluated on {where}: {result['n']:,} pictures."
         ),
         Facts(
             [
@@ -43,11 +43,11 @@ def question(run: Artefacts) -> list[Block]:
     return blocks
 
 
-def data(run: Artefacts) -> list[Block]:
-    """What the data sheet says: where from, what was found, left out, leaked."""
+def datasheet(run: RunRecord) -> list[Block]:
+    """Returns what the datasheet says: origin, findings, what was left out, leaks."""
     sheet = run.datasheet
     if not sheet:
-        return [Text(f"The prepared set is gone, and its data sheet with it: {_prepared(run)}.")]
+        return [Text(f"The prepared set and its datasheet are gone: {run.prepared_path}.")]
     leaks, canary = sheet["leaks"]["sentence"], sheet.get("canary")
     blocks: list[Block] = [
         Text(f"{leaks}.", "bad")
@@ -63,12 +63,8 @@ def data(run: Artefacts) -> list[Block]:
         "fingerprint": f"`{sheet['source']['fingerprint']}`",
         "groups (patients, slides, originals)": f"{sheet['splits']['groups']:,}" or NONE,
         "found": "; ".join(each["sentence"] for each in sheet["findings"]) or "nothing",
-        "left out": f"{len(removed):,}" + (f" ({listed(reasons)})" if reasons else ""),
-        "carved": listed(sheet["splits"]["carving"]) or "no split: they are the source's own",
-        "full sheet": f"`{_prepared(run) / PAGE}`",
+        "left out": f"{len(removed):,}" + (f" ({enumeration(reasons)})" if reasons else ""),
+        "splits made": enumeration(sheet["splits"]["carving"]) or "none: the source has its own",
+        "full datasheet": f"`{run.prepared_path / PAGE}`",
     }
-    return [*blocks, Table(["data sheet", ""], list(facts.items()), words=2)]
-
-
-def _prepared(run: Artefacts) -> Path:
-    return Path(run.pictures.get("path", ""))
+    return [*blocks, Table(["datasheet", ""], list(facts.items()), text_columns=2)]
