@@ -13,6 +13,7 @@ from bcjax.engine.patience import Mode
 from bcjax.engine.phases import Phase
 from bcjax.engine.state import State
 from bcjax.engine.step import Recipe, features_step, predict_step
+from bcjax.metrics.names import sign
 from bcjax.runtime.errors import UserError
 
 
@@ -51,7 +52,7 @@ def build(
       UserError: If the network, the optimizer, a phase or the loss is not possible.
     """
     model = network.build(config, classes)
-    mode: Mode = "min" if config.checkpoint.best == "log_loss" else "max"
+    mode: Mode = "max" if sign(config.checkpoint.best) > 0 else "min"
     init = states.initializer(
         model,
         image_size=config.data.image_size,

@@ -15,6 +15,7 @@ from bcjax.engine import network
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.step import infer
 from bcjax.evaluation.evaluation import Evaluation
+from bcjax.metrics.names import sign
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -46,7 +47,7 @@ def parse(text: str, config: ConfigDict) -> tuple[str, ...]:
 
 def direction(name: str) -> Direction:
     """Returns which way is better."""
-    return "minimize" if name in (*COSTS, "log_loss") else "maximize"
+    return "minimize" if name in COSTS or sign(name) < 0 else "maximize"
 
 
 def measure(names: Sequence[str], workdir: Path, result: Evaluation | None) -> list[float]:
