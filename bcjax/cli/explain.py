@@ -22,7 +22,7 @@ from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from bcjax.engine.network import Trained
+    from bcjax.engine.network import RestoredNetwork
     from bcjax.evaluation.explanation.explainer import Explanation
     from bcjax.evaluation.explanation.selection import ImageToExplain
 
@@ -99,7 +99,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
 
 
 def _chosen(
-    workdir: Path, trained: "Trained", values: flags.FlagValues, console: Console
+    workdir: Path, trained: "RestoredNetwork", values: flags.FlagValues, console: Console
 ) -> list["ImageToExplain"]:
     """Returns images of the split: the worst mistakes, or some that are evenly spaced."""
     from bcjax.evaluation.explanation import selection
