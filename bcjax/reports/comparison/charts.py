@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from bcjax.metrics import Estimate
+from bcjax.metrics.names import metric_name
 from bcjax.metrics.resampling import Difference
 from bcjax.reports.comparison.comparison import ComparedRun, Comparison
 from bcjax.reports.pages.charts import (
@@ -19,7 +20,6 @@ from bcjax.reports.pages.charts import (
     style,
     ticker,
 )
-from bcjax.reports.pages.formatting import metric_name
 from bcjax.reports.pages.page import Chart
 
 _MARKERS = "osD^vP*X<>"  # beside the colours, for people who cannot tell these apart

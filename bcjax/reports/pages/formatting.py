@@ -8,28 +8,6 @@ from bcjax.metrics.resampling import Difference
 
 NONE = "-"  # what is undefined
 
-_METRICS = {
-    "kappa": "Cohen's kappa",
-    "mcc": "Matthews correlation",
-    "log_loss": "log loss (nats)",
-    "brier": "Brier score",
-    "ece": "expected calibration error",
-    "ace": "adaptive calibration error",
-    "mce": "maximum calibration error",
-    "aurc": "area under risk-coverage",
-    "selective_accuracy_80": "accuracy on the surest 80 %",
-    "selective_accuracy_90": "accuracy on the surest 90 %",
-    "selective_accuracy_95": "accuracy on the surest 95 %",
-}
-
-
-def metric_name(key: str) -> str:
-    """Returns the name of a metric: "macro F1" for "macro_f1"."""
-    if key in _METRICS:
-        return _METRICS[key]
-    words = key.replace("_", " ").split()
-    return " ".join(word.upper() if word in ("auc", "f1") else word for word in words)
-
 
 class HasInterval(Protocol):
     """What has an interval: its ends are None where it has none."""

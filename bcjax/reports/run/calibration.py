@@ -5,6 +5,7 @@ from typing import Literal
 
 from bcjax.evaluation.answers import Answers
 from bcjax.metrics import ClassMetrics, Estimate, curves
+from bcjax.metrics.names import metric_name
 from bcjax.reports.pages.charts import (
     ACCENT,
     INK,
@@ -16,14 +17,7 @@ from bcjax.reports.pages.charts import (
     style,
     ticker,
 )
-from bcjax.reports.pages.formatting import (
-    NONE,
-    enumeration,
-    metric_name,
-    number,
-    percent,
-    percent_interval,
-)
+from bcjax.reports.pages.formatting import NONE, enumeration, number, percent, percent_interval
 from bcjax.reports.pages.page import Block, Chart, Charts, Table, Text
 from bcjax.reports.run_record import RunRecord
 

@@ -11,14 +11,9 @@ from typing import Any
 import yaml
 
 from bcjax.metrics import Estimate
+from bcjax.metrics.names import metric_name
 from bcjax.reports.pages import page
-from bcjax.reports.pages.formatting import (
-    enumeration,
-    interval,
-    metric_name,
-    number,
-    percent_interval,
-)
+from bcjax.reports.pages.formatting import enumeration, interval, number, percent_interval
 from bcjax.reports.run.performance import HEADLINE
 from bcjax.reports.run_record import RunRecord
 

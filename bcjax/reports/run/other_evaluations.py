@@ -12,15 +12,9 @@ from bcjax.evaluation.evaluation import (
     ViewScores,
 )
 from bcjax.metrics import Estimate
+from bcjax.metrics.names import metric_name
 from bcjax.reports.pages.charts import INK, class_colours, draw_grid, new_figure, style
-from bcjax.reports.pages.formatting import (
-    NONE,
-    interval,
-    metric_name,
-    number,
-    percent,
-    percent_interval,
-)
+from bcjax.reports.pages.formatting import NONE, interval, number, percent, percent_interval
 from bcjax.reports.pages.page import Block, Chart, Charts, Details, Table, Text
 from bcjax.reports.run.performance import HEADLINE
 from bcjax.reports.run_record import RunRecord
