@@ -18,7 +18,7 @@ ACCURACY = {1: 0.5, 2: 0.75, 3: 0.6}
 
 @pytest.fixture(autouse=True)
 def _tiny_in_the_table(monkeypatch):
-    entry = models.Entry(
+    entry = models.NetworkInfo(
         Network, input_size=SIZE, parameters=0, macs=0, stages=(), paper="",
         mean=(0.1,) * 3, std=(0.2,) * 3,
     )  # fmt: skip
@@ -107,11 +107,11 @@ def test_reading_a_run_changes_nothing_in_it(tmp_path):
 
 
 def test_the_networks_own_normalisation_fills_what_the_config_leaves_open():
-    config = make_config()
-    network.resolve(config)
+    config = network.resolve(make_config())
     assert (config.model.mean, config.model.std) == ((0.1,) * 3, (0.2,) * 3)
+    config = make_config()
     config.model.mean = (0.7,) * 3
-    network.resolve(config)
+    config = network.resolve(config)
     assert (config.model.mean, config.model.std) == ((0.7,) * 3, (0.2,) * 3)
 
 

@@ -16,10 +16,10 @@ from scipy import stats
 
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.sources import synthetic
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
 from bcjax.evaluation.explanation.explainer import Explainer, Explanation
-from bcjax.models import initial
+from bcjax.models import initialisers
 
 _RANDOMISED = 4  # images whose maps are drawn again with random parameters
 
@@ -27,7 +27,7 @@ Figures = dict[str, Any]
 
 
 def randomisation_test(
-    explainer: Explainer, network: Trained, explanations: Sequence[Explanation]
+    explainer: Explainer, network: RestoredNetwork, explanations: Sequence[Explanation]
 ) -> Figures:
     """Compares maps with those of the same network with random parameters.
 
@@ -54,7 +54,7 @@ def randomisation_test(
     return figures
 
 
-def localisation(network: Trained, explanations: Sequence[Explanation]) -> Figures:
+def localisation(network: RestoredNetwork, explanations: Sequence[Explanation]) -> Figures:
     """Measures how much of each method's maps lies on the cell, in images that are drawn.
 
     Returns:
@@ -89,7 +89,8 @@ def randomised(model: nn.Module, variables: Variables, shape: tuple[int, ...]) -
       variables: Its trained parameters and statistics, whose sharding the new ones get.
       shape: Height, width and channels of its images.
     """
-    init = jax.jit(lambda key: initial.variables(model, key, jnp.zeros((1, *shape)), train=False))
+    images = jnp.zeros((1, *shape))
+    init = jax.jit(lambda key: initialisers.variables(model, key, images, train=False))
     drawn: Variables = {"batch_stats": {}} | dict(init(jax.random.key(0)))
     return jax.device_put(drawn, jax.tree.map(lambda leaf: leaf.sharding, variables))
 
