@@ -36,7 +36,7 @@ _NAMES = {
 }
 _ROOMS = (
     "augment", "benchmark", "config", "data", "engine", "evaluation", "metrics", "models",
-    "reports", "runtime", "training", "tune",
+    "register", "reports", "runtime", "training", "tune",
 )  # fmt: skip
 
 __all__ = ["__version__", *_NAMES]

@@ -4,8 +4,8 @@ Each is defined once, for weighted pictures. With a weight of 1 for every pictur
 value; with the counts of a resample it gives a draw of the bootstrap.
 """
 
-from collections.abc import Iterable
-from typing import TypeVar
+from collections.abc import Callable, Iterable
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -33,9 +33,24 @@ NOISE = {name: f"{name}_noise" for name in ("ece", "ace", "mce")}
 _LOWER_IS_BETTER = {"log_loss", "brier", "ece", "ace", "mce", "aurc"}
 
 
+class RegisteredMetric(NamedTuple):
+    """A metric from outside.
+
+    Attributes:
+      function: From probabilities (N, C) and labels (N,) to the metric; NaN if undefined.
+      higher_is_better: Whether a higher value is better.
+    """
+
+    function: Callable[[np.ndarray, np.ndarray], float]
+    higher_is_better: bool = True
+
+
+REGISTERED: dict[str, RegisteredMetric] = {}
+
+
 def all_metrics(predictions: Predictions) -> WeightedMetrics:
     """Returns every metric as a function of weights; what can be sorted and counted once, is."""
-    kinds = (counts, mean_scores, calibration_error, ranking, selective)
+    kinds = (counts, mean_scores, calibration_error, ranking, selective, registered)
     functions = [kind(predictions) for kind in kinds]
 
     def metrics(weights: Weights) -> dict[str, np.ndarray]:
@@ -56,7 +71,32 @@ def overall(names: Iterable[str]) -> list[str]:
 
 def higher_is_better(metric: str) -> bool:
     """Whether a higher value of the metric is better, as for accuracy, or a lower one."""
+    if metric in REGISTERED:
+        return REGISTERED[metric].higher_is_better
     return metric not in _LOWER_IS_BETTER
+
+
+def registered(predictions: Predictions) -> WeightedMetrics:
+    """The metrics that were registered from outside, see `bcjax.register.metric`."""
+
+    def metrics(weights: Weights) -> dict[str, np.ndarray]:
+        # A picture that counts twice is there twice; the metric knows of no weights.
+        draws = [np.repeat(np.arange(predictions.n), column.astype(int)) for column in weights.T]
+        return {
+            name: np.array(
+                [each.function(predictions.probabilities[i], predictions.labels[i]) for i in draws],
+                dtype=np.float64,
+            )
+            for name, each in REGISTERED.items()
+        }
+
+    return metrics
+
+
+def is_known(metric: str) -> bool:
+    """Whether a metric of that name comes with bcjax."""
+    own = Predictions(np.eye(2), np.arange(2))
+    return metric in unweighted(all_metrics(own), own.n) and metric not in REGISTERED
 
 
 def counts(predictions: Predictions) -> WeightedMetrics:

@@ -1,0 +1,130 @@
+"""examples/my_cells, a package that extends bcjax: trained, evaluated and used from outside."""
+
+import json
+import sys
+
+import numpy as np
+import pytest
+from commandline import run_bcjax
+from places import ROOT
+
+import bcjax
+from bcjax import augment, config, metrics, models, register
+from bcjax.engine.optim import OPTIMIZERS
+from bcjax.runtime.errors import UserError
+
+PACKAGE = ROOT / "examples" / "my_cells"
+SMALL = (
+    "--config.data.synthetic_images=80",
+    "--config.train.batch_size=8",
+    "--config.train.length=4 steps",
+    "--config.eval.every=2 steps",
+    "--config.eval.resamples=20",
+    "--config.eval.report=false",
+)
+
+
+@pytest.fixture(scope="module")
+def here():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(PACKAGE)
+        patch.setattr(sys, "path", list(sys.path))
+        yield
+
+
+@pytest.fixture(scope="module")
+def workdir(here, tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("extension") / "tiny_net"
+    ran = run_bcjax("train", "--config=tiny_net.py", f"--workdir={workdir}", *SMALL)
+    assert ran.status == 0, ran.err
+    return workdir
+
+
+def test_it_trains_on_the_command_line_and_the_run_remembers_the_modules(workdir):
+    saved = json.loads((workdir / "config.json").read_text())
+    assert saved["imports"] == ["my_cells.networks", "my_cells.training"]
+    assert saved["model"]["mean"] == [0.5, 0.5, 0.5]
+
+
+def test_its_metric_is_in_every_evaluation_with_an_interval(workdir):
+    ran = run_bcjax("evaluate", f"--workdir={workdir}", "--split=val")
+    assert ran.status == 0, ran.err
+    metric = json.loads((workdir / "eval" / "val.json").read_text())["metrics"]["worst_recall"]
+    assert metric["interval"]["kind"] == "bootstrap"
+    assert 0 <= metric["interval"]["low"] <= metric["value"] <= metric["interval"]["high"] <= 1
+
+
+def test_its_network_answers_from_python_and_on_the_command_line(workdir, tmp_path, snapshots):
+    net = bcjax.load(workdir)
+    assert type(net.model).__name__ == "TinyNet"
+    predictions = net.predict(snapshots(tmp_path / "cells"))
+    assert net.embed(tmp_path / "cells").features.shape == (40, 16)
+    ran = run_bcjax("predict", f"--workdir={workdir}", "--json", tmp_path / "cells")
+    assert [row["label"] for row in json.loads(ran.out)] == list(predictions.labels)
+    assert net.explain(tmp_path / "cells" / "basophil" / "000004.jpg").maps["grad-cam"].any()
+
+
+def test_once_the_module_is_gone_a_sentence_says_so(workdir, monkeypatch, tmp_path):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "my_cells"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if "my_cells" not in path])
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"'my_cells.networks', which is not there: install it"):
+        bcjax.load(workdir)
+    ran = run_bcjax("evaluate", f"--workdir={workdir}")
+    assert ran.status == 2
+    assert "my_cells.networks" in ran.err
+
+
+def test_a_config_of_python_takes_its_network_by_name(here):
+    made = bcjax.get_config("tiny_net", {"imports": ("my_cells.networks",)})
+    assert made.model.name == "tiny_net"
+
+
+# Registering.
+
+
+@pytest.fixture
+def tables(monkeypatch):
+    """Leaves the tables as they were."""
+    monkeypatch.setattr(register, "_registered", set(register._registered))
+    for table in (models.MODELS, augment.OPS, OPTIMIZERS, config.KEYS, metrics.scores.REGISTERED):
+        for name, value in table.items():
+            monkeypatch.setitem(table, name, value)
+    before = [(table, set(table)) for table in (models.MODELS, augment.OPS, OPTIMIZERS)]
+    registered = set(metrics.scores.REGISTERED)
+    yield
+    for table, names in [*before, (metrics.scores.REGISTERED, registered)]:
+        for name in set(table) - names:
+            del table[name]
+
+
+@pytest.mark.parametrize(
+    ("decorator", "kind"),
+    [
+        (lambda: register.network("resnet18"), "a network 'resnet18'"),
+        (lambda: register.augmentation("rotate", augment.Range(1, 0, 1)), "augmentation 'rotate'"),
+        (lambda: register.optimizer("adamw"), "an optimizer 'adamw'"),
+        (lambda: register.schedule("cosine"), "a schedule 'cosine'"),
+        (lambda: register.metric("accuracy"), "a metric 'accuracy'"),
+    ],
+    ids=["network", "augmentation", "optimizer", "schedule", "metric"],
+)
+def test_a_name_that_bcjax_has_is_refused(decorator, kind):
+    with pytest.raises(UserError, match=f"{kind}.* choose another name"):
+        decorator()(lambda *arguments: None)
+
+
+def test_a_cell_of_a_notebook_can_be_run_again(tables):
+    for value in (1.0, 2.0):
+        register.metric("own")(lambda probabilities, labels, value=value: value)
+        register.augmentation("own", augment.Range(1, 0, 1))(lambda key, image, strength: image)
+        register.network("own")(lambda classes, dtype: None)
+        register.optimizer("own")(lambda config: None)
+    assert metrics.measure(np.eye(2), np.arange(2), "ab", resamples=0).values["own"] == 2.0
+    assert "own" in config.KEYS["checkpoint.best"].choices
+
+
+def test_a_metric_says_which_way_is_better(tables):
+    register.metric("error", higher_is_better=False)(lambda probabilities, labels: 0.0)
+    assert not metrics.scores.higher_is_better("error")
