@@ -21,7 +21,8 @@ from programs import answer, versions
 
 from bcjax.augment import mix
 from bcjax.augment.policy import build
-from bcjax.data import decode, synthetic
+from bcjax.data import decode
+from bcjax.data.sources import synthetic
 from bcjax.engine import steps as training
 from bcjax.runtime import memory
 

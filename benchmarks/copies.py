@@ -1,4 +1,4 @@
-"""How well `bcjax.data.curate.copies` finds augmented copies, where the originals are at hand.
+"""How well bcjax finds augmented copies, where the originals are at hand.
 
     python benchmarks/copies.py --augmented=TRAIN --originals=JPEGImages --out=copies.json
 
@@ -23,7 +23,7 @@ from scipy import sparse
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold, cross_val_score
 
-from bcjax.data.curate.copies import find_copies
+from bcjax.data.curate.augmented_copies import find_copies
 
 CERTAIN, AHEAD = 0.93, 0.005  # correlation with the original; how much less with the next
 OVERLAPPING = 0.8  # correlation of originals that show one place

@@ -23,10 +23,10 @@ from absl import flags
 
 from bcjax import config as configs
 from bcjax.benchmark import input as measuring
-from bcjax.data import prepare
-from bcjax.data.entry import Entry
+from bcjax.data import preparation
+from bcjax.data.input_transform import InputTransform
 from bcjax.data.order import Order
-from bcjax.data.prepared import Examples, Prepared
+from bcjax.data.prepared import EncodedExamples, PreparedSet
 from bcjax.data.records import Record
 from bcjax.data.store import DeviceStore, DiskStore, HostStore, Store
 from bcjax.engine.feed import Feed
@@ -102,7 +102,7 @@ def _set(asked: str, options: argparse.Namespace) -> dict[str, Any]:
     source, _, pixels = asked.rpartition(":")
     data = configs.default().data
     data.update({"source": source, "drop": ("conflicts",)})
-    prepared, entry = prepare.ensure(data), Entry(int(pixels))
+    prepared, entry = preparation.prepare(data), InputTransform(int(pixels))
     examples = prepared.examples("train")
     order = Order(len(examples), options.batch, seed=0)
     arrays = DiskStore(examples, entry).read(np.arange(len(examples), dtype=np.int32))
@@ -143,21 +143,21 @@ def _fed(store: Store, order: Order, setting: Setting, seconds: float) -> float:
     return measuring.fed(feed, order, 1, setting.prefetch, seconds)
 
 
-def _read(examples: Examples, order: Order, seconds: float) -> float:
+def _read(examples: EncodedExamples, order: Order, seconds: float) -> float:
     """Encoded pictures a second, in the order and the batches of training."""
     steps = iter(range(1_000_000))
     batches = measuring.repeated(lambda: examples[order(next(steps))], seconds)
     return batches * order.batch_size
 
 
-def _in_shards(prepared: Prepared, shards: int, folder: Path) -> Examples:
+def _in_shards(prepared: PreparedSet, shards: int, folder: Path) -> EncodedExamples:
     """The training pictures of a set, in so many files."""
     examples = prepared.examples("train")
     records = [
         Record(str(i), label, functools.partial(_encoded, examples, i), split="train")
         for i, label in enumerate(prepared.labels("train"))
     ]
-    builder = prepare.Cells(
+    builder = preparation.Cells(
         records=records, classes=prepared.classes, data_dir=folder / str(shards)
     )
     tfds.disable_progress_bar()
@@ -165,10 +165,10 @@ def _in_shards(prepared: Prepared, shards: int, folder: Path) -> Examples:
         builder.download_and_prepare(
             download_config=tfds.download.DownloadConfig(num_shards=shards)
         )
-    return Examples(builder, "train")
+    return EncodedExamples(builder, "train")
 
 
-def _encoded(examples: Examples, position: int) -> bytes:
+def _encoded(examples: EncodedExamples, position: int) -> bytes:
     return examples[[position]][0].image
 
 

@@ -51,7 +51,7 @@ def own_run(trained: Trained, tmp_path: Path) -> Path:
 @pytest.fixture
 def snapshots() -> Callable[[Path], Path]:
     """Returns a function that makes pictures of the run's classes, 5 of each, in class folders."""
-    from bcjax.data import synthetic
+    from bcjax.data.sources import synthetic
 
     def make(folder: Path) -> Path:
         for record in synthetic.source(40, size=40, seed=1).records:

@@ -11,9 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from bcjax.data.entry import Entry, entry_of
+from bcjax.data.input_transform import InputTransform
 from bcjax.data.order import Order
-from bcjax.data.prepared import Examples
+from bcjax.data.prepared import EncodedExamples
 from bcjax.data.store import DeviceStore, DiskStore, HostStore, Store
 from bcjax.engine.feed import Feed
 from bcjax.engine.plan import Call
@@ -57,7 +57,7 @@ def measure(run: Run, seconds: float = 2.0) -> dict[str, Any]:
       "decoded_kb" of a picture, means.
     """
     config = run.config
-    examples, entry = run.prepared.examples("train"), entry_of(config.data)
+    examples, entry = run.prepared.examples("train"), InputTransform.from_config(config.data)
     disk = DiskStore(examples, entry, config.data.threads)
     batch_size, per_call = config.train.batch_size, run.plan.steps_per_call
     bytes_each = entry.size**2 * 3
@@ -122,7 +122,7 @@ def fed(feed: Feed, order: Order, per_call: int, prefetch: int, seconds: float) 
     return times * per_call * order.batch_size
 
 
-def decoded(examples: Examples, entry: Entry, seconds: float) -> float:
+def decoded(examples: EncodedExamples, entry: InputTransform, seconds: float) -> float:
     """Returns images/s that one core makes of encoded pictures, to the square.
 
     Counted in the thread's own CPU time, so that whatever else the machine does is left out.

@@ -22,7 +22,7 @@ from bcjax.benchmark import (
     step,
     trace,
 )
-from bcjax.data import prepare
+from bcjax.data.preparation import prepare
 from bcjax.runtime.errors import UserError
 from bcjax.training.run import Run
 
@@ -68,7 +68,7 @@ def measure(
     began = host.processors()
     found: dict[str, Any] = {}
     if "start" in what:
-        prepare.ensure(config.data)
+        prepare(config.data)
         found["start"] = start.measure(arguments)
     with tempfile.TemporaryDirectory() as folder:
         config.workdir = folder

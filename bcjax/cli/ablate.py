@@ -8,7 +8,7 @@ left out. An entry of a list is removed, by its name; so several switches may sh
 the config lacks a part, "with" adds it:
 
   decay: {optim.weight_decay: 0}
-  mixing: {augment.ops: {remove: mixup}}
+  mixing: {augment.ops: {remove: one_of}}
   turns: {augment.ops: {remove: [flip, turn]}}
   warmup:
     with: {optim.warmup: 2 epochs}

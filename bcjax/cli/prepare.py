@@ -56,9 +56,9 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     config.data.allow_leaks |= values["allow-leaks"].value
     # Here, for TFDS takes a second to import, and a mistake in the flags should show before that.
     from bcjax.cli import tables
-    from bcjax.data.prepare import open_named, write
+    from bcjax.data.preparation import prepare
 
-    prepared = write(open_named(config.data), Path(values.out).absolute(), config.data)
+    prepared = prepare(config.data, Path(values.out))
     console = Console()
     for note in prepared.notes:
         console.print(note, highlight=False)

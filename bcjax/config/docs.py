@@ -52,7 +52,7 @@ def render() -> str:
                 f"`{full}`{' ↻' if key.may_change else ''}",
                 _value(key.default),
                 _allowed(key),
-                key.meaning,
+                key.meaning.replace("<", "&lt;"),
                 ", ".join(f"`{alias}`" for alias in key.also),
             )
             rows.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")

@@ -1,7 +1,14 @@
-"""From an encoded picture, whatever it is, to upright RGB uint8."""
+"""From an encoded picture, whatever its format, to upright RGB uint8.
+
+Every picture file that bcjax opens goes through `read_file`, and every picture through `decode`.
+"""
 
 import contextlib
+import functools
 import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -9,16 +16,16 @@ import simplejpeg
 from jaxtyping import UInt8
 from PIL import Image
 
-# Callers decode in threads of their own; OpenCV's would fight them for the cores.
+# Callers decode in threads of their own; OpenCV's would compete with them for the cores.
 cv2.setNumThreads(1)
-# What is wrong with a picture is said once, by BadImageError.
+# BadImageError alone reports what is wrong with a picture.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 _JPEG = b"\xff\xd8\xff"
 _TIFF = (b"II*\0", b"MM\0*")
-# What announces EXIF in a JPEG, PNG and WebP, by the file's first bytes.
+# The marker that precedes EXIF in a JPEG, PNG and WebP, by the file's first bytes.
 _EXIF = {b"\xff\xd8": b"Exif", b"\x89P": b"eXIf", b"RI": b"EXIF"}
-# What Pillow raises for what it does not know, or finds too large to be honest.
+# What Pillow raises for a format that it does not know, or a size that it does not believe.
 _UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 _ORIENTATION = 0x0112  # EXIF tag
 # EXIF orientation -> (transpose, flip rows, flip columns), applied in that order.
@@ -27,9 +34,40 @@ _UPRIGHT = {
     5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
 }  # fmt: skip
 
+BOX_MARGIN = 0.2  # added around a boxed cell, as a share of the box's longer side
+BOX_SIDES = ("xmin", "ymin", "xmax", "ymax")
+
 
 class BadImageError(ValueError):
-    """These bytes are not a whole picture; the text says what they are instead."""
+    """The bytes are not a whole picture; the message says what is wrong with them."""
+
+
+class Box(NamedTuple):
+    """A box around a cell, in pixels from the picture's upper left corner."""
+
+    xmin: float
+    ymin: float
+    xmax: float
+    ymax: float
+
+
+def read_file(path: Path) -> bytes:
+    """Returns the encoded picture in a file.
+
+    Raises:
+      OSError: If the file cannot be read.
+    """
+    return path.read_bytes()
+
+
+def decode_file(path: Path) -> UInt8[np.ndarray, "H W 3"]:
+    """Reads and decodes a picture file.
+
+    Raises:
+      BadImageError: As `decode`.
+      OSError: If the file cannot be read.
+    """
+    return decode(read_file(path))
 
 
 def decode(encoded: bytes, *, at_least: int = 0) -> UInt8[np.ndarray, "H W 3"]:
@@ -39,17 +77,60 @@ def decode(encoded: bytes, *, at_least: int = 0) -> UInt8[np.ndarray, "H W 3"]:
     EXIF rotation is undone.
 
     Args:
-      encoded: JPEG, PNG, TIFF, BMP, WebP or whatever else OpenCV reads.
-      at_least: If positive, a JPEG may come reduced (decoded at n/8 of its size, which skips most
-        of the inverse transform) as long as no side falls below this many pixels.
+      encoded: JPEG, PNG, TIFF, BMP, WebP or any other format that OpenCV reads.
+      at_least: If positive, a JPEG may be decoded at n/8 of its size, which skips most of the
+        inverse transform, as long as no side falls below this many pixels.
 
     Raises:
-      BadImageError: If the bytes are empty, truncated or no picture.
+      BadImageError: If the bytes are empty, truncated or not a picture.
     """
     if not encoded:
         raise BadImageError("empty file")
     pixels = _decode_jpeg(encoded, at_least) if encoded.startswith(_JPEG) else _decode_any(encoded)
     return np.ascontiguousarray(_upright(pixels, encoded))
+
+
+def parse_box(sides: Sequence[str]) -> Box:
+    """Returns the box that four numbers, in the order of `BOX_SIDES`, describe.
+
+    Raises:
+      ValueError: If one is not a number, or the box holds no pixel.
+    """
+    box = Box(*map(float, sides))
+    if not (-1e6 < box.xmin < box.xmax < 1e6 and -1e6 < box.ymin < box.ymax < 1e6):
+        raise ValueError(f"{', '.join(sides)} is not a box: xmin < xmax and ymin < ymax are needed")
+    return box
+
+
+def box_reader(
+    read: Callable[[], bytes], box: Box, margin: float = BOX_MARGIN
+) -> Callable[[], bytes]:
+    """Returns a function that reads the boxed part of a picture, encoded as PNG.
+
+    The part is a square around the middle of the box, clipped at the picture's border. The function
+    can be pickled if `read` can. It raises `BadImageError` if the picture is bad, or the box lies
+    outside it.
+
+    Args:
+      read: Returns the whole picture, encoded.
+      box: Where the cell is.
+      margin: Added on each side, as a share of the box's longer side.
+    """
+    return functools.partial(_read_box, read, box, margin)
+
+
+def _read_box(read: Callable[[], bytes], box: Box, margin: float) -> bytes:
+    pixels = decode(read())
+    half = (0.5 + margin) * max(box.xmax - box.xmin, box.ymax - box.ymin)
+    rows, columns = (
+        slice(max(0, round(middle - half)), max(0, round(middle + half)))
+        for middle in ((box.ymin + box.ymax) / 2, (box.xmin + box.xmax) / 2)
+    )
+    part = pixels[rows, columns]
+    if not part.size:
+        height, width = pixels.shape[:2]
+        raise BadImageError(f"its {width} x {height} pixels end before {tuple(box)}")
+    return cv2.imencode(".png", cv2.cvtColor(part, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _decode_jpeg(encoded: bytes, at_least: int) -> np.ndarray:
@@ -85,7 +166,7 @@ def _decode_any(encoded: bytes) -> np.ndarray:
 
 
 def _straight_alpha(pixels: np.ndarray, encoded: bytes) -> np.ndarray:
-    # OpenCV drops the alpha of a grey TIFF, and has the pixels of a colour one multiplied by it.
+    # OpenCV drops the alpha of a grey TIFF, and multiplies the pixels of a colour TIFF by it.
     with contextlib.suppress(*_UNREADABLE), Image.open(io.BytesIO(encoded)) as picture:
         if picture.mode in ("LA", "RGBA", "RGBa"):
             return cv2.cvtColor(np.array(picture.convert("RGBA")), cv2.COLOR_RGBA2BGRA)

@@ -1,4 +1,4 @@
-"""A prepared set on disk: class names, counts, and each picture's bytes by position."""
+"""A prepared set on disk: its classes, counts, findings, and each picture's bytes by position."""
 
 import csv
 import functools
@@ -7,96 +7,107 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
+from bcjax.data.curate.findings import Finding
+from bcjax.data.curate.leaks import Leak, LeakReport
+from bcjax.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
 MANIFEST = "splits.csv"  # filename, label, split, group of each picture, in the order written
-SKIPPED = "skipped.csv"  # what was left out and why, where anything was
+SKIPPED = "skipped.csv"  # the pictures that were left out, and why; missing if there are none
 DATASHEET = "datasheet.json"  # what was found in the source, and done to it
 
 
-class Example(NamedTuple):
-    """One picture of a prepared set, still encoded."""
+class EncodedExample(NamedTuple):
+    """One picture of a prepared set, still encoded, and its label."""
 
     image: bytes
     label: int
 
 
-class Examples:
-    """The pictures of one split, by position."""
+class EncodedExamples:
+    """The pictures of one split, still encoded, by position."""
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
-        # The serialised records themselves: TFDS's own decoding of features costs six times what
-        # parsing the message does, and decodes pictures that we decode differently.
+        # The serialised records themselves: TFDS's own decoding of features takes six times as long
+        # as parsing the message, and decodes pictures in another way than `decode` does.
         self._records = builder.as_data_source(split).data_source
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def __getitem__(self, positions: Iterable[int]) -> list[Example]:
+    def __getitem__(self, positions: Iterable[int]) -> list[EncodedExample]:
         records = self._records.__getitems__([int(p) for p in positions])
         features = [tf_example_pb2.Example.FromString(r).features.feature for r in records]
         return [
-            Example(f["image"].bytes_list.value[0], f["label"].int64_list.value[0])
+            EncodedExample(f["image"].bytes_list.value[0], f["label"].int64_list.value[0])
             for f in features
         ]
 
 
-class Prepared:
-    """A set written by `prepare.write`.
+class PreparedSet:
+    """A set that `preparation.prepare` wrote.
 
     Attributes:
-      path: Its folder.
+      path: Folder of the set.
       classes: Class names in label order.
-      source_classes: Those that the source had, in label order: these and what was dropped. What
-        `data.classes` is to be for the source to be found as it was.
-      notes: What the user should know about where it came from.
+      source_classes: Class names of the source in label order, with those that were dropped. With
+        these as `data.classes`, the same source is found again.
+      notes: Sentences on where the set came from that the user should see.
       rules: The keys of the config's `data` branch, and their values, that decided which pictures
         are here and in which split.
-      leaks: What the splits leak, a sentence; "": nothing.
+      findings: What was found in the source.
+      leaks: What the splits share.
     """
 
     def __init__(self, path: Path):
+        """Opens the set in the folder `path`; see `is_at`."""
         self.path = path
         self._builder = tfds.builder_from_directory(path)
         self.classes = tuple(self._builder.info.features["label"].names)
         sheet = self.datasheet
         self.source_classes = tuple(sheet.get("source", {}).get("classes", self.classes))
         self.notes = tuple(sheet.get("notes", ()))
-        self.leaks: str = sheet.get("leaks", {}).get("sentence", "")
+        self.findings = tuple(map(_finding, sheet.get("findings", ())))
+        self.leaks = _leak_report(sheet.get("leaks", {}))
         settings = {**sheet.get("rules", {}), **sheet.get("splits", {})}
         self.rules = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
 
     @staticmethod
     def is_at(path: Path) -> bool:
+        """Returns whether `path` is the folder of a prepared set."""
         return (path / "dataset_info.json").exists() and (path / MANIFEST).exists()
 
     @functools.cached_property
     def datasheet(self) -> Mapping[str, Any]:
-        """What `curate/datasheet.py` describes; empty in a set without one."""
+        """The content of `datasheet.json`; empty in a set without one."""
         path = self.path / DATASHEET
         return json.loads(path.read_text()) if path.exists() else {}
 
     @functools.cached_property
     def counts(self) -> dict[str, list[int]]:
-        """Pictures per split, each a list in label order."""
-        with (self.path / MANIFEST).open(newline="") as file:
-            seen = Counter((row["split"], row["label"]) for row in csv.DictReader(file))
+        """Number of pictures by split, each a list in label order."""
+        seen = Counter((row["split"], row["label"]) for row in self._rows())
         splits = self._builder.info.splits
         return {split: [seen[split, name] for name in self.classes] for split in splits}
 
     @functools.cached_property
     def digest(self) -> str:
-        """Identifies the set: which pictures, labels and splits, in which order."""
+        """16 hexadecimal digits that identify the pictures, labels and splits, and their order."""
         return hashlib.sha256((self.path / MANIFEST).read_bytes()).hexdigest()[:16]
 
     def size(self, split: str) -> int:
+        """Returns the number of pictures in a split; 0 if there is no such split."""
         return sum(self.counts.get(split, ()))
 
-    def named(self) -> str:
-        """Returns "train (800), test (200)"."""
+    def describe_splits(self) -> str:
+        """Returns the splits and their sizes, such as "train (800), test (200)"."""
         return ", ".join(f"{split} ({sum(each):,})" for split, each in self.counts.items())
 
     def ids(self, split: str) -> list[str]:
@@ -104,7 +115,7 @@ class Prepared:
         return [row["filename"] for row in self._rows(split)]
 
     def groups(self, split: str) -> list[str]:
-        """Returns the group of each of a split's pictures, by position; "": none."""
+        """Returns the group of each of a split's pictures, by position; "" for no group."""
         return [row["group"] for row in self._rows(split)]
 
     def labels(self, split: str) -> list[int]:
@@ -112,9 +123,58 @@ class Prepared:
         label_of = {name: label for label, name in enumerate(self.classes)}
         return [label_of[row["label"]] for row in self._rows(split)]
 
-    def _rows(self, split: str) -> list[dict[str, str]]:
-        with (self.path / MANIFEST).open(newline="") as file:
-            return [row for row in csv.DictReader(file) if row["split"] == split]
+    def examples(self, split: str) -> EncodedExamples:
+        """Opens the encoded pictures of a split."""
+        return EncodedExamples(self._builder, split)
 
-    def examples(self, split: str) -> Examples:
-        return Examples(self._builder, split)
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the set's summary, ready for JSON."""
+        return {
+            "path": str(self.path),
+            "digest": self.digest,
+            "classes": list(self.classes),
+            "counts": {
+                split: dict(zip(self.classes, each, strict=True))
+                for split, each in self.counts.items()
+            },
+            "findings": [
+                {
+                    "kind": finding.kind,
+                    "title": finding.title,
+                    "sentence": finding.sentence,
+                    "mend": finding.mend,
+                    "pictures": sum(map(len, finding.clusters)),
+                }
+                for finding in self.findings
+            ],
+            "leaks": self.leaks.sentence,
+            "notes": list(self.notes),
+        }
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Returns a row for each picture: filename, label (the class name), split and group.
+
+        Raises:
+          UserError: If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise UserError("Tables need pandas: install it with pip install pandas.") from error
+        return pd.DataFrame(self._rows(), columns=["filename", "label", "split", "group"])
+
+    def _rows(self, split: str | None = None) -> list[dict[str, str]]:
+        with (self.path / MANIFEST).open(newline="") as file:
+            return [row for row in csv.DictReader(file) if split in (None, row["split"])]
+
+
+def _finding(sheet: Mapping[str, Any]) -> Finding:
+    return Finding(sheet["kind"], tuple(map(tuple, sheet["clusters"])), sheet["sentence"])
+
+
+def _leak_report(sheet: Mapping[str, Any]) -> LeakReport:
+    found = tuple(
+        Leak(leak["kind"], tuple(leak["ids"]), tuple(leak["splits"]), leak["group"])
+        for leak in sheet.get("found", ())
+    )
+    return LeakReport(found, sheet.get("pictures", {}), "" if found else sheet.get("sentence", ""))

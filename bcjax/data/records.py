@@ -1,9 +1,23 @@
 """What every source of pictures is turned into: labelled records, still encoded."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+import functools
+import hashlib
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 SPLITS = ("train", "val", "test")
+
+_SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,12 +25,13 @@ class Record:
     """One labelled picture.
 
     Attributes:
-      id: Stable and unique within its source: a relative path, or `train_images/17`.
+      id: Name of the picture, stable and unique within its source: a relative path, or
+        `train_images/17`.
       label: Index into the source's classes.
       read: Returns the encoded picture (JPEG, PNG, ...) as it was found.
-      group: Patient, slide or source picture, which no split may divide; "" where unknown.
+      group: Patient, slide or original picture, which no split may divide; "" where unknown.
       split: "train", "val" or "test"; "" where the source does not say.
-      columns: Whatever else a table says of it, by column.
+      columns: The other columns of the table that lists the picture, by name.
     """
 
     id: str
@@ -29,18 +44,18 @@ class Record:
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """Where pictures come from.
+    """Labelled pictures, as the user has them.
 
     Attributes:
-      kind: What the source was recognised as ("class folder", "manifest", ...).
+      kind: What the source was recognised as ("class folders", "manifest", ...).
       location: What the user wrote.
-      classes: Names, in label order.
+      classes: Class names in label order.
       records: All records, in a stable order.
-      fingerprint: Changes when the content does; names the cache.
+      fingerprint: A short text that changes when the content does; it names the cache.
       notes: Plain sentences that the user should see at start-up.
-      unlabelled: (id, why) of each entry that names no class, or several.
-      augmented: Whether it is known to hold augmented copies of fewer originals, so that only
-        its own split, or groups of copies, keep the two sides of a split apart.
+      unlabelled: (id, reason) of each picture that has no class, or several.
+      augmented: Whether the source is known to hold augmented copies of fewer originals. Such
+        copies are kept apart only by the source's own split, or by groups of copies.
     """
 
     kind: str
@@ -51,3 +66,52 @@ class Source:
     notes: tuple[str, ...] = ()
     unlabelled: Sequence[tuple[str, str]] = ()
     augmented: bool = False
+
+
+def split_from_name(name: str) -> str | None:
+    """Returns the split that `name` means, in any case: "train", "val" or "test"; else None."""
+    return _SPLIT_NAMES.get(name.strip().lower())
+
+
+def natural_order(labels: Iterable[str]) -> tuple[str, ...]:
+    """Returns the distinct labels, sorted: by value where all are integers, else as text."""
+    distinct = set(labels)
+    if all(re.fullmatch("-?[0-9]+", label) for label in distinct):
+        return tuple(sorted(distinct, key=lambda label: (int(label), label)))
+    return tuple(sorted(distinct))
+
+
+def fingerprint(*parts: object) -> str:
+    """Returns 16 hexadecimal digits of the SHA-256 of `parts`.
+
+    Args:
+      parts: Texts, numbers, and tuples or lists of them, which tell two contents apart without
+        reading the pictures: names, sizes, times of change, labels.
+    """
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
+
+
+class ReadCache:
+    """Keeps encoded pictures in memory, so that curation and writing read each file once.
+
+    Pictures beyond the budget are read again each time. Threads may read at the same time.
+    """
+
+    def __init__(self, budget: int = 256 << 20):
+        """Makes an empty cache of at most `budget` bytes."""
+        self._left = budget
+        self._encoded: dict[str, bytes] = {}
+
+    def wrap(self, record: Record) -> Record:
+        """Returns the same record, read through this cache."""
+        return dataclasses.replace(record, read=functools.partial(self._read, record))
+
+    def _read(self, record: Record) -> bytes:
+        known = self._encoded.get(record.id)
+        if known is not None:
+            return known
+        encoded = record.read()
+        if len(encoded) <= self._left:
+            self._left -= len(encoded)
+            self._encoded[record.id] = encoded
+        return encoded

@@ -1,9 +1,9 @@
-"""Giving a picture the stain of another, so that laboratories look alike.
+"""Stain normalisation: giving a picture the stain of another, so that laboratories look alike.
 
-Both methods describe a stain by a few numbers, read off a reference picture, and change another
-picture until it has the same numbers. What they come with, where no reference is chosen, was read
-off tissue in haematoxylin and eosin: blood is better served by a good picture of the user's own.
-Black, as it lies around a picture that was turned, is no stain: it is not measured and it stays.
+Both methods describe a stain by a few numbers, which they measure in a reference picture, and
+change another picture until it has the same numbers. Their default numbers were measured in tissue
+in haematoxylin and eosin: for blood, a good picture of the user's own is a better reference. Black,
+as around a picture that was rotated, is not stain: it is not measured and stays black.
 """
 
 import dataclasses
@@ -16,36 +16,36 @@ from jaxtyping import Bool, Float, Float32, UInt8
 Triple = tuple[float, float, float]
 Pixels = UInt8[np.ndarray, "H W 3"]
 
-_BLACK = 16  # of 255: what is darker in every channel
+_BLACK = 16  # of 255: a pixel that is darker in every channel is black
 
 # Reinhard et al. 2001: RGB to the responses of the eye's cones, and their logarithms to Ruderman's
 # axes: light (l), yellow to blue (alpha) and red to green (beta).
 _TO_LMS = np.array([[0.3811, 0.5783, 0.0402], [0.1967, 0.7244, 0.0782], [0.0241, 0.1288, 0.8444]])
 _TO_LAB = np.array([[3**-0.5], [6**-0.5], [2**-0.5]]) * [[1, 1, 1], [1, 1, -2], [1, -1, 0]]
-_FLAT = (0.02, 0.001, 0.001)  # deviations on the axes that are noise; of l, about 1 % of light
+_FLAT = (0.02, 0.001, 0.001)  # deviations on the axes below which there is only noise
 _BRIGHTEST = 7.0  # logarithm of a cone's response; white has 5.5
 
 # Macenko et al. 2009, with the customary constants of M. Veta's implementation.
-_LOG = np.log(np.arange(1, 257, dtype=np.float32))  # of each level; nothing has no logarithm
+_LOG = np.log(np.arange(1, 257, dtype=np.float32))  # of each level, plus 1 since 0 has no logarithm
 _CLEAR = 0.15  # density, in any channel, below which there is no stain to learn from
-_TAIL = 1.0  # per cent of the pixels that may be outliers, at either end
-_SAME = 0.05  # radians between two dyes that are one
+_TAIL = 1.0  # per cent of the pixels that may be outliers, at each end
+_SAME = 0.05  # two dyes that are closer than this, in radians, are one
 
 
 class NoStainError(ValueError):
-    """A picture is blank, or of one colour: nothing can be told about a stain from it."""
+    """A picture is blank, or of one colour: no stain can be measured in it."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Reinhard:
-    """Matches the mean and the deviation of the light and of two axes of colour.
+    """Matches mean and standard deviation of the lightness and of two axes of colour.
 
     E. Reinhard et al., Color transfer between images, IEEE Computer Graphics 21(5), 2001. The
     default is HistomicsTK's standard: slide TCGA-A2-A3XS-DX1 (M. Amgad et al. 2019).
 
     Attributes:
-      mean: On Ruderman's axes l, alpha and beta, with natural logarithms of levels 1 to 255.
-      std: Likewise.
+      mean: Mean on Ruderman's axes l, alpha and beta, with natural logarithms of levels 1 to 255.
+      std: Standard deviation on these axes.
     """
 
     name: ClassVar[str] = "reinhard"
@@ -53,17 +53,17 @@ class Reinhard:
     std: Triple = (0.6135447, 0.10989545, 0.0286032)
 
     @classmethod
-    def of(cls, pixels: Pixels) -> "Reinhard":
-        """Reads a stain off a reference picture.
+    def from_reference(cls, pixels: Pixels) -> "Reinhard":
+        """Measures the stain of a reference picture.
 
         Raises:
-          NoStainError: If it varies on fewer than all three axes, as a grey picture does.
+          NoStainError: If it does not vary on all three axes, as a grey picture.
         """
         _, mean, std = _ruderman(pixels, _black(pixels))
         return cls(_triple(mean), _triple(std))
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """Returns the picture in this stain; as it is, if it has none itself."""
+        """Returns the picture in this stain; unchanged if it has no stain itself."""
         black = _black(pixels)
         try:
             lab, mean, std = _ruderman(pixels, black)
@@ -80,20 +80,19 @@ class Reinhard:
 
 @dataclasses.dataclass(frozen=True)
 class Macenko:
-    """Tells two dyes apart by optical density, and gives each the reference's colour and amount.
+    """Separates two dyes by optical density, and gives each the reference's colour and amount.
 
     M. Macenko et al., A method for normalizing histology slides for quantitative analysis, ISBI
-    2009. The default is the reference of M. Veta's implementation, which others have copied. Made
-    for tissue, it needs three things more for smears: the lamp is not taken to be white, the dyes
-    are told by blue and not by red light, which haemoglobin takes too, and where the amount of one
-    would be negative, there is the other alone.
+    2009. The default is the reference of M. Veta's implementation, which others have copied. The
+    method was made for tissue; three things are different here, for smears: the lamp is not assumed
+    to be white; the dyes are told apart by blue and not by red light, which haemoglobin absorbs
+    too; and where the amount of one dye would be negative, only the other is there.
 
     Attributes:
-      lamp: Light that comes through clear glass, of 255: what all but the brightest 1 % of the
-        pixels stay below in each channel.
-      dyes: Density of each over red, green and blue, of length 1; the one that lets more blue
-        light through (haematoxylin, azure) first.
-      most: Of each dye, what all but the strongest 1 % of the pixels stay below.
+      lamp: Light through clear glass, 0 to 255: the 99th percentile of each channel.
+      dyes: Optical density of each dye over red, green and blue, of length 1; the dye that lets
+        more blue light through (haematoxylin, azure) comes first.
+      most: The 99th percentile of the amount of each dye.
     """
 
     name: ClassVar[str] = "macenko"
@@ -102,8 +101,8 @@ class Macenko:
     most: tuple[float, float] = (1.9705, 1.0308)
 
     @classmethod
-    def of(cls, pixels: Pixels) -> "Macenko":
-        """Reads a stain off a reference picture.
+    def from_reference(cls, pixels: Pixels) -> "Macenko":
+        """Measures the stain of a reference picture.
 
         Raises:
           NoStainError: If it does not show two dyes.
@@ -114,7 +113,7 @@ class Macenko:
         return cls(_triple(_lamp(pixels, black)), both, (float(most[0]), float(most[1])))
 
     def __call__(self, pixels: Pixels) -> Pixels:
-        """Returns the picture in these dyes; as it is, if it does not show two."""
+        """Returns the picture in these dyes; unchanged if it does not show two dyes."""
         black = _black(pixels)
         try:
             _, amounts, most = _unmix(pixels, black)
@@ -137,7 +136,7 @@ def _ruderman(
     pixels: Pixels, black: Bool[np.ndarray, "H W"]
 ) -> tuple[Float32[np.ndarray, "H W 3"], Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
     """Returns a picture on Ruderman's axes, and its mean and deviation there."""
-    light = np.maximum(pixels, 1).astype(np.float32)  # nothing has no logarithm
+    light = np.maximum(pixels, 1).astype(np.float32)  # 0 has no logarithm
     lab = cv2.transform(cv2.log(cv2.transform(light, _TO_LMS)), _TO_LAB)
     measured = (~black).astype(np.uint8)
     mean, std = (moment.ravel() for moment in cv2.meanStdDev(lab, mask=measured))
@@ -153,17 +152,19 @@ def _lamp(pixels: Pixels, black: Bool[np.ndarray, "H W"]) -> Float[np.ndarray, "
 def _unmix(
     pixels: Pixels, black: Bool[np.ndarray, "H W"]
 ) -> tuple[Float[np.ndarray, "2 3"], Float32[np.ndarray, "H W 2"], Float[np.ndarray, "2"]]:
-    """Returns a picture's two dyes, how much of each lies where, and the most of each."""
+    """Returns a picture's two dyes, the amount of each at each pixel, and its 99th percentile."""
     if black.all():
         raise NoStainError
     density = np.log(_lamp(pixels, black), dtype=np.float32) - _LOG[pixels]
     stained = density[(density >= _CLEAR).all(-1) & ~black]
     if len(stained) < 3:
         raise NoStainError
-    # The plane of the two dyes: where stained pixels differ most.
+    # The plane of the two dyes, in which stained pixels differ most.
     centred = stained - stained.mean(0, dtype=float)
     plane = np.linalg.eigh(np.einsum("ni,nj->ij", centred, centred))[1][:, :0:-1]
-    plane *= np.where(plane.sum(0) < 0, -1, 1)  # towards more density, whatever the solver's sign
+    plane *= np.where(
+        plane.sum(0) < 0, -1, 1
+    )  # towards more density, whichever sign the solver gave
     along, across = cv2.transform(stained[None], plane.T)[0].T
     angles = np.percentile(np.arctan2(across, along), (_TAIL, 100 - _TAIL))
     dyes = np.stack([np.cos(angles), np.sin(angles)], -1) @ plane.T
@@ -178,9 +179,9 @@ def _unmix(
 def _amounts(
     density: Float32[np.ndarray, "H W 3"], dyes: Float[np.ndarray, "2 3"]
 ) -> Float32[np.ndarray, "H W 2"]:
-    """Returns the least squares' amounts of two dyes: both negative only in more than the lamp."""
+    """Returns the amounts of two dyes by least squares; both negative only above the lamp."""
     both = cv2.transform(density, np.linalg.pinv(dyes).T)
-    one = both[..., :1] * both[..., 1:] < 0  # which cannot be: there is but one of them
+    one = both[..., :1] * both[..., 1:] < 0  # impossible: there is only one of them
     alone = np.maximum(cv2.transform(density, dyes), 0)
     return np.where(one, np.where(both > 0, alone, 0), both)
 
@@ -188,7 +189,7 @@ def _amounts(
 def _levels(
     light: Float[np.ndarray, "H W 3"], pixels: Pixels, black: Bool[np.ndarray, "H W"]
 ) -> Pixels:
-    """Rounds light to levels; where it is black, the picture is as it was."""
+    """Rounds light to levels; black stays black."""
     levels = np.clip(np.rint(light), 0, 255).astype(np.uint8)
     return np.where(black[..., None], pixels, levels)
 

@@ -1,21 +1,24 @@
 """Where decoded pictures live between steps: on disk (decoded anew), in RAM, or on the device.
 
-The three give the same pictures bit for bit: one `Entry` makes them, whoever calls it.
+The three give the same pictures bit for bit, since one `InputTransform` makes them all.
 """
 
 import functools
 import os
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import psutil
 from jaxtyping import Int32
 
-from bcjax.data.entry import Entry
-from bcjax.data.prepared import Examples, Prepared
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.prepared import EncodedExamples, PreparedSet
 
 Batch = dict[str, np.ndarray]
+Item = TypeVar("Item")
+Loaded = TypeVar("Loaded")
 
 _PART = 8  # pictures that a thread decodes in one go
 _CHUNK = 256  # pictures whose encoded bytes are held while a whole split is decoded
@@ -38,10 +41,18 @@ class DiskStore:
 
     kind = "disk"
 
-    def __init__(self, examples: Examples, entry: Entry, threads: int | None = None):
-        """Reads `examples`, and decodes them in so many threads; 0: one per core."""
+    def __init__(
+        self, examples: EncodedExamples, transform: InputTransform, threads: int | None = None
+    ):
+        """Makes the store.
+
+        Args:
+          examples: The encoded pictures of a split.
+          transform: Decodes them.
+          threads: Decoding threads; None: one for each core.
+        """
         self._examples = examples
-        self._entry = entry
+        self._transform = transform
         self._threads = threads or os.cpu_count() or 1
 
     def __len__(self) -> int:
@@ -50,26 +61,26 @@ class DiskStore:
     def read(self, index: Int32[np.ndarray, "N"]) -> Batch:
         """Returns `image` uint8 (N, size, size, 3) and `label` int32 (N,)."""
         examples = self._examples[index]
-        images = np.empty((len(examples), self._entry.size, self._entry.size, 3), np.uint8)
+        images = np.empty((len(examples), self._transform.size, self._transform.size, 3), np.uint8)
 
         def decode(start: int) -> None:
             for i, example in enumerate(examples[start : start + _PART], start):
-                images[i] = self._entry(example.image)
+                images[i] = self._transform(example.image)
 
-        # The threads share the pictures of a batch, not the batches: so the first batch is there as
-        # early as can be, and more threads than batches loaded ahead have work too.
-        list(_decoders(self._threads).map(decode, range(0, len(examples), _PART)))
+        # The threads share the pictures of a batch, not the batches: so the first batch is ready as
+        # early as possible, and more threads than batches loaded ahead have work too.
+        list(_decoding_threads(self._threads).map(decode, range(0, len(examples), _PART)))
         return {"image": images, "label": np.array([e.label for e in examples], np.int32)}
 
 
 @functools.cache
-def _decoders(threads: int) -> ThreadPoolExecutor:
-    """The threads that decode, for all disk stores of this process."""
+def _decoding_threads(threads: int) -> ThreadPoolExecutor:
+    """The threads that decode for all disk stores of this process."""
     return ThreadPoolExecutor(threads, "bcjax-decode")
 
 
 class HostStore:
-    """What a step needs of each example, in arrays in RAM: of pictures, decoded once."""
+    """Arrays in RAM that hold what a step needs of each example; pictures are decoded once."""
 
     kind = "host"
 
@@ -85,7 +96,7 @@ class HostStore:
 
 
 class DeviceStore(HostStore):
-    """A host store whose arrays the devices hold too: a step gathers there, given indices."""
+    """A host store whose arrays the devices hold too: a step takes indices and gathers there."""
 
     kind = "device"
 
@@ -95,7 +106,7 @@ class DeviceStore(HostStore):
         return {}
 
 
-def decoded(disk: DiskStore) -> Batch:
+def decode_all(disk: DiskStore) -> Batch:
     """Returns `image` uint8 (N, size, size, 3) and `label` int32 (N,) of all pictures."""
     whole: Batch = {}
     for start in range(0, len(disk), _CHUNK):
@@ -106,20 +117,20 @@ def decoded(disk: DiskStore) -> Batch:
     return whole
 
 
-def choose(asked: str, needed: int, device_memory: int | None) -> tuple[str, str]:
-    """Resolves store "auto" to the fastest one that fits.
+def choose_store(kind: str, needed: int, device_memory: int | None) -> tuple[str, str]:
+    """Resolves the store "auto" to the fastest one that fits.
 
     Args:
-      asked: The config's `data.store`.
+      kind: The config's `data.store`.
       needed: Bytes of all decoded pictures.
-      device_memory: Bytes of one device; None where the device's memory is the host's.
+      device_memory: Bytes of one device; None where the device shares the host's memory.
 
     Returns:
-      The kind and, in a few words, why.
+      The kind, and the reason in a few words.
     """
     size = f"{needed / 1e6:,.0f} MB decoded"
-    if asked != "auto":
-        return asked, f"asked for; {size}"
+    if kind != "auto":
+        return kind, f"asked for; {size}"
     host = psutil.virtual_memory().available
     # A quarter of either leaves room for the network, its activations and the system.
     if needed <= (host if device_memory is None else min(device_memory, host)) // 4:
@@ -130,10 +141,47 @@ def choose(asked: str, needed: int, device_memory: int | None) -> tuple[str, str
 
 
 def open_store(
-    prepared: Prepared, split: str, kind: str, entry: Entry, threads: int | None = None
+    prepared: PreparedSet,
+    split: str,
+    kind: str,
+    transform: InputTransform,
+    threads: int | None = None,
 ) -> Store:
     """Opens a split as a store of the kind "disk", "host" or "device"."""
-    disk = DiskStore(prepared.examples(split), entry, threads)
+    disk = DiskStore(prepared.examples(split), transform, threads)
     if kind == "disk":
         return disk
-    return (HostStore if kind == "host" else DeviceStore)(decoded(disk))
+    return (HostStore if kind == "host" else DeviceStore)(decode_all(disk))
+
+
+def load_ahead(
+    items: Sequence[Item],
+    load: Callable[[Item], Loaded],
+    *,
+    prefetch: int,
+    threads: int | None = None,
+    workers: int = 0,
+) -> Iterator[Loaded]:
+    """Yields `load(item)` for each item, in order, while later items are loaded in the background.
+
+    Args:
+      items: What to load.
+      load: Called in background threads, or in worker processes, for which it must be picklable.
+      prefetch: Largest number of results that are held ready.
+      threads: Loading threads; None: one for each core.
+      workers: Worker processes; 0: none. Starting them takes seconds.
+    """
+    import grain  # takes a second
+
+    dataset = grain.MapDataset.source(items).map(load)
+    options = grain.ReadOptions(
+        num_threads=min(threads or os.cpu_count() or 1, prefetch), prefetch_buffer_size=prefetch
+    )
+    stream = dataset.to_iter_dataset(options)
+    if workers:
+        stream = stream.mp_prefetch(grain.MultiprocessingOptions(num_workers=workers))
+    iterator = iter(stream)
+    try:
+        yield from iterator
+    finally:
+        iterator.close()

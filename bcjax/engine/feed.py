@@ -9,10 +9,9 @@ import numpy as np
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from bcjax.data import pipeline, sampling
-from bcjax.data.order import EvalBatch, Order, once
-from bcjax.data.prepared import Prepared
-from bcjax.data.store import DeviceStore, Store
+from bcjax.data.order import ClassSampling, EvalBatch, Order, evaluation_batches, shown_per_class
+from bcjax.data.prepared import PreparedSet
+from bcjax.data.store import DeviceStore, Store, load_ahead
 from bcjax.engine.dispatch import Batch, Pictures
 from bcjax.engine.plan import Call
 from bcjax.runtime import mesh as meshes
@@ -82,7 +81,7 @@ class Feed:
         rows = meshes.host_rows(self._mesh, order.batch_size)
         load = _LoadCall(self._store, order, rows)
         workers = self._data.workers if self._store.kind == "disk" else 0
-        loaded = pipeline.ahead(
+        loaded = load_ahead(
             calls, load, prefetch=self._data.prefetch, threads=self._data.threads, workers=workers
         )
         sent = (meshes.place(self._mesh, b, rows, order.batch_size, leading=1) for b in loaded)
@@ -100,33 +99,31 @@ class Feed:
         With each comes the mask of those that count, (per_call, B), on the host.
         """
         rows = meshes.host_rows(self._mesh, batch_size)
-        batches = once(self.examples, batch_size)
+        batches = evaluation_batches(self.examples, batch_size)
         padding = EvalBatch(np.zeros(batch_size, np.int32), np.zeros(batch_size, bool))
         batches += [padding] * (-len(batches) % per_call)
         calls = [batches[i : i + per_call] for i in range(0, len(batches), per_call)]
         load = _LoadOnce(self._store, rows)
-        loaded = pipeline.ahead(
-            calls, load, prefetch=self._data.prefetch, threads=self._data.threads
-        )
+        loaded = load_ahead(calls, load, prefetch=self._data.prefetch, threads=self._data.threads)
         for call, local in zip(calls, loaded, strict=True):
             mask = np.stack([batch.mask for batch in call])
             yield meshes.place(self._mesh, local, rows, batch_size, leading=1), mask
 
 
-def order_of(config: ConfigDict, prepared: Prepared) -> Order:
+def order_of(config: ConfigDict, prepared: PreparedSet) -> Order:
     """Returns the order of the training pictures, each as often as the config says.
 
     Raises:
       UserError: If that cannot be.
     """
-    shown = sampling.plan(
+    shown = shown_per_class(
         config.train.sampling, config.train.repeat, prepared.counts["train"], prepared.classes
     )
     return Order(
         prepared.size("train"),
         config.train.batch_size,
         config.seed,
-        sampling.Sampling(prepared.labels("train"), shown) if shown else None,
+        ClassSampling(prepared.labels("train"), shown) if shown else None,
     )
 
 
@@ -135,6 +132,6 @@ def whole_batches(mesh: Mesh, batch_size: int) -> int:
     return -(-batch_size // mesh.size) * mesh.size
 
 
-def bytes_needed(prepared: Prepared, splits: Sequence[str], image_size: int) -> int:
+def bytes_needed(prepared: PreparedSet, splits: Sequence[str], image_size: int) -> int:
     """Bytes of the decoded pictures of these splits."""
     return sum(prepared.size(split) for split in splits) * image_size**2 * 3

@@ -7,9 +7,9 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from ml_collections import ConfigDict
 
-from bcjax.data.entry import entry_of
-from bcjax.data.prepared import Prepared
-from bcjax.data.store import DeviceStore, HostStore, Store, choose, open_store
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.prepared import PreparedSet
+from bcjax.data.store import DeviceStore, HostStore, Store, choose_store, open_store
 from bcjax.engine.feed import Feed
 from bcjax.engine.forward import predictions
 from bcjax.engine.state import Variables
@@ -21,7 +21,7 @@ Shapes = dict[str, jax.ShapeDtypeStruct]
 class Feeds:
     """The feeds of a prepared set."""
 
-    def __init__(self, prepared: Prepared, kind: str, data: ConfigDict, mesh: Mesh):
+    def __init__(self, prepared: PreparedSet, kind: str, data: ConfigDict, mesh: Mesh):
         """Opens nothing yet.
 
         Args:
@@ -33,7 +33,7 @@ class Feeds:
         self._prepared = prepared
         self._kind = kind
         self._data = data
-        self._entry = entry_of(data)
+        self._entry = InputTransform.from_config(data)
         self._mesh = mesh
         self._pictures: dict[str, Feed] = {}
 
@@ -58,7 +58,7 @@ class Feeds:
         """
         once = self._feed(self._open(split, "disk"))
         features, labels = predictions(backbone, variables, once, self._mesh, batch_size)
-        kind, _ = choose("auto", features.nbytes, meshes.device_memory())
+        kind, _ = choose_store("auto", features.nbytes, meshes.device_memory())
         arrays = {"features": features, "label": labels}
         return self._feed(DeviceStore(arrays) if kind == "device" else HostStore(arrays))
 

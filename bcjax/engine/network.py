@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax import models
-from bcjax.data.entry import entry_of
+from bcjax.data.input_transform import InputTransform
 from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.state import Variables
 from bcjax.runtime import mesh as meshes
@@ -53,7 +53,7 @@ def resolve(config: ConfigDict) -> None:
     if config.data.stain_reference:
         # To be found from any folder, and no run begins that could not be evaluated.
         config.data.stain_reference = str(Path(config.data.stain_reference).absolute())
-        entry_of(config.data)
+        InputTransform.from_config(config.data)
 
 
 def per_channel(rgb: Sequence[float], config: ConfigDict) -> tuple[float, ...]:

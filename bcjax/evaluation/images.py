@@ -3,6 +3,7 @@
 import dataclasses
 import io
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, Union
 
@@ -10,8 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bcjax.data.decode import BadImageError
-from bcjax.data.sources.folder import PICTURES
+from bcjax.data.decode import BadImageError, read_file
+from bcjax.data.sources.walk import has_picture_suffix
 from bcjax.runtime.errors import UserError
 
 # One image, or several: anything that `collect` takes.
@@ -67,7 +68,7 @@ def find_pictures(names: Sequence[str | Path]) -> list[Path]:
     for path in map(Path, names):
         if not path.exists():
             raise UserError(f"There is no picture or folder {path}.")
-        inside = [p for p in sorted(path.rglob("*")) if p.suffix.lower() in PICTURES]
+        inside = [p for p in sorted(path.rglob("*")) if has_picture_suffix(p)]
         if path.is_dir() and not inside:
             raise UserError(f"The folder {path} holds no picture.")
         found += inside if path.is_dir() else [path]
@@ -77,7 +78,9 @@ def find_pictures(names: Sequence[str | Path]) -> list[Path]:
 def _add(images: Any, found: list[NamedImage]) -> None:
     name = f"image {len(found)}"
     if isinstance(images, (str, Path)):
-        found += [NamedImage(str(path), path.read_bytes) for path in find_pictures([images])]
+        found += [
+            NamedImage(str(path), partial(read_file, path)) for path in find_pictures([images])
+        ]
     elif isinstance(images, (bytes, bytearray, memoryview)):
         encoded = bytes(images)
         found.append(NamedImage(name, lambda: encoded))

@@ -12,13 +12,14 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from bcjax.data.decode import BadImageError
-from bcjax.data.entry import Entry, entry_of
+from bcjax.data.input_transform import InputTransform
 from bcjax.engine import network
 from bcjax.engine.network import Trained
 from bcjax.engine.state import Variables
 from bcjax.engine.steps import infer
-from bcjax.evaluation.calibration import fitted, outliers, temperature
-from bcjax.evaluation.calibration.fitted import Calibration
+from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.calibration import outliers, temperature
+from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.images import Images, NamedImage, collect
 from bcjax.evaluation.predictions import Embeddings, Predictions, Unreadable
 from bcjax.runtime import mesh as meshes
@@ -72,7 +73,7 @@ class Predictor(Trained):
             are listed in the result.
         """
         logits, features, names, unreadable = self._run(self._answer, images, batch_size)
-        probabilities = temperature.divide(
+        probabilities = temperature.probabilities(
             logits, self.calibration.temperature if self.calibration else 1.0
         )
         predictions = Predictions(
@@ -194,8 +195,8 @@ class Predictor(Trained):
         return pixels
 
     @cached_property
-    def _entry(self) -> Entry:
-        return entry_of(self.config.data)
+    def _entry(self) -> InputTransform:
+        return InputTransform.from_config(self.config.data)
 
     @cached_property
     def _explainers(self) -> dict[tuple[tuple[str, ...], str], "Explainer"]:
@@ -283,7 +284,7 @@ def load(
     workdir = Path(workdir)
     trained = network.load(workdir, str(checkpoint), meshes.create())
     if calibration is None:
-        calibration = fitted.read(workdir, trained.step)
+        calibration = calibrations.read(workdir, trained.step)
     predictor = Predictor(
         config=trained.config,
         classes=trained.classes,

@@ -11,9 +11,9 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.augment import policy as policies
-from bcjax.data import prepare
-from bcjax.data.prepared import Prepared
-from bcjax.data.store import choose
+from bcjax.data.preparation import prepare
+from bcjax.data.prepared import PreparedSet
+from bcjax.data.store import choose_store
 from bcjax.engine import checkpoint, dispatch, losses, network, program, saving, starting
 from bcjax.engine import state as states
 from bcjax.engine.dispatch import Batch, Numbers
@@ -23,7 +23,6 @@ from bcjax.engine.forward import predictions
 from bcjax.engine.patience import exhausted
 from bcjax.engine.phases import Phase
 from bcjax.engine.program import Program
-from bcjax.evaluation import evaluator as evaluation
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime import compilation, files
 from bcjax.runtime import mesh as meshes
@@ -75,11 +74,11 @@ class Run:
 
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None
-        self.prepared: Prepared = same.prepared if same else prepare.ensure(config.data)
+        self.prepared: PreparedSet = same.prepared if same else prepare(config.data)
         self.classes = self.prepared.classes
         _check_splits(config, self.prepared)
         used = sorted({"train", config.eval.split, config.eval.final_split})
-        self.store, self.why_store = choose(
+        self.store, self.why_store = choose_store(
             config.data.store,
             bytes_needed(self.prepared, used, config.data.image_size),
             meshes.device_memory(),
@@ -225,16 +224,16 @@ class Run:
         predicted = predictions(
             self.program.predict, variables, feed, self.mesh, self._eval_batch_size
         )
-        return evaluation.answer(self.prepared, split, *predicted)
+        return Answers.of_split(self.prepared, split, *predicted)
 
 
-def _class_weights(config: ConfigDict, prepared: Prepared) -> np.ndarray | None:
+def _class_weights(config: ConfigDict, prepared: PreparedSet) -> np.ndarray | None:
     if config.train.class_weights == "none":
         return None
     return losses.class_weights(np.array(prepared.counts["train"]), config.train.class_weights)
 
 
-def settle(config: ConfigDict, workdir: Path, prepared: Prepared, lead: bool) -> None:
+def settle(config: ConfigDict, workdir: Path, prepared: PreparedSet, lead: bool) -> None:
     """Writes the resolved config to the workdir, or checks it against the one that is there.
 
     Raises:
@@ -258,7 +257,7 @@ def settle(config: ConfigDict, workdir: Path, prepared: Prepared, lead: bool) ->
         configs.save(config, run_dir.config)
 
 
-def _check_splits(config: ConfigDict, prepared: Prepared) -> None:
+def _check_splits(config: ConfigDict, prepared: PreparedSet) -> None:
     examples, batch = prepared.size("train"), config.train.batch_size
     if batch > examples:
         raise UserError(

@@ -10,7 +10,7 @@ import processes
 import pytest
 from commandline import TINY, contents, refused
 
-from bcjax.data import synthetic
+from bcjax.data.sources import synthetic
 
 # The config
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from commandline import contents, refused
 
-from bcjax.data import synthetic
+from bcjax.data.sources import synthetic
 from bcjax.engine import network
 from bcjax.runtime import mesh as meshes
 

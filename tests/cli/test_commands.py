@@ -18,10 +18,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bcjax import config as configs
-from bcjax.cli import evaluate as evaluate_command
-from bcjax.data import decode, synthetic
-from bcjax.data.prepared import Prepared
+from bcjax.data import decode
+from bcjax.data.prepared import PreparedSet
+from bcjax.data.sources import synthetic
 from bcjax.evaluation import answers
+from bcjax.evaluation import evaluate as evaluate_command
 
 
 def read_json(path):
@@ -196,7 +197,7 @@ def test_prepare_writes_a_set_that_trains(bcjax, snapshots, tmp_path, monkeypatc
     assert str(out) in ran.out
     assert "platelet" in ran.out
     assert "picture by picture" in ran.out  # of which whoever trains on it should know
-    assert sum(map(sum, Prepared(out).counts.values())) == 40
+    assert sum(map(sum, PreparedSet(out).counts.values())) == 40
 
     workdir = tmp_path / "run"
     monkeypatch.chdir(tmp_path)
@@ -206,7 +207,7 @@ def test_prepare_writes_a_set_that_trains(bcjax, snapshots, tmp_path, monkeypatc
     monkeypatch.chdir("/")  # the run knows its pictures from anywhere
     assert bcjax("evaluate", f"--workdir={workdir}").status == 0
     assert read_json(workdir / "pictures.json")["path"] == str(out)
-    assert read_json(workdir / "eval" / "test.json")["n"] == Prepared(out).size("test")
+    assert read_json(workdir / "eval" / "test.json")["n"] == PreparedSet(out).size("test")
 
 
 # predict
@@ -215,7 +216,7 @@ def test_prepare_writes_a_set_that_trains(bcjax, snapshots, tmp_path, monkeypatc
 @pytest.fixture
 def cells(trained, tmp_path):
     """The run's test pictures as files, each with its class."""
-    prepared = Prepared(Path(read_json(trained.workdir / "pictures.json")["path"]))
+    prepared = PreparedSet(Path(read_json(trained.workdir / "pictures.json")["path"]))
     found = {}
     for position, example in enumerate(prepared.examples("test")[range(8)]):
         path = tmp_path / "cells" / f"{position}.jpg"

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 from places import REAL
 
-from bcjax.data.sources import open_source
+from bcjax.data.records import Record, Source
+from bcjax.data.sources import SOURCES, open_source, register_source
+from bcjax.data.sources.walk import pictures_below
 from bcjax.runtime.errors import UserError
 
 
@@ -256,6 +258,46 @@ def test_synthetic_pictures_are_a_source_like_any_other():
     source = open_source("synthetic", synthetic_images=40)
     assert len(source.records) == 40
     assert len(source.classes) == 8
+
+
+# Kinds of source that others add
+
+
+@pytest.fixture
+def registry(monkeypatch):
+    """The table of sources, put back afterwards."""
+    monkeypatch.setattr("bcjax.data.sources.registry.SOURCES", dict(SOURCES))
+
+
+def by_hand(request):
+    """A source of two pictures, whatever was asked for."""
+    records = [Record(str(i), i, bytes) for i in range(2)]
+    return Source("by hand", request.location, ("a", "b"), records, "fingerprint")
+
+
+def test_a_registered_source_is_read_by_its_name(registry):
+    register_source("slides")(by_hand)
+    assert open_source("slides").kind == "by hand"
+    assert open_source("slides:/mnt/scanner").location == "slides:/mnt/scanner"
+    refused("slides", "has no boxes", boxes="crop")
+
+
+def test_a_registered_source_goes_before_the_others(registry, tmp_path):
+    touch(tmp_path, "a/1.png", "b/2.png", "scanner.ini")
+    register_source("scanner", lambda request: (request.path / "scanner.ini").exists())(by_hand)
+    assert open_source(str(tmp_path)).kind == "by hand"
+
+
+def test_two_sources_may_not_have_one_name(registry):
+    with pytest.raises(UserError, match="a source called 'npz' already"):
+        register_source("npz")
+
+
+def test_the_walk_skips_litter_and_outlines_and_is_sorted(tmp_path):
+    names = ["b/2.png", "a.jpg", "b/deep/er/3.TIF", "b/.hidden.png", "__MACOSX/x.png", "notes.txt"]
+    touch(tmp_path, *names, "b/2_expert.png")
+    found = [path.relative_to(tmp_path).as_posix() for path in pictures_below(tmp_path)]
+    assert found == ["a.jpg", "b/2.png", "b/deep/er/3.TIF"]
 
 
 # Real sets

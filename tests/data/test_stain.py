@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from bcjax.data import synthetic
+from bcjax.data.sources import synthetic
 from bcjax.data.stain import METHODS, Macenko, NoStainError, Reinhard
 
 LAMP = 240
@@ -68,7 +68,7 @@ def test_macenko_is_the_published_algorithm(pixels):
 
 
 def test_macenko_finds_the_dyes_that_are_there():
-    found = Macenko.of(tissue(2))
+    found = Macenko.from_reference(tissue(2))
     for dye, true in zip(found.dyes, DYES, strict=True):
         assert np.degrees(np.arccos(np.dot(dye, true))) < 2
     strongest = np.percentile(amounts(2).reshape(-1, 2), 99, axis=0)
@@ -87,14 +87,14 @@ def ruderman(pixels):
 
 @pytest.mark.parametrize("pixels", CELLS)
 def test_reinhard_reads_the_moments_of_the_papers_axes(pixels):
-    found = Reinhard.of(pixels)
+    found = Reinhard.from_reference(pixels)
     np.testing.assert_allclose(found.mean, ruderman(pixels).mean(0), atol=1e-4)
     np.testing.assert_allclose(found.std, ruderman(pixels).std(0), atol=1e-4)
 
 
 @pytest.mark.parametrize("pixels", CELLS)
 def test_reinhard_gives_a_picture_the_moments_of_the_reference(pixels):
-    target = Reinhard.of(CELLS[0])
+    target = Reinhard.from_reference(CELLS[0])
     given = ruderman(target(pixels))
     np.testing.assert_allclose(given.mean(0), target.mean, atol=0.02)
     np.testing.assert_allclose(given.std(0), target.std, rtol=0.06)
@@ -107,20 +107,20 @@ def test_reinhard_gives_a_picture_the_moments_of_the_reference(pixels):
 @methods
 def test_the_reference_itself_is_left_as_it_is(method, seed):
     pixels = tissue(seed)
-    assert difference(method.of(pixels)(pixels), pixels).max() <= 2  # of 255 levels
+    assert difference(method.from_reference(pixels)(pixels), pixels).max() <= 2  # of 255 levels
 
 
 @pytest.mark.parametrize(("method", "most"), [(Macenko, 2), (Reinhard, 8)])
 def test_what_is_normalised_stays_as_it_is(method, most):
     """Reinhard's may be too bright for 255, and what is cut off there moves the mean."""
-    stain = method.of(tissue(5))
+    stain = method.from_reference(tissue(5))
     for once in (stain(tissue(3)), stain(tissue(4))):
         assert difference(stain(once), once).max() <= most
 
 
 def closer(method, one, other):
     """How far two pictures are from each other after normalisation, as a share of before."""
-    stain = method.of(tissue(5))
+    stain = method.from_reference(tissue(5))
     return difference(stain(one), stain(other)).mean() / difference(one, other).mean()
 
 
@@ -159,7 +159,7 @@ def test_drawn_smears_come_closer_to_themselves_in_another_stain(method, strengt
 def test_glass_stays_bright(method):
     for seed in range(3):
         glass = amounts(seed).max(-1) == 0
-        for stain in (method(), method.of(tissue(5))):
+        for stain in (method(), method.from_reference(tissue(5))):
             given = stain(tissue(seed)).astype(float)
             assert given[glass].min() > 190
             assert (given[glass].mean(0) > given[~glass].mean(0) + 40).all()
@@ -169,7 +169,7 @@ def test_glass_stays_bright(method):
 def test_black_is_no_stain(method):
     """As it lies around a picture that was turned."""
     framed = np.pad(tissue(6), ((20, 20), (10, 0), (0, 0)))
-    stain = method.of(tissue(5))
+    stain = method.from_reference(tissue(5))
     given = stain(framed)
     assert not given[:20].any()
     assert not given[:, :10].any()
@@ -196,7 +196,7 @@ NOTHING = {
 def test_a_picture_without_stain_is_left_as_it_is_and_is_no_reference(method, pixels):
     np.testing.assert_array_equal(method()(pixels), pixels)
     with pytest.raises(NoStainError):
-        method.of(pixels)
+        method.from_reference(pixels)
 
 
 @methods
@@ -213,6 +213,6 @@ def test_any_picture_is_pixels_again(method):
 
 @methods
 def test_a_stain_is_a_value(method):
-    stain = method.of(CELLS[0])
-    assert stain == method.of(CELLS[0]) != method.of(CELLS[1])
+    stain = method.from_reference(CELLS[0])
+    assert stain == method.from_reference(CELLS[0]) != method.from_reference(CELLS[1])
     assert hash(stain) == hash(dataclasses.replace(stain))

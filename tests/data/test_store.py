@@ -9,20 +9,20 @@ import psutil
 import pytest
 
 from bcjax import config as configs
-from bcjax.data import prepare, synthetic
+from bcjax.data import preparation
 from bcjax.data.decode import BadImageError
-from bcjax.data.entry import Entry
-from bcjax.data.masking import Mask
+from bcjax.data.input_transform import CellMask, InputTransform
+from bcjax.data.sources import synthetic
 from bcjax.data.stain import Macenko
-from bcjax.data.store import DeviceStore, DiskStore, HostStore, choose, open_store
+from bcjax.data.store import DeviceStore, DiskStore, HostStore, choose_store, open_store
 
 SIZE = 20
 # All that can be done to a picture on entry, for what is told apart less would hide more.
-ENTRY = Entry(
+ENTRY = InputTransform(
     SIZE,
     resize="pad",
     pad_colour=(9, 90, 200),
-    mask=Mask((150, 36, 40), (244, 255, 255)),
+    mask=CellMask((150, 36, 40), (244, 255, 255)),
     stain=Macenko(),
 )
 KINDS = ("disk", "host", "device")
@@ -31,7 +31,9 @@ KINDS = ("disk", "host", "device")
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     source = synthetic.source(80, size=48)
-    return prepare.write(source, tmp_path_factory.mktemp("sets") / "cells", configs.default().data)
+    return preparation.write_set(
+        source, tmp_path_factory.mktemp("sets") / "cells", configs.default().data
+    )
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +134,7 @@ def test_auto_is_the_fastest_that_fits(monkeypatch, needed, device_memory, kind,
     free = SimpleNamespace(available=1000 * 10**6)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     memory = None if device_memory is None else device_memory * 10**6
-    chosen, why = choose("auto", needed * 10**6, memory)
+    chosen, why = choose_store("auto", needed * 10**6, memory)
     assert chosen == kind
     assert reason in why
     assert f"{needed} MB decoded" in why
@@ -140,6 +142,6 @@ def test_auto_is_the_fastest_that_fits(monkeypatch, needed, device_memory, kind,
 
 @pytest.mark.parametrize("asked", KINDS)
 def test_what_is_asked_for_is_taken_whatever_it_needs(asked):
-    chosen, why = choose(asked, 10**15, 1)
+    chosen, why = choose_store(asked, 10**15, 1)
     assert chosen == asked
     assert why == "asked for; 1,000,000,000 MB decoded"

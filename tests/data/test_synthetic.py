@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bcjax.data.synthetic import CLASSES, draw, source
+from bcjax.data.sources.synthetic import CLASSES, draw, source
 from bcjax.runtime.errors import UserError
 
 LABELS = range(len(CLASSES))

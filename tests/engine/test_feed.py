@@ -9,10 +9,11 @@ import pytest
 from absl import flags
 
 from bcjax import config as configs
-from bcjax.data import pipeline, prepare, synthetic
-from bcjax.data.entry import Entry
+from bcjax.data import preparation
+from bcjax.data.input_transform import InputTransform
 from bcjax.data.order import Order
-from bcjax.data.store import open_store
+from bcjax.data.sources import synthetic
+from bcjax.data.store import load_ahead, open_store
 from bcjax.engine import steps
 from bcjax.engine.feed import Feed, bytes_needed, whole_batches
 from bcjax.engine.plan import Call
@@ -29,7 +30,9 @@ CALLS = [Call(0, 2), Call(2, 2), Call(4, 1), Call(5, 1)]
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
     source = synthetic.source(40, size=32)
-    return prepare.write(source, tmp_path_factory.mktemp("sets") / "cells", configs.default().data)
+    return preparation.write_set(
+        source, tmp_path_factory.mktemp("sets") / "cells", configs.default().data
+    )
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +43,7 @@ def mesh():
 def feed(prepared, mesh, kind, split="train", **changes):
     data = configs.default().data
     data.update({"image_size": SIZE, "threads": 2, **changes})
-    store = open_store(prepared, split, kind, Entry(SIZE), data.threads)
+    store = open_store(prepared, split, kind, InputTransform(SIZE), data.threads)
     return Feed(store, data, mesh)
 
 
@@ -60,7 +63,7 @@ def test_training_batches_follow_the_order(prepared, mesh, kind):
     training = feed(prepared, mesh, kind)
     assert training.examples == 24
     batches = list(training.training(CALLS, ORDER))
-    whole = open_store(prepared, "train", "host", Entry(SIZE))
+    whole = open_store(prepared, "train", "host", InputTransform(SIZE))
     for call, batch in zip(CALLS, batches, strict=True):
         expected = np.stack([ORDER(call.first + i) for i in range(call.steps)])
         np.testing.assert_array_equal(batch["index"], expected)
@@ -75,7 +78,7 @@ def test_training_batches_follow_the_order(prepared, mesh, kind):
 
 def test_only_the_device_store_keeps_pictures_on_the_devices(prepared, mesh):
     device = feed(prepared, mesh, "device")
-    whole = open_store(prepared, "train", "disk", Entry(SIZE)).read(np.arange(24))
+    whole = open_store(prepared, "train", "disk", InputTransform(SIZE)).read(np.arange(24))
     assert {name: array.dtype for name, array in device.pictures.items()} == {
         "image": np.uint8,
         "label": np.int32,
@@ -112,7 +115,7 @@ def test_once_gives_each_picture_once_and_masks_the_padding(
     prepared, mesh, kind, batch_size, per_call
 ):
     val = feed(prepared, mesh, kind, split="val")
-    whole = open_store(prepared, "val", "host", Entry(SIZE))
+    whole = open_store(prepared, "val", "host", InputTransform(SIZE))
     seen = []
     for batch, mask in val.once(batch_size, per_call):
         shown = steps.gather(batch, val.pictures)
@@ -167,7 +170,7 @@ def test_evaluation_batches_are_rounded_up_to_what_the_devices_divide(mesh):
 
 def test_bytes_needed_are_those_of_the_decoded_arrays(prepared):
     splits = ("train", "val")
-    stores = [open_store(prepared, split, "host", Entry(SIZE)) for split in splits]
+    stores = [open_store(prepared, split, "host", InputTransform(SIZE)) for split in splits]
     held = sum(store.arrays["image"].nbytes for store in stores)
     assert bytes_needed(prepared, splits, SIZE) == held
 
@@ -181,7 +184,7 @@ def test_what_is_loaded_ahead_comes_in_order(threads):
         time.sleep(0.02 if i < 3 else 0)
         return i * 10
 
-    ahead = pipeline.ahead(range(20), slow_at_first, prefetch=4, threads=threads)
+    ahead = load_ahead(range(20), slow_at_first, prefetch=4, threads=threads)
     assert list(ahead) == list(range(0, 200, 10))
 
 
@@ -192,7 +195,7 @@ def test_loading_stays_within_the_prefetch():
         loaded.append(i)
         return i
 
-    ahead = pipeline.ahead(range(1000), load, prefetch=3, threads=2)
+    ahead = load_ahead(range(1000), load, prefetch=3, threads=2)
     assert next(ahead) == 0
     time.sleep(0.1)
     ahead.close()
@@ -206,6 +209,6 @@ def test_a_failure_to_load_reaches_the_loop():
             raise OSError("the disk went away")
         return i
 
-    ahead = pipeline.ahead(range(20), load, prefetch=2)
+    ahead = load_ahead(range(20), load, prefetch=2)
     with pytest.raises(OSError, match="the disk went away"):
         list(ahead)

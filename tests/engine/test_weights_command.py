@@ -14,7 +14,7 @@ from flax import traverse_util
 from published import PUBLISHED, of_network
 
 from bcjax import config as configs
-from bcjax.data import synthetic
+from bcjax.data.sources import synthetic
 from bcjax.engine import checkpoint, network
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError

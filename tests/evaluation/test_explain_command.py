@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from commandline import ROOT, refused, run_bcjax
 
-from bcjax.data import synthetic
+from bcjax.data.sources import synthetic
 from bcjax.evaluation.explanation.explainer import METHODS
 
 
@@ -72,7 +72,7 @@ def test_files_and_ids_are_explained_by_the_stage_asked_for(run, tmp_path):
 def test_the_mask_of_a_drawing_is_that_of_the_picture_with_its_id():
     source = synthetic.source(40)
     record = source.records[13]
-    drawing = synthetic.named(record.id)
+    drawing = synthetic.draw_by_id(record.id)
     decoded = cv2.imdecode(np.frombuffer(record.read(), np.uint8), cv2.IMREAD_COLOR_RGB)
     assert np.abs(decoded.astype(int) - drawing.image).mean() < 3  # but for the JPEG
     assert drawing.mask[64, 64]

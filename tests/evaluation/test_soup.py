@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from ready_runs import SIZE, near_each_other, noisy, settled, variables_of, write
 from tiny import same_bits
 
-from bcjax.data.entry import entry_of
-from bcjax.data.prepare import ensure
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.preparation import prepare
 from bcjax.engine import network
 from bcjax.evaluation import answers as written
 from bcjax.evaluation import soup
@@ -107,9 +107,11 @@ def test_statistics_are_those_of_the_training_pictures(runs):
     assert same_bits(found["params"], start["params"])
 
     data = trained.config.data
-    prepared = ensure(data)
+    prepared = prepare(data)
     examples = prepared.examples("train")
-    pictures = np.stack([entry_of(data)(each.image) for each in examples[range(len(examples))]])
+    pictures = np.stack(
+        [InputTransform.from_config(data)(each.image) for each in examples[range(len(examples))]]
+    )
     settings = trained.config.model
     pixels = ((pictures / 255 - settings.mean) / settings.std).reshape(-1, 3)
     assert len(pictures) % trained.config.train.batch_size == 0  # so that each one is seen

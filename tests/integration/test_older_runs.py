@@ -10,8 +10,8 @@ from commandline import run_bcjax
 from places import SUPPORT
 
 from bcjax import config as configs
-from bcjax.data import synthetic
-from bcjax.data.prepared import Prepared
+from bcjax.data.prepared import PreparedSet
+from bcjax.data.sources import synthetic
 
 RUNS = ("one", "members", "phases")
 
@@ -93,7 +93,7 @@ def test_training_starts_from_its_weights(older):
 
 def test_its_prepared_set_is_trained_on_as_it_is(older):
     source = older / "prepared"
-    digest = Prepared(source).digest
+    digest = PreparedSet(source).digest
     ran = run_bcjax("train", *QUICK, f"--config.data.source={source}", f"--workdir={older / 'new'}")
     assert ran.status == 0, ran.err
     pictures = json.loads((older / "new" / "pictures.json").read_text())

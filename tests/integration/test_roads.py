@@ -9,7 +9,8 @@ import pytest
 from commandline import ROOT, contents, refused, run_bcjax
 from PIL import Image
 
-from bcjax.data import decode, synthetic
+from bcjax.data import decode
+from bcjax.data.sources import synthetic
 
 SHORT = (
     "--config.data.image_size=32",

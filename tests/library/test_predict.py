@@ -11,7 +11,7 @@ import ready_runs
 from PIL import Image
 
 import bcjax
-from bcjax.data import synthetic
+from bcjax.data.sources import synthetic
 from bcjax.evaluation.images import collect
 
 SIDE = ready_runs.SIZE

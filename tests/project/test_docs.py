@@ -1,7 +1,9 @@
 """The pages: the site builds, and what they name exists."""
 
+import contextlib
 import functools
 import importlib
+import io
 import re
 import shlex
 import subprocess
@@ -13,14 +15,16 @@ from places import ROOT
 
 from bcjax import config as configs
 from bcjax.cli import arguments
+from bcjax.config.table import OLD_KEYS
 
 DOCS = ROOT / "docs"
 PAGES = [
     *sorted(DOCS.rglob("*.md")),
     *(path for name in ("README.md", "CONTRIBUTING.md") if (path := ROOT / name).exists()),
 ]
-KEYS = set(configs.flatten(configs.default()))
+KEYS = configs.KEYS.keys() | OLD_KEYS  # a page may tell the name that a key had before
 BRANCHES = {key.split(".")[0] for key in KEYS}
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.md"))
 FILES = r"(?<![\w./-])((?:bcjax|tests|configs|launch|benchmarks|docs)/[\w./-]*[\w/])"
 
 
@@ -101,3 +105,17 @@ def test_a_command_on_a_page_is_understood(command, monkeypatch):
 def test_python_on_a_page_compiles(page):
     for block in blocks(page, "python"):
         compile(block, str(page), "exec")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_and_prints_what_it_shows(page, tmp_path, monkeypatch):
+    """Its cells in turn; a block of text after a cell is what the cell prints."""
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    cells = r"```python\n(.*?)```\n(?:\n```text\n(.*?)```)?"
+    for code, shown in re.findall(cells, page.read_text(), re.DOTALL):
+        with contextlib.redirect_stdout(io.StringIO()) as printed:
+            exec(compile(code, str(page), "exec"), names)
+        if shown:
+            assert printed.getvalue() == shown

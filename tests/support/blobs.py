@@ -5,8 +5,7 @@ import functools
 import cv2
 import numpy as np
 
-from bcjax.data.curate.measure import measure
-from bcjax.data.curate.pictures import looked_at
+from bcjax.data.curate.measured_pictures import MeasuredPictures, measure
 from bcjax.data.records import Record, Source
 
 
@@ -51,7 +50,7 @@ def jpeg(id_, pixels, quality, **kwargs):
 
 
 def pictures(records):
-    return looked_at(records, measure(records))
+    return MeasuredPictures.with_pairs(records, measure(records))
 
 
 def source(records, classes=("a", "b"), **kwargs):

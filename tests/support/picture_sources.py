@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from bcjax import config as configs
-from bcjax.data import prepare
+from bcjax.data import preparation
 from bcjax.data.records import Record, Source
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
@@ -88,7 +88,7 @@ def images_and_labels(root):
 
 
 def tfds_name(root):
-    prepare.SyntheticCells(data_dir=root, images=40).download_and_prepare()
+    preparation.SyntheticCells(data_dir=root, images=40).download_and_prepare()
     return "synthetic_cells"
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
-from bcjax.data import synthetic
-from bcjax.data.prepare import ensure
+from bcjax.data.preparation import prepare
+from bcjax.data.sources import synthetic
 from bcjax.engine import network, saving
 from bcjax.engine.state import Variables
 
@@ -48,7 +48,7 @@ def noisy(variables: Variables, noise: float, seed: int) -> Variables:
 def write(config: ConfigDict, variables: Variables, workdir: Path) -> Path:
     """Makes the folder of a run."""
     workdir.mkdir()
-    prepared = ensure(config.data)
+    prepared = prepare(config.data)
     pictures = {"path": str(prepared.path), "digest": prepared.digest}
     (workdir / "pictures.json").write_text(json.dumps(pictures))
     saving.write_run(config, variables, synthetic.CLASSES, workdir)

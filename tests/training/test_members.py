@@ -9,9 +9,10 @@ import processes
 import pytest
 from commandline import ROOT, refused, run_bcjax
 
-from bcjax.data.prepared import Prepared
+from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation import answers
-from bcjax.evaluation.spread import over
+from bcjax.evaluation.evaluation import NetworkScores
+from bcjax.evaluation.member_summary import summarise_members
 from bcjax.training import together
 
 NORM = (
@@ -90,7 +91,7 @@ def test_folds_are_held_out_in_turn_and_each_picture_once(tmp_path):
     train(tmp_path / "all", "--config.train.members=3", "--config.train.vary=fold")
     held_out: list[str] = []
     for member in members_of(tmp_path / "all"):
-        prepared = Prepared(Path(json.loads((member / "pictures.json").read_text())["path"]))
+        prepared = PreparedSet(Path(json.loads((member / "pictures.json").read_text())["path"]))
         assert not set(prepared.ids("val")) & set(prepared.ids("train"))
         held_out += prepared.ids("val")
         rest = set(prepared.ids("train")) | set(prepared.ids("val"))
@@ -128,9 +129,9 @@ def test_a_mean_is_within_its_interval_as_often_as_it_says():
     rng, count, held = np.random.default_rng(0), 2000, 0
     for _ in range(count):
         drawn = enumerate(rng.normal(0.9, 0.02, 4))
-        pages = {Path(str(i)): {"metrics": {"x": {"value": v}}, "checkpoint": 0} for i, v in drawn}
-        found = over(pages)["metrics"]["x"]
-        held += found["low"] < 0.9 < found["high"]
+        members = [NetworkScores(str(i), 0, {"x": value}) for i, value in drawn]
+        found = summarise_members(members).metrics["x"]
+        held += found.low < 0.9 < found.high
     assert abs(held / count - 0.95) < 3 * np.sqrt(0.95 * 0.05 / count)
 
 

@@ -1,8 +1,8 @@
-"""A model that sees only colours: where it does well, the split shows it what it has seen.
+"""A model that sees only colours: where it scores high, training pictures are in the test set.
 
 Colours tell some cells apart (an eosinophil is orange), but a histogram holds no shape. Augmented
 copies of a picture (turned, mirrored, shifted) share its histogram, so a forest on histograms
-finds them as a network does, and scores what the network would score by memory alone.
+recognises them as a network does, and scores what the network would score by memory alone.
 """
 
 import dataclasses
@@ -17,27 +17,27 @@ from sklearn.model_selection import StratifiedGroupKFold
 from bcjax.data.records import Record
 
 _TREES = 100
-_MOST = 3000  # pictures that the forest is fitted to, and scored on
+_MOST = 3000  # pictures to fit the forest to, and to score it on
 _FOLDS = 5
-_MARGIN = 0.10  # of a split's score above the grouped one that is more than chance and habit
+_MARGIN = 0.10  # by which a split's score may exceed the grouped one
 _SIGMAS = 3.0
-_CEILING = 0.97  # more than colours can tell of cells, with _SEVERAL classes
+_CEILING = 0.97  # more than colours can tell about cells, with _SEVERAL classes
 _SEVERAL = 4
 
 
 @dataclasses.dataclass(frozen=True)
 class Canary:
-    """What colours alone score.
+    """The score of a model that sees only colours.
 
     Attributes:
-      split: Which split was scored, "test" or else "val".
-      accuracy: On that split, fitted to train.
-      n: Pictures of that split that were scored.
-      grouped: Accuracy in cross-validation of train, with what belongs together on one side of
-        each fold; None where there are too few groups.
-      grouped_n: Pictures behind it.
-      suspicious: Whether the split's score is more than colours can know; see `score`.
-      sentence: Plainly.
+      split: The split that was scored: "test", or "val" where there is no test.
+      accuracy: Accuracy on that split, fitted to train.
+      n: Number of pictures that were scored.
+      grouped: Accuracy in cross-validation within train, with what belongs together on one side
+        of each fold; None where there are too few groups.
+      grouped_n: Number of pictures in that cross-validation.
+      suspicious: Whether the score is more than colours can tell; see `score_canary`.
+      sentence: The result as a plain sentence.
     """
 
     split: str
@@ -49,7 +49,7 @@ class Canary:
     sentence: str
 
 
-def score(
+def score_canary(
     records: Sequence[Record],
     histograms: Float32[np.ndarray, "N C"],
     units: Sequence[object],
@@ -57,23 +57,23 @@ def score(
     seed: int,
     threads: int | None = None,
 ) -> Canary | None:
-    """Scores a random forest on colour histograms on the split, and against itself.
+    """Scores a random forest on colour histograms on the split, and in cross-validation.
 
-    Suspicious is a split on which it scores, by more than 3 standard errors, 10 points more than
-    in a cross-validation that keeps together what is known to belong together: copies that the
-    split divides, or a train that is unlike the rest. Where the copies are not known, the two
-    scores are too good alike; so suspicious is also 97 % with four classes or more: of honest sets
-    PBC, one laboratory's best-coloured, gives 90 %, and `bccd4`, split at random, 98 % and more.
+    A split is suspicious if the forest scores 10 points, and 3 standard errors, more on it than in
+    a cross-validation that keeps together what is known to belong together: the split divides
+    copies, or train is unlike the rest. Where copies are not known, both scores are too high; so a
+    score of 97 % with four classes or more is suspicious too. Of honest sets PBC, one laboratory's
+    best-coloured, gives 90 %; `bccd4`, split at random, gives 98 % and more.
 
     Args:
-      records: Of N pictures, each with its split.
-      histograms: Of these pictures.
-      units: What belongs together, an equal key for each.
-      seed: Of the sample and of the forest.
-      threads: None: one for each core.
+      records: N pictures, each with its split.
+      histograms: Their colour histograms.
+      units: A key for each picture, equal for those that belong together.
+      seed: Seed of the sample and of the forest.
+      threads: Threads of the forest; None: one for each core.
 
     Returns:
-      None without a test and a val split.
+      The score; None if there is neither a test nor a val split.
     """
     splits = np.array([record.split for record in records])
     labels = np.array([record.label for record in records])
@@ -82,17 +82,17 @@ def score(
         return None
     rng = np.random.default_rng(seed)
     train = _sample(np.flatnonzero(splits == "train"), rng)
-    held = _sample(np.flatnonzero(splits == split), rng)
+    scored = _sample(np.flatnonzero(splits == split), rng)
 
     def accuracy(fit: np.ndarray, on: np.ndarray) -> float:
         forest = RandomForestClassifier(_TREES, n_jobs=threads or -1, random_state=seed)
         return forest.fit(histograms[fit], labels[fit]).score(histograms[on], labels[on])
 
-    ours = accuracy(train, held)
+    on_split = accuracy(train, scored)
     _, group = np.unique([repr(units[i]) for i in train], return_inverse=True)
-    grouped = _grouped(train, labels[train], group, accuracy, seed)
+    grouped = _grouped_accuracy(train, labels[train], group, accuracy, seed)
     classes = len(set(labels.tolist()))
-    return _verdict(split, ours, len(held), grouped, len(train), classes)
+    return _verdict(split, on_split, len(scored), grouped, len(train), classes)
 
 
 def _sample(positions: Int[np.ndarray, "n"], rng: np.random.Generator) -> Int[np.ndarray, "m"]:
@@ -101,8 +101,8 @@ def _sample(positions: Int[np.ndarray, "n"], rng: np.random.Generator) -> Int[np
     return np.sort(rng.choice(positions, _MOST, replace=False))
 
 
-def _grouped(train, labels, group, accuracy, seed: int) -> float | None:
-    """Accuracy over all folds; None if a class has fewer groups than there are folds."""
+def _grouped_accuracy(train, labels, group, accuracy, seed: int) -> float | None:
+    """Returns the accuracy over all folds; None if a class has fewer groups than folds."""
     if min(len(set(group[labels == label])) for label in set(labels.tolist())) < _FOLDS:
         return None
     folds = StratifiedGroupKFold(_FOLDS, shuffle=True, random_state=seed)
@@ -113,18 +113,18 @@ def _grouped(train, labels, group, accuracy, seed: int) -> float | None:
 
 
 def _verdict(
-    split: str, ours: float, n: int, grouped: float | None, grouped_n: int, classes: int
+    split: str, on_split: float, n: int, grouped: float | None, grouped_n: int, classes: int
 ) -> Canary:
-    suspicious = classes >= _SEVERAL and ours >= _CEILING
+    suspicious = classes >= _SEVERAL and on_split >= _CEILING
     against = ""
     if grouped is not None:
-        error = math.sqrt(ours * (1 - ours) / n + grouped * (1 - grouped) / grouped_n)
-        suspicious |= ours - grouped > max(_MARGIN, _SIGMAS * error)
+        error = math.sqrt(on_split * (1 - on_split) / n + grouped * (1 - grouped) / grouped_n)
+        suspicious |= on_split - grouped > max(_MARGIN, _SIGMAS * error)
         against = f", {grouped:.1%} by groups within train (n = {grouped_n:,})"
-    sentence = f"Colours alone get {ours:.1%} of {split} right (n = {n:,}){against}: " + (
-        "more than colours can tell. Copies or kin of these pictures are likely in train; "
-        "group by what belongs together (data.group_by) and carve anew (data.resplit)."
+    sentence = f"Colours alone get {on_split:.1%} of {split} right (n = {n:,}){against}: " + (
+        "more than colours can tell. Train probably holds copies of these pictures; group by what "
+        "belongs together (data.group_by) and carve new splits (data.resplit)."
         if suspicious
         else "no sign of copies on both sides."
     )
-    return Canary(split, ours, n, grouped, grouped_n, suspicious, sentence)
+    return Canary(split, on_split, n, grouped, grouped_n, suspicious, sentence)

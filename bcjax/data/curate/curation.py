@@ -1,4 +1,4 @@
-"""From a source to pictures that can be trusted: measured, cleaned, grouped, split, and checked."""
+"""From a source to pictures that can be trusted: measured, cleaned, grouped, split and checked."""
 
 import dataclasses
 import logging
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ml_collections import ConfigDict
 
-from bcjax.data import splits
-from bcjax.data.curate import findings, grouping, leaks, rules
-from bcjax.data.curate.measure import measure
-from bcjax.data.curate.pictures import Pictures, looked_at
+from bcjax.data.curate import findings, leaks, splitting
+from bcjax.data.curate.findings import Finding, RemovalReasons
+from bcjax.data.curate.leaks import LeakReport
+from bcjax.data.curate.measured_pictures import MeasuredPictures, measure
+from bcjax.data.curate.splitting import SplitUnit
 from bcjax.data.records import SPLITS, Record, Source
 from bcjax.runtime.errors import UserError
 
@@ -25,34 +26,34 @@ _FRACTIONS = {"val": "val_fraction", "test": "test_fraction"}
 
 
 @dataclasses.dataclass(frozen=True)
-class Curated:
-    """What is left of a source, and what was learnt on the way.
+class CuratedPictures:
+    """What is left of a source, and what was found out about it.
 
     Attributes:
-      pictures: In the source's order, each with its split and its group.
-      classes: Names in label order.
-      removed: Why each of the others is not among them, by id.
-      found: About all that can be decoded.
-      leaks: Of the splits.
-      canary: What colours alone score, if that was asked for.
-      carving: How the splits were made that the source does not name, sentence by sentence.
-      notes: What the user should know, sentence by sentence, of all this.
+      pictures: The pictures that stay, in the source's order, each with its split and its group.
+      classes: Class names in label order.
+      removed: Why each other picture was left out, by id.
+      found: What was found about all pictures that can be decoded.
+      leaks: What the splits share.
+      canary: The score of a model that sees only colours; None if it was not asked for.
+      carving: Sentences on how splits were made that the source does not give.
+      notes: Sentences on all this that the user should see.
     """
 
-    pictures: Pictures
+    pictures: MeasuredPictures
     classes: tuple[str, ...]
-    removed: rules.Removed
-    found: Sequence[findings.Finding]
-    leaks: leaks.Leaks
+    removed: RemovalReasons
+    found: Sequence[Finding]
+    leaks: LeakReport
     canary: "Canary | None"
     carving: tuple[str, ...]
     notes: tuple[str, ...]
 
 
-def for_other_data(data: ConfigDict) -> ConfigDict:
-    """The config's `data` branch for other data than its own, which a run is evaluated on.
+def without_training_rules(data: ConfigDict) -> ConfigDict:
+    """Returns the config's `data` branch for other data than the training set, to evaluate on.
 
-    Its rules are about the training set: of them `drop_classes` alone holds elsewhere.
+    The rules are about the training set: only `drop_classes` applies elsewhere too.
     """
     data = data.copy_and_resolve_references()
     data.update({
@@ -62,58 +63,61 @@ def for_other_data(data: ConfigDict) -> ConfigDict:
     return data
 
 
-def curate(source: Source, data: ConfigDict, *, complete: bool = True) -> Curated:
+def curate(source: Source, data: ConfigDict, *, complete: bool = True) -> CuratedPictures:
     """Measures, cleans, groups and splits the pictures of `source`.
 
     Args:
-      source: Where the pictures come from.
+      source: Pictures from anywhere.
       data: The config's `data` branch.
-      complete: Whether these are pictures to train on: each class must be there, and no picture
-        under several labels. If not, they are to evaluate on.
+      complete: Whether the pictures are to train on: each class must occur, and no picture under
+        several labels. If not, they are to evaluate on.
 
     Raises:
-      UserError: For whatever the data or the rules get wrong; the functions called here say what.
+      UserError: If the data or the rules are wrong in one of the ways that `findings`, `leaks` and
+        `splitting` name.
     """
     given = {record.split for record in source.records} - {""}
     carved = {split for split, key in _FRACTIONS.items() if data[key] and split not in given}
     carved |= {"val"} if data.folds else set()
-    blind = leaks.of_copies(source, carved, data.group_by)
+    blind = leaks.leak_of_carved_copies(source, carved, data.group_by)
     if complete and not data.allow_leaks:
-        leaks.refuse(leaks.Leaks((), {}, blind))  # before the pictures are looked at
+        leaks.refuse_leaks(LeakReport((), {}, blind))  # before the pictures are measured
 
-    pictures, removed, found = _cleaned(source, data, given, complete=complete)
+    pictures, removed, found = _clean(source, data, given, complete=complete)
     classes = tuple(name for name in source.classes if name not in data.drop_classes)
     if complete and len(classes) < 2:
         raise UserError(
             f"data.drop_classes={tuple(data.drop_classes)!r} leaves {len(classes)} class: a "
             "classifier needs two or more."
         )
-    pictures, units = _divided(pictures, source.classes, classes, data)
+    pictures, units = _divide(pictures, source.classes, classes, data)
     if complete:
         _check_training(pictures.records, classes)
-    leaking = leaks.find(pictures, blind)
+    leaking = leaks.find_leaks(pictures, blind)
     if complete and not data.allow_leaks:
-        leaks.refuse(leaking)
+        leaks.refuse_leaks(leaking)
     scored = None
     if data.canary:
         from bcjax.data.curate import canary
 
-        scored = canary.score(
+        scored = canary.score_canary(
             pictures.records,
             pictures.measures.histogram,
             units,
             seed=data.split_seed,
             threads=data.threads,
         )
-    carving = splits.described(carved, grouped=any(record.group for record in pictures.records))
+    carving = splitting.carving_notes(
+        carved, grouped=any(record.group for record in pictures.records)
+    )
     notes = (*source.notes, *carving, *_notes(removed, found, leaking, scored))
-    return Curated(pictures, classes, removed, found, leaking, scored, carving, notes)
+    return CuratedPictures(pictures, classes, removed, found, leaking, scored, carving, notes)
 
 
-def _cleaned(
+def _clean(
     source: Source, data: ConfigDict, given: set[str], *, complete: bool
-) -> tuple[Pictures, rules.Removed, Sequence[findings.Finding]]:
-    """The pictures that the rules leave, why the others go, and what was found before."""
+) -> tuple[MeasuredPictures, RemovalReasons, Sequence[Finding]]:
+    """Returns the pictures that the rules leave, why the others go, and what was found."""
     measures = measure(source.records, data.threads)
     faults = {
         record.id: fault
@@ -122,40 +126,46 @@ def _cleaned(
     }
     _check_faults(source, faults, data, complete=complete)
     whole = [i for i, fault in enumerate(measures.fault) if not fault]
-    pictures = looked_at([source.records[i] for i in whole], measures[np.array(whole, int)])
-    found = findings.find(pictures, max_copies=data.max_copies)
+    pictures = MeasuredPictures.with_pairs(
+        [source.records[i] for i in whole], measures[np.array(whole, int)]
+    )
+    found = findings.find_remarkable(pictures, max_copies=data.max_copies)
 
-    asked = rules.asked(pictures.records, data, classes=source.classes, complete=complete)
-    pictures = pictures.without(asked)
-    # Anew: of a contradiction, the wrong picture may be gone.
-    left = findings.find(pictures, max_copies=data.max_copies) if asked else found
-    dropped = rules.found(pictures.records, left, data, classes=source.classes)
+    named = findings.removed_by_name(
+        pictures.records, data, classes=source.classes, complete=complete
+    )
+    pictures = pictures.without(named)
+    # Again: of a contradiction, the wrong picture may be gone.
+    left = findings.find_remarkable(pictures, max_copies=data.max_copies) if named else found
+    dropped = findings.removed_by_finding(pictures.records, left, data, classes=source.classes)
     pictures = pictures.without(dropped)
     if complete:
-        rules.check_conflicts(left, pictures.records)
+        findings.check_conflicts(left, pictures.records)
     lost = given - {record.split for record in pictures.records}
     if lost:
         raise UserError(
             f"The rules leave no picture in the split {min(lost, key=SPLITS.index)}: narrow them, "
             "or carve new splits with --config.data.resplit=true."
         )
-    return pictures, dict(source.unlabelled) | faults | asked | dropped, found
+    return pictures, dict(source.unlabelled) | faults | named | dropped, found
 
 
-def _divided(
-    pictures: Pictures, before: Sequence[str], classes: Sequence[str], data: ConfigDict
-) -> tuple[Pictures, list[tuple[str, str]]]:
-    """The pictures with labels among `classes`, groups and splits; and what stays together."""
+def _divide(
+    pictures: MeasuredPictures, before: Sequence[str], classes: Sequence[str], data: ConfigDict
+) -> tuple[MeasuredPictures, list[SplitUnit]]:
+    """Returns the pictures with labels in `classes`, groups and splits, and what stays together."""
     label = {old: classes.index(name) for old, name in enumerate(before) if name in classes}
     records = [
         dataclasses.replace(record, label=label[record.label], group=group)
         for record, group in zip(
-            pictures.records, grouping.groups(pictures, data.group_by, data.threads), strict=True
+            pictures.records,
+            splitting.group_of_each(pictures, data.group_by, data.threads),
+            strict=True,
         )
     ]
     pictures = dataclasses.replace(pictures, records=records)
-    units = grouping.units(pictures)
-    records = splits.assign(
+    units = splitting.units_of(pictures)
+    records = splitting.assign_splits(
         records,
         val_fraction=data.val_fraction,
         test_fraction=data.test_fraction,
@@ -169,7 +179,7 @@ def _divided(
 
 
 def _check_faults(
-    source: Source, faults: rules.Removed, data: ConfigDict, *, complete: bool
+    source: Source, faults: RemovalReasons, data: ConfigDict, *, complete: bool
 ) -> None:
     if not faults:
         return
@@ -205,15 +215,15 @@ def _check_training(records: Sequence[Record], classes: Sequence[str]) -> None:
 
 
 def _untrained(records: Sequence[Record], classes: Sequence[str]) -> list[str]:
-    """The classes without a picture in train, or in what train will be carved out of."""
+    """Returns the classes without a picture in train, or in what train will be carved out of."""
     trained = {record.label for record in records if record.split in ("", "train")}
     return [name for label, name in enumerate(classes) if label not in trained]
 
 
 def _notes(
-    removed: rules.Removed,
-    found: Sequence[findings.Finding],
-    leaking: leaks.Leaks,
+    removed: RemovalReasons,
+    found: Sequence[Finding],
+    leaking: LeakReport,
     scored: "Canary | None",
 ) -> list[str]:
     notes = [f"{finding.sentence}; datasheet.html shows which." for finding in found]

@@ -20,38 +20,41 @@ import simplejpeg
 from ml_collections import ConfigDict
 
 from bcjax.data import decode
-from bcjax.data.curate.curation import Curated
-from bcjax.data.curate.pictures import Pictures
+from bcjax.data.curate.curation import CuratedPictures
+from bcjax.data.curate.findings import FINDING_KINDS
+from bcjax.data.curate.measured_pictures import MeasuredPictures
 from bcjax.data.prepared import DATASHEET
 from bcjax.data.records import SPLITS, Record, Source
 
 PAGE, HASHES = "datasheet.html", "hashes.csv"
 
-# What of the config's `data` branch says which pictures stay, and where.
+# The keys of the config's `data` branch that decide which pictures stay.
 RULES = (
     "exclude", "drop_classes", "drop", "max_copies", "keep", "on_bad_image", "on_unlabelled",
 )  # fmt: skip
+# Those that decide where pictures go.
 SPLITTING = (
     "resplit", "group_by", "val_fraction", "test_fraction", "split_seed", "folds", "fold",
     "allow_leaks",
 )  # fmt: skip
-
-# And what else changes what is written.
+# All keys that change what is written.
 KEYS = (*RULES, *SPLITTING, "canary")
 
-_CLUSTERS = 24  # of each finding that the page shows
-_MEMBERS = 6  # of each of these
-_ROWS = 200  # of removed pictures that the page lists
+_CLUSTERS = 24  # clusters of each finding that the page shows
+_MEMBERS = 6  # pictures of each cluster that the page shows
+_ROWS = 200  # removed pictures that the page lists
 _THUMBNAIL = 96  # pixels of the longer side
 
 
-def write(folder: Path, source: Source, curated: Curated, data: ConfigDict) -> None:
+def write_datasheet(
+    folder: Path, source: Source, curated: CuratedPictures, data: ConfigDict
+) -> None:
     """Writes `datasheet.json`, `datasheet.html` and `hashes.csv`.
 
     Args:
-      folder: Of the prepared set.
-      source: Before curation.
-      curated: What became of it.
+      folder: Folder of the prepared set.
+      source: The source before curation.
+      curated: The result of its curation.
       data: The config's `data` branch.
     """
     sheet = describe(source, curated, data)
@@ -60,7 +63,7 @@ def write(folder: Path, source: Source, curated: Curated, data: ConfigDict) -> N
     _write_hashes(folder / HASHES, curated.pictures)
 
 
-def describe(source: Source, curated: Curated, data: ConfigDict) -> dict[str, Any]:
+def describe(source: Source, curated: CuratedPictures, data: ConfigDict) -> dict[str, Any]:
     """Returns the content of `datasheet.json`."""
     records = curated.pictures.records
     leaks = curated.leaks
@@ -97,7 +100,7 @@ def describe(source: Source, curated: Curated, data: ConfigDict) -> dict[str, An
 
 
 def _counts(records: Sequence[Record], classes: Sequence[str]) -> dict[str, dict[str, int]]:
-    """Pictures of each class in each split; "" is the split of those that name none."""
+    """Returns the number of pictures by split and class; "" is the split of those without one."""
     counts = Counter((record.split, record.label) for record in records)
     present = [s for s in ("", *SPLITS) if any(split == s for split, _ in counts)]
     return {s: {name: counts[s, label] for label, name in enumerate(classes)} for s in present}
@@ -107,7 +110,7 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _write_hashes(path: Path, pictures: Pictures) -> None:
+def _write_hashes(path: Path, pictures: MeasuredPictures) -> None:
     measures = pictures.measures
     with path.open("w", newline="") as file:
         table = csv.writer(file)
@@ -138,6 +141,7 @@ def _page(sheet: Mapping[str, Any], records: Mapping[str, Record]) -> str:
     }
     return environment.get_template("datasheet.html").render(
         sheet=sheet,
+        kinds=FINDING_KINDS,
         thumbnails={id_: _thumbnail(records[id_]) for id_ in shown},
         class_of={id_: sheet["source"]["classes"][records[id_].label] for id_ in shown},
         most={"clusters": _CLUSTERS, "members": _MEMBERS, "rows": _ROWS},
@@ -145,7 +149,7 @@ def _page(sheet: Mapping[str, Any], records: Mapping[str, Record]) -> str:
 
 
 def _thumbnail(record: Record) -> str:
-    """The picture, small, as a data URI."""
+    """Returns a small version of the picture, as a data URI."""
     pixels = decode.decode(record.read())
     scale = _THUMBNAIL / max(pixels.shape[:2])
     if scale < 1:

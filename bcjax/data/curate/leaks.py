@@ -1,11 +1,11 @@
-"""Pictures on both sides of a split, which make a score better than the network is."""
+"""Pictures on both sides of a split, which make a score higher than the network deserves."""
 
 import dataclasses
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
 
-from bcjax.data.curate.pictures import Pictures
+from bcjax.data.curate.measured_pictures import MeasuredPictures
 from bcjax.data.records import SPLITS, Source
 from bcjax.runtime.errors import UserError
 
@@ -19,9 +19,9 @@ class Leak:
 
     Attributes:
       kind: "same": equal pixels; "near": nearly the same; "group": of one group.
-      ids: Of the two; the first lies in the split that comes first.
-      splits: Where they lie.
-      group: Their group, where that is what they share.
+      ids: Ids of the two; the first lies in the earlier split.
+      splits: Their splits.
+      group: Their group, if that is what they share.
     """
 
     kind: str
@@ -36,14 +36,14 @@ class Leak:
 
 
 @dataclasses.dataclass(frozen=True)
-class Leaks:
-    """What a split leaks.
+class LeakReport:
+    """What the splits of a set share.
 
     Attributes:
-      found: For each cluster of copies and each group one pair of each two splits it lies in; and
-        each pair that is nearly the same.
-      pictures: How many pictures of val and test have such a partner in an earlier split.
-      blind: What leaks without a pair to name, plainly; "": nothing.
+      found: One pair for each two splits that a cluster of copies or a group lies in, and each
+        pair that is nearly the same.
+      pictures: Number of pictures in val and test that have such a partner in an earlier split.
+      blind: A sentence on what leaks without a pair that can be named; "": nothing does.
     """
 
     found: tuple[Leak, ...]
@@ -55,7 +55,7 @@ class Leaks:
 
     @property
     def sentence(self) -> str:
-        """What was found, plainly; "" for nothing."""
+        """What was found, as a plain sentence; "" for nothing."""
         if not self.found:
             return self.blind
         counts = ", ".join(f"{n:,} of {split}" for split, n in self.pictures.items())
@@ -64,15 +64,15 @@ class Leaks:
         return f"The splits leak (in an earlier split too: {counts}): {shown}{more}"
 
 
-def of_copies(source: Source, carved: Collection[str], group_by: str | None) -> str:
-    """Says that splits carved picture by picture out of augmented copies leak; "" if none is.
+def leak_of_carved_copies(source: Source, carved: Collection[str], group_by: str | None) -> str:
+    """Returns a sentence if splits are carved picture by picture out of augmented copies, else "".
 
     Args:
-      source: Perhaps known to hold copies.
-      carved: The splits that the source does not name itself.
+      source: A source that may be known to hold copies.
+      carved: The splits that the source does not give.
       group_by: The config's `data.group_by`.
     """
-    # The hash of a picture that was turned by any angle is another one.
+    # A picture that was turned by any angle has another hash.
     if not (source.augmented and carved) or group_by not in (None, "hash"):
         return ""
     names = " and ".join(split for split in SPLITS if split in carved)
@@ -82,43 +82,50 @@ def of_copies(source: Source, carved: Collection[str], group_by: str | None) -> 
     )
 
 
-def find(pictures: Pictures, blind: str = "") -> Leaks:
-    """Finds what the splits of `pictures` share: equal pixels, near duplicates, groups."""
+def find_leaks(pictures: MeasuredPictures, blind: str = "") -> LeakReport:
+    """Finds what the splits of `pictures` share: equal pixels, near duplicates, groups.
+
+    Args:
+      pictures: Pictures with splits and groups.
+      blind: What `leak_of_carved_copies` said of them.
+    """
     records, sha256 = pictures.records, pictures.measures.pixel_sha256
     found: list[Leak] = []
     affected: set[int] = set()
 
-    def look(kind: str, cluster: Sequence[int], group: str = "") -> None:
-        homes: dict[str, list[int]] = defaultdict(list)
+    def add_pairs(kind: str, cluster: Sequence[int], group: str = "") -> None:
+        by_split: dict[str, list[int]] = defaultdict(list)
         for position in cluster:
-            homes[records[position].split].append(position)
-        inside = [split for split in SPLITS if split in homes]
+            by_split[records[position].split].append(position)
+        inside = [split for split in SPLITS if split in by_split]
         for a, b in itertools.combinations(inside, 2):
-            ids = (records[homes[a][0]].id, records[homes[b][0]].id)
+            ids = (records[by_split[a][0]].id, records[by_split[b][0]].id)
             found.append(Leak(kind, ids, (a, b), group))
         for split in inside[1:]:
-            affected.update(homes[split])
+            affected.update(by_split[split])
 
-    for cluster in pictures.equal():
-        look("same", cluster.tolist())
+    for cluster in pictures.equal_clusters():
+        add_pairs("same", cluster.tolist())
     for a, b in pictures.near.tolist():
         if sha256[a] != sha256[b]:
-            look("near", (a, b))
+            add_pairs("near", (a, b))
     members: dict[str, list[int]] = defaultdict(list)
     for position, record in enumerate(records):
         if record.group:
             members[record.group].append(position)
     for group, positions in members.items():
-        look("group", positions, group)
+        add_pairs("group", positions, group)
     counts = Counter(records[position].split for position in affected)
-    return Leaks(tuple(found), {split: counts[split] for split in SPLITS if counts[split]}, blind)
+    return LeakReport(
+        tuple(found), {split: counts[split] for split in SPLITS if counts[split]}, blind
+    )
 
 
-def refuse(leaks: Leaks) -> None:
-    """Raises what a leak that is not allowed deserves, with what mends it.
+def refuse_leaks(leaks: LeakReport) -> None:
+    """Refuses splits that leak.
 
     Raises:
-      UserError: If there is one.
+      UserError: If there is a leak; the message says what mends it.
     """
     if not leaks:
         return

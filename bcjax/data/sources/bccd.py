@@ -1,59 +1,73 @@
 """Raw BCCD ("dataset-master"): whole smears, a table of their white cells, boxes around cells."""
 
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Sequence, Set
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
-from bcjax.data.boxes import cropped
-from bcjax.data.records import Record, Source
-from bcjax.data.sources import table, voc
-from bcjax.data.sources.classes import natural_order
-from bcjax.data.sources.fingerprint import fingerprint
-from bcjax.data.sources.folder import PICTURES
+from bcjax.data.decode import BOX_SIDES, Box, box_reader, parse_box, read_file
+from bcjax.data.records import Record, Source, fingerprint, natural_order
+from bcjax.data.sources import manifest
+from bcjax.data.sources.walk import has_picture_suffix
 from bcjax.runtime.errors import UserError
 
 TABLE = "labels.csv"
+_LARGEST = 1 << 20  # bytes of an annotation; a smear with hundreds of cells takes a tenth of it
 
 
-def is_at(folder: Path) -> bool:
-    """Whether `folder` holds the pictures, and their labels or boxes."""
+class _LabelledCell(NamedTuple):
+    """A smear with one white cell, or a boxed cell, before class names become labels."""
+
+    id: str
+    class_name: str
+    read: Callable[[], bytes]
+    group: str
+    row: manifest.TableRow
+
+
+def is_bccd(folder: Path) -> bool:
+    """Returns whether `folder` holds BCCD's pictures, and their labels or boxes."""
     return (folder / "JPEGImages").is_dir() and (
-        (folder / "Annotations").is_dir() or is_table(folder / TABLE)
+        (folder / "Annotations").is_dir() or is_bccd_table(folder / TABLE)
     )
 
 
-def is_table(path: Path) -> bool:
-    """Whether it is BCCD's `labels.csv`, which gives numbers where others name files."""
+def is_bccd_table(path: Path) -> bool:
+    """Returns whether a file is BCCD's `labels.csv`, which has numbers in place of file names."""
     return (
         path.name == TABLE
         and path.is_file()
-        and {"filename", "label"} <= table.keys(path)
-        and all(row.cells["filename"].isdigit() for row in table.rows(path))
+        and {"filename", "label"} <= manifest.known_columns(path)
+        and all(row.cells["filename"].isdigit() for row in manifest.rows(path))
     )
 
 
 def read(folder: Path, *, boxes: str = "") -> Source:
-    """Reads the smears that `labels.csv` gives one white cell; or, with boxes="crop", the cells.
+    """Reads the smears for which `labels.csv` names one white cell, or the boxed cells.
 
-    Boxes say only that a cell is white, so the table must say which. A row that names as many
-    cells as are boxed, all of one class, labels each of them; the cells of a smear are a group.
-    What has no one label is in the source's `unlabelled`, with the reason.
+    The boxes say only that a cell is white, so the table must say which it is. A row that names as
+    many cells as are boxed, all of one class, labels each of them; the cells of a smear are a
+    group. What has not exactly one label becomes one of the source's `unlabelled`.
+
+    Args:
+      folder: The folder with `JPEGImages`, `Annotations` and `labels.csv`.
+      boxes: "crop": one picture for each boxed cell; "": whole smears.
 
     Raises:
-      UserError: There is no `labels.csv`, it gives a picture two different rows, or an annotation
-        is damaged.
+      UserError: If there is no `labels.csv`, it gives a picture two different rows, or an
+        annotation is damaged.
     """
-    if not is_table(folder / TABLE):
+    if not is_bccd_table(folder / TABLE):
         raise UserError(
             f"{folder} holds no {TABLE} with the columns Image (a number) and Category, and the "
             "boxes in Annotations say only WBC: add it from BCCD's first release"
         )
     pictures = {
-        path.stem: path
-        for path in (folder / "JPEGImages").iterdir()
-        if path.suffix.lower() in PICTURES
+        path.stem: path for path in (folder / "JPEGImages").iterdir() if has_picture_suffix(path)
     }
-    listed: dict[str, table.Row] = {}
-    for row in table.rows(folder / TABLE):
+    listed: dict[str, manifest.TableRow] = {}
+    for row in manifest.rows(folder / TABLE):
         name = f"BloodImage_{int(row.cells['filename']):05d}"
         if listed.setdefault(name, row).cells["label"] != row.cells["label"]:
             raise UserError(
@@ -61,34 +75,35 @@ def read(folder: Path, *, boxes: str = "") -> Source:
                 "listed before with another category: remove one of the two rows"
             )
 
-    found: list[tuple[str, str, Callable[[], bytes], str, table.Row]] = []
+    cells: list[_LabelledCell] = []
     unlabelled, identity = [], []
     for name in sorted(listed.keys() & pictures.keys()):
         path, row = pictures[name], listed[name]
         id_ = path.relative_to(folder).as_posix()
-        cells = [cell.strip() for cell in row.cells["label"].split(",") if cell.strip()]
+        encoded = partial(read_file, path)
+        names = [cell.strip() for cell in row.cells["label"].split(",") if cell.strip()]
         annotation = folder / "Annotations" / f"{name}.xml"
-        around = voc.boxes(annotation, "WBC") if boxes and annotation.is_file() else []
+        around = read_boxes(annotation, "WBC") if boxes and annotation.is_file() else []
         status = path.stat()
-        identity.append((id_, cells, around, boxes, status.st_size, status.st_mtime_ns))
-        if why := _no_label(cells, len(around) if boxes else None):
-            unlabelled.append((id_, why))
+        identity.append((id_, names, around, boxes, status.st_size, status.st_mtime_ns))
+        if reason := _not_one_label(names, len(around) if boxes else None):
+            unlabelled.append((id_, reason))
         elif boxes:
-            found += [
-                (f"{id_}#{k}", cells[0], cropped(path.read_bytes, box), id_, row)
+            cells += [
+                _LabelledCell(f"{id_}#{k}", names[0], box_reader(encoded, box), id_, row)
                 for k, box in enumerate(around)
             ]
         else:
-            found.append((id_, cells[0], path.read_bytes, "", row))
-    classes = natural_order(label for _, label, *_ in found)
+            cells.append(_LabelledCell(id_, names[0], encoded, "", row))
+    classes = natural_order(cell.class_name for cell in cells)
     label_of = {name: label for label, name in enumerate(classes)}
     return Source(
         kind="raw BCCD, boxed cells" if boxes else "raw BCCD",
         location=str(folder),
         classes=classes,
         records=[
-            Record(id_, label_of[name], read_, group, columns=row.columns)
-            for id_, name, read_, group, row in found
+            Record(c.id, label_of[c.class_name], c.read, c.group, columns=c.row.columns)
+            for c in cells
         ],
         fingerprint=fingerprint(identity),
         notes=_missing(listed.keys(), pictures.keys()),
@@ -96,8 +111,34 @@ def read(folder: Path, *, boxes: str = "") -> Source:
     )
 
 
-def _no_label(cells: Sequence[str], boxed: int | None) -> str:
-    """Why a smear, or each of its `boxed` cells, has no one label; "" if it has."""
+def read_boxes(annotation: Path, name: str) -> list[Box]:
+    """Returns the boxes of the objects called `name` in a Pascal VOC annotation, in file order.
+
+    Raises:
+      UserError: If the file is not a Pascal VOC annotation, is larger than 1 MiB, or declares a
+        document type, whose entities could swell to any size.
+    """
+    try:
+        if annotation.stat().st_size > _LARGEST:
+            raise ValueError("it is larger than 1 MiB")
+        # As text, so that no declared encoding can hide the declaration.
+        text = annotation.read_bytes().decode("utf-8-sig")
+        if "<!DOCTYPE" in text:
+            raise ValueError("it declares a document type")
+        return [
+            parse_box([item.findtext(f"bndbox/{side}", "") for side in BOX_SIDES])
+            for item in ElementTree.fromstring(text).iter("object")
+            if item.findtext("name", "").strip() == name
+        ]
+    except (ValueError, ElementTree.ParseError) as error:
+        raise UserError(
+            f"{annotation} is not a Pascal VOC annotation ({error}): mend it, or delete it "
+            "and its row"
+        ) from error
+
+
+def _not_one_label(cells: Sequence[str], boxed: int | None) -> str:
+    """Returns why a smear, or each of its `boxed` cells, has not one label; "" if it has."""
     if not cells:
         return "names no class"
     if boxed is not None and len(cells) != boxed:
@@ -108,7 +149,7 @@ def _no_label(cells: Sequence[str], boxed: int | None) -> str:
 
 
 def _missing(listed: Set[str], pictures: Set[str]) -> tuple[str, ...]:
-    """Notes on what the table lists and the folder lacks, and the other way round."""
+    """Returns notes on pictures that only the table, or only the folder, has."""
     notes = []
     if lost := sorted(listed - pictures):
         notes.append(f"{TABLE} lists {len(lost)} pictures that are not there ({lost[0]}, ...).")

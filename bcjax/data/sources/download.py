@@ -1,6 +1,7 @@
-"""BloodMNIST from where MedMNIST publishes it: resumed where it broke off, and checked.
+"""BloodMNIST from where MedMNIST publishes it: resumed where the download broke off, and checked.
 
-What has come lies beside the target as `.partial`; the target appears whole and checked, or not.
+What was received lies beside the target as `.partial`; the target appears whole and checked, or
+not at all.
 """
 
 import hashlib
@@ -24,8 +25,8 @@ _TRIES = 5  # connections in a row that may break off
 _TIMEOUT = 60  # seconds without a byte
 
 
-class Published(NamedTuple):
-    """What is known of a file: MedMNIST's info.py gives the MD5 alone."""
+class PublishedFile(NamedTuple):
+    """The checksums of a file, as published; MedMNIST's info.py gives the MD5 alone."""
 
     md5: str
     size: int | None = None
@@ -33,30 +34,30 @@ class Published(NamedTuple):
 
 
 FILES = {
-    "bloodmnist": Published(
+    "bloodmnist": PublishedFile(
         "7053d0359d879ad8a5505303e11de1dc",
         35_461_855,
         "062023e186f537e26b3c21ea3b2614ddfc475e8a14825dfd20663bbb7e37bddc",
     ),
-    "bloodmnist_64": Published("2b94928a2ae4916078ca51e05b6b800b"),
-    "bloodmnist_128": Published("adace1e0ed228fccda1f39692059dd4c"),
-    "bloodmnist_224": Published("b718ff6835fcbdb22ba9eacccd7b2601"),
+    "bloodmnist_64": PublishedFile("2b94928a2ae4916078ca51e05b6b800b"),
+    "bloodmnist_128": PublishedFile("adace1e0ed228fccda1f39692059dd4c"),
+    "bloodmnist_224": PublishedFile("b718ff6835fcbdb22ba9eacccd7b2601"),
 }
 
 
-def fetched(name: str, folder: Path) -> Path:
-    """The file `name`.npz in `folder`, downloaded if it is not there yet.
+def fetch(name: str, folder: Path) -> Path:
+    """Returns the file `name`.npz in `folder`, downloaded if it is not there yet.
 
     Several processes may ask at once: one downloads, the others wait. $BCJAX_MEDMNIST_URL names
     another place to get it from than Zenodo; the checksums stay.
 
     Args:
       name: One of `FILES`.
-      folder: Where downloads are kept; it is made.
+      folder: Folder of downloads; it is made if it does not exist.
 
     Raises:
-      UserError: It cannot be had (what has come is kept, to go on from), or is not what was
-        published (nothing is kept).
+      UserError: If it cannot be downloaded (what was received is kept, to go on from), or is not
+        what was published (nothing is kept).
     """
     target = folder / f"{name}.npz"
     folder.mkdir(parents=True, exist_ok=True)
@@ -78,19 +79,19 @@ def _download(url: str, partial: Path) -> None:
     log.info("Downloading %s into %s ...", url, partial.parent)
     for _ in range(_TRIES):
         try:
-            return _go_on(url, partial)
+            return _resume(url, partial)
         except (OSError, http.client.HTTPException) as error:
             fault = error
             if isinstance(error, urllib.error.HTTPError) and error.code < 500:
-                break  # it will say so again
+                break  # the server would answer the same again
     raise UserError(
         f"{url} cannot be downloaded ({fault}): repeat the command to go on from what has come, or "
         "fetch the file yourself and name it in data.source"
     ) from fault
 
 
-def _go_on(url: str, partial: Path) -> None:
-    """Appends what `partial` lacks; from its beginning where the server cannot start later."""
+def _resume(url: str, partial: Path) -> None:
+    """Appends what `partial` lacks; starts anew if the server cannot start in the middle."""
     have = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(url, headers={"User-Agent": "bcjax"})
     if have:
@@ -99,21 +100,21 @@ def _go_on(url: str, partial: Path) -> None:
         response = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == http.HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return  # nothing is lacking; if there is too much, the checksum will tell
+            return  # nothing is missing; if there is too much, the checksum will show it
         raise
     resumed = response.status == http.HTTPStatus.PARTIAL_CONTENT
     with response, partial.open("ab" if resumed else "wb") as file:
         shutil.copyfileobj(response, file, 1 << 20)
-        if response.length:  # was announced and has not come
+        if response.length:  # bytes that were announced and did not arrive
             raise ConnectionError(f"it broke off {response.length:,} bytes before the end")
 
 
-def _check(url: str, path: Path, published: Published) -> None:
+def _check(url: str, path: Path, published: PublishedFile) -> None:
     with path.open("rb") as file:
         md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
     fault = "" if md5 == published.md5 else f"MD5 {md5} instead of {published.md5}"
     if not fault and published.sha256:
-        fault = _fault_by_tfds(url, path, published)
+        fault = _fault_found_by_tfds(url, path, published)
     if fault:
         raise UserError(
             f"{url} is not the file that MedMNIST published ({fault}): what came was deleted, so "
@@ -121,11 +122,11 @@ def _check(url: str, path: Path, published: Published) -> None:
         )
 
 
-def _fault_by_tfds(url: str, path: Path, published: Published) -> str:
-    """What TFDS's download manager finds wrong with the file, by its size and SHA-256.
+def _fault_found_by_tfds(url: str, path: Path, published: PublishedFile) -> str:
+    """Returns what TFDS's download manager finds wrong with the file's size and SHA-256.
 
-    The manager's own transport begins anew each time, and it knows no MD5; so it is given the file
-    as one that was brought by hand.
+    The manager's own download always starts from the beginning, and it knows no MD5: so it is given
+    the file as one that the user put there.
     """
     import tensorflow_datasets as tfds
 

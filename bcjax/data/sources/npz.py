@@ -1,18 +1,135 @@
-"""A .npz file of uint8 arrays: MedMNIST's layout, or `images` and `labels`."""
+"""A .npz file of uint8 arrays: MedMNIST's layout, or `images` and `labels`.
+
+Nothing is unpickled, and nothing decompressed before it is needed.
+"""
 
 import functools
-from collections.abc import Sequence
+import threading
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
+from typing import IO, NamedTuple
 
+import cv2
 import numpy as np
 
-from bcjax.data import splits
-from bcjax.data.records import SPLITS, Record, Source
-from bcjax.data.sources import meanings
-from bcjax.data.sources.archive import Archive, Pictures
-from bcjax.data.sources.classes import natural_order
-from bcjax.data.sources.fingerprint import fingerprint
+from bcjax.data.records import SPLITS, Record, Source, fingerprint, natural_order, split_from_name
 from bcjax.runtime.errors import UserError
+
+# From MedMNIST's info.py (Yang et al. 2023, "MedMNIST v2", doi:10.1038/s41597-022-01721-8).
+BLOODMNIST_CLASSES = (
+    "basophil",
+    "eosinophil",
+    "erythroblast",
+    "ig",
+    "lymphocyte",
+    "monocyte",
+    "neutrophil",
+    "platelet",
+)
+# From the task of AN2DL's first challenge of 2024 (Politecnico di Milano): the same cells.
+AN2DL_CLASSES = tuple(
+    "immature granulocytes" if name == "ig" else name for name in BLOODMNIST_CLASSES
+)
+
+_DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
+
+
+class _PictureRow(NamedTuple):
+    """One picture of an array, with the number that the file gives as its label."""
+
+    id: str
+    number: int
+    read: Callable[[], bytes]
+    group: str
+    split: str
+
+
+class NpzArrays:
+    """The small arrays of a .npz file, and the headers of all; its images stay compressed.
+
+    Attributes:
+      path: The file.
+      headers: Shape and dtype of each array, by its name.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        try:
+            with zipfile.ZipFile(path) as archive:
+                self.headers = {
+                    name.removesuffix(".npy"): _header(archive.open(name))
+                    for name in archive.namelist()
+                }
+        except _DAMAGED as error:
+            raise UserError(
+                f"{path} is not an intact .npz file ({error}): save it again with "
+                "numpy.savez_compressed"
+            ) from error
+
+    def header(self, name: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Returns shape and dtype of an array that must be there and hold plain values."""
+        if name not in self.headers:
+            raise UserError(f"{self.path} holds no {name}: add it")
+        shape, dtype = self.headers[name]
+        if dtype.hasobject:
+            raise UserError(
+                f"{name} in {self.path} is an array of Python objects, which bcjax does not load "
+                "because unpickling can run code: save it as an array of numbers or of text"
+            )
+        return shape, dtype
+
+    def labels(self, name: str, count: tuple[int, ...]) -> list[int]:
+        shape, dtype = self.header(name)
+        if len(shape) == 2 and shape[1] > 1:
+            raise UserError(
+                f"{name} in {self.path} has the shape {shape}, several labels for each picture: "
+                "save one class number for each, shape (N,) or (N, 1)"
+            )
+        if dtype.kind not in "iu":
+            raise UserError(f"{name} in {self.path} is {dtype}: save class numbers, as integers")
+        return self._load(name, (count, (*count, 1))).ravel().tolist()
+
+    def texts(self, name: str, count: tuple[int, ...]) -> list[str]:
+        _, dtype = self.header(name)
+        if dtype.kind not in "iuU":
+            raise UserError(f"{name} in {self.path} is {dtype}: save it as text, dtype str")
+        return [str(value) for value in self._load(name, (count,)).tolist()]
+
+    def _load(self, name: str, shapes: Sequence[tuple[int, ...]]) -> np.ndarray:
+        shape, _ = self.header(name)
+        if shape not in shapes:
+            raise UserError(
+                f"{name} in {self.path} has the shape {shape} where {shapes[0]} is needed: "
+                "save one entry for each picture"
+            )
+        return _load(self.path, name)
+
+
+class LazyPictureArray:
+    """One uint8 array of pictures, decompressed when the first is read and then kept.
+
+    Threads share it; a pickled copy starts without the array.
+    """
+
+    def __init__(self, path: Path, name: str):
+        self._path, self._name = path, name
+        self._lock = threading.Lock()
+        self._array: np.ndarray | None = None
+
+    def __reduce__(self):
+        return type(self), (self._path, self._name)
+
+    def png(self, index: int) -> bytes:
+        """Returns a picture as PNG, lightly compressed since it is decoded again soon."""
+        with self._lock:
+            if self._array is None:
+                self._array = _load(self._path, self._name)
+        image = self._array[index]
+        if image.shape[2:] == (3,):
+            image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+        return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
 def read(path: Path, classes: Sequence[str] = ()) -> Source:
@@ -23,13 +140,14 @@ def read(path: Path, classes: Sequence[str] = ()) -> Source:
     (K,). The images are not loaded before the first is asked for. Nothing is unpickled, ever.
 
     Args:
-      path: The file.
-      classes: What the labels mean, where the file does not say.
+      path: The .npz file.
+      classes: Names of the labels 0, 1, ..., where the file does not give them.
 
     Raises:
-      UserError: An array is missing, pickled, damaged, or not of the shape, type and range above.
+      UserError: If an array is missing, pickled or damaged, or not of the shape, type and range
+        above.
     """
-    arrays = Archive(path)
+    arrays = NpzArrays(path)
     parts = [(split, f"{split}_") for split in SPLITS if f"{split}_images" in arrays.headers]
     if not parts and "images" in arrays.headers:
         parts = [("", "")]
@@ -38,7 +156,7 @@ def read(path: Path, classes: Sequence[str] = ()) -> Source:
             f"{path} holds {', '.join(arrays.headers) or 'no arrays'}: name them train_images and "
             "train_labels (val_, test_), or images and labels"
         )
-    rows = []
+    rows: list[_PictureRow] = []
     for split, prefix in parts:
         rows += _rows(arrays, split, prefix)
     names: Sequence[str]
@@ -46,17 +164,17 @@ def read(path: Path, classes: Sequence[str] = ()) -> Source:
         names = arrays.texts("class_names", arrays.headers["class_names"][0][:1] or (1,))
         notes: tuple[str, ...] = ()
     else:
-        names, notes = meanings.of(path.name, {label for _, label, *_ in rows}, classes)
+        names, notes = _class_names(path.name, {row.number for row in rows}, classes)
     if names:
-        for id_, label, *_ in rows:
-            if not 0 <= label < len(names):
+        for row in rows:
+            if not 0 <= row.number < len(names):
                 raise UserError(
-                    f"label {label} ({id_} in {path}) is outside the {len(names)} classes "
+                    f"label {row.number} ({row.id} in {path}) is outside the {len(names)} classes "
                     f"{', '.join(names)}: correct it, or list all classes in data.classes"
                 )
         label_of = {i: i for i in range(len(names))}
     else:
-        names = natural_order(str(label) for _, label, *_ in rows)
+        names = natural_order(str(row.number) for row in rows)
         label_of = {int(name): i for i, name in enumerate(names)}
     status = path.stat()
     return Source(
@@ -64,16 +182,15 @@ def read(path: Path, classes: Sequence[str] = ()) -> Source:
         location=str(path),
         classes=tuple(names),
         records=[
-            Record(id_, label_of[label], read, group, split)
-            for id_, label, read, group, split in rows
+            Record(row.id, label_of[row.number], row.read, row.group, row.split) for row in rows
         ],
         fingerprint=fingerprint(path.name, status.st_size, status.st_mtime_ns, names),
         notes=notes,
     )
 
 
-def _rows(arrays: Archive, split: str, prefix: str) -> list[tuple]:
-    """(id, label, read, group, split) of each picture of `{prefix}images`."""
+def _rows(arrays: NpzArrays, split: str, prefix: str) -> list[_PictureRow]:
+    """Returns a row for each picture of the array `{prefix}images`."""
     images = f"{prefix}images"
     shape, dtype = arrays.header(images)
     if dtype != np.uint8:
@@ -93,14 +210,62 @@ def _rows(arrays: Archive, split: str, prefix: str) -> list[tuple]:
         groups = arrays.texts("groups", count)
     if not prefix and "splits" in arrays.headers:
         marks = arrays.texts("splits", count)
-    pictures = Pictures(arrays.path, images)
+    pictures = LazyPictureArray(arrays.path, images)
     rows = []
     for i, (label, group, mark) in enumerate(zip(labels, groups, marks, strict=True)):
-        own = split or (splits.named(mark) if mark else "")
+        own = split or (split_from_name(mark) if mark else "")
         if own is None:
             raise UserError(
                 f"split {mark!r} ({images}/{i} in {arrays.path}) is unknown: "
                 "write train, val or test, or nothing"
             )
-        rows.append((f"{images}/{i}", label, functools.partial(pictures.png, i), group, own))
+        read_one = functools.partial(pictures.png, i)
+        rows.append(_PictureRow(f"{images}/{i}", label, read_one, group, own))
     return rows
+
+
+def _class_names(
+    filename: str, labels: Collection[int], classes: Sequence[str]
+) -> tuple[Sequence[str], tuple[str, ...]]:
+    """Returns the classes that the numbers in a file stand for, and notes on where they come from.
+
+    Args:
+      filename: `bloodmnist*.npz` is MedMNIST's, `training_set*.npz` with eight classes AN2DL's.
+      labels: The numbers that occur in it.
+      classes: The names that the user gives; may be empty.
+
+    Returns:
+      Names in the order of the numbers, () if they are unknown; and the notes.
+    """
+    name = filename.lower()
+    if name.startswith("bloodmnist"):
+        return BLOODMNIST_CLASSES, ()
+    if (
+        name.startswith("training_set")
+        and set(labels) == set(range(len(AN2DL_CLASSES)))
+        and set(classes) in (set(), set(AN2DL_CLASSES))
+    ):
+        note = (
+            f"The file names no classes: taken for AN2DL's, by its name {filename}, and 0 to 7 "
+            f"for {', '.join(AN2DL_CLASSES)}; if it is not, name them in data.classes."
+        )
+        return AN2DL_CLASSES, (note,)
+    return classes, () if classes else ("The file names no classes: name them in data.classes.",)
+
+
+def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    with file:
+        version = np.lib.format.read_magic(file)
+        if version == (1, 0):
+            shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+        else:
+            shape, _, dtype = np.lib.format.read_array_header_2_0(file)
+    return shape, dtype
+
+
+def _load(path: Path, name: str) -> np.ndarray:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return archive[name]
+    except _DAMAGED as error:
+        raise UserError(f"{name} in {path} is damaged ({error}): save the file again") from error

@@ -6,9 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from bcjax.data import splits
-from bcjax.data.records import Record, Source
-from bcjax.data.sources.fingerprint import fingerprint
+from bcjax.data.records import Record, Source, fingerprint, split_from_name
 from bcjax.runtime.errors import UserError
 
 
@@ -19,18 +17,18 @@ def read(name: str, data_dir: str | None = None) -> Source:
     in one pass over the files; pictures stay encoded.
 
     Args:
-      name: As `tfds.load` takes it.
-      data_dir: Where the prepared files are or go; None: TFDS's own folder.
+      name: The dataset, as `tfds.load` takes it.
+      data_dir: Folder of the prepared files; None: TFDS's own folder.
 
     Raises:
-      UserError: There is no such dataset, it cannot be prepared here, its files need TensorFlow,
-        or it has no picture and label that are the only ones of their type.
+      UserError: If there is no such dataset, it cannot be prepared here, its files need TensorFlow,
+        or it does not have exactly one picture and one label.
     """
     import tensorflow_datasets as tfds
 
-    builder = _prepared(name, data_dir)
-    label = _only(builder, tfds.features.ClassLabel)
-    named = {key: splits.named(key) for key in builder.info.splits}
+    builder = _prepared_builder(name, data_dir)
+    label = _only_feature(builder, tfds.features.ClassLabel)
+    named = {key: split_from_name(key) for key in builder.info.splits}
     known = {key: split for key, split in named.items() if split}
     notes = [
         f"Ignored the split {key!r}, which is none of train, val and test."
@@ -39,7 +37,7 @@ def read(name: str, data_dir: str | None = None) -> Source:
     ]
     records, unlabelled = [], 0
     for key, split in (known or named).items():
-        for i, (value, read_) in enumerate(_examples(builder, key, label)):
+        for i, (value, read_) in enumerate(_labelled_readers(builder, key, label)):
             if value < 0:  # how TFDS marks a label that is withheld
                 unlabelled += 1
             else:
@@ -60,11 +58,13 @@ def read(name: str, data_dir: str | None = None) -> Source:
     )
 
 
-def _examples(builder: Any, split: str, label: str) -> Iterator[tuple[int, Callable[[], bytes]]]:
-    """Yields the label of each example, and what reads its picture, still encoded."""
+def _labelled_readers(
+    builder: Any, split: str, label: str
+) -> Iterator[tuple[int, Callable[[], bytes]]]:
+    """Yields the label of each example, and a function that reads its picture, still encoded."""
     import tensorflow_datasets as tfds
 
-    image = _only(builder, tfds.features.Image)
+    image = _only_feature(builder, tfds.features.Image)
     encoded = {
         key: tfds.decode.SkipDecoding()
         for key, feature in builder.info.features.items()
@@ -79,15 +79,15 @@ def _examples(builder: Any, split: str, label: str) -> Iterator[tuple[int, Calla
             "again with file_format='array_record' into another data.tfds_dir"
         ) from error
     for i in range(len(examples)):
-        yield int(examples[i][label]), functools.partial(_picture, examples, i, image)
+        yield int(examples[i][label]), functools.partial(_read_picture, examples, i, image)
 
 
-def _picture(examples: Sequence[dict[str, Any]], index: int, image: str) -> bytes:
+def _read_picture(examples: Sequence[dict[str, Any]], index: int, image: str) -> bytes:
     return examples[index][image]
 
 
-def _prepared(name: str, data_dir: str | None) -> Any:
-    """The builder of a dataset that is on disk; what is not there yet is downloaded."""
+def _prepared_builder(name: str, data_dir: str | None) -> Any:
+    """Returns the builder of a dataset that is on disk; it is downloaded if it is not there yet."""
     import tensorflow_datasets as tfds
 
     try:
@@ -95,7 +95,7 @@ def _prepared(name: str, data_dir: str | None) -> Any:
     except tfds.core.DatasetNotFoundError as error:
         dataset = name.split("/")[0].split(":")[0]
         known = tfds.list_builders(with_community_datasets=False)
-        # What is misspelt may be a folder here, or a dataset that was prepared elsewhere.
+        # A misspelt name may be a folder here, or a dataset that was prepared elsewhere.
         for folder in filter(os.path.isdir, {".", data_dir or "."}):
             known += os.listdir(folder)
         near = difflib.get_close_matches(dataset, known, n=1)
@@ -129,14 +129,14 @@ def _last_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or ["no reason given"])[-1]
 
 
-def _only(builder: Any, kind: type) -> str:
-    """The one feature of this type; where there are several, the one to be supervised."""
-    found = [key for key, value in builder.info.features.items() if isinstance(value, kind)]
-    supervised = [key for key in found if key in (builder.info.supervised_keys or ())]
-    if len(found) == 1 or len(supervised) == 1:
-        return (found if len(found) == 1 else supervised)[0]
+def _only_feature(builder: Any, kind: type) -> str:
+    """Returns the one feature of this type; of several, the one that is supervised."""
+    matching = [key for key, value in builder.info.features.items() if isinstance(value, kind)]
+    supervised = [key for key in matching if key in (builder.info.supervised_keys or ())]
+    if len(matching) == 1 or len(supervised) == 1:
+        return (matching if len(matching) == 1 else supervised)[0]
     features = ", ".join(sorted(builder.info.features))
     raise UserError(
-        f"{builder.info.full_name} has {len(found)} features of the type {kind.__name__} where one "
-        f"is needed (its features: {features}): choose another dataset or config"
+        f"{builder.info.full_name} has {len(matching)} features of the type {kind.__name__} where "
+        f"one is needed (its features: {features}): choose another dataset or config"
     )

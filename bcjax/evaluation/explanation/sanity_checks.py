@@ -14,8 +14,8 @@ from jaxtyping import Bool, Float
 from ml_collections import ConfigDict
 from scipy import stats
 
-from bcjax.data import synthetic
-from bcjax.data.entry import entry_of
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.sources import synthetic
 from bcjax.engine.network import Trained
 from bcjax.engine.state import Variables
 from bcjax.evaluation.explanation.explainer import Explainer, Explanation
@@ -111,9 +111,9 @@ def cell_mask(id_: str, data: ConfigDict) -> Bool[np.ndarray, "H W"]:
       id_: Stable name of the image.
       data: The config's `data` branch, of source "synthetic".
     """
-    mask = synthetic.named(id_).mask
+    mask = synthetic.draw_by_id(id_).mask
     # Resized as the image is; but a mask has no colours to be painted over or normalised.
-    entry = dataclasses.replace(entry_of(data), grey=False, mask=None, stain=None)
+    entry = dataclasses.replace(InputTransform.from_config(data), grey=False, mask=None, stain=None)
     _, encoded = cv2.imencode(".png", mask.astype(np.uint8) * 255)
     return entry(encoded.tobytes())[..., 0] > 127
 

@@ -10,9 +10,9 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from ml_collections import ConfigDict
 
-from bcjax.data import prepare
-from bcjax.data.decode import BadImageError
-from bcjax.data.entry import entry_of
+from bcjax.data.decode import BadImageError, read_file
+from bcjax.data.input_transform import InputTransform
+from bcjax.data.preparation import prepare
 from bcjax.engine.network import Trained
 from bcjax.evaluation import answers as answers_file
 from bcjax.evaluation.answers import Answers
@@ -77,17 +77,19 @@ def evenly_spaced(data: ConfigDict, split: str, count: int) -> Int[np.ndarray, "
     Raises:
       UserError: If there is no such split.
     """
-    prepared = prepare.ensure(data)
+    prepared = prepare(data)
     examples = prepared.size(split)
     if not examples:
-        raise UserError(f"{prepared.path} has no {split} split: it has {prepared.named()}.")
+        raise UserError(
+            f"{prepared.path} has no {split} split: it has {prepared.describe_splits()}."
+        )
     return np.linspace(0, examples - 1, min(count, examples)).round().astype(int)
 
 
 def at(positions: Sequence[int] | np.ndarray, data: ConfigDict, split: str) -> list[ImageToExplain]:
     """Reads images of a split by their positions; `data` is the config's `data` branch."""
-    prepared = prepare.ensure(data)
-    ids, entry = prepared.ids(split), entry_of(data)
+    prepared = prepare(data)
+    ids, entry = prepared.ids(split), InputTransform.from_config(data)
     examples = prepared.examples(split)[positions]
     return [
         ImageToExplain(ids[position], entry(example.image), example.label)
@@ -103,7 +105,7 @@ def named(names: Sequence[str], data: ConfigDict, split: str) -> list[ImageToExp
     """
     if all(Path(name).is_file() for name in names):
         return [_from_file(name, data) for name in names]  # the run's own data need not be here
-    ids = prepare.ensure(data).ids(split)
+    ids = prepare(data).ids(split)
     position = {id_: index for index, id_ in enumerate(ids)}
     for name in names:
         if name not in position and not Path(name).exists():
@@ -120,7 +122,7 @@ def named(names: Sequence[str], data: ConfigDict, split: str) -> list[ImageToExp
 
 def _from_file(name: str, data: ConfigDict) -> ImageToExplain:
     try:
-        return ImageToExplain(name, entry_of(data)(Path(name).read_bytes()), None)
+        return ImageToExplain(name, InputTransform.from_config(data)(read_file(Path(name))), None)
     except IsADirectoryError as error:
         raise UserError(f"{name} is a folder: name the pictures in it.") from error
     except (BadImageError, OSError) as error:

@@ -1,0 +1,212 @@
+"""Pictures with what is measured of them: what findings, groups and leaks are derived from."""
+
+import dataclasses
+import hashlib
+import os
+from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple, Self
+
+import cv2
+import numpy as np
+from jaxtyping import Bool, Float32, Int, Int32, UInt8, UInt64
+
+from bcjax.data import decode
+from bcjax.data.curate import near_duplicates
+from bcjax.data.curate.near_duplicates import PictureHashes
+from bcjax.data.records import Record
+
+BINS = 32  # of each channel's histogram
+_THUMBNAIL = (16, 16)
+_CHUNK = 256  # pictures that the threads work on at a time
+_BLANK = 2.0  # standard deviation of the luma; an empty field of a smear has 4 and more
+
+Positions = Int[np.ndarray, "n"]
+
+
+class PictureMeasures(NamedTuple):
+    """What is measured of one picture; see `Measures`."""
+
+    fault: str = ""
+    file_sha256: bytes = b""
+    pixel_sha256: bytes = b""
+    width: int = 0
+    height: int = 0
+    mean: float = 0.0
+    std: float = 0.0
+    colour: float = 0.0
+    sharpness: float = 0.0
+    histogram: np.ndarray | None = None
+    perceptual: int = 0
+    thumbnail: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Measures:
+    """What is measured of N pictures, by position; a picture with a fault has zeros.
+
+    Attributes:
+      fault: Why a picture cannot be decoded; "" for one that can be. object (N,).
+      file_sha256: SHA-256 of the encoded bytes, hexadecimal. S64 (N,).
+      pixel_sha256: SHA-256 of the decoded, upright RGB and its shape: the same for two pictures
+        that look the same to a network, whatever their files are. S64 (N,).
+      width: Width in pixels.
+      height: Height in pixels.
+      mean: Mean of the luma (ITU-R BT.601), 0 to 255.
+      std: Standard deviation of the luma; near 0, the picture is blank.
+      colour: Mean of max(R, G, B) - min(R, G, B), 0 to 255; near 0, the picture is grey.
+      sharpness: Variance of the luma's Laplacian (Pech-Pacheco et al. 2000, "Diatom autofocusing
+        in brightfield microscopy").
+      histogram: Histograms of R, G and B in turn, `BINS` bins each; each channel's sum is 1.
+      perceptual: `near_duplicates.perceptual_hash`.
+      thumbnail: The picture in RGB, reduced by area.
+    """
+
+    fault: np.ndarray
+    file_sha256: np.ndarray
+    pixel_sha256: np.ndarray
+    width: Int32[np.ndarray, "N"]
+    height: Int32[np.ndarray, "N"]
+    mean: Float32[np.ndarray, "N"]
+    std: Float32[np.ndarray, "N"]
+    colour: Float32[np.ndarray, "N"]
+    sharpness: Float32[np.ndarray, "N"]
+    histogram: Float32[np.ndarray, "N C"]
+    perceptual: UInt64[np.ndarray, "N"]
+    thumbnail: UInt8[np.ndarray, "N 16 16 3"]
+
+    def __len__(self) -> int:
+        return len(self.fault)
+
+    def __getitem__(self, positions: np.ndarray) -> "Measures":
+        """Returns the measures of the pictures at `positions`."""
+        return Measures(*(getattr(self, f.name)[positions] for f in dataclasses.fields(self)))
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuredPictures:
+    """N pictures that can be decoded, with what was measured of them.
+
+    Attributes:
+      records: The records of the pictures.
+      measures: Their measures.
+      near: Positions of pairs that are nearly the same, whether or not their pixels are equal.
+    """
+
+    records: Sequence[Record]
+    measures: Measures
+    near: Int[np.ndarray, "P 2"]
+
+    @classmethod
+    def with_pairs(cls, records: Sequence[Record], measures: Measures) -> Self:
+        """Finds the near duplicates among measured records; see `near_duplicates` for the cost."""
+        pictures = cls(records, measures, np.empty((0, 2), np.int64))
+        coloured = np.flatnonzero(~pictures.blank)
+        hashes = PictureHashes(measures.perceptual[coloured], measures.thumbnail[coloured])
+        return cls(records, measures, coloured[near_duplicates.find_near_duplicates(hashes)])
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def without(self, removed: Collection[str]) -> "MeasuredPictures":
+        """Returns the pictures whose ids are not `removed`."""
+        left = [i for i, record in enumerate(self.records) if record.id not in removed]
+        if len(left) == len(self):
+            return self
+        return MeasuredPictures.with_pairs(
+            [self.records[i] for i in left], self.measures[np.array(left, int)]
+        )
+
+    @property
+    def blank(self) -> Bool[np.ndarray, "N"]:
+        """Whether each picture is of one colour; that two such are similar means nothing."""
+        return self.measures.std < _BLANK
+
+    def equal_clusters(self) -> list[Positions]:
+        """Returns clusters of two and more pictures with equal pixels."""
+        return clusters_of_equal(np.unique(self.measures.pixel_sha256, return_inverse=True)[1])
+
+    def near_clusters(self) -> list[Positions]:
+        """Returns clusters of two and more pictures that are nearly the same, not all equal."""
+        linked = clusters_of_equal(near_duplicates.connected_labels(len(self), self.near))
+        return [c for c in linked if len(set(self.measures.pixel_sha256[c])) > 1]
+
+
+def clusters_of_equal(numbers: Int[np.ndarray, "N"]) -> list[Positions]:
+    """Returns the positions of equal numbers, in clusters of two and more, in order."""
+    order = np.argsort(numbers, kind="stable")
+    parts = np.split(order, np.flatnonzero(np.diff(numbers[order])) + 1)
+    return sorted((part for part in parts if len(part) > 1), key=lambda part: part[0])
+
+
+def measure(records: Sequence[Record], threads: int | None = None) -> Measures:
+    """Reads, decodes and measures every picture once; how long it takes grows with their pixels.
+
+    A picture that cannot be read or decoded is marked with its fault.
+
+    Args:
+      records: N pictures.
+      threads: Reading and decoding threads; None: one for each core.
+    """
+    measured: list[PictureMeasures] = []
+    with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+        for start in range(0, len(records), _CHUNK):  # bounds what is held in memory
+            measured += pool.map(_measure_one, records[start : start + _CHUNK])
+
+    columns = list(zip(*measured, strict=True)) or [()] * len(PictureMeasures._fields)
+    column: dict[str, Any] = dict(zip(PictureMeasures._fields, columns, strict=True))
+    return Measures(
+        fault=np.array(column["fault"], object),
+        file_sha256=np.array(column["file_sha256"], "S64"),
+        pixel_sha256=np.array(column["pixel_sha256"], "S64"),
+        width=np.array(column["width"], np.int32),
+        height=np.array(column["height"], np.int32),
+        mean=np.array(column["mean"], np.float32),
+        std=np.array(column["std"], np.float32),
+        colour=np.array(column["colour"], np.float32),
+        sharpness=np.array(column["sharpness"], np.float32),
+        histogram=_stacked(column["histogram"], (3 * BINS,), np.float32),
+        perceptual=np.array(column["perceptual"], np.uint64),
+        thumbnail=_stacked(column["thumbnail"], (*_THUMBNAIL, 3), np.uint8),
+    )
+
+
+def _measure_one(record: Record) -> PictureMeasures:
+    try:
+        encoded = record.read()
+        pixels = decode.decode(encoded)
+    except (decode.BadImageError, OSError) as error:
+        return PictureMeasures(fault=str(error))
+    luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    mean, std = cv2.meanStdDev(luma)
+    red, green, blue = cv2.split(pixels)
+    spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
+    height, width = luma.shape
+    counts = [cv2.calcHist([pixels], [i], None, [BINS], [0, 256]) for i in range(3)]
+    return PictureMeasures(
+        file_sha256=hashlib.sha256(encoded).hexdigest().encode(),
+        pixel_sha256=_pixel_sha256(pixels),
+        width=width,
+        height=height,
+        mean=mean[0, 0],
+        std=std[0, 0],
+        colour=cv2.mean(spread)[0],
+        sharpness=cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))[1][0, 0] ** 2,
+        histogram=np.concatenate(counts).ravel() / (width * height),
+        perceptual=int(near_duplicates.perceptual_hash(pixels)),
+        thumbnail=cv2.resize(pixels, _THUMBNAIL, interpolation=cv2.INTER_AREA),
+    )
+
+
+def _stacked(rows: Sequence[np.ndarray | None], shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    out: np.ndarray = np.zeros((len(rows), *shape), dtype)
+    for position, row in enumerate(rows):
+        if row is not None:
+            out[position] = row
+    return out
+
+
+def _pixel_sha256(pixels: np.ndarray) -> bytes:
+    digest = hashlib.sha256(repr(pixels.shape).encode())
+    digest.update(pixels.data)
+    return digest.hexdigest().encode()

@@ -1,0 +1,278 @@
+"""Writes any source as a TFDS set in ArrayRecord files, checked and split, without TensorFlow.
+
+Training always reads such a set: `prepare` writes a source into a cache on first use.
+"""
+
+import contextlib
+import csv
+import dataclasses
+import glob
+import hashlib
+import io
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import tensorflow_datasets as tfds
+from filelock import FileLock
+from ml_collections import ConfigDict
+
+from bcjax import config as configs
+from bcjax.data.curate import curation, datasheet
+from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
+from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
+from bcjax.data.sources import open_source, synthetic
+from bcjax.runtime.errors import UserError
+
+log = logging.getLogger("bcjax")
+
+# Part of the cache's key: raise it when what is written changes.
+FORMAT = 2
+_NAMED = 5  # unlabelled entries listed in a message; the rest are counted
+_CHUNK = 256  # pictures that the threads read at a time
+
+
+class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """Labelled cell pictures from records, encoded as they were found.
+
+    Bytes are passed through (never re-encoded) and the records' order is kept.
+
+    Not registered with TFDS: the user may have a dataset called "cells".
+    """
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def __init__(self, *, records: Sequence[Record], classes: Sequence[str], **kwargs):
+        self.records = records
+        self.classes = list(classes)
+        super().__init__(file_format="array_record", **kwargs)
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = tfds.features.FeaturesDict(
+            {
+                "image": tfds.features.Image(),
+                "label": tfds.features.ClassLabel(names=self.classes),
+                "id": tfds.features.Text(),
+                "group": tfds.features.Text(),
+            }
+        )
+        return tfds.core.DatasetInfo(
+            builder=self,
+            description="Blood-cell pictures, prepared by bcjax.",
+            features=features,
+            supervised_keys=("image", "label"),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager):
+        present = {record.split for record in self.records}
+        return {name: self._generate_examples(name) for name in SPLITS if name in present}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
+        records = [record for record in self.records if record.split == split]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            for start in range(0, len(records), _CHUNK):  # bounds what is held in memory
+                chunk = records[start : start + _CHUNK]
+                images = pool.map(lambda record: record.read(), chunk)
+                for position, (record, encoded) in enumerate(
+                    zip(chunk, images, strict=True), start
+                ):
+                    yield (
+                        position,
+                        {
+                            "image": io.BytesIO(encoded),
+                            "label": record.label,
+                            "id": record.id,
+                            "group": record.group,
+                        },
+                    )
+
+
+class SyntheticCells(Cells):
+    """The drawn cells of `sources.synthetic` as a TFDS set: `tfds.builder("synthetic_cells")`."""
+
+    def __init__(self, *, images: int = 2400, seed: int = 0, **kwargs):
+        source = synthetic.source(images, seed=seed)
+        super().__init__(records=source.records, classes=source.classes, **kwargs)
+
+
+def prepare(
+    data: ConfigDict,
+    out: Path | None = None,
+    *,
+    complete: bool = True,
+    own_names: bool = False,
+) -> PreparedSet:
+    """Measures, cleans, groups and splits the pictures of `data.source`, and writes the result.
+
+    Without `out` the set lies in a cache: it is written on first use, and opened from then on. A
+    `data.source` that is a prepared set already is opened where it is. Several processes may call
+    this at the same time, on one machine or on a shared disk: one writes, the others wait for it.
+
+    Args:
+      data: The config's `data` branch: which pictures, which of them stay, how they are split.
+      out: Folder to make, which must be empty or not exist; None: in `data.cache_dir`.
+      complete: Whether the pictures are to train on: each class must occur, in training too.
+      own_names: Whether classes keep the names of the source; see `open_source`.
+
+    Returns:
+      The set, with its digest, counts, findings and leaks.
+
+    Raises:
+      UserError: If the source cannot be recognised or read, the rules do not fit it, its splits
+        leak, or `out` is not empty.
+    """
+    if not complete:
+        data = curation.without_training_rules(data)
+    if out is not None:
+        source = read_source(data, complete=complete, own_names=own_names)
+        return write_set(source, out.absolute(), data, complete=complete)
+    if _is_prepared(data):
+        prepared = PreparedSet(Path(data.source).expanduser().absolute())
+        _check_rules(prepared, data)
+        return prepared
+    source = read_source(data, complete=complete, own_names=own_names)
+    # None counts as "", so that sets are found again that were prepared when "" meant "not set".
+    rules = ("" if data[key] is None else data[key] for key in datasheet.KEYS)
+    identity = (FORMAT, source.fingerprint, source.classes, *rules,
+                *([] if complete else ["partial"]))  # fmt: skip
+    key = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
+    name = f"{Path(source.location).stem or 'data'}-{key}"
+    folder = (_cache_folder(data) / "data" / name).absolute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder.with_name(folder.name + ".lock")):
+        # What a process that was killed has left.
+        for scratch in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+            shutil.rmtree(scratch)
+        if PreparedSet.is_at(folder):
+            return PreparedSet(folder)
+        return write_set(source, folder, data, complete=complete)
+
+
+def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = True) -> PreparedSet:
+    """Curates `source` and writes it to the folder `out`, all of it or nothing.
+
+    Args:
+      source: The pictures.
+      out: Folder to make; its parents are made too.
+      data: The config's `data` branch: which pictures stay, and how they are split.
+      complete: Whether the pictures are to train on; else they are to evaluate on.
+
+    Raises:
+      UserError: If `out` holds something already, or as `curation.curate` says.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty: give another folder, or delete it.")
+    count = f"{len(source.records):,}"
+    log.info("Preparing %s pictures (%s) into %s ...", count, source.kind, out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target, so that the last step is a rename: a killed process leaves no partial set.
+    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    try:
+        cache = ReadCache()
+        source = dataclasses.replace(source, records=[cache.wrap(r) for r in source.records])
+        curated = curation.curate(source, data, complete=complete)
+        records = curated.pictures.records
+        builder = Cells(records=records, classes=curated.classes, data_dir=scratch)
+        tfds.disable_progress_bar()
+        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about downloads
+            builder.download_and_prepare()
+        folder = Path(builder.data_dir)
+        _write_csv(
+            folder / MANIFEST,
+            ("filename", "label", "split", "group"),
+            [
+                (r.id, curated.classes[r.label], r.split, r.group)
+                for split in SPLITS
+                for r in records
+                if r.split == split
+            ],
+        )
+        if curated.removed:
+            _write_csv(folder / SKIPPED, ("filename", "reason"), list(curated.removed.items()))
+        datasheet.write_datasheet(folder, source, curated, data)
+        if out.exists():
+            out.rmdir()
+        folder.rename(out)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return PreparedSet(out)
+
+
+def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Source:
+    """Recognises and reads `data.source`, which is not prepared yet.
+
+    Args:
+      data: The config's `data` branch.
+      complete: Whether each class must occur, in training too.
+      own_names: Whether classes keep the source's names, whatever `data.classes` says.
+
+    Raises:
+      UserError: If the source cannot be read, or is a prepared set already; or if pictures have no
+        class or several and `data.on_unlabelled` is "error".
+    """
+    if _is_prepared(data):
+        raise UserError(f"{data.source} is a prepared set already: train on it as it is.")
+    if data.on_unlabelled not in ("error", "drop"):
+        raise UserError(f"data.on_unlabelled={data.on_unlabelled!r} is unknown: error or drop.")
+    source = open_source(
+        data.source,
+        classes=data.classes or (),
+        boxes=data.boxes or "",
+        fine_labels=data.fine_labels,
+        synthetic_images=data.synthetic_images,
+        data_dir=data.tfds_dir,
+        downloads=_cache_folder(data) / "downloads",
+        complete=complete,
+        own_names=own_names,
+    )
+    if not complete:  # to evaluate on: pictures without a label are left out, splits are kept
+        return source
+    if source.unlabelled and data.on_unlabelled == "error":
+        count, named = len(source.unlabelled), source.unlabelled[:_NAMED]
+        shown = "; ".join(f"{name} {why}" for name, why in named)
+        more = f"; and {count - _NAMED:,} more" if count > _NAMED else ""
+        raise UserError(
+            f"{count:,} entries of {data.source} do not have exactly one label each "
+            f"({shown}{more}): label them, or leave them out with "
+            "--config.data.on_unlabelled=drop."
+        )
+    return _without_splits(source) if data.resplit else source
+
+
+def _without_splits(source: Source) -> Source:
+    """Returns the source without the splits that it gives, so that new ones are carved."""
+    records = [dataclasses.replace(record, split="") for record in source.records]
+    return dataclasses.replace(
+        source, records=records, fingerprint=fingerprint(source.fingerprint, "resplit")
+    )
+
+
+def _check_rules(prepared: PreparedSet, data: ConfigDict) -> None:
+    """Refuses rules other than those that a set was prepared with: they would have no effect."""
+    defaults, used = configs.default().data, prepared.rules
+    for key in ("exclude", "drop_classes", "drop", "keep", "resplit", "group_by", "folds", "fold"):
+        if data[key] not in (defaults[key], used.get(key)):
+            raise UserError(
+                f"data.{key} is {data[key]!r}, but {prepared.path} is prepared already, with "
+                f"{used.get(key, 'no such rule')!r}: prepare the source anew, or leave that out."
+            )
+
+
+def _cache_folder(data: ConfigDict) -> Path:
+    return Path(data.cache_dir or os.environ.get("BCJAX_CACHE") or "~/.cache/bcjax").expanduser()
+
+
+def _is_prepared(data: ConfigDict) -> bool:
+    return PreparedSet.is_at(Path(data.source).expanduser())
+
+
+def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(header)
+        writer.writerows(rows)

@@ -1,0 +1,354 @@
+"""Recognising a source: the table of readers, and `open_source`, which asks them in turn."""
+
+import dataclasses
+import difflib
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from bcjax.data.records import SPLITS, Source, fingerprint
+from bcjax.runtime.errors import UserError
+
+_TFDS_NAME = re.compile(r"[a-z]\w*(/[\w.-]+)?(:\d+\.\d+\.\d+)?", re.ASCII)
+_SHOWN = 20  # classes listed in a message
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceRequest:
+    """What the user asked for.
+
+    Attributes:
+      location: The config's `data.source`, as the user wrote it.
+      classes: The config's `data.classes`; empty: as the source has them.
+      boxes: "crop": one picture for each boxed cell; "": the source's pictures.
+      synthetic_images: How many pictures "synthetic" has.
+      data_dir: Folder of TFDS's datasets; None: TFDS's own folder.
+      downloads: Folder of downloaded files; None: ~/.cache/bcjax/downloads.
+    """
+
+    location: str
+    classes: Sequence[str] = ()
+    boxes: str = ""
+    synthetic_images: int = 2400
+    data_dir: str | None = None
+    downloads: Path | None = None
+
+    @property
+    def path(self) -> Path:
+        """The location as an absolute path, whether or not it exists."""
+        return Path(self.location).expanduser().absolute()
+
+
+@dataclasses.dataclass(frozen=True)
+class SourceReader:
+    """One kind of source.
+
+    Attributes:
+      recognises: Returns whether a location is of this kind.
+      read: Reads it.
+      boxes: Whether `read` can cut boxed cells out.
+    """
+
+    recognises: Callable[[SourceRequest], bool]
+    read: Callable[[SourceRequest], Source]
+    boxes: bool = False
+
+
+# Every kind of source by its name. The last that recognises a location reads it: so a reader that
+# is registered later goes before these.
+SOURCES: dict[str, SourceReader] = {}
+
+
+def register_source(
+    name: str, recognises: Callable[[SourceRequest], bool] | None = None, *, boxes: bool = False
+) -> Callable[[Callable[[SourceRequest], Source]], Callable[[SourceRequest], Source]]:
+    """Returns a decorator that adds the reader of a kind of source to `SOURCES`.
+
+    Args:
+      name: Name of the kind.
+      recognises: Returns whether a location is of this kind; None: if it is `name` or starts with
+        `name` and a colon.
+      boxes: Whether the reader can cut boxed cells out.
+
+    Raises:
+      UserError: If the name is taken already.
+    """
+    if name in SOURCES:
+        raise UserError(f"There is a source called {name!r} already: choose another name.")
+
+    def by_name(request: SourceRequest) -> bool:
+        return request.location == name or request.location.startswith(f"{name}:")
+
+    def register(read: Callable[[SourceRequest], Source]) -> Callable[[SourceRequest], Source]:
+        SOURCES[name] = SourceReader(recognises or by_name, read, boxes)
+        return read
+
+    return register
+
+
+def open_source(
+    location: str,
+    *,
+    classes: Sequence[str] = (),
+    boxes: str = "",
+    fine_labels: bool = False,
+    synthetic_images: int = 2400,
+    data_dir: str | None = None,
+    downloads: Path | None = None,
+    complete: bool = True,
+    own_names: bool = False,
+) -> Source:
+    """Opens a source of labelled pictures; its kind is recognised from `location` alone.
+
+    Args:
+      location: "synthetic"; a folder of class folders, of split folders that hold class folders,
+        or with a CSV manifest at its top; a folder that a known data set was unpacked into; a path
+        to a .csv or .npz file; "bloodmnist", "bloodmnist_64", "bloodmnist_128" or "bloodmnist_224"
+        to download; the name of a dataset of TFDS, with or without "tfds:" before it; or whatever
+        a registered source recognises.
+      classes: Class names in label order; empty: as the source has them.
+      boxes: "crop": one picture for each boxed cell; "": the source's pictures.
+      fine_labels: Whether the classes are PBC's sub-types, by file name.
+      synthetic_images: How many pictures "synthetic" has.
+      data_dir: Folder of TFDS's datasets; None: TFDS's own folder.
+      downloads: Folder of downloaded files; None: ~/.cache/bcjax/downloads.
+      complete: Whether each class must have a picture, and in train where splits are given.
+      own_names: Whether the classes are the source's, whatever `classes` says. `classes` then only
+        gives a meaning to numbers, where the source names no classes.
+
+    Returns:
+      The source, with two or more classes.
+
+    Raises:
+      UserError: If no kind of source recognises the location, or its content is not as its kind
+        requires.
+    """
+    if boxes not in ("", "crop"):
+        raise UserError(f"data.boxes={boxes!r} is unknown: write crop, or nothing")
+    if not location.strip():
+        raise UserError("data.source is empty: write a path, the name of a dataset, or 'synthetic'")
+    request = SourceRequest(location, classes, boxes, synthetic_images, data_dir, downloads)
+    try:
+        source = _read(request)
+    except _NoBoxesError:
+        if complete:
+            raise
+        # Other data than the training set may hold pictures that are cut out already.
+        source = _read(dataclasses.replace(request, boxes=""))
+    except OSError as error:
+        raise UserError(f"{location} cannot be read ({error}): mend or remove that") from error
+    source = dataclasses.replace(source, location=location)
+    if fine_labels:
+        from bcjax.data.sources import published
+
+        source = published.with_pbc_subtypes(source)
+    if classes and not own_names:
+        source = with_classes(source, classes)
+    return _checked(source, complete=complete)
+
+
+def _read(request: SourceRequest) -> Source:
+    for reader in reversed(SOURCES.values()):
+        if reader.recognises(request):
+            if request.boxes and not reader.boxes:
+                raise _NoBoxesError(request.location)
+            return reader.read(request)
+    location, path = request.location, request.path
+    if path.is_file():
+        raise UserError(
+            f"{location} is neither a .csv nor a .npz file: name the folder it is in, or was "
+            "unpacked into"
+        )
+    near = _nearest_sibling(path)
+    raise UserError(
+        f"{location!r} does not exist"
+        + (
+            f": did you mean {near}?"
+            if near
+            else ": name a folder, a .csv or .npz file, or a dataset"
+        )
+    )
+
+
+class _NoBoxesError(UserError):
+    def __init__(self, location: str | Path):
+        super().__init__(
+            f"{location} has no boxes to cut out: data.boxes=crop is for raw BCCD, and for a CSV "
+            "file with the columns xmin, ymin, xmax and ymax"
+        )
+
+
+def _nearest_sibling(path: Path) -> Path | None:
+    """Returns the entry of the same folder with the most similar name, if one is similar."""
+    siblings = os.listdir(path.parent) if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, siblings, n=1)
+    return path.parent / near[0] if near else None
+
+
+def with_classes(source: Source, classes: Sequence[str]) -> Source:
+    """Returns the source with `classes` as its classes, in that order.
+
+    Raises:
+      UserError: If a label of the source is not among `classes`, or one of those is named twice.
+    """
+    classes = tuple(classes)
+    twice = [name for name, count in Counter(classes).items() if count > 1]
+    if twice:
+        raise UserError(f"data.classes names {twice[0]!r} twice: name each class once")
+    if classes == source.classes:
+        return source  # with the same fingerprint, so that what was prepared before is found again
+    index = {name: i for i, name in enumerate(classes)}
+    for record in source.records:
+        name = source.classes[record.label]
+        if name not in index:
+            near = difflib.get_close_matches(name, classes, n=1)
+            named = ", ".join((*classes[:_SHOWN], *(["..."] if classes[_SHOWN:] else [])))
+            raise UserError(
+                f"label {name!r} ({record.id}) is not among data.classes ({named}): "
+                + (f"did you mean {near[0]!r}, or is it to be added?" if near else "add it there")
+            )
+    return dataclasses.replace(
+        source,
+        classes=classes,
+        records=[
+            dataclasses.replace(record, label=index[source.classes[record.label]])
+            for record in source.records
+        ],
+        fingerprint=fingerprint(source.fingerprint, classes),
+    )
+
+
+def _checked(source: Source, *, complete: bool = True) -> Source:
+    """Returns the source, with a note on each class that a given val or test split lacks.
+
+    Raises:
+      UserError: If it must be complete, and there are fewer than two classes, or one has no
+        picture, or none in a given train.
+    """
+    if complete and len(source.classes) < 2:
+        raise UserError(
+            f"{source.location} holds {len(source.classes)} class ({', '.join(source.classes)}): "
+            "a classifier needs two or more"
+        )
+    notes = [*source.notes, *(_check_classes_occur(source) if complete else ())]
+    alike = Counter(name.casefold() for name in source.classes)
+    notes += [
+        f"Class {name!r} differs from another by case alone; is it the same?"
+        for name in source.classes
+        if alike[name.casefold()] > 1
+    ]
+    return dataclasses.replace(source, notes=tuple(notes))
+
+
+def _check_classes_occur(source: Source) -> list[str]:
+    """Checks that each class occurs where it must; returns notes on where else it does not."""
+    count_of = Counter((record.split, record.label) for record in source.records)
+    given = [split for split in SPLITS if any(split == key for key, _ in count_of)]
+    notes = []
+    for label, name in enumerate(source.classes):
+        if not any(count_of[split, label] for split in ("", *SPLITS)):
+            raise UserError(
+                f"class {name!r} has no picture in {source.location}: "
+                "add some, or take it out of the class list"
+            )
+        lacking = [split for split in given if not count_of[split, label]]
+        if "train" in lacking and not count_of["", label]:
+            raise UserError(
+                f"class {name!r} has pictures in {source.location}, but none in train: "
+                "move some there, or take the class out of the other splits"
+            )
+        notes += [f"Class {name!r} has no picture in {split}." for split in lacking]
+    return notes
+
+
+# The built-in kinds, the most general first. Each imports what it needs when it is used: nobody
+# pays for the imports of another kind.
+
+
+def _is_tfds(request: SourceRequest) -> bool:
+    name = request.location.removeprefix("tfds:")
+    as_path = Path(name)
+    meant_as_path = as_path.suffix.lower() in (".csv", ".npz") or (
+        as_path.parent != Path() and as_path.parent.is_dir()
+    )
+    named = bool(_TFDS_NAME.fullmatch(name)) and not request.path.is_file()
+    return named and (name != request.location or not meant_as_path)
+
+
+@register_source("tfds", _is_tfds)
+def _read_tfds(request: SourceRequest) -> Source:
+    from bcjax.data.sources import tfds
+
+    return tfds.read(request.location.removeprefix("tfds:"), request.data_dir)
+
+
+def _is_bloodmnist(request: SourceRequest) -> bool:
+    if not request.location.startswith("bloodmnist"):
+        return False
+    from bcjax.data.sources import download
+
+    return request.location in download.FILES and not request.path.is_file()
+
+
+@register_source("bloodmnist", _is_bloodmnist)
+def _read_bloodmnist(request: SourceRequest) -> Source:
+    from bcjax.data.sources import download, npz
+
+    folder = request.downloads or Path("~/.cache/bcjax/downloads").expanduser()
+    return npz.read(download.fetch(request.location, folder), request.classes)
+
+
+def _is_npz(request: SourceRequest) -> bool:
+    return request.path.suffix.lower() == ".npz" and request.path.is_file()
+
+
+@register_source("npz", _is_npz)
+def _read_npz(request: SourceRequest) -> Source:
+    from bcjax.data.sources import npz
+
+    return npz.read(request.path, request.classes)
+
+
+def _is_csv(request: SourceRequest) -> bool:
+    return request.path.suffix.lower() == ".csv" and request.path.is_file()
+
+
+@register_source("csv", _is_csv, boxes=True)
+def _read_csv(request: SourceRequest) -> Source:
+    from bcjax.data.sources import bccd, manifest
+
+    path = request.path
+    if bccd.is_bccd_table(path) and bccd.is_bccd(path.parent):
+        return bccd.read(path.parent, boxes=request.boxes)
+    return manifest.read(path, request.classes, boxes=request.boxes)
+
+
+def _is_folder(request: SourceRequest) -> bool:
+    return request.path.is_dir()
+
+
+@register_source("folder", _is_folder, boxes=True)
+def _read_folder(request: SourceRequest) -> Source:
+    from bcjax.data.sources import bccd, class_folders, manifest, published
+
+    folder, boxes = request.path, request.boxes
+    table = published.find_users_manifest(folder)
+    if table is not None:
+        source = manifest.read(table, request.classes, boxes=boxes)
+        note = f"{table.name} says what is in {folder.name}: what it does not list is left out."
+        return dataclasses.replace(source, notes=(*source.notes, note))
+    layout, root = published.find_published(folder) or (None, folder)
+    if layout is published.LAYOUTS["bccd"]:
+        return bccd.read(root, boxes=boxes)
+    if boxes:
+        raise _NoBoxesError(folder)
+    return layout.read(root) if layout else class_folders.read(root)
+
+
+@register_source("synthetic", lambda request: request.location == "synthetic")
+def _read_synthetic(request: SourceRequest) -> Source:
+    from bcjax.data.sources import synthetic
+
+    return synthetic.source(count=request.synthetic_images)
