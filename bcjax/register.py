@@ -25,6 +25,7 @@ from bcjax.runtime.errors import UserError
 if TYPE_CHECKING:
     from bcjax.augment import Range
     from bcjax.augment.op import Draw
+    from bcjax.data.sources import SourceRequest
 
 T = TypeVar("T", bound=Callable)
 Decorator = Callable[[T], T]
@@ -187,6 +188,38 @@ def metric(name: str, *, higher_is_better: bool = True) -> Decorator:
             raise UserError(_taken("metric", name))
         _add("metric", name, RegisteredMetric(function, higher_is_better), REGISTERED)
         _allow(name, "checkpoint.best")
+        return function
+
+    return register
+
+
+def source(
+    name: str, recognises: "Callable[[SourceRequest], bool] | None" = None, *, boxes: bool = False
+) -> Decorator:
+    """Registers a reader of pictures: `(SourceRequest) -> Source`.
+
+    Example:
+      >>> @bcjax.register.source("archive")                          # doctest: +SKIP
+      ... def read(request):                       # config.data.source = "archive:2024"
+      ...     rows = my_database(request.location)
+      ...     return Source("archive", request.location, classes, records, fingerprint(rows))
+
+    Args:
+      name: The reader is asked for a `config.data.source` that is this name, or starts with it and
+        a colon.
+      recognises: Returns whether a location is of this kind, where its name does not say so.
+      boxes: Whether the reader can cut boxed cells out, see `config.data.boxes`.
+
+    Raises:
+      UserError: If bcjax has a source of that name.
+    """
+    from bcjax.data.sources import SOURCES, register_source
+
+    def register(function: T) -> T:
+        if ("source", name) in _registered:
+            del SOURCES[name]
+        register_source(name, recognises, boxes=boxes)(function)
+        _registered.add(("source", name))
         return function
 
     return register

@@ -1,6 +1,7 @@
 """SIGTERM and SIGINT ask a run to save and stop, instead of killing it."""
 
 import signal
+import threading
 from types import FrameType
 
 import jax
@@ -11,13 +12,18 @@ EXIT_STATUS: dict[int, int] = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 class Interrupts:
-    """While entered, the first signal is noted; a second one acts as it would without us."""
+    """While entered, the first signal is noted; a second one acts as it would without us.
+
+    Signals can be handled in the main thread of a process alone: in another nothing is noted.
+    """
 
     def __init__(self) -> None:
         self.received: int = 0
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in EXIT_STATUS:
             self._before[number] = signal.signal(number, self._note)
         return self

@@ -12,14 +12,28 @@ import bcjax
 
 HEAVY = ("jax", "flax", "absl", "numpy", "matplotlib", "ml_collections", "rich", "orbax", "cv2")
 PUBLIC = {
+    "Calibration",
+    "Comparison",
     "Embeddings",
+    "Evaluation",
+    "Explanation",
+    "Outcome",
     "Prediction",
     "Predictions",
     "Predictor",
+    "PreparedSet",
+    "Report",
     "UserError",
     "__version__",
+    "calibrate",
+    "compare",
+    "evaluate",
+    "explore",
     "get_config",
     "load",
+    "prepare",
+    "report",
+    "train",
 }
 
 
