@@ -17,6 +17,7 @@ A name that bcjax has itself is refused. One that you have registered before is 
 cell of a notebook can be run again.
 """
 
+import math
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -163,7 +164,7 @@ def schedule(name: str) -> Decorator:
     return _function("schedule", name, SCHEDULES, "optim.schedule", "finetune.first.schedule")
 
 
-def metric(name: str, *, higher_is_better: bool = True) -> Decorator:
+def metric(name: str, *, title: str = "", higher_is_better: bool = True) -> Decorator:
     """Registers a metric: `(probabilities, labels) -> float`, of arrays (N, C) and (N,).
 
     It is computed in every evaluation, with an interval from the bootstrap, for which it is called
@@ -176,17 +177,23 @@ def metric(name: str, *, higher_is_better: bool = True) -> Decorator:
 
     Args:
       name: The name in results, such as "blast_recall".
+      title: The name in text; "": the same with spaces.
       higher_is_better: Whether a higher value is better.
 
     Raises:
       UserError: If bcjax has a metric of that name.
     """
-    from bcjax.metrics.scores import REGISTERED, RegisteredMetric, is_known
+    from bcjax.metrics.names import DESCRIPTIONS, Description
+    from bcjax.metrics.scores import REGISTERED
+
+    description = Description(
+        title or name.replace("_", " "), low=-math.inf, high=math.inf,
+        higher_is_better=higher_is_better,
+    )  # fmt: skip
 
     def register(function: T) -> T:
-        if is_known(name):
-            raise UserError(_taken("metric", name))
-        _add("metric", name, RegisteredMetric(function, higher_is_better), REGISTERED)
+        _add("metric", name, description, DESCRIPTIONS)
+        REGISTERED[name] = function
         _allow(name, "checkpoint.best")
         return function
 
@@ -238,14 +245,10 @@ def _function(kind: str, name: str, table: MutableMapping[str, Any], *keys: str)
 
 def _add(kind: str, name: str, value: Any, table: MutableMapping[str, Any]) -> None:
     if name in table and (kind, name) not in _registered:
-        raise UserError(_taken(kind, name))
+        article = "an" if kind[0] in "aeiou" else "a"
+        raise UserError(f"bcjax has {article} {kind} {name!r} itself: choose another name.")
     table[name] = value
     _registered.add((kind, name))
-
-
-def _taken(kind: str, name: str) -> str:
-    article = "an" if kind[0] in "aeiou" else "a"
-    return f"bcjax has {article} {kind} {name!r} itself: choose another name."
 
 
 def _allow(name: str, *keys: str) -> None:

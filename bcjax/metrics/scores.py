@@ -5,7 +5,7 @@ value; with the counts of a resample it gives a draw of the bootstrap.
 """
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -30,22 +30,8 @@ BINS = 15  # of the calibration errors
 # The metric that holds a resample's noise, by the calibration error that the noise is part of.
 NOISE = {name: f"{name}_noise" for name in ("ece", "ace", "mce")}
 
-_LOWER_IS_BETTER = {"log_loss", "brier", "ece", "ace", "mce", "aurc"}
-
-
-class RegisteredMetric(NamedTuple):
-    """A metric from outside.
-
-    Attributes:
-      function: From probabilities (N, C) and labels (N,) to the metric; NaN if undefined.
-      higher_is_better: Whether a higher value is better.
-    """
-
-    function: Callable[[np.ndarray, np.ndarray], float]
-    higher_is_better: bool = True
-
-
-REGISTERED: dict[str, RegisteredMetric] = {}
+# Metrics from outside, see `bcjax.register.metric`: from probabilities (N, C) and labels (N,).
+REGISTERED: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {}
 
 
 def all_metrics(predictions: Predictions) -> WeightedMetrics:
@@ -69,13 +55,6 @@ def overall(names: Iterable[str]) -> list[str]:
     return [name for name in names if name not in PER_CLASS and name not in NOISE.values()]
 
 
-def higher_is_better(metric: str) -> bool:
-    """Whether a higher value of the metric is better, as for accuracy, or a lower one."""
-    if metric in REGISTERED:
-        return REGISTERED[metric].higher_is_better
-    return metric not in _LOWER_IS_BETTER
-
-
 def registered(predictions: Predictions) -> WeightedMetrics:
     """The metrics that were registered from outside, see `bcjax.register.metric`."""
 
@@ -84,19 +63,13 @@ def registered(predictions: Predictions) -> WeightedMetrics:
         draws = [np.repeat(np.arange(predictions.n), column.astype(int)) for column in weights.T]
         return {
             name: np.array(
-                [each.function(predictions.probabilities[i], predictions.labels[i]) for i in draws],
+                [function(predictions.probabilities[i], predictions.labels[i]) for i in draws],
                 dtype=np.float64,
             )
-            for name, each in REGISTERED.items()
+            for name, function in REGISTERED.items()
         }
 
     return metrics
-
-
-def is_known(metric: str) -> bool:
-    """Whether a metric of that name comes with bcjax."""
-    own = Predictions(np.eye(2), np.arange(2))
-    return metric in unweighted(all_metrics(own), own.n) and metric not in REGISTERED
 
 
 def counts(predictions: Predictions) -> WeightedMetrics:

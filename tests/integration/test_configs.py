@@ -12,7 +12,6 @@ from places import SUPPORT
 
 from bcjax import config as configs
 from bcjax import models
-from bcjax.models.entry import Entry
 
 GOLDEN = SUPPORT / "configs.json"
 
@@ -59,7 +58,7 @@ UNTRAINED |= {"bccd", "an2dl"}  # on data of their own: tests/integration/test_r
 UNTRAINED |= {f"efficientnet:{variant}" for variant in VARIANTS["efficientnet"]}
 
 
-def shallow(entry: Entry) -> Entry:
+def shallow(entry: models.NetworkInfo) -> models.NetworkInfo:
     """The network with one block in each stage: more add compilation, and nothing to a recipe."""
     if not isinstance(entry.build, functools.partial):
         return entry

@@ -11,6 +11,7 @@ from places import ROOT
 import bcjax
 from bcjax import augment, config, metrics, models, register
 from bcjax.engine.optim import OPTIMIZERS
+from bcjax.metrics import names, scores
 from bcjax.runtime.errors import UserError
 
 PACKAGE = ROOT / "examples" / "my_cells"
@@ -88,14 +89,16 @@ def test_a_config_of_python_takes_its_network_by_name(here):
 def tables(monkeypatch):
     """Leaves the tables as they were."""
     monkeypatch.setattr(register, "_registered", set(register._registered))
-    for table in (models.MODELS, augment.OPS, OPTIMIZERS, config.KEYS, metrics.scores.REGISTERED):
+    tables = (
+        models.MODELS, augment.OPS, OPTIMIZERS, config.KEYS, scores.REGISTERED, names.DESCRIPTIONS,
+    )  # fmt: skip
+    for table in tables:
         for name, value in table.items():
             monkeypatch.setitem(table, name, value)
-    before = [(table, set(table)) for table in (models.MODELS, augment.OPS, OPTIMIZERS)]
-    registered = set(metrics.scores.REGISTERED)
+    before = [(table, set(table)) for table in tables]
     yield
-    for table, names in [*before, (metrics.scores.REGISTERED, registered)]:
-        for name in set(table) - names:
+    for table, known in before:
+        for name in set(table) - known:
             del table[name]
 
 
@@ -128,4 +131,4 @@ def test_a_cell_of_a_notebook_can_be_run_again(tables):
 
 def test_a_metric_says_which_way_is_better(tables):
     register.metric("error", higher_is_better=False)(lambda probabilities, labels: 0.0)
-    assert not metrics.scores.higher_is_better("error")
+    assert names.sign("error") == -1

@@ -10,14 +10,15 @@ import numpy as np
 from bcjax import metrics
 from bcjax.evaluation.answers import Answers
 from bcjax.metrics import resampling
+from bcjax.metrics.names import sign
 from bcjax.metrics.resampling import Difference, ResampledMetrics
-from bcjax.metrics.scores import higher_is_better
 from bcjax.reports.comparison import runs as read
 from bcjax.reports.comparison import significance
 from bcjax.reports.comparison.runs import AlignedAnswers, Cost, DifferingSetting, LearningCurves
 from bcjax.reports.comparison.significance import PairedTest
 from bcjax.reports.pages.formatting import Figure, enumeration
 from bcjax.reports.run_record import Json, RunRecord
+from bcjax.runtime import extras
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -149,10 +150,8 @@ class Comparison:
         Raises:
           UserError: If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ModuleNotFoundError as error:
-            raise UserError("This needs pandas: run pip install pandas.") from error
+        extras.check("pandas", "A table of a comparison")
+        import pandas as pd
 
         rows = [
             {
@@ -291,11 +290,10 @@ def _per_class(
 
 def _pareto(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]]:
     """Returns the undominated runs for each cost that is known, and differs, for two or more."""
-    sign = 1 if higher_is_better(metric) else -1
     fronts = {}
     for kind in _COSTS:
         known = [
-            (run.name, cost, sign * value)
+            (run.name, cost, sign(metric) * value)
             for run in runs
             if (cost := getattr(run.cost, kind)) is not None
             and (value := run.metrics[metric]["value"]) is not None

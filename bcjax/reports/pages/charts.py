@@ -12,20 +12,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from bcjax.runtime import files
-from bcjax.runtime.errors import UserError
+import matplotlib as mpl
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-try:
-    import matplotlib as mpl
-    from matplotlib import ticker
-    from matplotlib.axes import Axes
-    from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
-except ModuleNotFoundError as error:
-    raise UserError(
-        "Pages and charts need matplotlib, which is not installed: run pip install 'bcjax[report]'."
-    ) from error
+from bcjax.runtime import files
 
 __all__ = [
     "ACCENT",

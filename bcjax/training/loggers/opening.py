@@ -1,15 +1,13 @@
 """Which writers a run has, by its config."""
 
 import importlib
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from bcjax.runtime import files
-from bcjax.runtime.errors import UserError
+from bcjax.runtime import extras, files
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loggers.background import InBackground
 from bcjax.training.loggers.jsonl import JsonLines
@@ -17,7 +15,6 @@ from bcjax.training.loggers.sessions import Session
 from bcjax.training.loggers.tensorboard import TensorBoard
 from bcjax.training.loggers.writer import Writer
 
-_INSTALL = {"mlflow": "mlflow", "wandb": "wandb"}  # what to give to pip, by name in `track.to`
 _CLASSES = {"mlflow": "MLflow", "wandb": "WeightsAndBiases"}
 
 
@@ -28,11 +25,7 @@ def check(track: ConfigDict) -> None:
       UserError: Naming what to install.
     """
     for name in track.to:
-        if importlib.util.find_spec(name) is None:
-            raise UserError(
-                f"config.track.to asks for {name}, which is not installed: run pip install "
-                f"{_INSTALL[name]}, or leave it out."
-            )
+        extras.check(name, "config.track.to")
 
 
 def open_writers(config: ConfigDict, step: int) -> list[Writer]:
