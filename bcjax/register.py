@@ -5,7 +5,7 @@ Write a module, say my_cells/networks.py:
     import bcjax
 
     @bcjax.register.network("tiny_net", input_size=32)
-    class TinyNet(nn.Module):
+    class TinyNet(bcjax.models.ImageClassifier):
         ...
 
 and name it in the config, `config.imports = ("my_cells.networks",)`. Then "tiny_net" is a value of
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from bcjax.augment import Range
+    from bcjax.augment import Argument
     from bcjax.augment.op import Draw
     from bcjax.data.sources import SourceRequest
 
@@ -40,18 +40,17 @@ def network(
     input_size: int = 96,
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
     std: tuple[float, float, float] = (0.229, 0.224, 0.225),
+    stages: tuple[str, ...] = (),
     paper: str = "",
 ) -> Decorator:
-    """Registers a network: a linen module with the fields `classes` and `dtype`.
+    """Registers a network: a `bcjax.models.ImageClassifier` with the fields `classes` and `dtype`.
 
-    It has three methods, each of which takes `train`: `features(images, train)`, the vector that
-    the classifier reads; `classify(features, train)`, the logits, from parameters named "head"; and
-    `__call__(images, train)`, one after the other. The keys of `config.model` set the fields of the
-    same name that have a default, such as `dropout`.
+    The keys of `config.model` set the fields of the same name that have a default, such as
+    `dropout`.
 
     Example:
       >>> @bcjax.register.network("tiny_net", input_size=32)         # doctest: +SKIP
-      ... class TinyNet(nn.Module):
+      ... class TinyNet(bcjax.models.ImageClassifier):
       ...     classes: int
       ...     dtype: Any = jnp.float32
 
@@ -60,17 +59,17 @@ def network(
       input_size: Side in pixels of the images that it was published with.
       mean: Mean of each channel, which is subtracted from images in 0..1.
       std: Standard deviation of each channel, by which images are divided.
+      stages: The top-level names of its parameters, from the image to the logits.
       paper: Where it was published.
 
     Raises:
       UserError: If bcjax has a network of that name.
     """
-    from bcjax.models import MODELS
-    from bcjax.models.entry import Entry
+    from bcjax.models import MODELS, NetworkInfo
 
     def register(module: T) -> T:
-        entry = Entry(module, input_size, 0, 0, (), paper, mean, std)
-        _add("network", name, entry, MODELS)
+        info = NetworkInfo(module, input_size, stages, paper=paper, mean=mean, std=std)
+        _add("network", name, info, MODELS)
         return module
 
     return register
@@ -78,11 +77,11 @@ def network(
 
 def augmentation(
     name: str,
-    magnitude: "Range",
+    magnitude: "Argument",
     *,
     draw: "Draw" = "up_to",
     geometric: bool = False,
-    options: "Mapping[str, Range] | None" = None,
+    options: "Mapping[str, Argument] | None" = None,
     paper: str = "",
 ) -> Decorator:
     """Registers an augmentation of one image: `(key, image, strength, **options) -> image`.
@@ -91,7 +90,7 @@ def augmentation(
     same. `config.augment.ops = ("flip", "fade(0.3, p=0.5)")` then applies "fade".
 
     Example:
-      >>> @bcjax.register.augmentation("fade", bcjax.augment.Range(0.2, 0, 1))  # doctest: +SKIP
+      >>> @bcjax.register.augmentation("fade", bcjax.augment.Argument(0.2, 0, 1))  # doctest: +SKIP
       ... def fade(key, image, strength):
       ...     return image + strength * (1 - image)
 

@@ -106,7 +106,10 @@ def tables(monkeypatch):
     ("decorator", "kind"),
     [
         (lambda: register.network("resnet18"), "a network 'resnet18'"),
-        (lambda: register.augmentation("rotate", augment.Range(1, 0, 1)), "augmentation 'rotate'"),
+        (
+            lambda: register.augmentation("rotate", augment.Argument(1, 0, 1)),
+            "augmentation 'rotate'",
+        ),
         (lambda: register.optimizer("adamw"), "an optimizer 'adamw'"),
         (lambda: register.schedule("cosine"), "a schedule 'cosine'"),
         (lambda: register.metric("accuracy"), "a metric 'accuracy'"),
@@ -122,7 +125,7 @@ def test_a_name_that_bcjax_has_is_refused(decorator, kind):
 def test_a_cell_of_a_notebook_can_be_run_again(tables):
     for value in (1.0, 2.0):
         register.metric("own")(lambda probabilities, labels, value=value: value)
-        register.augmentation("own", augment.Range(1, 0, 1))(lambda key, image, strength: image)
+        register.augmentation("own", augment.Argument(1, 0, 1))(lambda key, image, strength: image)
         register.network("own")(lambda classes, dtype: None)
         register.optimizer("own")(lambda config: None)
     assert metrics.measure(np.eye(2), np.arange(2), "ab", resamples=0).values["own"] == 2.0

@@ -7,10 +7,10 @@ import optax
 from jaxtyping import Array, Float, Int, Key
 
 import bcjax
-from bcjax.augment import Range
+from bcjax.augment import Argument
 
 
-@bcjax.register.augmentation("fade", Range(0.2, 0, 1, "share of white"))
+@bcjax.register.augmentation("fade", Argument(0.2, 0, 1, "share of white"))
 def fade(
     key: Key[Array, ""], image: Float[Array, "H W C"], strength: Float[Array, ""]
 ) -> Float[Array, "H W C"]:
