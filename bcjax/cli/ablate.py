@@ -54,14 +54,14 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError("Give a folder for the runs, such as --out=runs/ablation.")
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
     from bcjax.runtime import compilation
-    from bcjax.training import loggers as writers
+    from bcjax.training import loggers
     from bcjax.tune import ablation as ablations
     from bcjax.tune import switches
     from bcjax.tune.trial import judged_on_watched
 
     if wrong := [mode for mode in values.mode if mode not in switches.MODES]:
         raise UserError(f"--mode={wrong[0]}: choose of {', '.join(switches.MODES)}.")
-    writers.check(config.track)
+    loggers.check(config.track)
     compilation.use_cache()
     console = Console()
     ablation = ablations.Ablation(

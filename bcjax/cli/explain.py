@@ -21,7 +21,7 @@ from bcjax.data.records import SPLITS
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from bcjax.engine.network import Trained
+    from bcjax.engine.network import RestoredNetwork
     from bcjax.evaluation.explanation.explainer import Explanation
     from bcjax.evaluation.explanation.selection import ImageToExplain
 
@@ -98,7 +98,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
 
 
 def _chosen(
-    workdir: Path, trained: "Trained", values: flags.FlagValues, console: Console
+    workdir: Path, trained: "RestoredNetwork", values: flags.FlagValues, console: Console
 ) -> list["ImageToExplain"]:
     """Returns images of the split: the worst mistakes, or some that are evenly spaced."""
     from bcjax.evaluation.explanation import selection
