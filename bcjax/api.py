@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from bcjax.reports.run import Report
     from bcjax.training.loop import Outcome
 
-# A run: its folder, or what `load` returned.
-Run: TypeAlias = Union[str, Path, "Predictor"]
+# A run: its folder, what `train` returned, or what `load` returned.
+Run: TypeAlias = Union[str, Path, "Outcome", "Predictor"]
 Checkpoint: TypeAlias = str | int  # "best", "latest" or a step
 
 # Each room is imported where it is needed: none pays for the imports of another.
@@ -68,6 +68,7 @@ def train(
 
     The same config with the same workdir goes on where the last checkpoint stands, and ends with
     the same parameters as a run that was never interrupted. Ctrl-C saves a checkpoint and returns.
+    At the end the best checkpoint is evaluated and, with `config.eval.report`, reported.
 
     Example:
       >>> outcome = bcjax.train(bcjax.get_config("quickstart"))      # doctest: +SKIP
@@ -86,10 +87,11 @@ def train(
     Raises:
       UserError: For whatever the user can mend; nothing that was written before is lost.
     """
+    import jax
     from rich.console import Console
 
     from bcjax.runtime import compilation
-    from bcjax.training import loop
+    from bcjax.training import loggers, loop
 
     config = configs.check(copy.deepcopy(config))
     config.workdir = config.workdir or f"runs/{config.model.name}"
@@ -102,7 +104,13 @@ def train(
     def evaluated(step: int, metrics: dict[str, float]) -> bool:
         return bool(on_evaluation and on_evaluation(step, metrics))
 
-    return loop.train(config, console, evaluated)
+    outcome = loop.train(config, console, evaluated)
+    if outcome.evaluation and config.eval.report and jax.process_index() == 0:
+        from bcjax.reports.run import write_report
+
+        write_report(outcome.workdir)
+        loggers.archive(config)
+    return outcome
 
 
 def load(run: "Run", checkpoint: Checkpoint = "best") -> "Predictor":
@@ -341,6 +349,6 @@ def _workdir(run: "Run") -> Path:
 
 
 def _checkpoint(run: "Run") -> Checkpoint:
-    from bcjax.engine.network import Trained
+    from bcjax.engine.network import RestoredNetwork
 
-    return run.step if isinstance(run, Trained) else "best"
+    return run.step if isinstance(run, RestoredNetwork) else "best"

@@ -137,7 +137,7 @@ def optimizer(name: str) -> Decorator:
     Raises:
       UserError: If bcjax has an optimizer of that name.
     """
-    from bcjax.engine.optim import OPTIMIZERS
+    from bcjax.engine.optimizer import OPTIMIZERS
 
     return _function("optimizer", name, OPTIMIZERS, "optim.name")
 
@@ -158,9 +158,57 @@ def schedule(name: str) -> Decorator:
     Raises:
       UserError: If bcjax has a schedule of that name.
     """
-    from bcjax.engine.optim import SCHEDULES
+    from bcjax.engine.schedules import SCHEDULES
 
     return _function("schedule", name, SCHEDULES, "optim.schedule", "finetune.first.schedule")
+
+
+def loss(name: str) -> Decorator:
+    """Registers a loss: `(logits, targets) -> losses`, (B, C), (B, C) and (B,), float32.
+
+    The targets are probabilities: mixing and label smoothing are in them. The mean over the batch
+    and the weights of the classes are applied to what it returns.
+
+    Example:
+      >>> @bcjax.register.loss("squared")                            # doctest: +SKIP
+      ... def squared(logits, targets):
+      ...     return ((jax.nn.softmax(logits) - targets) ** 2).sum(axis=-1)
+
+    Args:
+      name: A value of `config.train.loss`.
+
+    Raises:
+      UserError: If bcjax has a loss of that name.
+    """
+    from bcjax.engine.losses import REGISTERED
+
+    def register(function: T) -> T:
+        if name in ("cross_entropy", "focal"):
+            raise UserError(f"bcjax has a loss {name!r} itself: choose another name.")
+        _add("loss", name, function, REGISTERED)
+        _allow(name, "train.loss")
+        return function
+
+    return register
+
+
+def callback(name: str) -> Decorator:
+    """Registers a callback: `(step, metrics) -> bool | None`, called after each evaluation.
+
+    The metrics are those of the watched split, such as {"accuracy": 0.97}. Where it returns True,
+    the run ends there, its checkpoint saved.
+
+    Example:
+      >>> @bcjax.register.callback("good_enough")                    # doctest: +SKIP
+      ... def good_enough(step, metrics):
+      ...     return metrics["accuracy"] > 0.99
+
+    Args:
+      name: As it is written in `config.train.callbacks`.
+    """
+    from bcjax.training.loop import CALLBACKS
+
+    return _function("callback", name, CALLBACKS)
 
 
 def metric(name: str, *, title: str = "", higher_is_better: bool = True) -> Decorator:

@@ -1,4 +1,4 @@
-"""Trains the package's own network with its own augmentation, optimizer, schedule and metric."""
+"""Trains the package's own network with its own augmentation, optimizer, loss, ..."""
 
 from bcjax import config as configs
 
@@ -12,5 +12,7 @@ def get_config():
     config.augment.ops = ("flip", "turn", "fade(0.3, p=0.5)")
     config.optim.name = "sign_descent"
     config.optim.schedule = "inverse_sqrt"
+    config.train.loss = "squared"
+    config.train.callbacks = ("write_line",)
     config.checkpoint.best = "worst_recall"
     return config

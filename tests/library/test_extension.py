@@ -1,7 +1,9 @@
 """examples/my_cells, a package that extends bcjax: trained, evaluated and used from outside."""
 
 import json
+import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from places import ROOT
 
 import bcjax
 from bcjax import augment, config, metrics, models, register
-from bcjax.engine.optim import OPTIMIZERS
+from bcjax.engine.optimizer import OPTIMIZERS
 from bcjax.metrics import names, scores
 from bcjax.runtime.errors import UserError
 
@@ -26,9 +28,11 @@ SMALL = (
 
 
 @pytest.fixture(scope="module")
-def here():
+def here(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(PACKAGE)
+        folder = tmp_path_factory.mktemp("package")
+        shutil.copytree(PACKAGE, folder, dirs_exist_ok=True)
+        patch.chdir(folder)
         patch.setattr(sys, "path", list(sys.path))
         yield
 
@@ -45,6 +49,17 @@ def test_it_trains_on_the_command_line_and_the_run_remembers_the_modules(workdir
     saved = json.loads((workdir / "config.json").read_text())
     assert saved["imports"] == ["my_cells.networks", "my_cells.training"]
     assert saved["model"]["mean"] == [0.5, 0.5, 0.5]
+
+
+def test_its_callback_is_called_after_each_evaluation(workdir):
+    lines = Path("evaluations.txt").read_text().splitlines()
+    assert [line.split()[0] for line in lines] == ["2", "4"]
+
+
+def test_a_callback_that_nobody_has_registered_is_refused(here):
+    changes = {"imports": ("my_cells.training",), "train.callbacks": ("write_lime",)}
+    with pytest.raises(UserError, match="'write_lime', which is not registered: did you mean"):
+        bcjax.train(bcjax.get_config("tiny_net.py", changes))
 
 
 def test_its_metric_is_in_every_evaluation_with_an_interval(workdir):
@@ -68,7 +83,7 @@ def test_its_network_answers_from_python_and_on_the_command_line(workdir, tmp_pa
 def test_once_the_module_is_gone_a_sentence_says_so(workdir, monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.partition(".")[0] == "my_cells"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "path", [path for path in sys.path if "my_cells" not in path])
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if "package" not in path])
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"'my_cells.networks', which is not there: install it"):
         bcjax.load(workdir)
@@ -112,10 +127,11 @@ def tables(monkeypatch):
         ),
         (lambda: register.optimizer("adamw"), "an optimizer 'adamw'"),
         (lambda: register.schedule("cosine"), "a schedule 'cosine'"),
+        (lambda: register.loss("focal"), "a loss 'focal'"),
         (lambda: register.metric("accuracy"), "a metric 'accuracy'"),
         (lambda: register.source("synthetic"), "a source called 'synthetic'"),
     ],
-    ids=["network", "augmentation", "optimizer", "schedule", "metric", "source"],
+    ids=["network", "augmentation", "optimizer", "schedule", "loss", "metric", "source"],
 )
 def test_a_name_that_bcjax_has_is_refused(decorator, kind):
     with pytest.raises(UserError, match=f"{kind}.* choose another name"):
