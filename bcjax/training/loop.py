@@ -58,8 +58,8 @@ class Outcome:
       workdir: The folder that the run was written to.
       step: Steps taken; with several members, those of the first.
       best: The step of the best checkpoint; None if there was no evaluation, or several members.
-      evaluation: The evaluation of the best checkpoint on `eval.final_split`, with several members that
-        of all of them together; None if there was none.
+      evaluation: The evaluation of the best checkpoint on `eval.final_split`, with several members
+        that of all of them together; None if there was none.
       signal: The signal that interrupted the run; 0 if it came to its end.
     """
 
@@ -170,7 +170,8 @@ def _with_callbacks(config: ConfigDict, on_evaluation: OnEvaluation) -> OnEvalua
     callbacks = [CALLBACKS[name] for name in config.train.callbacks]
 
     def call_all(step: int, metrics: dict[str, float]) -> bool:
-        return any([bool(call(step, metrics)) for call in (on_evaluation, *callbacks)])
+        ends = [call(step, metrics) for call in (on_evaluation, *callbacks)]  # all are called
+        return any(ends)
 
     return call_all if callbacks else on_evaluation
 
