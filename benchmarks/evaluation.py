@@ -8,7 +8,6 @@ by noise of its own: measured with every metric and 1,000 resamples, calibrated,
 
 import argparse
 import dataclasses
-import json
 import shutil
 import subprocess
 import sys
@@ -20,8 +19,6 @@ import numpy as np
 import page as pages
 
 from bcjax.evaluation import answers
-from bcjax.evaluation import evaluator as evaluate
-from bcjax.evaluation.calibration import fitted
 
 COUNT = 13_000
 NOISE = 0.7  # deviation of what is added to each logit
@@ -53,17 +50,19 @@ def table(page: dict) -> str:
 
 def measured(workdir: Path) -> dict[str, float]:
     """Seconds of the evaluation and of the report, and the page's megabytes."""
-    page = json.loads((workdir / "eval" / "test.json").read_text())
-    many = drawn(answers.read(workdir / "eval" / "test.parquet"))
-    calibration = fitted.read(workdir, page["checkpoint"])
+    known = Evaluation.read(RunDir(workdir).evaluation("test"))
+    many = drawn(answers.read(RunDir(workdir).answers("test")))
+    calibration = calibrations.read(workdir, known.checkpoint)
+    pictures = EvaluatedSplit("test", known.source, True, known.cautions, known.leaks)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         shutil.copytree(workdir, run, ignore=shutil.ignore_patterns("checkpoints"))
         began = time.perf_counter()
-        result = page | evaluate.measure(many, resamples=1000)
-        result = evaluate.calibrated(result, many, calibration, own=True)
+        result = evaluate_answers(
+            many, pictures, known.checkpoint, resamples=1000, calibration=calibration
+        )
         took = time.perf_counter() - began
-        evaluate.write(result, many, run, "test")
+        evaluation.write(result, many, run, "test")
         began = time.perf_counter()
         # In a process of its own, for a person pays for its imports, too.
         command = [sys.executable, "-m", "bcjax.main", "report", f"--workdir={run}"]

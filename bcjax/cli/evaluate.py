@@ -15,23 +15,18 @@ picture's answer beside it (.parquet). What is averaged stands in the name: eval
 are figures alone: eval/<split>-corruptions.json. With --data.stain its method ends the name.
 """
 
-import time
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from rich.console import Console
 
-from bcjax.cli import averaging, corruptions, other_data
 from bcjax.data.records import SPLITS
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from bcjax.evaluation.evaluator import Evaluator
+    from bcjax.evaluation.evaluation import Evaluation
 
-_POLL_SECONDS = 5.0
+_STAINS = ("none", "reinhard", "macenko")
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
@@ -41,10 +36,37 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
         "checkpoint", "best", "best, latest or a step; several, by comma, are averaged.",
         flag_values=values,
     )  # fmt: skip
-    other_data.define(values)
+    flags.DEFINE_string("data.source", None, "Other data than the run's own.", flag_values=values)
+    flags.DEFINE_string(
+        "map-classes", None, "Its classes in the run's: theirs=ours,...; theirs=- leaves one out.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_enum(
+        "data.stain", None, _STAINS, "How its stain is normalised; else as the run's.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "data.stain_reference", None, "The picture to whose stain.", flag_values=values
+    )
     flags.DEFINE_integer("batch_size", None, "Pictures at a time.", 1, flag_values=values)
-    averaging.define(values)
-    corruptions.define(values)
+    flags.DEFINE_string(
+        "views", None, "Views of each picture to average: flip, turn, crop(0.9), scale(0.9).",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "with", None, "Further runs, by comma, to average with --workdir.", flag_values=values
+    )
+    flags.DEFINE_enum(
+        "soup", None, ("uniform", "greedy"), "Average the weights: of all, or of those that help.",
+        flag_values=values,
+    )  # fmt: skip
+    flags.DEFINE_string(
+        "out", None, "The folder to make of the soup, as of a run.", flag_values=values
+    )
+    flags.DEFINE_boolean(
+        "corruptions", False, "Evaluate under MedMNIST-C's corruptions, five severities each.",
+        flag_values=values,
+    )  # fmt: skip
     flags.DEFINE_boolean(
         "watch", False, "Evaluate each new checkpoint until the run ends.", flag_values=values
     )
@@ -55,71 +77,66 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError(f"bcjax evaluate takes flags only, not {positional[0]!r}.")
     if not values.workdir:
         raise UserError("Give the run to evaluate, such as --workdir=runs/elu_cnn.")
-    averages = averaging.asked(values)
-    corrupted = corruptions.asked(values, averages)
-    other = other_data.asked(values)
-    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
-    from bcjax.evaluation.evaluator import Evaluator
+    averages = values["with"].value or values.soup or "," in values.checkpoint
+    averages = bool(averages or values.views is not None)
+    if values.corruptions and (values.watch or averages):
+        raise UserError("--corruptions evaluates one network, once: leave --watch, --views, --with "
+                        "and further checkpoints out.")  # fmt: skip
+    if values.watch and averages:
+        raise UserError("--watch evaluates one checkpoint after another: it averages nothing.")
+    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
+    from bcjax.cli import tables
+    from bcjax.evaluation import evaluate
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    views = averaging.views(values)
-    options = {"split": values.split, "batch_size": values.batch_size or 0, **other}
-    if RunDir(Path(values.workdir)).members() and not (averages or corrupted or values.watch):
-        return _members(values, options)
-    evaluators = [Evaluator(workdir, **options) for workdir in averaging.workdirs(values)]
-    evaluator = evaluators[0]
-    name = other_data.named(values, evaluator.split)
+    pictures: dict[str, Any] = {
+        "split": values.split,
+        "source": values["data.source"].value,
+        "map_classes": values["map-classes"].value,
+        "stain": values["data.stain"].value,
+        "stain_reference": values["data.stain_reference"].value,
+        "batch_size": values.batch_size,
+    }
+    console = Console()
+    if values.corruptions:
+        corrupted = evaluate.evaluate_corruptions(
+            values.workdir, checkpoint=values.checkpoint, **pictures
+        )
+        console.print(tables.corruptions(corrupted))
+        for sentence in corrupted.cautions:
+            console.print(sentence, highlight=False)
+        console.print(f"written to {corrupted.path}", highlight=False, soft_wrap=True)
+        return 0
     if values.watch:
-        _watch(evaluator, name)
-    elif averages:
-        averaging.run(values, evaluators, views, name)
-    elif corrupted:
-        corruptions.run(evaluator, values.checkpoint, name)
-    else:
-        _one(evaluator, values.checkpoint, name)
+        for evaluation in evaluate.watch(values.workdir, **pictures):
+            _show(console, evaluation)
+        return 0
+    evaluation = evaluate.evaluate(
+        values.workdir,
+        checkpoint=values.checkpoint,
+        views=values.views,
+        runs=[name.strip() for name in (values["with"].value or "").split(",") if name.strip()],
+        soup=values.soup,
+        out=values.out,
+        **pictures,
+    )
+    _show(console, evaluation)
+    if values.out:
+        console.print(f"the soup is the run {values.out}", highlight=False, soft_wrap=True)
     return 0
 
 
-def _one(evaluator: "Evaluator", which: str, name: str) -> None:
+def _show(console: Console, evaluation: "Evaluation") -> None:
     from bcjax.cli import tables
-    from bcjax.evaluation import laboratory
-    from bcjax.evaluation.evaluator import write
 
-    evaluate = evaluator if evaluator.matching is None else partial(laboratory.evaluate, evaluator)
-    result, answers = evaluate(which)
-    path = write(result, answers, evaluator.workdir, name)
-    console = Console()
-    console.print(tables.evaluation(result))
-    if "laboratory" in result:
-        console.print(other_data.table(result["laboratory"]))
-    console.print(f"written to {path}", highlight=False, soft_wrap=True)
-
-
-def _members(values: flags.FlagValues, options: dict) -> int:
-    from bcjax.cli import tables
-    from bcjax.evaluation import spread
-    from bcjax.evaluation.evaluator import write
-
-    found = spread.evaluate_members(Path(values.workdir), values.checkpoint, **options)
-    for folder, (result, answers) in found.items():
-        path = write(result, answers, folder, other_data.named(values, result["split"]))
-    console = Console()
-    console.print(tables.evaluation(result))
-    console.print(tables.members(result["members"]))
-    console.print(f"written to {path}", highlight=False, soft_wrap=True)
-    return 0
-
-
-def _watch(evaluator: "Evaluator", name: str) -> None:
-    run_dir, seen = RunDir(evaluator.workdir), set[int]()
-    while True:
-        running = run_dir.is_locked()  # asked first: the last checkpoint precedes the end
-        while new := sorted(set(evaluator.steps()) - seen):
-            _one(evaluator, str(new[0]), f"{name}-{new[0]}")
-            seen.add(new[0])
-        if not running and not seen:
-            raise UserError(f"{evaluator.workdir} holds no checkpoint, and nothing trains there.")
-        if not running:
-            return
-        time.sleep(_POLL_SECONDS)
+    console.print(tables.evaluation(evaluation))
+    if evaluation.members:
+        console.print(tables.members(evaluation.members))
+    if evaluation.other_laboratory:
+        console.print(tables.other_laboratory(evaluation.other_laboratory))
+    if evaluation.soup or evaluation.ensemble or evaluation.views:
+        console.print(tables.averaged(evaluation))
+        for sentence in evaluation.cautions:
+            console.print(sentence, highlight=False)
+    console.print(f"written to {evaluation.path}", highlight=False, soft_wrap=True)

@@ -1,12 +1,12 @@
-"""Write one page that shows a data set: counts, samples, colours, doubles, outliers and a map.
+"""Write one page that shows a data set: counts, samples, colours, duplicates, outliers, a map.
 
   bcjax explore --data.source=PICTURES --out=explore.html
   bcjax explore --data.source=PICTURES --workdir=runs/a --out=explore.html
 
-The page holds all that it needs and can be sent as it is. PICTURES are shown as they are found,
-contradictions and leaks included; with a config that has rules (config.data.drop, .group_by, ...),
-as they are trained on. With a run, what its network sees places the pictures on the map, and the
-run's own pictures are shown unless others are named.
+The page holds everything that it needs and can be sent as it is. PICTURES are shown as they are
+found, contradictions and leaks included; with a config that has rules (config.data.drop,
+config.data.group_by, ...), as they are trained on. With a run, the features of its network place
+the pictures on the map, and the run's own pictures are shown unless others are named.
 """
 
 from pathlib import Path
@@ -40,17 +40,15 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     (config, own), out = _config(values), Path(values.out)
     if out.is_dir():
         raise UserError(f"{out} is a folder: give the file to write, such as --out=explore.html.")
-    # Here, for TFDS and scikit-learn take seconds to import, and a mistake in the flags should
+    # Here, because TFDS and matplotlib take seconds to import, and a mistake in the flags should
     # show before that.
-    from bcjax.reports.dataset import page
-    from bcjax.reports.dataset.features import Network
-    from bcjax.reports.dataset.look import opened
+    from bcjax.reports.dataset import explore
 
-    network = Network(Path(values.workdir), values.checkpoint) if values.workdir else None
-    prepared = opened(config.data, as_trained=own)
-    size = page.write(prepared, config.data, out, network)
-    written = f"written to {out} ({size / 1e6:.1f} MB)"
-    Console().print(written, highlight=False, soft_wrap=True)
+    written = explore(
+        config, out, workdir=values.workdir, checkpoint=values.checkpoint, as_trained=own
+    )
+    size = written.html.stat().st_size / 1e6
+    Console().print(f"written to {out} ({size:.1f} MB)", highlight=False, soft_wrap=True)
     return 0
 
 

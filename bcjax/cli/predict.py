@@ -19,7 +19,7 @@ from rich.table import Table
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from bcjax.evaluation.calibration.fitted import Calibration
+    from bcjax.evaluation.calibration.calibration import Calibration
     from bcjax.evaluation.predictions import Predictions
 
 

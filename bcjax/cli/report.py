@@ -1,11 +1,12 @@
-"""Write what a run came to: one page, the same as Markdown, its figures, and a model card.
+"""Write the report of a run: one page, the same as Markdown, its figures, and a model card.
 
   bcjax report --workdir=runs/a
   bcjax report --workdir=runs/a --split=val --out=val.html
 
-The page holds all that it needs and can be sent as it is. Every figure comes from what evaluate
-and other commands wrote to the workdir; the page says which command would write what is absent.
-Written beside it: report.md, figures/*.png (300 dpi) and the model card, README.md.
+The page holds everything that it needs and can be sent as it is. Every figure comes from what
+evaluate and other commands wrote to the workdir; for a figure that is missing, the page names the
+command that writes it. Beside it are written report.md, figures/*.png (300 dpi) and the model card,
+README.md.
 """
 
 from pathlib import Path
@@ -19,7 +20,7 @@ from bcjax.runtime.errors import UserError
 def define(values: flags.FlagValues, argv: list[str]) -> None:
     flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
     flags.DEFINE_string(
-        "split", "", "The evaluation to report; default: that the run ended with.",
+        "split", "", "The evaluation to report; default: the one that the run ended with.",
         flag_values=values,
     )  # fmt: skip
     flags.DEFINE_string(
@@ -32,18 +33,17 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError(f"bcjax report takes flags only, not {positional[0]!r}.")
     if not values.workdir:
         raise UserError("Give the run to report, such as --workdir=runs/elu_cnn.")
-    out = Path(values.out) if values.out else None
-    if out and out.suffix != ".html":
-        raise UserError(f"--out={out} is no page: give a file such as report.html.")
-    # Here, for matplotlib and TFDS take seconds to import, and a mistake in the flags should show
-    # before that.
-    from bcjax.reports import run as report
+    if values.out and Path(values.out).suffix != ".html":
+        raise UserError(f"--out={values.out} is no page: give a file such as report.html.")
+    # Here, because matplotlib and TFDS take seconds to import, and a mistake in the flags should
+    # show before that.
+    from bcjax.reports.run import write_report
 
-    written = report.write(Path(values.workdir), values.split, out)
-    size = written.page.stat().st_size / 1e6
+    report = write_report(values.workdir, values.split, values.out)
+    size = report.html.stat().st_size / 1e6
     Console().print(
-        f"written to {written.page} ({size:.1f} MB), {written.markdown.name}, "
-        f"{written.figures.name}/ and {written.card.name}",
+        f"written to {report.html} ({size:.1f} MB), {report.markdown.name}, "
+        f"{report.figures.name}/ and {report.model_card.name}",
         highlight=False,
         soft_wrap=True,
     )

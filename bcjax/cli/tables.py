@@ -1,87 +1,127 @@
 """Results as tables for the terminal."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich.console import Group
 from rich.table import Table
+
+from bcjax.reports.pages.formatting import percent, percent_interval
+
+if TYPE_CHECKING:
+    from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation
+    from bcjax.evaluation.evaluation import (
+        Evaluation,
+        LaboratoryComparison,
+        MemberStatistic,
+        MemberSummary,
+    )
+    from bcjax.metrics.intervals import Estimate
 
 _MANY = 40  # classes that no longer fit a terminal
 _BEGINS = ("log_loss", "macro_auc", "aurc")  # probabilities, ranking, abstention
 _ALONE = ("accuracy", "macro_f1", "log_loss")
 
 
-def evaluation(result: dict[str, Any]) -> Group:
+def evaluation(result: "Evaluation") -> Group:
     """Returns an evaluation as three tables: headline, per class, confusion matrix.
 
     Of many classes the headline alone.
     """
-    where = f"{result['split']} split, {_answering(result)}, n = {result['n']:,}"
+    where = f"{result.split} split, {result.answered_by}, n = {result.n:,}"
     headline = Table(title=where, title_justify="left")
     for column in ("metric", "value", "95 % interval", "n"):
         headline.add_column(column, justify="left" if column == "metric" else "right")
-    for name, figure in result["metrics"].items():
+    for name, metric in result.metrics.items():
         if name in _BEGINS:
             headline.add_section()
-        headline.add_row(name, _number(figure["value"]), _interval(figure), f"{figure['n']:,}")
-    if any("group" in (figure["interval"] or "") for figure in result["metrics"].values()):
-        headline.caption = f"95 % intervals: {result['groups']:,} groups, resampled as a whole"
+        headline.add_row(name, _number(metric.value), _interval(metric), f"{metric.n:,}")
+    if any("group" in (metric.interval or "") for metric in result.metrics.values()):
+        headline.caption = f"95 % intervals: {result.groups:,} groups, resampled as a whole"
 
-    if len(result["classes"]) > _MANY:
-        return Group(headline, f"{len(result['classes']):,} classes: each one is in the file.")
+    if len(result.classes) > _MANY:
+        return Group(headline, f"{len(result.classes):,} classes: each one is in the file.")
     classes = Table(title_justify="left")
     for column in ("class", "n", "precision", "recall", "95 % interval", "F1"):
         classes.add_column(column, justify="left" if column == "class" else "right")
-    for row in result["per_class"]:
+    for row in result.per_class:
         precision, recall, f1 = (
-            row[metric] or {"value": None} for metric in ("precision", "recall", "f1")
+            _number(each.value if each else None) for each in (row.precision, row.recall, row.f1)
         )
-        classes.add_row(
-            row["name"],
-            f"{row['n']:,}",
-            _number(precision["value"]),
-            _number(recall["value"]),
-            _interval(recall),
-            _number(f1["value"]),
-        )
-    return Group(headline, classes, confusion(result["confusion_matrix"], result["classes"]))
+        classes.add_row(row.name, f"{row.n:,}", precision, recall, _interval(row.recall), f1)
+    return Group(headline, classes, confusion(result.confusion_matrix, result.classes))
 
 
-def _answering(result: dict[str, Any]) -> str:
-    if "soup" in result:
-        return f"{result['soup']['kind']} soup of {len(result['soup']['ingredients'])}"
-    if "members" in result:
-        together = "each its own fold" if result["held_out"] else "the mean of their probabilities"
-        return f"{len(result['members']['each'])} members ({together})"
-    if "ensemble" in result:
-        return f"ensemble of {len(result['ensemble'])}"
-    return f"checkpoint {result['checkpoint']}"
-
-
-def averaged(result: dict[str, Any]) -> Table:
-    """Returns what was averaged, each with the figures that it has alone."""
+def averaged(result: "Evaluation") -> Table:
+    """Returns what was averaged, each part with the figures that it has alone."""
     table = Table(title="averaged, and each alone", title_justify="left")
     table.add_column("", overflow="fold")
     for name in _ALONE:
         table.add_column(name, justify="right")
-    parts = [*result.get("ensemble", ()), *result.get("soup", {}).get("ingredients", ())]
-    for part in parts:
-        left_out = "" if part.get("kept", True) else ", left out"
-        named = f"{part['workdir']}, checkpoint {part['checkpoint']}{left_out}"
-        table.add_row(named, *(_number(part["metrics"].get(name)) for name in _ALONE))
-    for part in result.get("views", ()):
-        table.add_row(part["view"], *(_number(part["metrics"].get(name)) for name in _ALONE))
+    for part in (*result.ensemble, *(result.soup.ingredients if result.soup else ())):
+        left_out = ", left out" if part.kept is False else ""
+        named = f"{part.workdir}, checkpoint {part.checkpoint}{left_out}"
+        table.add_row(named, *(_number(part.metrics.get(name)) for name in _ALONE))
+    for view in result.views:
+        table.add_row(view.view, *(_number(view.metrics.get(name)) for name in _ALONE))
     return table
 
 
-def members(spread: dict[str, Any]) -> Table:
+def members(summary: "MemberSummary") -> Table:
     """Returns what each member of a run did alone: mean and deviation over them."""
     table = Table(title="each member alone", title_justify="left")
     for column in ("metric", "mean", "deviation", "95 % interval of the mean", "members"):
         table.add_column(column, justify="left" if column == "metric" else "right")
-    for name, figure in spread["metrics"].items():
-        row = (_number(figure["mean"]), _number(figure["deviation"]), _interval(figure))
-        table.add_row(name, *row, str(figure["n"]))
+    for name, metric in summary.metrics.items():
+        row = (_number(metric.mean), _number(metric.deviation), _interval(metric))
+        table.add_row(name, *row, str(metric.n))
+    return table
+
+
+def other_laboratory(compared: "LaboratoryComparison") -> Group:
+    """Returns the accuracies on another laboratory's pictures beside those at home."""
+    beside = f"; home: {compared.home_split} split, n = {compared.home_n:,}" * bool(compared.home)
+    title = f"the same classes: n = {compared.n:,}{beside}"
+    table = Table(title=title, title_justify="left")
+    columns = ("among", "accuracy", "there", "95 % interval", "home", "drop", "95 % interval")
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position < 2 else "right")
+    for way, among in (("open", "all"), ("closed", "mapped")):
+        for metric, there in getattr(compared.other, way).items():
+            kind = "balanced" if metric == "balanced_accuracy" else "plain"
+            row = [among, kind, percent(there.value), percent_interval(there.to_dict())]
+            if compared.home and compared.drop:
+                home = getattr(compared.home, way)[metric]
+                drop = getattr(compared.drop, way)[metric]
+                row += [percent(home.value), percent(drop.value), percent_interval(drop.to_dict())]
+            table.add_row(*row)
+    pairs = (f"{theirs} = {home}" for theirs, home in compared.classes.items())
+    lines = [f"classes: {', '.join(pairs)}; stain: {compared.stain}"]
+    if compared.left_out:
+        named = (f"{name} ({count:,})" for name, count in compared.left_out.items())
+        lines.append(f"left out: {', '.join(named)}")
+    return Group(table, *lines, *([compared.why] if compared.why else []))
+
+
+def corruptions(result: "CorruptionEvaluation") -> Table:
+    """Returns the balanced accuracy under each corruption, severity by severity."""
+    clean = result.clean["balanced_accuracy"]
+    title = (
+        f"balanced accuracy in %, {result.split} split, checkpoint {result.checkpoint}, "
+        f"n = {result.n:,}\nclean: {percent(clean.value)} ({percent_interval(clean.to_dict())})"
+    )
+    table = Table(title=title, title_justify="left")
+    for column in ("corruption", *map(str, result.severities), "mean", "95 % interval"):
+        table.add_column(column, justify="left" if column == "corruption" else "right")
+    for row in result.corruptions:
+        each = (_short(metrics["balanced_accuracy"]) for metrics in row.severities)
+        mean = row.mean["balanced_accuracy"]
+        table.add_row(row.name, *each, _short(mean), percent_interval(mean.to_dict()))
+    table.add_section()
+    mean = result.mean["balanced_accuracy"]
+    table.add_row(
+        "all", *[""] * len(result.severities), _short(mean), percent_interval(mean.to_dict())
+    )
     return table
 
 
@@ -113,7 +153,11 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
 
 
-def _interval(figure: dict[str, Any]) -> str:
-    if figure.get("low") is None:
+def _short(metric: "Estimate") -> str:
+    return percent(metric.value).removesuffix(" %")
+
+
+def _interval(metric: "Estimate | MemberStatistic | None") -> str:
+    if metric is None or metric.low is None or metric.high is None:
         return "-"
-    return f"{figure['low']:.4f} - {figure['high']:.4f}"
+    return f"{metric.low:.4f} - {metric.high:.4f}"

@@ -50,12 +50,12 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     outcome = (members.train if config.train.members > 1 else train)(config, console)
     if outcome.final:
         console.print(tables.evaluation(outcome.final))
-    if outcome.final and "members" in outcome.final:
-        console.print(tables.members(outcome.final["members"]))
+    if outcome.final and outcome.final.members:
+        console.print(tables.members(outcome.final.members))
     if outcome.final and config.eval.report and not console.quiet:
-        from bcjax.reports import run as report
+        from bcjax.reports.run import write_report
 
-        page = report.write(Path(config.workdir)).page
+        page = write_report(config.workdir).html
         writers.archive(config)
         console.print(f"written to {page}", highlight=False, soft_wrap=True)
     return outcome.exit_status

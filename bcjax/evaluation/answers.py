@@ -1,14 +1,20 @@
-"""What a network answered for each picture of a split: all that any figure about it is made of."""
+"""Answers: what a network answered for each picture of a split, from which every figure is made."""
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pyarrow as pa
 from jaxtyping import Float, Float32, Int
 from pyarrow import parquet
+from scipy.special import softmax
 
+from bcjax import metrics
+from bcjax.data.prepared import PreparedSet
+from bcjax.metrics.measurements import Measurements
 from bcjax.metrics.predictions import Predictions, checked
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
@@ -16,14 +22,15 @@ from bcjax.runtime.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Answers:
-    """Each picture of a split once, in its order.
+    """The answers to N pictures of a split, each picture once, in the split's order.
 
     Attributes:
-      classes: Names, in the order of the logits.
-      ids: Stable names of the pictures.
-      groups: Patient, slide or source picture of each; "" where the data names none.
-      labels: In [0, C).
-      logits: Before the softmax; of averages over networks or views the log of the probabilities.
+      classes: Names of the C classes, in the order of the logits.
+      ids: Stable name of each picture.
+      groups: Patient, slide or source picture of each picture; "" where the data names none.
+      labels: True class of each picture, in [0, C).
+      logits: Scores before the softmax. For averages over networks or views they are the logarithms
+        of the averaged probabilities.
     """
 
     classes: tuple[str, ...]
@@ -32,31 +39,74 @@ class Answers:
     labels: Int[np.ndarray, "N"]
     logits: Float32[np.ndarray, "N C"]
 
+    @classmethod
+    def of_split(
+        cls,
+        prepared: PreparedSet,
+        split: str,
+        logits: Float32[np.ndarray, "N C"],
+        labels: Int[np.ndarray, "N"],
+    ) -> Self:
+        """Returns the logits of a split's pictures with the pictures' names and groups.
+
+        Raises:
+          UserError: If a logit is not finite.
+        """
+        if not np.isfinite(logits).all():
+            raise UserError(
+                "The network's answers are not finite, for its training diverged: lower "
+                "config.optim.lr or set config.optim.clip_norm=1.0; earlier checkpoints are kept."
+            )
+        ids, groups = tuple(prepared.ids(split)), tuple(prepared.groups(split))
+        return cls(prepared.classes, ids, groups, labels, logits)
+
     @property
     def n(self) -> int:
+        """Number of pictures."""
         return len(self.labels)
 
+    def probabilities(self, temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
+        """Returns the softmax of the logits divided by a temperature, float64."""
+        return softmax(self.logits.astype(np.float64) / temperature, axis=1)
+
     def predictions(self) -> Predictions:
-        """The probabilities with the labels, as the metrics take them."""
+        """Returns the probabilities with the labels, as the metrics take them."""
         return checked(self.probabilities(), self.labels, self.classes)
 
-    def probabilities(self, temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
-        """The softmax of the logits over a temperature, float64."""
-        scaled = self.logits.astype(np.float64) / temperature
-        shifted = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-        return shifted / shifted.sum(axis=1, keepdims=True)
+    def measure(self, *, resamples: int, seed: int = 0) -> Measurements:
+        """Returns all metrics of the answers; pictures of one group are resampled together."""
+        return metrics.measure(
+            self.probabilities(),
+            self.labels,
+            self.classes,
+            groups=self.groups,
+            resamples=resamples,
+            seed=seed,
+        )
+
+    def take(self, rows: Sequence[int] | Int[np.ndarray, "n"]) -> Self:
+        """Returns the answers to the pictures at these positions, in this order."""
+        return dataclasses.replace(
+            self,
+            ids=tuple(self.ids[i] for i in rows),
+            groups=tuple(self.groups[i] for i in rows),
+            labels=self.labels[rows],
+            logits=self.logits[rows],
+        )
 
 
 def write(answers: Answers, path: Path) -> None:
-    """Writes a parquet file, atomically: columns id, group, label and logits; classes beside."""
-    count = len(answers.classes)
+    """Writes answers atomically to a parquet file with the columns id, group, label and logits.
+
+    The names of the classes are in the schema's metadata.
+    """
     logits = pa.array(answers.logits.astype(np.float32).ravel())
     table = pa.table(
         {
             "id": pa.array(answers.ids, pa.string()),
             "group": pa.array(answers.groups, pa.string()),
             "label": pa.array(answers.labels, pa.int32()),
-            "logits": pa.FixedSizeListArray.from_arrays(logits, count),
+            "logits": pa.FixedSizeListArray.from_arrays(logits, len(answers.classes)),
         }
     ).replace_schema_metadata({"classes": json.dumps(answers.classes)})
     with files.atomic(path) as partial:
@@ -64,23 +114,24 @@ def write(answers: Answers, path: Path) -> None:
 
 
 def read(path: Path) -> Answers:
-    """Reads what `write` wrote.
+    """Reads the answers that `write` wrote.
 
     Raises:
-      UserError: If there is no such file, it is something else, or an answer is not finite.
+      UserError: If there is no such file, it holds something else, or an answer is not finite.
     """
     if not path.exists():
         raise UserError(
             f"There are no answers at {path}: run bcjax evaluate --workdir={path.parent.parent}."
         )
     try:
-        found = _read(path)
+        answers = _read(path)
     except (pa.ArrowException, KeyError, TypeError, ValueError, OSError) as error:
         raise UserError(f"{path} holds no answers of bcjax ({error}): evaluate anew.") from error
-    if not np.isfinite(found.logits).all():
-        wrong = found.ids[int(np.isfinite(found.logits).all(axis=1).argmin())]
-        raise UserError(f"{path} holds answers that are not finite ({wrong}): evaluate anew.")
-    return found
+    finite = np.isfinite(answers.logits).all(axis=1)
+    if not finite.all():
+        name = answers.ids[int(finite.argmin())]
+        raise UserError(f"{path} holds answers that are not finite ({name}): evaluate anew.")
+    return answers
 
 
 def _read(path: Path) -> Answers:

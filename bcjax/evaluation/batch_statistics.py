@@ -1,4 +1,4 @@
-"""The statistics of batch norm, taken anew for weights that no training left behind."""
+"""Batch norm's statistics, computed again for weights that are not the result of a training."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,20 +26,20 @@ PICTURES = 10_000
 
 
 class BatchStatistics:
-    """Mean and variance of what each batch norm sees, over training pictures.
+    """Computes mean and variance of the inputs of each batch norm, over training pictures.
 
-    As Wu and Johnson's PreciseBN: with the weights as they are, over pictures in the order and the
-    batches of training, but not augmented, each layer normalising by the batch at hand; dropout and
-    drop path are off. Statistics that are the same in all ingredients were frozen, and stay.
+    As in Wu and Johnson's PreciseBN, the weights are fixed and the pictures come in the order and
+    batches of training, but without augmentation. Each layer normalises by its own batch; dropout
+    and drop path are off. Statistics that are the same in all ingredients were frozen, and stay.
     """
 
     def __init__(self, workdir: Path, trained: Trained, ingredients: Sequence[Variables]):
-        """Opens the training pictures, if any statistics move.
+        """Opens the training pictures, if there are statistics to compute.
 
         Args:
-          workdir: Of the run whose training pictures are shown.
-          trained: Its network.
-          ingredients: Variables of that network, of which the weights to come are made.
+          workdir: The folder of the run whose training pictures are used.
+          trained: The network.
+          ingredients: The networks' variables, from which the new weights are made.
         """
         each = [traverse_util.flatten_dict(one["batch_stats"], sep="/") for one in ingredients]
         self._moved = frozenset(
@@ -55,7 +55,7 @@ class BatchStatistics:
             self._moments = self._compiled(trained)
 
     def __call__(self, variables: Variables) -> Variables:
-        """Returns variables with the statistics that belong to their parameters."""
+        """Returns the variables with the statistics that belong to their parameters."""
         if not self._moved:
             return variables
         placed = meshes.everywhere(self._mesh, variables)

@@ -1,12 +1,16 @@
-"""Calibrates a checkpoint of a run on pictures that were held out of its training."""
+"""`bcjax.calibrate`: what a checkpoint's confidence is worth, fitted on held-out pictures."""
 
 import dataclasses
 from pathlib import Path
 
-from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.calibration import fitted, outliers
-from bcjax.evaluation.calibration.fitted import Calibration
+from bcjax.evaluation import predictor
+from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.calibration import outliers
+from bcjax.evaluation.calibration.calibration import Calibration
+from bcjax.evaluation.calibration.measure import CalibrationMeasurements, measure
+from bcjax.evaluation.calibration.outliers import NotCells
 from bcjax.evaluation.evaluator import Evaluator
+from bcjax.evaluation.images import find_pictures
 from bcjax.runtime.errors import UserError
 
 _UNFIT = {
@@ -15,54 +19,76 @@ _UNFIT = {
 }
 
 
-def fit(
-    workdir: Path,
-    which: str = "best",
+def calibrate(
+    workdir: str | Path,
+    checkpoint: str | int = "best",
     *,
     split: str = "val",
     coverage: float = 0.9,
     error_rate: float = 0.05,
-    batch_size: int = 0,
-) -> tuple[Calibration, Answers]:
-    """Fits a calibration, outliers too; `fitted.write` writes it.
+    not_cells: str | Path | None = None,
+    batch_size: int | None = None,
+) -> tuple[Calibration, CalibrationMeasurements]:
+    """Calibrates a checkpoint, and writes the calibration to the run's folder.
+
+    `predict` and `evaluate` use it from then on. It holds the temperature, conformal sets, the
+    confidence below which an answer is `uncertain`, and what outliers look like.
 
     Args:
       workdir: The run's folder.
-      which: "best", "latest" or a step.
-      split: That it is fitted on: neither trained on, nor what the final figures are of.
-      coverage: Of conformal sets, in (0, 1).
-      error_rate: Among pictures that are not `uncertain`, in (0, 1).
-      batch_size: Pictures at a time; 0: as the run did.
+      checkpoint: "best", "latest" or a step.
+      split: The split it is fitted on. It must be one that the network was not trained on, and not
+        the one of the final figures.
+      coverage: Share of the conformal sets that shall hold the true class, in (0, 1).
+      error_rate: The highest error rate allowed among answers that are not `uncertain`, in (0, 1).
+      not_cells: A folder of pictures that are no cells, to measure how well they are told from
+        cells; None: this is not measured.
+      batch_size: Pictures at a time; None: as the run did.
 
     Returns:
-      The calibration, and the split's answers.
+      The calibration, and what it does to the split that it was fitted on.
 
     Raises:
-      UserError: If there is no such checkpoint or split, it is of no use here, a number is out of
-        range, or an answer is not finite.
+      UserError: If there is no such checkpoint or split, the split is of no use here, a number is
+        out of range, an answer is not finite, or a picture in `not_cells` cannot be read.
     """
-    check(coverage=coverage, error_rate=error_rate)
+    workdir = Path(workdir)
+    for name, share in (("coverage", coverage), ("error_rate", error_rate)):
+        if not 0 < share < 1:
+            raise UserError(f"{name} is {share:g}: it must lie between 0 and 1.")
     if split in _UNFIT:
-        raise UserError(f"Nothing is calibrated on {split}, for {_UNFIT[split]}: use --split=val.")
+        raise UserError(f"Nothing is calibrated on {split}, for {_UNFIT[split]}: use split=val.")
+    others = find_pictures([str(not_cells)]) if not_cells else []
     held = Evaluator(workdir, split=split, batch_size=batch_size)
-    trained = held.load(which)
+    trained = held.load(str(checkpoint))
     answers = held.answers(trained)
-    calibration = fitted.fit(
+    calibration = calibrations.fit(
         answers, step=trained.step, split=split, coverage=coverage, error_rate=error_rate
     )
-    features, labels = Evaluator(workdir, split="train", batch_size=batch_size).features(trained)
-    strange = outliers.fit(features, labels, held.features(trained)[0], answers.logits)
-    return dataclasses.replace(calibration, outliers=strange), answers
+    training = Evaluator(workdir, split="train", batch_size=batch_size)
+    features, labels = training.features(trained)
+    calibration = dataclasses.replace(
+        calibration,
+        outliers=outliers.fit(features, labels, held.features(trained)[0], answers.logits),
+    )
+    if others:
+        separation = _separate(workdir, calibration, others, batch_size or 64)
+        calibration = dataclasses.replace(calibration, not_cells=separation)
+    calibrations.write(calibration, workdir)
+    return calibration, measure(calibration, answers)
 
 
-def check(**shares: float) -> None:
-    """Checks that each is in (0, 1).
-
-    Raises:
-      UserError: Naming the first that is not.
-    """
-    for name, value in shares.items():
-        if not 0 < value < 1:
-            raise UserError(
-                f"--{name.replace('_', '-')} is {value:g}: it must lie between 0 and 1."
-            )
+def _separate(
+    workdir: Path, calibration: Calibration, paths: list[Path], batch_size: int
+) -> NotCells:
+    """Measures how well pictures that are no cells are told from those it was fitted on."""
+    network = predictor.load(workdir, calibration.step, calibration=calibration)
+    predictions = network.predict(paths, batch_size)
+    if bad := predictions.unreadable:
+        raise UserError(
+            f"{len(bad)} of {len(paths)} pictures cannot be read ({bad[0].name}: {bad[0].reason})."
+        )
+    assert calibration.outliers
+    assert predictions.energy is not None
+    assert predictions.distance is not None
+    return outliers.separate(calibration.outliers, predictions.energy, predictions.distance)

@@ -1,23 +1,117 @@
-"""What a reader of a result must know: which of its pictures had a part in making the network."""
+"""Cautions: what a reader must know of an evaluation, said of whatever answered whichever pictures.
 
+Every evaluation gets its sentences here: whether the pictures had a part in making the network, in
+choosing it, or in calibrating it.
+"""
+
+import dataclasses
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 from ml_collections import ConfigDict
 
 from bcjax.data.prepared import PreparedSet
+from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.runtime.run_dir import RunDir
 
 
-def of_split(workdir: Path, config: ConfigDict, prepared: PreparedSet, split: str) -> list[str]:
-    """Sentences about a split of the run's own data.
+@dataclasses.dataclass(frozen=True)
+class EvaluatedSplit:
+    """The pictures of an evaluation, and what a reader must know about them.
+
+    Attributes:
+      split: The split's name; "all" for all pictures of other data.
+      source: Where the pictures are from, as in `config.data.source`.
+      own: Whether they are of the run's own data, not of other data.
+      cautions: Sentences about the part they had in making the network.
+      leaks: A sentence on pictures that the splits share; "" if there are none.
+    """
+
+    split: str
+    source: str
+    own: bool
+    cautions: tuple[str, ...]
+    leaks: str = ""
+
+    @classmethod
+    def of_run(cls, workdir: Path, config: ConfigDict, prepared: PreparedSet, split: str) -> Self:
+        """Describes a split of the run's own data.
+
+        Args:
+          workdir: The run's folder.
+          config: The run's config.
+          prepared: The run's pictures as they are now.
+          split: One of their splits.
+        """
+        cautions = tuple(_of_own_split(workdir, config, prepared, split))
+        return cls(
+            split,
+            config.data.source,
+            True,
+            cautions,
+            prepared.leaks.sentence if prepared.leaks else "",
+        )
+
+    @classmethod
+    def of_other_data(
+        cls, workdir: Path, source: str, prepared: PreparedSet, held_as: str, split: str
+    ) -> Self:
+        """Describes other data than the run's own.
+
+        Compares the pictures, byte by byte, with those the network was trained on.
+
+        Args:
+          workdir: The run's folder.
+          source: Where the other data is from.
+          prepared: The other data.
+          held_as: The split of `prepared` that holds the pictures.
+          split: The name under which they are evaluated.
+        """
+        return cls(split, source, False, tuple(_of_other_data(workdir, prepared, held_as)))
+
+
+def about_calibration(pictures: EvaluatedSplit, calibration: Calibration) -> tuple[str, ...]:
+    """Returns the sentences about a calibration that is measured on pictures."""
+    if pictures.own and pictures.split == calibration.split:
+        return ("The calibration was fitted on these pictures: it will fit others less well.",)
+    return ()
+
+
+def about_soup(
+    pictures: EvaluatedSplit,
+    chosen_on: str,
+    workdirs: Sequence[Path],
+    weights: Sequence[str | None],
+) -> tuple[str, ...]:
+    """Returns the sentences about a soup.
 
     Args:
-      workdir: The run's folder.
-      config: The run's.
-      prepared: Its pictures, as they are found now.
-      split: Of these.
+      pictures: What it is evaluated on.
+      chosen_on: The split by which its ingredients were chosen; "": all were taken.
+      workdirs: The runs' folders, for each ingredient.
+      weights: The published weights that each ingredient's training began with; None for none.
     """
+    sentences = []
+    if len(set(workdirs)) > 1 and (len(set(weights)) > 1 or not weights[0]):
+        sentences.append(
+            "The soup's ingredients did not all begin at the same published weights "
+            "(config.model.weights): the mean of such seldom answers well."
+        )
+    if chosen_on and pictures.own and pictures.split == chosen_on:
+        sentences.append("The soup was chosen by these pictures: others may be answered less well.")
+    return tuple(sentences)
+
+
+def union(pictures: Sequence[EvaluatedSplit]) -> tuple[str, ...]:
+    """Returns the cautions of several networks' evaluations on one split, each sentence once."""
+    return tuple(dict.fromkeys(caution for each in pictures for caution in each.cautions))
+
+
+def _of_own_split(
+    workdir: Path, config: ConfigDict, prepared: PreparedSet, split: str
+) -> list[str]:
     trained_on = RunDir(workdir).trained_on()
     if trained_on and trained_on.digest != prepared.digest:
         return ["The pictures or their splits have changed: some may have been trained on."]
@@ -28,14 +122,7 @@ def of_split(workdir: Path, config: ConfigDict, prepared: PreparedSet, split: st
     return []
 
 
-def of_other(workdir: Path, prepared: PreparedSet, split: str) -> list[str]:
-    """Sentences about other data: whether pictures of it, equal to the byte, were trained on.
-
-    Args:
-      workdir: The run's folder.
-      prepared: The other data.
-      split: Of it.
-    """
+def _of_other_data(workdir: Path, prepared: PreparedSet, split: str) -> list[str]:
     trained_on = RunDir(workdir).trained_on()
     if trained_on is None or not PreparedSet.is_at(Path(trained_on.path)):
         return ["Whether the network was trained on any of these pictures is not known."]
@@ -50,7 +137,7 @@ def of_other(workdir: Path, prepared: PreparedSet, split: str) -> list[str]:
 
 
 def _digests(prepared: PreparedSet, split: str) -> dict[bytes, None]:
-    """Of the encoded pictures, each once."""
+    """Returns the SHA-256 of each encoded picture, once, in their order."""
     if not prepared.size(split):
         return {}
     examples = prepared.examples(split)

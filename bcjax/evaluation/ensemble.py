@@ -1,7 +1,7 @@
-"""Answers of several networks, or to several views of a picture, averaged into one.
+"""Ensembles: answers of several networks, or to several views of a picture, averaged into one.
 
-The mean of the probabilities, each voice the same (Lakshminarayanan et al., Deep ensembles,
-NeurIPS 2017, arXiv:1612.01474).
+The mean of the probabilities, every network weighing the same (Lakshminarayanan et al., Deep
+ensembles, NeurIPS 2017, arXiv:1612.01474).
 """
 
 import dataclasses
@@ -14,53 +14,64 @@ from jaxtyping import Float
 from scipy.special import log_softmax, logsumexp
 
 from bcjax.engine.network import Trained
-from bcjax.evaluation import evaluator as evaluation
+from bcjax.evaluation import cautions
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.evaluator import Evaluator, Result
+from bcjax.evaluation.evaluation import Evaluation, NetworkScores, ViewScores
+from bcjax.evaluation.evaluator import Evaluator
 from bcjax.evaluation.views import View
 from bcjax.runtime.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
-class Member:
-    """A network that has a voice: a checkpoint of a run, and how to ask it."""
+class EnsembleNetwork:
+    """One network of an ensemble.
+
+    Attributes:
+      evaluator: The evaluator of its run.
+      trained: The network.
+    """
 
     evaluator: Evaluator
     trained: Trained
 
     @property
     def workdir(self) -> Path:
+        """The run's folder."""
         return self.evaluator.workdir
 
     def __str__(self) -> str:
+        """Returns "runs/a (checkpoint 1200)"."""
         return f"{self.workdir} (checkpoint {self.trained.step})"
 
-    def about(self, answers: Answers) -> Result:
-        """Returns which one it is, and the headline of its own answers."""
-        return {
-            "workdir": str(self.workdir),
-            "checkpoint": self.trained.step,
-            "metrics": _headline(answers),
-        }
+    def answers(self, views: Sequence[View] = ()) -> list[Answers]:
+        """Returns its answers to each view; without any, to the pictures as they are."""
+        return [self.evaluator.answers(self.trained, view) for view in views or (None,)]
+
+    def scores(self, answers: Answers, kept: bool | None = None) -> NetworkScores:
+        """Returns which network it is, with the metrics of its own answers."""
+        values = answers.measure(resamples=0).values
+        return NetworkScores(str(self.workdir), self.trained.step, values, kept)
 
 
-def members(evaluators: Sequence[Evaluator], checkpoints: Sequence[str]) -> Iterator[Member]:
-    """Yields the named checkpoints of each run, one after another, each once.
+def load_networks(
+    evaluators: Sequence[Evaluator], checkpoints: Sequence[str]
+) -> Iterator[EnsembleNetwork]:
+    """Yields the named checkpoints of each run, one after another, none twice.
 
     Args:
-      evaluators: Of the runs, for one split.
+      evaluators: The evaluators of the runs, for one split.
       checkpoints: "best", "latest" or a step each.
 
     Raises:
-      UserError: If a run has no such checkpoint, or all that is named is one and the same.
+      UserError: If a run has no such checkpoint, or all that is named is a single network.
     """
     seen: dict[tuple[Path, int], str] = {}
     for evaluator, which in itertools.product(evaluators, checkpoints):
-        member = Member(evaluator, evaluator.load(which))
-        key = (member.workdir.resolve(), member.trained.step)
+        network = EnsembleNetwork(evaluator, evaluator.load(which))
+        key = (network.workdir.resolve(), network.trained.step)
         if key not in seen:
-            seen[key] = str(member)
-            yield member
+            seen[key] = str(network)
+            yield network
     if len(seen) < 2 <= len(evaluators) * len(checkpoints):
         raise UserError(
             f"All that is to be averaged is {next(iter(seen.values()))}: name another checkpoint, "
@@ -70,94 +81,86 @@ def members(evaluators: Sequence[Evaluator], checkpoints: Sequence[str]) -> Iter
 
 def evaluate(
     evaluators: Sequence[Evaluator], checkpoints: Sequence[str], views: Sequence[View] = ()
-) -> tuple[Result, Answers]:
-    """Averages runs, checkpoints of each, and views of each picture, and measures the whole.
+) -> tuple[Evaluation, Answers]:
+    """Averages runs, checkpoints of each, and views of each picture, and measures the average.
 
     Args:
-      evaluators: Of the runs, for one split; each shows the pictures as its network wants them.
+      evaluators: The evaluators of the runs, for one split; each shows the pictures as its network
+        wants them.
       checkpoints: "best", "latest" or a step each, of every run.
-      views: Of each picture; (): the picture as it is.
-
-    Returns:
-      As of one network, the checkpoint being the first one's. Beside it "views" and, of more than
-      one network, "ensemble": what was averaged, each with the headline that it has alone.
+      views: The views of each picture; empty: the picture as it is.
 
     Raises:
       UserError: If runs differ in classes or pictures, or a checkpoint is not there.
     """
-    names, pages, voices = [], [], []
-    for member in members(evaluators, checkpoints):  # one network held at a time
-        seen = answers(member, views)
-        names.append(str(member))
-        pages.append(member.about(average(seen)))
-        voices.append(seen)
-    whole = average([average(seen) for seen in voices], names)
-    about = about_views(views, voices) | {"cautions": cautions(evaluators)}
-    if len(pages) > 1:
-        about["ensemble"] = pages
-    return evaluators[0].measured(whole, pages[0]["checkpoint"], **about), whole
+    names, parts, by_network = [], [], []
+    for network in load_networks(evaluators, checkpoints):  # one network in memory at a time
+        by_view = network.answers(views)
+        names.append(str(network))
+        parts.append(network.scores(average(by_view)))
+        by_network.append(by_view)
+    whole = average([average(by_view) for by_view in by_network], names)
+    evaluation = evaluators[0].evaluate_answers(
+        whole,
+        parts[0].checkpoint,
+        extra_cautions=cautions.union([each.pictures for each in evaluators]),
+        views=view_scores(views, by_network),
+        ensemble=tuple(parts) if len(parts) > 1 else (),
+    )
+    return evaluation, whole
 
 
-def answers(member: Member, views: Sequence[View] = ()) -> list[Answers]:
-    """Returns a network's answers to each view; without any, to the pictures as they are."""
-    return [member.evaluator.answers(member.trained, view) for view in views or (None,)]
-
-
-def about_views(views: Sequence[View], voices: Sequence[Sequence[Answers]]) -> Result:
-    """Returns {"views": each with its headline}, or {} where there are none.
+def view_scores(
+    views: Sequence[View], by_network: Sequence[Sequence[Answers]]
+) -> tuple[ViewScores, ...]:
+    """Returns the metrics of each view alone.
 
     Args:
-      views: Of each picture.
-      voices: For each network its answers to each view.
+      views: The views.
+      by_network: For each network its answers to each view.
     """
     if not views:
-        return {}
-    each = [average(column) for column in zip(*voices, strict=True)]
-    return {
-        "views": [
-            {"view": view.name, "metrics": _headline(seen)}
-            for view, seen in zip(views, each, strict=True)
-        ]
-    }
+        return ()
+    by_view = [average(column) for column in zip(*by_network, strict=True)]
+    return tuple(
+        ViewScores(view.name, answers.measure(resamples=0).values)
+        for view, answers in zip(views, by_view, strict=True)
+    )
 
 
-def cautions(evaluators: Sequence[Evaluator]) -> list[str]:
-    """Returns what a reader must know of any of the runs, each sentence once."""
-    said = [sentence for each in evaluators for sentence in each.about["cautions"]]
-    return list(dict.fromkeys(said))
-
-
-def average(voices: Sequence[Answers], names: Sequence[str] = ()) -> Answers:
+def average(several: Sequence[Answers], names: Sequence[str] = ()) -> Answers:
     """Averages probabilities, picture by picture; the logits returned are their logarithms.
 
     Args:
-      voices: Of the same pictures, in any order; of one alone, it is returned as it is.
-      names: Whose answers they are, to be named where they do not fit; (): they do.
+      several: Answers to the same pictures, in any order; a single one is returned as it is.
+      names: What answered each time, for the message if they do not fit; empty: they do fit.
 
     Raises:
-      UserError: Naming what differs, if classes, pictures or their labels do.
+      UserError: If they differ in classes, pictures or labels, naming what differs.
     """
-    first, *others = voices
+    first, *others = several
     if not others:
         return first
     logits = [first.logits]
     for position, other in enumerate(others, start=1):
-        whose = (names[0], names[position]) if names else ("the first", "another")
-        logits.append(_matched(first, other, *whose))
+        both = (names[0], names[position]) if names else ("the first", "another")
+        logits.append(_reordered_logits(first, other, *both))
     # In logarithms, where no probability is 0.
     each = log_softmax(np.stack(logits).astype(np.float64), axis=-1)
-    mean = logsumexp(each, axis=0) - np.log(len(voices))
+    mean = logsumexp(each, axis=0) - np.log(len(several))
     return dataclasses.replace(first, logits=mean.astype(np.float32))
 
 
-def _matched(one: Answers, other: Answers, name: str, other_name: str) -> Float[np.ndarray, "N C"]:
+def _reordered_logits(
+    one: Answers, other: Answers, name: str, other_name: str
+) -> Float[np.ndarray, "N C"]:
     """Returns the other's logits in the order of the one's pictures."""
     both = f"{other_name} cannot be averaged with {name}"
     if one.classes != other.classes:
-        raise UserError(f"{both}, for {_differing('class', one.classes, other.classes)}.")
+        raise UserError(f"{both}, for {_difference('class', one.classes, other.classes)}.")
     place = {picture: position for position, picture in enumerate(other.ids)}
     if set(one.ids) != place.keys():
-        raise UserError(f"{both}, for {_differing('picture', one.ids, other.ids)}.")
+        raise UserError(f"{both}, for {_difference('picture', one.ids, other.ids)}.")
     order = [place[picture] for picture in one.ids]
     labels = other.labels[order]
     if (labels != one.labels).any():
@@ -170,13 +173,9 @@ def _matched(one: Answers, other: Answers, name: str, other_name: str) -> Float[
     return other.logits[order]
 
 
-def _differing(what: str, here: Sequence[str], there: Sequence[str]) -> str:
-    """Names what only one of two lists has."""
+def _difference(what: str, here: Sequence[str], there: Sequence[str]) -> str:
+    """Returns a clause that names what only one of two lists has."""
     only = {"here": set(here) - set(there), "there": set(there) - set(here)}
     parts = [f"{len(few)} only {where}, such as {min(few)!r}" for where, few in only.items() if few]
-    found = "; ".join(parts) or "their order"
-    return f"they differ in {what} names ({found}): use runs of one data set, split alike"
-
-
-def _headline(answers: Answers) -> dict[str, float]:
-    return evaluation.headline(evaluation.measure(answers, resamples=0))
+    how = "; ".join(parts) or "their order"
+    return f"they differ in {what} names ({how}): use runs of one data set, split alike"

@@ -1,14 +1,16 @@
-"""The evaluation loop: each example exactly once, and the same numbers wherever it is called."""
+"""The evaluator: each picture of a split answered exactly once, and measured."""
 
+import copy
+import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Int
+from ml_collections import ConfigDict
 
 from bcjax import config as configs
-from bcjax import metrics
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
@@ -17,70 +19,71 @@ from bcjax.engine import dispatch, network, steps
 from bcjax.engine.feed import Feed
 from bcjax.engine.forward import View, predictions
 from bcjax.engine.network import Trained
-from bcjax.evaluation import answers as written
 from bcjax.evaluation import cautions
+from bcjax.evaluation import evaluation as evaluations
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.calibration import fitted
-from bcjax.evaluation.calibration import measure as calibrations
-from bcjax.evaluation.calibration.fitted import Calibration
-from bcjax.evaluation.matching import Matching, match
-from bcjax.runtime import files
+from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.calibration.calibration import Calibration
+from bcjax.evaluation.calibration.measure import measure
+from bcjax.evaluation.cautions import EvaluatedSplit
+from bcjax.evaluation.class_mapping import ClassMapping, map_classes
+from bcjax.evaluation.evaluation import Evaluation
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.run_dir import RunDir
-
-Result = dict[str, Any]
 
 
-def answer(
-    prepared: PreparedSet,
-    split: str,
-    logits: Float[np.ndarray, "N C"],
-    labels: Int[np.ndarray, "N"],
-) -> Answers:
-    """Names what was predicted for a split.
+@dataclasses.dataclass(frozen=True)
+class OtherData:
+    """Pictures that are not the run's own.
 
-    Raises:
-      UserError: If an answer is not finite.
+    Attributes:
+      source: Where they are, as in `config.data.source`. Where they have no splits, all of them are
+        evaluated.
+      map_classes: Their class to the run's class, or to "-", which leaves it out; None: classes
+        belong together by name. See `class_mapping.map_classes`.
+      stain: How their stain is normalised: "none", "reinhard" or "macenko"; None: as the run's.
+      stain_reference: Path of the picture whose stain they are given; None: the method's own.
     """
-    if not np.isfinite(logits).all():
-        raise UserError(
-            "The network's answers are not finite, for its training diverged: lower "
-            "config.optim.lr or set config.optim.clip_norm=1.0; earlier checkpoints are kept."
-        )
-    ids, groups = prepared.ids(split), prepared.groups(split)
-    return Answers(prepared.classes, tuple(ids), tuple(groups), labels, logits)
 
+    source: str
+    map_classes: Mapping[str, str] | None = None
+    stain: str | None = None
+    stain_reference: str | Path | None = None
 
-def measure(answers: Answers, *, resamples: int) -> Result:
-    """Returns what `metrics.measure` says of answers."""
-    return metrics.measure(
-        answers.probabilities(),
-        answers.labels,
-        answers.classes,
-        groups=answers.groups,
-        resamples=resamples,
-    ).to_dict()
+    def __post_init__(self) -> None:
+        """Checks that the stain's reference has a method.
 
+        Raises:
+          UserError: If it has none.
+        """
+        if self.stain_reference is not None and self.stain in (None, "none"):
+            raise UserError("data.stain_reference needs data.stain=reinhard or macenko.")
 
-def headline(result: Result) -> dict[str, float]:
-    """Returns {"accuracy": 0.97, ...}: the values alone, those that are defined."""
-    figures = result["metrics"].items()
-    return {name: figure["value"] for name, figure in figures if figure["value"] is not None}
+    def settings(self) -> dict[str, Any]:
+        """Returns the changes to the config's `data` branch: nothing is held back or dropped."""
+        changes: dict[str, Any] = {
+            "source": self.source, "val_fraction": 0.0, "test_fraction": 0.0, "drop_classes": (),
+        }  # fmt: skip
+        if self.stain is not None:
+            stain = None if self.stain == "none" else self.stain
+            changes |= {"stain": stain, "stain_reference": None}
+        if self.stain_reference is not None:
+            changes["stain_reference"] = str(Path(self.stain_reference).absolute())
+        return changes
 
 
 class Evaluator:
-    """Evaluates checkpoints of a run, rebuilt from its workdir, on one split.
+    """Evaluates checkpoints of a run, rebuilt from its folder, on one split.
 
     Attributes:
       workdir: The run's folder.
       split: What is evaluated: "train", "val", "test", or "all" pictures of other data.
-      config: The run's, with the other data's source.
+      config: The run's config, with the other data's settings.
       prepared: The pictures.
-      matching: Of other data's classes with the run's; None: the data is its own.
-      feed: The split, as batches on the devices.
+      class_mapping: From other data's classes to the run's; None: the data is the run's own.
+      feed: The split as batches on the devices.
       mesh: The devices.
-      about: What every result about these pictures carries: "cautions", and "leaks" if there are.
+      pictures: What a reader must know about the pictures.
     """
 
     def __init__(
@@ -88,63 +91,72 @@ class Evaluator:
         workdir: Path,
         *,
         split: str,
-        source: str = "",
-        batch_size: int = 0,
-        map_classes: Mapping[str, str] | None = None,
-        entry: Mapping[str, Any] | None = None,
+        other: OtherData | None = None,
+        batch_size: int | None = None,
     ):
         """Reads the run's config and opens the pictures.
 
         Args:
           workdir: The run's folder.
-          split: Of the pictures.
-          source: Other pictures than the run's own. Where they have no splits, all are evaluated.
-          batch_size: Pictures at a time; 0: as the run did.
-          map_classes: Which class of the other pictures is which of the run's; see `matching`.
-          entry: How the other pictures enter, by keys of the config's `data` branch; else as ours.
+          split: The split to evaluate.
+          other: Other pictures than the run's own; None: the run's own.
+          batch_size: Pictures at a time; None: as the run did.
 
         Raises:
-          UserError: If there is no run, no such split, or classes that belong nowhere.
+          UserError: If there is no run, no such split, or a class of the other pictures that
+            belongs nowhere.
         """
         self.workdir = workdir
         self.config = config = configs.load(workdir)
-        known, dropped = config.data.classes or (), config.data.drop_classes
-        if source:  # nothing is held back, nothing dropped unless it is of a class without a home
-            whole = {"val_fraction": 0.0, "test_fraction": 0.0, "drop_classes": ()}
-            config.data.update({"source": source, **whole, **(entry or {})})
+        classes, dropped = config.data.classes or (), config.data.drop_classes
+        if other:
+            config.data.update(other.settings())
         self._batch_size = batch_size or config.eval.batch_size or config.train.batch_size
         self.mesh = meshes.create()
-        self.prepared = prepare(config.data, complete=not source, own_names=bool(source))
-        self._examples = split
-        if source and list(self.prepared.counts) == ["train"]:
-            self._examples, split = "train", "all"
+        own = other is None
+        self.prepared = prepare(config.data, complete=own, own_names=not own)
+        self._held_as = split  # the split's name in the prepared set
+        if other and list(self.prepared.counts) == ["train"]:
+            self._held_as, split = "train", "all"
         elif not self.prepared.size(split):
             raise UserError(
                 f"{self.prepared.path} has no {split} split: it has "
                 f"{self.prepared.describe_splits()}."
             )
         self.split = split
-        self.matching: Matching | None = None
-        if source:
-            home = [name for name in known if name not in dropped]
-            counts = self.prepared.counts[self._examples]
+        self.class_mapping: ClassMapping | None = None
+        if other:
+            home = [name for name in classes if name not in dropped]
+            counts = self.prepared.counts[self._held_as]
             theirs = dict(zip(self.prepared.classes, counts, strict=True))
-            self.matching = match(source, theirs, home, map_classes, dropped)
-        needed = self.prepared.size(self._examples) * config.data.image_size**2 * 3
-        data = config.data
+            self.class_mapping = map_classes(other.source, theirs, home, other.map_classes, dropped)
+        self.feed = self._open_feed()
+        if other:
+            source, held_as = config.data.source, self._held_as
+            self.pictures = EvaluatedSplit.of_other_data(
+                workdir, source, self.prepared, held_as, split
+            )
+        else:
+            self.pictures = EvaluatedSplit.of_run(workdir, config, self.prepared, split)
+        self._predict: Callable | None = None
+
+    def _open_feed(self) -> Feed:
+        data = self.config.data
+        needed = self.prepared.size(self._held_as) * data.image_size**2 * 3
         kind, _ = choose_store(data.store, needed, meshes.device_memory())
         store = open_store(
-            self.prepared, self._examples, kind, InputTransform.from_config(data), data.threads
+            self.prepared, self._held_as, kind, InputTransform.from_config(data), data.threads
         )
-        self.feed = Feed(store, data, self.mesh)
-        # Of other data the splits were not trained on.
-        self.about = {} if source else warned(self.prepared)
-        self.about["cautions"] = (
-            cautions.of_other(workdir, self.prepared, self._examples)
-            if source
-            else cautions.of_split(workdir, config, self.prepared, split)
-        )
-        self._predict: Callable | None = None
+        return Feed(store, data, self.mesh)
+
+    def for_member(self, workdir: Path) -> Self:
+        """Returns an evaluator of another member of the same run.
+
+        It shares the pictures, which are decoded once, and the compiled program.
+        """
+        other = copy.copy(self)
+        other.workdir = workdir
+        return other
 
     def steps(self) -> list[int]:
         """Returns the steps whose checkpoints are there now."""
@@ -158,6 +170,14 @@ class Evaluator:
         """
         return network.load(self.workdir, which, self.mesh)
 
+    def calibration(self, step: int) -> Calibration | None:
+        """Reads the calibration of a checkpoint; None if there is none.
+
+        Raises:
+          UserError: If it is damaged.
+        """
+        return calibrations.read(self.workdir, step)
+
     def answers(self, trained: Trained, view: View | None = None) -> Answers:
         """Answers the split's pictures, or a view of each, with a network of this run.
 
@@ -168,75 +188,117 @@ class Evaluator:
             model = self.config.model
             step = steps.predict_step(trained.model, model.mean, model.std)
             self._predict = dispatch.compile_predict(step, self.mesh)
-        predicted = predictions(
+        logits, labels = predictions(
             self._predict, trained.variables, self.feed, self.mesh, self._batch_size, view
         )
-        answers = answer(self.prepared, self._examples, *predicted)
-        return self.matching(answers) if self.matching else answers
+        answers = Answers.of_split(self.prepared, self._held_as, logits, labels)
+        return self.class_mapping(answers) if self.class_mapping else answers
 
     def features(self, trained: Trained) -> tuple[Float[np.ndarray, "N F"], Int[np.ndarray, "N"]]:
-        """Returns what the classifier reads of the split's pictures, float32, and labels."""
+        """Returns what the classifier layer reads for the split's pictures, float32, and labels."""
         model = self.config.model
         step = steps.features_step(trained.model, model.mean, model.std)
-        look = dispatch.compile_predict(step, self.mesh)
-        return predictions(look, trained.variables, self.feed, self.mesh, self._batch_size)
+        predict = dispatch.compile_predict(step, self.mesh)
+        return predictions(predict, trained.variables, self.feed, self.mesh, self._batch_size)
 
-    def measured(self, answers: Answers, checkpoint: int, **about: Any) -> Result:
-        """Measures answers to this split, of whatever answered.
-
-        Args:
-          answers: To its pictures.
-          checkpoint: Of this run, that had a part in them.
-          **about: What else the result is to carry.
-        """
-        where = {"split": self.split, "checkpoint": checkpoint, "source": self.config.data.source}
-        measured = measure(answers, resamples=self.config.eval.resamples)
-        return where | self.about | about | measured
-
-    def result(self, answers: Answers, checkpoint: int, **about: Any) -> Result:
-        """Measures a checkpoint's own answers to this split, as `measured`, and its calibration."""
-        found = self.measured(answers, checkpoint, **about)
-        own, calibration = self.matching is None, fitted.read(self.workdir, checkpoint)
-        return calibrated(found, answers, calibration, own=own)
-
-    def __call__(self, which: str) -> tuple[Result, Answers]:
-        """Evaluates "best", "latest" or a step.
+    def evaluate(self, which: str) -> tuple[Evaluation, Answers]:
+        """Evaluates "best", "latest" or a step, with its calibration if there is one.
 
         Raises:
           UserError: If there is no such checkpoint.
         """
         trained = self.load(which)
-        answers = self.answers(trained)
-        return self.result(answers, trained.step), answers
+        answers, calibration = self.answers(trained), self.calibration(trained.step)
+        return self.evaluate_answers(answers, trained.step, calibration=calibration), answers
+
+    def evaluate_answers(self, answers: Answers, checkpoint: int, **parts: Any) -> Evaluation:
+        """Measures answers to this split, whatever answered; see the function of this name."""
+        resamples = self.config.eval.resamples
+        return evaluate_answers(answers, self.pictures, checkpoint, resamples=resamples, **parts)
 
 
-def calibrated(
-    result: Result, answers: Answers, calibration: Calibration | None, *, own: bool
-) -> Result:
-    """Returns a result with what a calibration of the checkpoint, if there is one, does to it.
+def evaluate_answers(
+    answers: Answers,
+    pictures: EvaluatedSplit,
+    checkpoint: int,
+    *,
+    resamples: int,
+    calibration: Calibration | None = None,
+    extra_cautions: tuple[str, ...] = (),
+    **parts: Any,
+) -> Evaluation:
+    """Measures answers, and their calibration, and says what a reader must know.
 
     Args:
-      result: To be added to.
-      answers: That it is of; where they are of other classes, nothing is added.
-      calibration: Of the checkpoint.
-      own: Whether the pictures are the run's own, and so perhaps those it was fitted on.
+      answers: The answers.
+      pictures: The pictures that were answered.
+      checkpoint: Step of the checkpoint that answered, or of the first of several.
+      resamples: Number of bootstrap resamples.
+      calibration: The checkpoint's calibration; None, or one of other classes: none is measured.
+      extra_cautions: Sentences beside those about the pictures.
+      **parts: Further attributes of the `Evaluation`.
     """
-    if calibration is None or calibration.classes != answers.classes:
-        return result
-    told = list(result["cautions"])
-    if own and result["split"] == calibration.split:
-        told.append("The calibration was fitted on these pictures: it will fit others less well.")
-    return result | {"cautions": told, "calibration": calibrations.measure(calibration, answers)}
+    sentences = tuple(dict.fromkeys((*pictures.cautions, *extra_cautions)))
+    measured = None
+    if calibration and calibration.classes == answers.classes:
+        measured = measure(calibration, answers)
+        sentences += cautions.about_calibration(pictures, calibration)
+    return Evaluation(
+        **Evaluation.attributes_of(answers.measure(resamples=resamples)),
+        split=pictures.split,
+        checkpoint=checkpoint,
+        source=pictures.source,
+        cautions=sentences,
+        leaks=pictures.leaks,
+        calibration=measured,
+        **parts,
+    )
 
 
-def warned(prepared: PreparedSet) -> Result:
-    """Returns {"leaks": what the splits leak}, for every result of theirs to carry; or {}."""
-    return {"leaks": prepared.leaks.sentence} if prepared.leaks else {}
+def evaluate_final(
+    workdir: Path,
+    config: ConfigDict,
+    prepared: PreparedSet,
+    checkpoint: int,
+    answer: Callable[[str], Answers],
+    *,
+    writes: bool = True,
+) -> tuple[Evaluation, Answers]:
+    """Ends a training run: evaluates its best checkpoint on `eval.final_split`, and calibrates it.
 
+    The calibration is fitted on `eval.split`, unless the network was trained on that split or is
+    finally evaluated on it. One that is there already is kept, for it may hold more.
 
-def write(result: Result, answers: Answers, workdir: Path, name: str) -> Path:
-    """Writes `eval/<name>.json` and the answers beside it, and returns the path of the former."""
-    run_dir = RunDir(workdir)
-    written.write(answers, run_dir.answers(name))
-    files.write_json(run_dir.evaluation(name), result)
-    return run_dir.evaluation(name)
+    Args:
+      workdir: The run's folder.
+      config: The run's config.
+      prepared: The run's pictures.
+      checkpoint: Step of the best checkpoint.
+      answer: Returns the answers of that checkpoint to the split of a name.
+      writes: Whether this process writes the evaluation, the answers and the calibration.
+    """
+    settings = config.eval
+    split = settings.final_split
+    answers, calibration = answer(split), None
+    if settings.split not in ("train", split):
+        calibration = calibrations.read(workdir, checkpoint)
+        if calibration is None:
+            calibration = calibrations.fit(
+                answer(settings.split),
+                step=checkpoint,
+                split=settings.split,
+                coverage=settings.coverage,
+                error_rate=settings.error_rate,
+            )
+            if writes:
+                calibrations.write(calibration, workdir)
+    evaluation = evaluate_answers(
+        answers,
+        EvaluatedSplit.of_run(workdir, config, prepared, split),
+        checkpoint,
+        resamples=settings.resamples,
+        calibration=calibration,
+    )
+    if writes:
+        evaluation = evaluations.write(evaluation, answers, workdir, split)
+    return evaluation, answers

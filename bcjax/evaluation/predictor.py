@@ -17,8 +17,9 @@ from bcjax.engine import network
 from bcjax.engine.network import Trained
 from bcjax.engine.state import Variables
 from bcjax.engine.steps import infer
-from bcjax.evaluation.calibration import fitted, outliers, temperature
-from bcjax.evaluation.calibration.fitted import Calibration
+from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.calibration import outliers, temperature
+from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.images import Images, NamedImage, collect
 from bcjax.evaluation.predictions import Embeddings, Predictions, Unreadable
 from bcjax.runtime import mesh as meshes
@@ -72,7 +73,7 @@ class Predictor(Trained):
             are listed in the result.
         """
         logits, features, names, unreadable = self._run(self._answer, images, batch_size)
-        probabilities = temperature.divide(
+        probabilities = temperature.probabilities(
             logits, self.calibration.temperature if self.calibration else 1.0
         )
         predictions = Predictions(
@@ -283,7 +284,7 @@ def load(
     workdir = Path(workdir)
     trained = network.load(workdir, str(checkpoint), meshes.create())
     if calibration is None:
-        calibration = fitted.read(workdir, trained.step)
+        calibration = calibrations.read(workdir, trained.step)
     predictor = Predictor(
         config=trained.config,
         classes=trained.classes,

@@ -1,7 +1,7 @@
-"""Soups: the mean of several networks' weights, which costs no more to ask than one of them.
+"""Model soups: the mean of several networks' weights, as fast as a single network.
 
-Wortsman et al., Model soups, ICML 2022, arXiv:2203.05482. It is for networks that began at the same
-weights; of others the mean is seldom a network that knows anything.
+Wortsman et al., Model soups, ICML 2022, arXiv:2203.05482. They work for networks whose training
+began at the same weights; the mean of others seldom knows anything.
 """
 
 import dataclasses
@@ -17,12 +17,12 @@ from bcjax import config as configs
 from bcjax.engine import saving
 from bcjax.engine.network import Trained
 from bcjax.engine.state import Variables
-from bcjax.evaluation import ensemble
-from bcjax.evaluation import evaluator as evaluation
+from bcjax.evaluation import cautions, ensemble
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.batch_statistics import BatchStatistics
-from bcjax.evaluation.ensemble import Member
-from bcjax.evaluation.evaluator import Evaluator, Result
+from bcjax.evaluation.ensemble import EnsembleNetwork
+from bcjax.evaluation.evaluation import Evaluation, SoupRecipe
+from bcjax.evaluation.evaluator import Evaluator
 from bcjax.evaluation.views import View
 from bcjax.metrics.scores import higher_is_better
 from bcjax.runtime import files
@@ -34,20 +34,21 @@ T = TypeVar("T")
 Kind = Literal["uniform", "greedy"]
 KINDS: tuple[Kind, ...] = ("uniform", "greedy")
 
-# What decides which function the weights are of, and what may differ there all the same.
+# Settings that decide which function the weights belong to.
 _NETWORK = (
     "model.", "data.image_size", "data.resize", "data.crop_fraction", "data.pad_colour",
     "data.grey", "data.mask", "data.stain",
 )  # fmt: skip
+# Settings among these that may differ all the same.
 _FREE = ("model.weights", "model.l1", "model.l2", "model.dropout", "model.drop_path", "model.remat")
 
 
 @dataclasses.dataclass(frozen=True)
 class Soup:
-    """A mean of weights.
+    """A network whose weights are the mean of others'.
 
     Attributes:
-      trained: The network, the first ingredient's but for its variables.
+      trained: The network: the first ingredient with other variables.
       kept: Positions of the ingredients that are in it, in the order in which they were added.
     """
 
@@ -56,28 +57,28 @@ class Soup:
 
 
 def mean(ingredients: Sequence[Variables]) -> Variables:
-    """Averages trees of arrays, leaf by leaf; equal ones give the same bits."""
+    """Averages trees of arrays, leaf by leaf; the mean of equal trees is the same to the bit."""
 
-    def of(*leaves: Any) -> np.ndarray:
-        # A sum of float32 is exact in float64, or equal ones would not give themselves again.
+    def average(*leaves: Any) -> np.ndarray:
+        # Sums of float32 are exact in float64; else the mean of equal ones might differ from them.
         total = sum(np.asarray(leaf, np.float64) for leaf in leaves)
         return np.asarray(total / len(leaves), leaves[0].dtype)
 
-    return jax.tree.map(of, *ingredients)
+    return jax.tree.map(average, *ingredients)
 
 
 def greedy(
     ingredients: int, blend: Callable[[tuple[int, ...]], T], score: Callable[[T], float]
 ) -> tuple[T, tuple[int, ...]]:
-    """Adds ingredients from the best one on, each if the soup does not become worse by it.
+    """Adds ingredients from the best one on, each if it does not make the soup worse.
 
     Args:
-      ingredients: How many there are.
-      blend: Makes the soup of some, by their positions.
-      score: Of a soup, more being better.
+      ingredients: Number of ingredients.
+      blend: Makes the soup of the ingredients at some positions.
+      score: Scores a soup; higher is better.
 
     Returns:
-      The soup, whose score is that of the best ingredient or better, and what is in it.
+      The soup, which scores as high as the best ingredient or higher, and the positions in it.
     """
     alone: list[tuple[int, ...]] = [(position,) for position in range(ingredients)]
     scores = [score(blend(position)) for position in alone]
@@ -90,45 +91,45 @@ def greedy(
     return soup, kept
 
 
-def make(members: Sequence[Member], kind: Kind) -> Soup:
-    """Averages networks.
+def make(networks: Sequence[EnsembleNetwork], kind: Kind) -> Soup:
+    """Averages the weights of networks.
 
-    Batch statistics that moved in training are taken anew, from training pictures of the first run:
-    the mean of statistics is not the statistics of the mean.
+    Batch statistics that moved in training are computed again, from training pictures of the first
+    run, because the mean of statistics is not the statistics of the mean.
 
     Args:
-      members: At least one; the first one's run says by which split and metric the greedy soup is
+      networks: At least one. The first one's config says by which split and metric a greedy soup is
         chosen (`eval.split`, `checkpoint.best`).
-      kind: "uniform": of all. "greedy": see `greedy`.
+      kind: "uniform": the mean of all. "greedy": see `greedy`.
 
     Raises:
-      UserError: If they are not all of one network.
+      UserError: If the networks are not the same function of different weights.
     """
-    first = members[0]
-    for other in members[1:]:
+    first = networks[0]
+    for other in networks[1:]:
         _check_alike(first, other)
-    ingredients = [jax.device_get(member.trained.variables) for member in members]
+    ingredients = [jax.device_get(network.trained.variables) for network in networks]
     statistics = BatchStatistics(first.workdir, first.trained, ingredients)
 
     def blend(positions: tuple[int, ...]) -> Trained:
         variables = mean([ingredients[position] for position in positions])
-        if len(positions) > 1:  # one alone has the statistics that it was trained with
+        if len(positions) > 1:  # a single one keeps the statistics that it was trained with
             variables = statistics(variables)
         placed = meshes.everywhere(first.evaluator.mesh, variables)
         return dataclasses.replace(first.trained, variables=placed)
 
     if kind == "uniform":
-        every = tuple(range(len(members)))
+        every = tuple(range(len(networks)))
         return Soup(blend(every), every)
     config = first.trained.config
     judge = Evaluator(first.workdir, split=config.eval.split)
     sign = 1 if higher_is_better(config.checkpoint.best) else -1
 
     def score(trained: Trained) -> float:
-        result = evaluation.measure(judge.answers(trained), resamples=0)
-        return sign * evaluation.headline(result)[config.checkpoint.best]
+        values = judge.answers(trained).measure(resamples=0).values
+        return sign * values[config.checkpoint.best]
 
-    return Soup(*greedy(len(members), blend, score))
+    return Soup(*greedy(len(networks), blend, score))
 
 
 def evaluate(
@@ -136,52 +137,59 @@ def evaluate(
     checkpoints: Sequence[str],
     kind: Kind,
     views: Sequence[View] = (),
-) -> tuple[Result, Answers, Trained]:
+) -> tuple[Evaluation, Answers, Trained]:
     """Makes a soup of runs, or of checkpoints of each, and measures it.
 
     Args:
-      evaluators: Of the runs, for one split.
+      evaluators: The evaluators of the runs, for one split.
       checkpoints: "best", "latest" or a step each, of every run.
       kind: See `make`.
-      views: Of each picture; (): the picture as it is.
+      views: The views of each picture; empty: the picture as it is.
 
     Returns:
-      As of one network, the checkpoint being the first one's, and the network. In the result,
-      "soup": its kind, by which split and metric it was chosen, and each ingredient with the
-      headline that it has alone.
+      The evaluation, the answers, and the soup as a network.
 
     Raises:
-      UserError: If they are not all of one network, or a checkpoint is not there.
+      UserError: If the networks are not alike, or a checkpoint is not there.
     """
-    members = list(ensemble.members(evaluators, checkpoints))
-    made = make(members, kind)
-    first, config = members[0], members[0].trained.config
-    seen = ensemble.answers(Member(first.evaluator, made.trained), views)
-    page: dict[str, Any] = {"kind": kind}
-    cautions = ensemble.cautions(evaluators) + _cautions(members)
-    if kind == "greedy":
-        page |= {"chosen_on": config.eval.split, "chosen_by": config.checkpoint.best}
-        if first.evaluator.matching is None and first.evaluator.split == config.eval.split:
-            cautions.append(
-                "The soup was chosen by these pictures: others may be answered less well."
-            )
-    page["ingredients"] = [
-        {"kept": position in made.kept}
-        | member.about(ensemble.average(ensemble.answers(member, views)))
-        for position, member in enumerate(members)
-    ]
-    about = ensemble.about_views(views, [seen]) | {"soup": page, "cautions": cautions}
-    answers = ensemble.average(seen)
-    return first.evaluator.measured(answers, first.trained.step, **about), answers, made.trained
+    networks = list(ensemble.load_networks(evaluators, checkpoints))
+    soup = make(networks, kind)
+    first, config = networks[0], networks[0].trained.config
+    by_view = EnsembleNetwork(first.evaluator, soup.trained).answers(views)
+    chosen_on = config.eval.split if kind == "greedy" else ""
+    recipe = SoupRecipe(
+        kind=kind,
+        ingredients=tuple(
+            network.scores(ensemble.average(network.answers(views)), kept=position in soup.kept)
+            for position, network in enumerate(networks)
+        ),
+        chosen_on=chosen_on,
+        chosen_by=config.checkpoint.best if kind == "greedy" else "",
+    )
+    sentences = cautions.union([each.pictures for each in evaluators]) + cautions.about_soup(
+        first.evaluator.pictures,
+        chosen_on,
+        [network.workdir for network in networks],
+        [network.trained.config.model.weights for network in networks],
+    )
+    answers = ensemble.average(by_view)
+    evaluation = first.evaluator.evaluate_answers(
+        answers,
+        first.trained.step,
+        extra_cautions=sentences,
+        views=ensemble.view_scores(views, [by_view]),
+        soup=recipe,
+    )
+    return evaluation, answers, soup.trained
 
 
-def save(soup: Trained, page: Result, beside: Path, workdir: Path) -> None:
+def save(soup: Trained, recipe: SoupRecipe, first: Path, workdir: Path) -> None:
     """Writes a soup as the folder of a run at step 0, which every command takes.
 
     Args:
-      soup: From `evaluate`.
-      page: Of what it is made, for soup.json.
-      beside: The first ingredient's folder, whose pictures the run has.
+      soup: The network.
+      recipe: What it is made of, for soup.json.
+      first: Folder of the first ingredient's run, whose pictures the new run has.
       workdir: The folder to make.
 
     Raises:
@@ -189,16 +197,16 @@ def save(soup: Trained, page: Result, beside: Path, workdir: Path) -> None:
     """
     saving.check_free(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
-    files.write_json(RunDir(workdir).soup, page)
-    if RunDir(beside).pictures.exists():
-        shutil.copy(RunDir(beside).pictures, RunDir(workdir).pictures)
+    files.write_json(RunDir(workdir).soup, recipe.to_dict())
+    if RunDir(first).pictures.exists():
+        shutil.copy(RunDir(first).pictures, workdir)
     config = soup.config.copy_and_resolve_references()
     config.workdir = str(workdir)
-    config.optim.ema = 0.0  # the weights are those that answer, averages or not
+    config.optim.ema = 0.0  # these are the weights that answer, averaged over steps or not
     saving.write_run(config, soup.variables, soup.classes, workdir)
 
 
-def _check_alike(first: Member, other: Member) -> None:
+def _check_alike(first: EnsembleNetwork, other: EnsembleNetwork) -> None:
     there, here = other.trained, first.trained
     different = [
         key
@@ -211,16 +219,5 @@ def _check_alike(first: Member, other: Member) -> None:
         raise UserError(
             f"{other.workdir} is of another network than {first.workdir}, which differs in "
             f"{'; '.join(different)}: weights of one network alone can be averaged; leave out "
-            "--soup to average the answers."
+            "soup to average the answers."
         )
-
-
-def _cautions(members: Sequence[Member]) -> list[str]:
-    """Returns a sentence if it is not known that all began at the same weights."""
-    began = {member.trained.config.model.weights for member in members}
-    if len({member.workdir for member in members}) == 1 or (len(began) == 1 and began != {None}):
-        return []
-    return [
-        "The soup's ingredients did not all begin at the same published weights "
-        "(config.model.weights): the mean of such seldom answers well."
-    ]

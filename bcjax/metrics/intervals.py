@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from bcjax.metrics.predictions import WeightedMetrics, Weights
 from bcjax.metrics.scores import COVERAGES, TOP
@@ -99,6 +99,23 @@ def wilson(successes: float, n: int) -> tuple[float, float]:
     half = z / (1 + z**2 / n) * math.sqrt(p * (1 - p) / n + z**2 / (4 * n**2))
     # By its algebra the interval holds p and lies in [0, 1], but not by its rounding.
     return max(0.0, min(p, centre - half)), min(1.0, max(p, centre + half))
+
+
+def proportion(
+    which: Bool[np.ndarray, " N"], units: Int[np.ndarray, " N"] | None = None
+) -> Estimate | None:
+    """Returns the share that is true, with Wilson's interval; None for no pictures.
+
+    Args:
+      which: Whether each picture counts.
+      units: For each picture its group; a group counts as one trial. None: each picture does.
+    """
+    n, trials = len(which), len(which) if units is None else len(np.unique(units))
+    if not n:
+        return None
+    value = float(which.mean())
+    kind = "wilson" if trials == n else "group wilson"
+    return Estimate(value, n, kind, *wilson(value * trials, trials))
 
 
 def units(groups: Sequence[str] | None, n: int) -> Int[np.ndarray, " N"]:

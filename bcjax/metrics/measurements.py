@@ -96,6 +96,14 @@ class Measurements:
         """{"accuracy": 0.97, ...}: the values alone, without the undefined ones."""
         return {name: m.value for name, m in self.metrics.items() if m.value is not None}
 
+    @staticmethod
+    def attributes_of(measurements: "Measurements") -> dict[str, Any]:
+        """Returns the attributes of measurements by name, as arguments for a subclass."""
+        return {
+            field.name: getattr(measurements, field.name)
+            for field in dataclasses.fields(Measurements)
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, ready for JSON (never NaN)."""
         return {

@@ -15,11 +15,9 @@ from rich.console import Console
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.store import DiskStore
 from bcjax.engine import checkpoint, patience
-from bcjax.evaluation import cautions
-from bcjax.evaluation import evaluator as evaluation
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.calibration import fitted
-from bcjax.evaluation.calibration.fitted import Calibration
+from bcjax.evaluation.evaluation import Evaluation
+from bcjax.evaluation.evaluator import evaluate_final
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.signals import EXIT_STATUS, Interrupts
@@ -48,7 +46,7 @@ class Outcome:
 
     step: int
     best: int | None
-    final: evaluation.Result | None
+    final: Evaluation | None
     signal: int = 0
 
     @property
@@ -195,8 +193,8 @@ def watch(run: Run, outputs: list[writers.Writer], step: int) -> dict[str, float
     """Evaluates on `eval.split`; the verdict goes into the state's patience."""
     config, split = run.config, run.config.eval.split
     answers = run.answers(split, run.state.best_variables)
-    measured = evaluation.measure(answers, resamples=0)
-    result = evaluation.headline(measured)
+    measured = answers.measure(resamples=0)
+    result = measured.values
     writers.evaluated(outputs, step, split, measured, run.state.best_variables["params"])
     for output in outputs:
         output.write(step, {f"{split}/{name}": value for name, value in result.items()})
@@ -222,33 +220,19 @@ def finish(run: Run) -> Outcome:
     return Outcome(step, best, final)
 
 
-def answer_at_best(run: Run) -> tuple[evaluation.Result, Answers]:
-    """Goes back to the best checkpoint; answers, measures and writes the final split with it."""
-    split, best = run.config.eval.final_split, run.checkpoints.best()
+def answer_at_best(run: Run) -> tuple[Evaluation, Answers]:
+    """Goes back to the best checkpoint; evaluates the final split with it, and calibrates it."""
+    best = run.checkpoints.best()
     if best is not None and best != run.step:
         run.go_back(best)
-    answers = run.answers(split, run.state.best_variables)
-    about = {"split": split, "checkpoint": run.step, "source": run.config.data.source}
-    where = (run.workdir, run.config, run.prepared)
-    about |= evaluation.warned(run.prepared) | {"cautions": cautions.of_split(*where, split)}
-    final = about | evaluation.measure(answers, resamples=run.config.eval.resamples)
-    final = evaluation.calibrated(final, answers, _calibrate(run), own=True)
+    final, answers = evaluate_final(
+        run.workdir,
+        run.config,
+        run.prepared,
+        run.step,
+        lambda split: run.answers(split, run.state.best_variables),
+        writes=run.lead,
+    )
     if run.lead:
-        evaluation.write(final, answers, run.workdir, split)
         writers.archive(run.config)
     return final, answers
-
-
-def _calibrate(run: Run) -> Calibration | None:
-    """Fits temperature and thresholds on the watched split, where that is held out of the rest."""
-    config = run.config.eval
-    if config.split in ("train", config.final_split):
-        return None
-    if kept := fitted.read(run.workdir, run.step):  # perhaps with more than is fitted here
-        return kept
-    held = run.answers(config.split, run.state.best_variables)
-    shares = {"coverage": config.coverage, "error_rate": config.error_rate}
-    made = fitted.fit(held, step=run.step, split=config.split, **shares)
-    if run.lead:
-        fitted.write(made, run.workdir)
-    return made

@@ -19,9 +19,10 @@ from rich.console import Console
 from bcjax.config.members import member_config, rates
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.dispatch import Batch
-from bcjax.evaluation import evaluator as evaluate
-from bcjax.evaluation import spread
+from bcjax.evaluation import evaluation as evaluations
+from bcjax.evaluation import member_summary
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.evaluation import Evaluation
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -67,7 +68,7 @@ def train(config: ConfigDict, console: Console) -> Outcome:
 
     Returns:
       Steps of the first, and what all of them answer together to `eval.final_split`: see
-      `spread.evaluate_members`.
+      `member_summary.evaluate_members`.
 
     Raises:
       UserError: For whatever the user can mend; nothing that was written before is lost.
@@ -191,18 +192,18 @@ def _phase(
     return 0
 
 
-def _finish(config: ConfigDict, members: list[Member]) -> evaluate.Result | None:
+def _finish(config: ConfigDict, members: list[Member]) -> Evaluation | None:
     """Evaluates each at its best, and all together."""
     split = config.eval.final_split
-    found: dict[Path, tuple[evaluate.Result, Answers]] = {}
+    found: dict[Path, tuple[Evaluation, Answers]] = {}
     for run in (member.run for member in members):
         if run.prepared.size(split) and run.checkpoints.best() is not None:
             found[run.workdir] = answer_at_best(run)
     if not found:
         return None
-    final, whole = spread.together(config, found)
+    final, whole = member_summary.evaluate_together(config, found)
     if members[0].run.lead:
-        evaluate.write(final, whole, Path(config.workdir), split)
+        final = evaluations.write(final, whole, Path(config.workdir), split)
     return final
 
 

@@ -23,7 +23,6 @@ from bcjax.engine.forward import predictions
 from bcjax.engine.patience import exhausted
 from bcjax.engine.phases import Phase
 from bcjax.engine.program import Program
-from bcjax.evaluation import evaluator as evaluation
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime import compilation, files
 from bcjax.runtime import mesh as meshes
@@ -225,7 +224,7 @@ class Run:
         predicted = predictions(
             self.program.predict, variables, feed, self.mesh, self._eval_batch_size
         )
-        return evaluation.answer(self.prepared, split, *predicted)
+        return Answers.of_split(self.prepared, split, *predicted)
 
 
 def _class_weights(config: ConfigDict, prepared: PreparedSet) -> np.ndarray | None:

@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from bcjax.config import METRICS, nearest
 from bcjax.engine import network, steps
 from bcjax.engine.network import Trained
+from bcjax.evaluation.evaluation import Evaluation
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -47,7 +48,7 @@ def direction(name: str) -> Direction:
     return "minimize" if name in (*COSTS, "log_loss") else "maximize"
 
 
-def measure(names: Sequence[str], workdir: Path, result: dict[str, Any] | None) -> list[float]:
+def measure(names: Sequence[str], workdir: Path, result: Evaluation | None) -> list[float]:
     """Measures a finished run.
 
     Args:
@@ -67,9 +68,9 @@ def measure(names: Sequence[str], workdir: Path, result: dict[str, Any] | None) 
             trained = trained or network.load(workdir, "best", meshes.create())
             values.append(latency(trained) if name == "latency" else float(size(trained)))
             continue
-        value = result["metrics"][name]["value"]
+        value = result.metrics[name].value
         if value is None:
-            raise UserError(f"{name} is undefined on the {result['split']} split of this run.")
+            raise UserError(f"{name} is undefined on the {result.split} split of this run.")
         values.append(value)
     return values
 

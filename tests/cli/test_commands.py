@@ -18,11 +18,11 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from bcjax import config as configs
-from bcjax.cli import evaluate as evaluate_command
 from bcjax.data import decode
 from bcjax.data.prepared import PreparedSet
 from bcjax.data.sources import synthetic
 from bcjax.evaluation import answers
+from bcjax.evaluation import evaluate as evaluate_command
 
 
 def read_json(path):

@@ -7,25 +7,28 @@ from rich.console import Console
 
 from bcjax import metrics
 from bcjax.cli import tables
+from bcjax.evaluation.evaluation import Evaluation
 
 
 def evaluate(*predictions, **options):
-    return metrics.measure(*predictions, **options).to_dict()
+    measured = metrics.measure(*predictions, **options)
+    about = {"split": "test", "checkpoint": 12, "source": "cells"}
+    return Evaluation(**Evaluation.attributes_of(measured), **about)
 
 
 def shown(result):
     console = Console(width=80, file=io.StringIO())
-    console.print(tables.evaluation(result | {"split": "test", "checkpoint": 12}))
+    console.print(tables.evaluation(result))
     return console.file.getvalue()
 
 
 def test_each_metric_has_a_line_that_fits_the_terminal():
     result = evaluate(*made_up(200), NAMES, resamples=20)
     lines = shown(result).splitlines()
-    for name, figure in result["metrics"].items():
+    for name, figure in result.metrics.items():
         (line,) = [line for line in lines if f" {name} " in line]
-        assert f"{figure['value']:.4f}" in line
-        assert f"{figure['low']:.4f} - {figure['high']:.4f}" in line
+        assert f"{figure.value:.4f}" in line
+        assert f"{figure.low:.4f} - {figure.high:.4f}" in line
 
 
 def test_a_class_shows_its_figures_or_that_it_has_none():
@@ -33,7 +36,7 @@ def test_a_class_shows_its_figures_or_that_it_has_none():
     labels[labels == 3] = 2
     result = evaluate(probabilities, labels, NAMES, resamples=0)
     text = shown(result)
-    assert f"{result['per_class'][0]['precision']['value']:.4f}" in text
+    assert f"{result.per_class[0].precision.value:.4f}" in text
     (line,) = [line for line in text.splitlines() if line.startswith("│ monocyte")]
     assert line.replace("│", " ").split() == ["monocyte", "0", "0.0000", "-", "-", "0.0000"]
 

@@ -10,7 +10,6 @@ from commandline import TINY, refused, run_bcjax
 from processes import log, state, steps
 
 from bcjax import config as configs
-from bcjax.evaluation.evaluator import measure
 from bcjax.training.run import Run
 
 # A first phase of the head, whose features are computed once, then the last third with it.
@@ -95,7 +94,7 @@ def test_a_run_goes_back_to_its_best_be_it_of_an_earlier_phase(two):
         assert (run.phase.position, run.step, run.plan.end, run.end) == (0, 2, 4, 10)
         assert len(jax.tree.leaves(run.state.opt_state)) < moments
         # On features or pictures, a checkpoint measures the same.
-        again = measure(run.answers("val", run.state.best_variables), resamples=0)
+        again = run.answers("val", run.state.best_variables).measure(resamples=0).to_dict()
         ran = run_bcjax("evaluate", f"--workdir={two[0]}", "--checkpoint=2", "--split=val")
         assert ran.status == 0, ran.err
         measured = json.loads((two[0] / "eval" / "val.json").read_text())

@@ -13,8 +13,10 @@ from sklearn.covariance import ledoit_wolf
 
 from bcjax import metrics
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.calibration import abstention, conformal, fitted, outliers, temperature
-from bcjax.evaluation.calibration.measure import measure, strangers
+from bcjax.evaluation.calibration import abstention, conformal, outliers, temperature
+from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.calibration.measure import CalibrationMeasurements, measure
+from bcjax.evaluation.calibration.outliers import separate
 from bcjax.runtime.errors import UserError
 
 CLASSES = ("basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil")
@@ -84,15 +86,15 @@ def test_log_loss_and_brier_are_those_of_scikit_learn():
     for name, at in (("raw", 1.0), ("scaled", calibration.temperature)):
         probabilities = given_answers.probabilities(at)
         labels = given_answers.labels
-        assert measured["log_loss"][name] == pytest.approx(log_loss(labels, probabilities))
+        assert getattr(measured.log_loss, name) == pytest.approx(log_loss(labels, probabilities))
         brier = brier_score_loss(labels, probabilities, labels=range(5), scale_by_half=False)
-        assert measured["brier"][name] == pytest.approx(brier)
+        assert getattr(measured.brier, name) == pytest.approx(brier)
 
 
 def test_the_error_of_calibration_is_that_of_its_definition():
     logits = np.log([[0.9, 0.1], [0.91, 0.09], [0.6, 0.4], [0.65, 0.35]]).astype(np.float32)
     two = answers(logits, np.array([0, 1, 0, 0], np.int32), ("a", "b"))
-    ece = measure(fit(two), two)["ece"]["raw"]
+    ece = measure(fit(two), two).ece.raw
     # Bins of 1/15: two of 0.905 of which one is right, one of 0.6 and one of 0.65, both right.
     assert ece == pytest.approx(2 / 4 * (0.905 - 0.5) + 0.4 / 4 + 0.35 / 4, abs=1e-6)
 
@@ -141,7 +143,7 @@ def test_a_class_of_too_few_pictures_is_in_every_set_and_is_named():
     sets = calibration.conformal.sets(calibration.probabilities(logits), by_class=True)
     assert sets[:, 2].all()
     assert not sets[:, 0].all()
-    assert measure(calibration, some)["conformal"]["by_class"]["too_few"] == ["lymphocyte"]
+    assert measure(calibration, some).conformal.too_few == ("lymphocyte",)
 
 
 # abstention
@@ -149,13 +151,13 @@ def test_a_class_of_too_few_pictures_is_in_every_set_and_is_named():
 
 def test_the_error_of_what_is_answered_is_as_asked_in_19_of_20_fits():
     asked, trials, (logits, labels) = 0.01, 100, truthful(20_000, seed=999, spread=12)
-    probabilities = temperature.divide(logits, 1.0)
+    probabilities = temperature.probabilities(logits, 1.0)
     wrong = probabilities.argmax(axis=1) != labels
     assert wrong.mean() > 5 * asked  # so that it must abstain
     errors, shares = [], []
     for seed in range(trials):
         logits, labels = truthful(1400, seed=seed, spread=12)
-        found = abstention.fit(temperature.divide(logits, 1.0), labels, asked)
+        found = abstention.fit(temperature.probabilities(logits, 1.0), labels, asked)
         answered = ~found.uncertain(probabilities)
         shares.append(answered.mean())
         errors.append(wrong[answered].sum() / max(1, answered.sum()))
@@ -165,7 +167,7 @@ def test_the_error_of_what_is_answered_is_as_asked_in_19_of_20_fits():
 
 def test_a_network_that_is_right_answers_everything_and_a_blind_one_nothing():
     logits, _ = truthful(2000, seed=0)
-    probabilities = temperature.divide(logits, 1.0)
+    probabilities = temperature.probabilities(logits, 1.0)
     seeing = abstention.fit(probabilities, logits.argmax(axis=1), 0.01)
     assert seeing.threshold == 0
     assert not seeing.uncertain(probabilities).any()
@@ -177,7 +179,7 @@ def test_a_network_that_is_right_answers_everything_and_a_blind_one_nothing():
 def test_too_few_pictures_vouch_for_no_error_rate():
     logits, _ = truthful(600, seed=0)
     right = logits.argmax(axis=1)
-    probabilities = temperature.divide(logits, 1.0)
+    probabilities = temperature.probabilities(logits, 1.0)
     needed = abstention.fit(probabilities, right, 0.01).needed
     assert needed == 437  # 0.99 ** 437 is the first below 0.05 / 4
     too_few = abstention.fit(probabilities[: needed - 1], right[: needed - 1], 0.01)
@@ -229,11 +231,11 @@ def test_all_but_the_share_kept_are_outliers_and_strangers_are_told(seen):
     found = outliers.fit(features[200:], labels[200:], features[:200], logits, kept=0.9)
     assert found.are(features[:200]).sum() in (19, 20)
     far = features[:50] + 100
-    told = strangers(found, outliers.energy(logits[:50] / 100), found.distance(far))
-    assert (told["n"], told["n_held"]) == (50, 200)
-    assert told["distance"]["auroc"] == 1
-    assert told["distance"]["above"]["value"] == 1
-    assert 0.5 < told["energy"]["auroc"] <= 1  # flat logits have less energy to spend
+    told = separate(found, outliers.energy(logits[:50] / 100), found.distance(far))
+    assert (told.n, told.n_held) == (50, 200)
+    assert told.distance.auroc == 1
+    assert told.distance.above.value == 1
+    assert 0.5 < told.energy.auroc <= 1  # flat logits have less energy to spend
 
 
 # together
@@ -241,7 +243,7 @@ def test_all_but_the_share_kept_are_outliers_and_strangers_are_told(seen):
 
 def fit(given_answers, **asked):
     asked = {"coverage": 0.9, "error_rate": 0.05} | asked
-    return fitted.fit(given_answers, step=7, split="val", **asked)
+    return calibrations.fit(given_answers, step=7, split="val", **asked)
 
 
 def test_it_is_read_as_it_was_written(tmp_path, seen):
@@ -249,12 +251,12 @@ def test_it_is_read_as_it_was_written(tmp_path, seen):
     logits, _ = truthful(400, seed=0)
     plain = fit(answers(*truthful(400, seed=0)))
     strange = outliers.fit(features, labels, features, logits)
-    told = strangers(strange, strange.energies, strange.distances)
+    told = separate(strange, strange.energies, strange.distances)
     whole = dataclasses.replace(plain, outliers=strange, not_cells=told)
-    assert fitted.read(tmp_path, 7) is None
+    assert calibrations.read(tmp_path, 7) is None
     for calibration in (plain, whole):
-        path = fitted.write(calibration, tmp_path)
-        read = fitted.read(tmp_path, 7)
+        path = calibrations.write(calibration, tmp_path)
+        read = calibrations.read(tmp_path, 7)
         assert json.loads(path.read_text())["temperature"] == calibration.temperature
         np.testing.assert_equal(dataclasses.asdict(read), dataclasses.asdict(calibration))
     assert sorted(p.name for p in path.parent.iterdir()) == ["7.json", "7.npz"]
@@ -265,7 +267,7 @@ def test_a_damaged_one_is_refused(tmp_path, seen, damage):
     features, labels = seen
     given_answers = answers(*truthful(400, seed=0))
     strange = outliers.fit(features, labels, features, given_answers.logits)
-    path = fitted.write(dataclasses.replace(fit(given_answers), outliers=strange), tmp_path)
+    path = calibrations.write(dataclasses.replace(fit(given_answers), outliers=strange), tmp_path)
     npz = path.with_suffix(".npz")
     if damage == "no arrays":
         npz.unlink()
@@ -274,7 +276,7 @@ def test_a_damaged_one_is_refused(tmp_path, seen, damage):
     else:
         path.write_text("{}" if damage == "empty" else path.read_text()[:100])
     with pytest.raises(UserError, match=r"7\.json is damaged .*bcjax calibrate"):
-        fitted.read(tmp_path, 7)
+        calibrations.read(tmp_path, 7)
 
 
 def test_what_is_measured_is_counted(tmp_path):
@@ -285,17 +287,19 @@ def test_what_is_measured_is_counted(tmp_path):
     sets = calibration.conformal.sets(probabilities)
     held = int(sets[np.arange(800), others.labels].sum())
     low, high = metrics.wilson(held, 800)
-    figure = {"value": held / 800, "n": 800, "interval": "wilson", "low": low, "high": high}
-    assert measured["conformal"]["measured"] == figure
-    assert measured["conformal"]["mean_size"] == sets.sum() / 800
-    assert [row["measured"]["n"] for row in measured["conformal"]["per_class"]] == [
+    found = measured.conformal.sets
+    assert found.measured == metrics.Estimate(held / 800, 800, "wilson", low, high)
+    assert found.mean_size == sets.sum() / 800
+    assert [each.n for each in found.per_class.values()] == [
         int((others.labels == label).sum()) for label in range(5)
     ]
     sure = probabilities.max(axis=1) > calibration.abstention.threshold
-    assert measured["abstention"]["answered"]["value"] == sure.mean()
-    assert measured["abstention"]["error"]["n"] == sure.sum()
-    assert (measured["n"], measured["fitted_n"], measured["fitted_on"]) == (800, 1000, "val")
-    assert json.loads(json.dumps(measured, allow_nan=False)) == measured
+    assert measured.abstention.answered.value == sure.mean()
+    assert measured.abstention.error.n == sure.sum()
+    assert (measured.n, measured.fitted_n, measured.fitted_on) == (800, 1000, "val")
+    page = json.loads(json.dumps(measured.to_dict(), allow_nan=False))
+    assert page == measured.to_dict()
+    assert CalibrationMeasurements.from_dict(page) == measured
 
 
 def test_logits_that_are_not_finite_and_answers_of_other_classes_are_refused():

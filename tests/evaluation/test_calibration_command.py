@@ -13,7 +13,8 @@ from commandline import contents, refused, run_bcjax
 
 from bcjax.data.sources import synthetic
 from bcjax.evaluation import answers
-from bcjax.evaluation.calibration import fitted, temperature
+from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.calibration import temperature
 
 MORE = ("set", "uncertain", "outlier", "distance", "energy")
 
@@ -56,7 +57,7 @@ def calibrated(trained, cells, not_cells, tmp_path_factory):
     )  # fmt: skip
     assert ran.status == 0, ran.err
     step = json.loads((workdir / "eval" / "test.json").read_text())["checkpoint"]
-    return workdir, ran.out, json.loads(before), fitted.read(workdir, step)
+    return workdir, ran.out, json.loads(before), calibrations.read(workdir, step)
 
 
 @pytest.fixture(scope="module")
@@ -69,14 +70,14 @@ def test_calibrate_says_what_it_fitted_and_to_what(calibrated):
     assert f"val split, checkpoint {calibration.step}, n = 16" in out
     assert f"{calibration.temperature:.3f}" in out
     assert "80% coverage" in out
-    assert f"AUROC of distance, 8 no cells │ {calibration.not_cells['distance']['auroc']:.4f}" in (
+    assert f"AUROC of distance, 8 no cells │ {calibration.not_cells.distance.auroc:.4f}" in (
         " ".join(out.split())
     )
     # Of 16 pictures of eight classes none has the 4 that a coverage of 0.8 takes.
     assert "Too few pictures for sets by class" in out
     assert str(workdir / "calibration" / f"{calibration.step}.json") in out.replace("\n", "")
-    assert calibration.not_cells["n"] == 8
-    assert calibration.not_cells["distance"]["auroc"] > 0.9
+    assert calibration.not_cells.n == 8
+    assert calibration.not_cells.distance.auroc > 0.9
 
 
 def test_predict_is_calibrated_and_says_more(calibrated, rows):
@@ -86,7 +87,7 @@ def test_predict_is_calibrated_and_says_more(calibrated, rows):
         assert not old.keys() & set(MORE)
         assert new["label"] == old["label"]
         logits = np.log([list(old["probabilities"].values())])
-        expected = temperature.divide(logits, calibration.temperature)
+        expected = temperature.probabilities(logits, calibration.temperature)
         values = list(new["probabilities"].values())
         np.testing.assert_allclose(values, expected[0], rtol=1e-4)
         inside = calibration.conformal.sets(np.array([values]))[0]
@@ -128,7 +129,7 @@ def test_an_uncertain_answer_is_shown_in_the_place_of_its_label(
     workdir, _, _, calibration = calibrated
     changed = dataclasses.replace(calibration.abstention, threshold=threshold)
     own = shutil.copytree(workdir, tmp_path / "run")
-    fitted.write(dataclasses.replace(calibration, abstention=changed), own)
+    calibrations.write(dataclasses.replace(calibration, abstention=changed), own)
     monkeypatch.setenv("COLUMNS", "400")  # a row on a line, however large its set
     table = predicted(own, cells)
     for row in rows:
@@ -162,11 +163,11 @@ def test_evaluate_measures_the_calibration_and_warns_of_what_it_was_fitted_on(ca
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (["--coverage=1.5"], ["--coverage is 1.5", "between 0 and 1"]),
-        (["--coverage=nan"], ["--coverage is nan"]),
-        (["--error-rate=0"], ["--error-rate is 0", "between 0 and 1"]),
-        (["--split=test"], ["calibrated on test", "--split=val"]),
-        (["--split=train"], ["calibrated on train", "--split=val"]),
+        (["--coverage=1.5"], ["coverage is 1.5", "between 0 and 1"]),
+        (["--coverage=nan"], ["coverage is nan"]),
+        (["--error-rate=0"], ["error_rate is 0", "between 0 and 1"]),
+        (["--split=test"], ["calibrated on test", "split=val"]),
+        (["--split=train"], ["calibrated on train", "split=val"]),
         (["--checkpoint=5"], ["no checkpoint '5'"]),
         (["--not-cells=nowhere"], ["no picture or folder nowhere"]),
         (["runs/a"], ["flags only, not 'runs/a'"]),

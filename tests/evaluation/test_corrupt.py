@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageEnhance
 
-from bcjax.evaluation.corruptions import blurs, slide
+from bcjax.evaluation.corruptions import camera, slide
 from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 
 CELLS = blobs(8, seed=2, size=40)
@@ -222,7 +222,7 @@ def test_a_higher_severity_has_the_deposits_of_a_lower_one():
 
 
 def test_lengths_are_shares_of_the_reference_pictures_side():
-    assert blurs.SIDE == 224
+    assert camera.SIDE == 224
     small = slide.bubbles(jax.random.key(0), (56, 56, 3), jnp.float32(15), jnp.float32(12))
     large = slide.bubbles(jax.random.key(0), (224, 224, 3), jnp.float32(15), jnp.float32(12))
     for one, other in zip(small[:3], large[:3], strict=True):

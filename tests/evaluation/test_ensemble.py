@@ -164,8 +164,8 @@ def test_runs_with_other_pictures_are_refused(bcjax, own, tmp_path):
         (["--checkpoint=best,5"], ["holds no checkpoint '5'"]),
         (["--checkpoint=latest,0"], ["name another checkpoint, or another run"]),
         (["--views=flip", "--watch"], ["--watch", "averages nothing"]),
-        (["--soup=greedy"], ["--soup=greedy needs several networks"]),
-        (["--with=runs/b", "--out=runs/soup"], ["--out", "--soup=greedy"]),
+        (["--soup=greedy"], ["soup=greedy needs several networks"]),
+        (["--with=runs/b", "--out=runs/soup"], ["out is where a soup is written", "soup=greedy"]),
     ],
     ids=lambda value: value[0] if value[0].startswith("--") else "",
 )

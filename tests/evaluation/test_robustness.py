@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from commandline import refused, run_bcjax
 
+from bcjax.evaluation.corruptions.robustness import CorruptedView
 from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bcjax.evaluation.evaluator import Evaluator
-from bcjax.evaluation.robustness import Corrupted
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +65,14 @@ def test_a_figure_is_that_of_the_corrupted_pictures(robust):
     feed = evaluator.feed
     calls, _ = next(iter(feed.once(16)))
     batch = {name: array[0] for name, array in calls.items()}
-    shown = Corrupted("bubble", 4)(batch, feed.pictures)
+    shown = CorruptedView("bubble", 4)(batch, feed.pictures)
     expected = corrupt("bubble", batch["image"], batch["index"], 4)
     assert np.array_equal(shown["image"], expected)
-    answers = evaluator.answers(trained, Corrupted("bubble", 4))
+    answers = evaluator.answers(trained, CorruptedView("bubble", 4))
     row = result["corruptions"][list(CORRUPTIONS).index("bubble")]
     right = (answers.logits.argmax(1) == answers.labels).mean()
     assert row["severities"][3]["accuracy"]["value"] == pytest.approx(right)
-    evaluator.answers(trained, Corrupted("pixelate", 1))
+    evaluator.answers(trained, CorruptedView("pixelate", 1))
     assert evaluator._predict._cache_size() == 1  # the network is compiled once
 
 

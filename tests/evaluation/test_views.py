@@ -55,14 +55,14 @@ def layouts(image):
     ],
 )  # fmt: skip
 def test_views_are_the_product_of_framings_and_layouts_none_twice(text, count):
-    found = views.read(text)
+    found = views.parse(text)
     assert len(found) == len({view.name for view in found}) == count
     assert len({view.matrix for view in found}) == count
     assert found[0].name == "as it is"
 
 
 def test_flips_and_turns_are_the_dihedral_group_to_the_bit(pictures):
-    found = views.read("flip, turn")
+    found = views.parse("flip, turn")
     assert [view.name for view in found] == [
         "as it is", "turned by 90", "turned by 180", "turned by 270",
         "mirrored", "mirrored, turned by 90", "mirrored, turned by 180", "mirrored, turned by 270",
@@ -76,7 +76,7 @@ def test_a_crop_shows_its_corner_enlarged():
     quarters = np.arange(0, 200, 50, dtype=np.uint8).reshape(2, 2)
     image = np.broadcast_to(np.kron(quarters, np.ones((4, 4), np.uint8))[None, :, :, None],
                             (1, SIDE, SIDE, 3))  # fmt: skip
-    shown = {view.name: seen(view, image)[0, :, :, 0] for view in views.read("crop(0.5)")}
+    shown = {view.name: seen(view, image)[0, :, :, 0] for view in views.parse("crop(0.5)")}
     corners = ["upper left", "upper right", "lower left", "lower right"]
     for corner, level in zip(corners, quarters.ravel(), strict=True):
         inner = shown[f"crop(0.5) {corner}"][1:-1, 1:-1]  # at the edge neighbours mingle
@@ -87,7 +87,7 @@ def test_a_crop_shows_its_corner_enlarged():
 
 def test_a_scale_shrinks_about_the_middle(pictures):
     """At half its size the picture is in the middle: the mean of each two by two pixels."""
-    shown = seen(views.read("scale(0.5)")[1], pictures["image"])
+    shown = seen(views.parse("scale(0.5)")[1], pictures["image"])
     blocks = pictures["image"].reshape(EXAMPLES, 4, 2, 4, 2, 3).mean(axis=(2, 4))
     assert np.array_equal(shown[:, 2:6, 2:6], np.round(blocks))
 
@@ -95,7 +95,7 @@ def test_a_scale_shrinks_about_the_middle(pictures):
 @pytest.mark.parametrize("text", ["flip,turn", ALL])
 def test_the_average_over_the_group_is_the_same_for_a_turned_picture(pictures, text):
     """Each view of the turned picture is a view of the picture, up to what rounding moves."""
-    found = views.read(text)
+    found = views.parse(text)
     image = pictures["image"]
     weights = np.random.default_rng(1).normal(size=(SIDE, SIDE, 3)) / 255
 
@@ -122,7 +122,7 @@ def test_views_are_the_same_wherever_the_pictures_live(pictures, mesh):
     predict = dispatch.compile_predict(network, mesh)
     for store in (HostStore(pictures), DeviceStore(pictures)):
         feed = Feed(store, default().data, mesh)
-        for view in views.read("flip,crop(0.8)")[::5]:
+        for view in views.parse("flip,crop(0.8)")[::5]:
             pixels, labels = predictions(predict, {}, feed, mesh, BATCH, view)
             assert np.array_equal(labels, pictures["label"])
             shown = seen(view, pictures["image"]).reshape(EXAMPLES, -1)
@@ -133,16 +133,16 @@ def test_views_are_the_same_wherever_the_pictures_live(pictures, mesh):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("flop", "--views has 'flop', which is none of flip, turn, crop, scale: did you mean"),
-        ("flip,", "--views has '', which is none of flip, turn, crop, scale."),
+        ("flop", "views has 'flop', which is none of flip, turn, crop, scale: did you mean"),
+        ("flip,", "views has '', which is none of flip, turn, crop, scale."),
         ("flip(2)", "flip takes no number"),
         ("crop(0.2)", "'crop(0.2)': crop takes a number from 0.5 to 1 (share of the side)."),
         ("scale(two)", "scale takes a number from 0.5 to 2 (times its size)."),
         ("crop(nan)", "crop takes a number"),
-        ("crop 0.9", "--views has 'crop 0.9', which is none of"),
+        ("crop 0.9", "views has 'crop 0.9', which is none of"),
     ],
 )
 def test_what_is_no_view_is_refused(text, said):
     with pytest.raises(UserError) as caught:
-        views.read(text)
+        views.parse(text)
     assert said in str(caught.value)

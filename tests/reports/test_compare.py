@@ -15,10 +15,9 @@ from bcjax import metrics
 from bcjax.engine import network
 from bcjax.models import MODELS, create
 from bcjax.models.counting import Count, count
-from bcjax.reports.comparison import runs
-from bcjax.reports.comparison.comparison import compare
-from bcjax.reports.comparison.pareto import front
-from bcjax.reports.comparison.significance import holm
+from bcjax.reports.comparison import compare
+from bcjax.reports.comparison.runs import find_runs
+from bcjax.reports.comparison.significance import holm, pareto_front
 
 N, ONLY_A, ONLY_B = 300, 5, 17
 
@@ -34,8 +33,8 @@ def pair():
 
 
 def compared(*folders, metric="accuracy", evaluation="test"):
-    found = compare(list(folders), evaluation=evaluation, metric=metric)
-    assert json.loads(json.dumps(found, allow_nan=False)) is not None
+    found = compare(*folders, evaluation=evaluation, metric=metric)
+    assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) is not None
     return found
 
 
@@ -45,42 +44,42 @@ def known(pair, tmp_path):
 
 
 def test_the_tests_are_those_of_the_pictures_that_one_alone_has_right(known):
-    (test,) = compared(*known)["tests"]
-    assert (test["mcnemar"]["only_run"], test["mcnemar"]["only_reference"]) == (ONLY_B, ONLY_A)
-    assert test["mcnemar"]["p"] == pytest.approx(binomtest(ONLY_A, ONLY_A + ONLY_B).pvalue)
-    difference = test["difference"]
+    (test,) = compared(*known).tests
+    assert (test.mcnemar.only_first, test.mcnemar.only_second) == (ONLY_B, ONLY_A)
+    assert test.mcnemar.p == pytest.approx(binomtest(ONLY_A, ONLY_A + ONLY_B).pvalue)
+    difference = test.difference
     mean = (ONLY_B - ONLY_A) / N
     deviation = np.sqrt(((ONLY_B + ONLY_A) / N - mean**2) / N)
-    assert difference["value"] == pytest.approx(mean)
-    assert difference["low"] == pytest.approx(mean - 1.96 * deviation, abs=0.01)
-    assert difference["high"] == pytest.approx(mean + 1.96 * deviation, abs=0.01)
-    assert difference["low"] > 0
-    assert difference["p"] < 0.05
-    assert test["significant"]
-    assert test["sentence"].startswith("b is better than a: accuracy 0.8833 against 0.8433")
+    assert difference.value == pytest.approx(mean)
+    assert difference.low == pytest.approx(mean - 1.96 * deviation, abs=0.01)
+    assert difference.high == pytest.approx(mean + 1.96 * deviation, abs=0.01)
+    assert difference.low > 0
+    assert difference.p < 0.05
+    assert test.significant
+    assert test.sentence.startswith("b is better than a: accuracy 0.8833 against 0.8433")
 
 
 def test_the_other_way_round_the_difference_is_the_opposite(known):
-    ((one,), (other,)) = (compared(*each)["tests"] for each in (known, known[::-1]))
-    assert one["difference"]["value"] == -other["difference"]["value"]
-    assert one["difference"]["low"] == pytest.approx(-other["difference"]["high"])
-    assert one["difference"]["p"] == other["difference"]["p"]
-    assert "a is worse than b" in other["sentence"]
+    ((one,), (other,)) = (compared(*each).tests for each in (known, known[::-1]))
+    assert one.difference.value == -other.difference.value
+    assert one.difference.low == pytest.approx(-other.difference.high)
+    assert one.difference.p == other.difference.p
+    assert "a is worse than b" in other.sentence
 
 
 def test_equal_answers_cannot_be_told_apart(pair, tmp_path):
     folders = [run(tmp_path / name, answers(pair[0])) for name in "ab"]
-    (test,) = compared(*folders)["tests"]
-    assert (test["difference"]["value"], test["difference"]["p"], test["mcnemar"]["p"]) == (0, 1, 1)
-    assert not test["significant"]
-    assert "cannot be told apart" in test["sentence"]
+    (test,) = compared(*folders).tests
+    assert (test.difference.value, test.difference.p, test.mcnemar.p) == (0, 1, 1)
+    assert not test.significant
+    assert "cannot be told apart" in test.sentence
 
 
 def test_of_a_loss_less_is_better(known):
     found = compared(*known, metric="log_loss")
-    (test,) = found["tests"]
-    assert test["difference"]["high"] < 0
-    assert "b is better than a" in test["sentence"]
+    (test,) = found.tests
+    assert test.difference.high < 0
+    assert "b is better than a" in test.sentence
 
 
 def test_pictures_of_one_group_do_not_count_as_many(pair, tmp_path):
@@ -89,17 +88,17 @@ def test_pictures_of_one_group_do_not_count_as_many(pair, tmp_path):
         run(tmp_path / name, answers(hits, groups=groups))
         for name, hits in zip("ab", pair, strict=True)
     ]
-    (test,) = compared(*folders)["tests"]
-    assert test["mcnemar"] is None
-    assert test["difference"]["interval"] == "group bootstrap"
-    assert test["difference"]["low"] < 0 < test["difference"]["value"]
+    (test,) = compared(*folders).tests
+    assert test.mcnemar is None
+    assert test.difference.interval == "group bootstrap"
+    assert test.difference.low < 0 < test.difference.value
 
 
 def test_several_runs_are_corrected_for_their_number(pair, tmp_path):
     folders = [run(tmp_path / name, answers(pair[name != "a"])) for name in "abc"]
-    for test in compared(*folders)["tests"]:
-        for kind in ("difference", "mcnemar"):
-            assert test[kind]["p_holm"] == pytest.approx(2 * test[kind]["p"])
+    for test in compared(*folders).tests:
+        assert test.p_holm == pytest.approx(2 * test.difference.p)
+        assert test.mcnemar_p_holm == pytest.approx(2 * test.mcnemar.p)
 
 
 def test_holm_steps_down():
@@ -112,15 +111,15 @@ def test_other_pictures_are_left_out_and_said(pair, tmp_path):
     first = run(tmp_path / "a", answers(pair[0][:200]))
     second = run(tmp_path / "b", answers(pair[1][50:], first=50))
     found = compared(first, second)
-    assert found["n"] == 150
-    assert [each["left_out"] for each in found["runs"]] == [50, 100]
-    assert "50 of a and 100 of b" in found["notes"][0]
+    assert found.n == 150
+    assert [each.left_out for each in found.runs] == [50, 100]
+    assert "50 of a and 100 of b" in found.notes[0]
     common = answers(pair[1][50:200], first=50)
     own = metrics.measure(common.probabilities(), common.labels, CLASSES, resamples=300).to_dict()
-    assert found["runs"][1]["metrics"] == own["metrics"]
-    assert found["per_class"][0]["recall"]["b"] == own["per_class"][0]["recall"]
+    assert found.runs[1].metrics == own["metrics"]
+    assert found.per_class[0].recall["b"] == own["per_class"][0]["recall"]
     # None of the pictures that set them apart is among these.
-    assert found["tests"][0]["difference"]["value"] == 0
+    assert found.tests[0].difference.value == 0
 
 
 def test_classes_in_another_order_are_the_same_classes(known, pair, tmp_path):
@@ -132,18 +131,18 @@ def test_classes_in_another_order_are_the_same_classes(known, pair, tmp_path):
     )  # fmt: skip
     found = compared(known[0], run(tmp_path / "c" / "b", turned))
     expected = compared(*known)
-    assert found["tests"][0]["mcnemar"] == expected["tests"][0]["mcnemar"]
-    for row, other in zip(found["per_class"], expected["per_class"], strict=True):
-        assert list(row["recall"].values()) == list(other["recall"].values())
+    assert found.tests[0].mcnemar == expected.tests[0].mcnemar
+    for row, other in zip(found.per_class, expected.per_class, strict=True):
+        assert list(row.recall.values()) == list(other.recall.values())
 
 
 def test_each_class_has_its_own_difference(known, pair):
-    for label, row in enumerate(compared(*known)["per_class"]):
+    for label, row in enumerate(compared(*known).per_class):
         hits = [each[label::3] for each in pair]
-        assert row["n"] == len(hits[0])
-        assert row["recall"]["a"]["value"] == pytest.approx(hits[0].mean())
+        assert row.n == len(hits[0])
+        assert row.recall["a"]["value"] == pytest.approx(hits[0].mean())
         expected = hits[1].mean() - hits[0].mean()
-        assert row["difference"]["b"]["value"] == pytest.approx(expected)
+        assert row.difference["b"].value == pytest.approx(expected)
 
 
 def test_costs_are_counted_or_read(pair, tmp_path):
@@ -151,23 +150,17 @@ def test_costs_are_counted_or_read(pair, tmp_path):
     second = run(tmp_path / "b", answers(pair[1]), data__image_size=32, model__hidden=(8,))
     (tmp_path / "b" / "sessions.jsonl").unlink()
     (tmp_path / "b" / "metrics.jsonl").unlink()
-    one, other = compared(first, second)["runs"]
-    model = network.build(configs.load(second), 3)
-    assert (other["parameters"], other["flops"]) == (
-        count(model, 32).parameters,
-        2 * count(model, 32).macs,
-    )
-    assert other["flops"] > one["flops"]
-    assert (one["train_seconds"], one["images_per_s"], one["seconds_per_picture"]) == (
-        60,
-        100,
-        0.01,
-    )
-    assert one["hardware"] == "2 cores of abacus"
-    assert [one["image_size"], other["image_size"]] == [16, 32]
-    assert {other[key] for key in ("train_seconds", "images_per_s", "joules")} == {None}
-    assert one["curves"]["metric"] == [(3 * 64, 0.3), (5 * 64, 0.5)]
-    assert other["curves"] == {"loss": [], "metric": []}
+    one, other = compared(first, second).runs
+    counted = count(network.build(configs.load(second), 3), 32)
+    assert (other.cost.parameters, other.cost.flops) == (counted.parameters, 2 * counted.macs)
+    assert other.cost.flops > one.cost.flops
+    assert one.cost.train_seconds == 60
+    assert (one.cost.images_per_s, one.cost.seconds_per_picture) == (100, 0.01)
+    assert one.cost.hardware == "2 cores of abacus"
+    assert [one.cost.image_size, other.cost.image_size] == [16, 32]
+    assert {other.cost.train_seconds, other.cost.images_per_s, other.cost.joules} == {None}
+    assert one.curves.metric == [(3 * 64, 0.3), (5 * 64, 0.5)]
+    assert (other.curves.loss, other.curves.metric) == ([], [])
 
 
 def test_a_network_of_the_table_counts_as_published_whatever_its_options():
@@ -179,18 +172,19 @@ def test_a_network_of_the_table_counts_as_published_whatever_its_options():
 def test_settings_that_differ_are_named_and_no_others(pair, tmp_path):
     first = run(tmp_path / "a", answers(pair[0]), optim__lr=0.01)
     second = run(tmp_path / "b", answers(pair[1]), augment__ops=())
-    assert compared(first, second)["settings"] == [
-        {"key": "augment.ops", "values": [("flip", "turn"), ()]},
-        {"key": "optim.lr", "values": [0.01, 0.001]},
-    ]
+    settings = compared(first, second).settings
+    assert {setting.key: setting.values for setting in settings} == {
+        "augment.ops": [("flip", "turn"), ()],
+        "optim.lr": [0.01, 0.001],
+    }
 
 
 def test_what_must_be_known_is_said(pair, tmp_path):
     first = run(tmp_path / "a", answers(pair[0]), about={"cautions": ["Chosen by these."]})
-    second = run(tmp_path / "b", answers(pair[1]), about={"leaks": "The splits leak."})
+    second = run(tmp_path / "b", answers(pair[1]), about={"leaks": "The splits leak"})
     (second / "pictures.json").write_text('{"digest": "d1"}')
     (second / "sessions.jsonl").unlink()
-    notes = compared(first, second)["notes"]
+    notes = compared(first, second).notes
     assert [note for note in notes if note.startswith(("a: ", "b: "))] == [
         "a: Chosen by these.",
         "b: The splits leak.",
@@ -203,11 +197,11 @@ def test_a_folder_of_members_stands_for_its_members(pair, tmp_path):
     for member in (10, 2, 0):
         run(tmp_path / f"member-{member}", answers(pair[0]))
     alone = run(tmp_path / "other", answers(pair[1]))
-    names = [each["name"] for each in compared(tmp_path)["runs"]]
+    names = [each.name for each in compared(tmp_path).runs]
     assert names == ["member-0", "member-2", "member-10"]
-    assert len(runs.find([tmp_path, alone])) == 4
+    assert len(find_runs([tmp_path, alone])) == 4
     configs.save(configs.default(), tmp_path / "config.json")  # an ordinary run beside another
-    assert runs.find([tmp_path, alone]) == [tmp_path, alone]
+    assert find_runs([tmp_path, alone]) == [tmp_path, alone]
 
 
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12)
@@ -222,7 +216,7 @@ def test_the_front_is_what_nothing_dominates(drawn):
         no_worse = cost[i] <= cost[j] and value[i] >= value[j]
         return no_worse and (cost[i] < cost[j] or value[i] > value[j])
 
-    best = set(np.flatnonzero(front(cost, value)))
+    best = set(np.flatnonzero(pareto_front(cost, value)))
     everything = range(len(drawn))
     assert best
     assert not any(beats(i, j) for i, j in itertools.product(everything, best))
@@ -232,7 +226,7 @@ def test_the_front_is_what_nothing_dominates(drawn):
 def test_the_front_is_of_costs_that_differ(pair, tmp_path):
     first = run(tmp_path / "a", answers(pair[0]), rate=50.0)
     second = run(tmp_path / "b", answers(pair[1]), rate=100.0)
-    assert compared(first, second)["pareto"] == {"seconds_per_picture": ["b"]}
-    assert compared(first, second, metric="log_loss")["pareto"] == {"seconds_per_picture": ["b"]}
+    assert compared(first, second).pareto == {"seconds_per_picture": ["b"]}
+    assert compared(first, second, metric="log_loss").pareto == {"seconds_per_picture": ["b"]}
     third = run(tmp_path / "c", answers(pair[0]), rate=200.0)
-    assert compared(first, second, third)["pareto"] == {"seconds_per_picture": ["b", "c"]}
+    assert compared(first, second, third).pareto == {"seconds_per_picture": ["b", "c"]}

@@ -30,7 +30,7 @@ def test_the_runs_are_printed_beside_each_other(told, trained):
     ran, out = told
     assert str(out / "compare.html") in ran.out
     assert trained.workdir.name in ran.out
-    for said in ("elu_cnn", "1,426,376", "macro f1", "McNemar p", "cannot be told apart by"):
+    for said in ("elu_cnn", "1,426,376", "macro F1", "McNemar p", "cannot be told apart by"):
         assert said in ran.out, said
 
 

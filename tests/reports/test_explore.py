@@ -15,9 +15,8 @@ from PIL import Image
 from webpage import CHROMIUM
 
 from bcjax.data.sources import synthetic
-from bcjax.reports.dataset.embedding import far_off, layout
-from bcjax.reports.dataset.features import Features
-from bcjax.reports.dataset.look import sample
+from bcjax.reports.dataset.embedding import Features, far_from_class, layout
+from bcjax.reports.dataset.explore import sample
 
 
 class Page(webpage.Page):
@@ -182,7 +181,7 @@ def test_what_lies_far_from_its_class_is_found_whatever_the_other_class_is():
     values = np.concatenate([rng.normal(0, 1, (50, 4)), rng.normal(50, 1, (50, 4))])
     values[7] += 9
     labels = np.repeat([0, 1], 50)
-    found = far_off(Features("numbers", np.arange(100), values), labels, 1)
+    found = far_from_class(Features("numbers", np.arange(100), values), labels, 1)
     assert found[0][0] == 7
     assert found[0][1] > 4 > found[1][1]
 

@@ -5,29 +5,33 @@ import re
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import webpage
+from commandline import contents
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
-from matplotlib.figure import Figure
-from webpage import Page, check_is_whole
 
-from bcjax.reports.pages import charts, numbers, story
-from bcjax.reports.pages.story import (
+from bcjax.reports.pages import charts, formatting
+from bcjax.reports.pages.page import (
+    CaptionedPicture,
+    Chart,
     Charts,
+    Details,
     Facts,
-    Fold,
     Gallery,
-    Picture,
+    Page,
     Section,
-    Story,
     Table,
     Text,
+    to_html,
+    to_markdown,
+    write_page,
 )
 
 NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=0x17F), min_size=1, max_size=12)
 
 
-def of(*blocks):
-    return Story("A title", "somewhere", [Section("one", "One", blocks)])
+def page_of(*blocks):
+    return Page("A title", "somewhere", [Section("one", "One", blocks)])
 
 
 def cells(html):
@@ -38,10 +42,10 @@ def cells(html):
 @given(NAMES)
 def test_a_class_may_be_named_anything(name):
     """Neither HTML nor Markdown reads its name as anything but a name."""
-    told = of(Table(["class", "n"], [[f"{name} x", "1"]]))
-    page = Page(story.page(told))
-    markdown = Page(MarkdownIt("commonmark").enable("table").render(story.markdown(told)))
-    for read in (page, markdown):
+    page = page_of(Table(["class", "n"], [[f"{name} x", "1"]]))
+    html = webpage.Page(to_html(page))
+    markdown = webpage.Page(MarkdownIt("commonmark").enable("table").render(to_markdown(page)))
+    for read in (html, markdown):
         texts = "".join(text for tag, text in read.texts if tag in ("th", "td", "code"))
         # But for spaces of any kind, which neither keeps at the ends of a cell.
         read_, written = (
@@ -51,40 +55,44 @@ def test_a_class_may_be_named_anything(name):
 
 
 def test_what_stands_between_backticks_is_code():
-    told = of(Text("Run `bcjax evaluate --workdir=a_b*` <now>."))
-    page = Page(story.page(told))
-    code = "".join(text for tag, text in page.texts if tag in ("code", "span"))
+    page = page_of(Text("Run `bcjax evaluate --workdir=a_b*` <now>."))
+    html = webpage.Page(to_html(page))
+    code = "".join(text for tag, text in html.texts if tag in ("code", "span"))
     assert code == "bcjax evaluate --workdir=a_b*"
-    assert r"Run `bcjax evaluate --workdir=a_b*` \<now>." in story.markdown(told)
+    assert r"Run `bcjax evaluate --workdir=a_b*` \<now>." in to_markdown(page)
 
 
 def test_every_kind_of_block_is_told_in_both_ways(tmp_path):
     with charts.style():
-        figure = Figure()
-        figure.add_subplot().plot([0, 1], [0, 1], color=charts.INK)
-    chart = story.Chart("line", "A line", figure, "It rises.")
-    picture = Picture(np.full((8, 6, 3), 90, np.uint8), "cell.png", "basophil", "answered ig")
-    told = of(
+        figure, axes = charts.new_figure(3, 2)
+        axes.plot([0, 1], [0, 1], color=charts.INK)
+    chart = Chart("line", "A line", figure, "It rises.")
+    picture = CaptionedPicture(
+        np.full((8, 6, 3), 90, np.uint8), "cell.png", "basophil", "answered ig"
+    )
+    page = page_of(
         Facts([("accuracy", "96.2 %", "n = 10")]),
         Text("Mind this.", "bad"),
         Charts([chart]),
         Gallery("errors", "Errors", [picture, picture]),
-        Fold("More", [Table(["key"], [["hidden"]])]),
+        Details("More", [Table(["key"], [["hidden"]])]),
     )
-    page = Page(story.page(told))
-    check_is_whole(page)
-    markdown = story.markdown(told)
+    html = webpage.Page(to_html(page))
+    webpage.check_is_whole(html)
+    markdown = to_markdown(page)
     for said in ("96.2 %", "n = 10", "Mind this.", "A line", "It rises.", "Errors", "cell.png",
                  "basophil", "answered ig", "More", "hidden"):  # fmt: skip
-        assert said in page.text(), said
+        assert said in html.text(), said
         assert said in markdown, said
-    story.write_figures(told, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"line.png", "errors.png"}
+    write_page(page, tmp_path / "page.html")
+    assert {str(path) for path in contents(tmp_path)} == {
+        "page.html", "page.md", "figures/line.png", "figures/errors.png",
+    }  # fmt: skip
 
 
 def test_a_chart_takes_its_ink_from_the_page():
     with charts.style():
-        figure, axis = charts.rows(["$x$", "b"])
+        figure, axis = charts.figure_with_rows(["$x$", "b"])
         axis.barh([0, 1], [3, 4], color=charts.ACCENT)
         drawn = charts.svg(figure, "counts", 'A "chart"')
         again = charts.svg(figure, "counts", 'A "chart"')
@@ -101,15 +109,15 @@ def test_a_chart_takes_its_ink_from_the_page():
     [
         ({"value": 0.96234, "low": 0.9511, "high": 0.97}, "0.962 (0.951 - 0.970)"),
         ({"value": 0.5, "interval": None}, "0.500"),
-        ({"value": None}, numbers.NONE),
-        (None, numbers.NONE),
+        ({"value": None}, formatting.NONE),
+        (None, formatting.NONE),
     ],
 )
 def test_a_figure_is_written_with_its_interval(figure, said):
-    assert numbers.measured(figure) == said
+    assert formatting.value_with_interval(figure) == said
 
 
 def test_names_are_listed_as_a_person_does():
-    assert [numbers.listed(list(names)) for names in ("", "a", "ab", "abc")] == [
+    assert [formatting.enumeration(list(names)) for names in ("", "a", "ab", "abc")] == [
         "", "a", "a and b", "a, b and c",
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What is drawn is what the network is fed."""
+"""What is drawn is what the network is batch."""
 
 import re
 
@@ -33,46 +33,48 @@ def settings(**changes):
 
 
 @pytest.fixture(scope="module")
-def fed():
-    return preview.fed(settings(), step=3)
+def batch():
+    return preview.training_batch(settings(), step=3)
 
 
-def test_the_pictures_are_those_of_the_step(fed):
+def test_the_pictures_are_those_of_the_step(batch):
     """As `steps.train_step` draws them: from the seed, the step and the index."""
     policy = build(MIXED)
     key, _ = steps.keys_of(steps.step_key(0, 3))
-    prepared = preview.prepare.ensure(settings().data)
+    prepared = preview.prepare(settings().data)
     index = preview.order_of(settings(), prepared)(3)
-    images, _ = jax.jit(policy)(key, fed.originals / np.float32(255), index, policy.numbers)
-    np.testing.assert_allclose(fed.shown, images, atol=1e-5)
-    assert fed.ids == [prepared.ids("train")[i] for i in index]
-    assert fed.own.tolist() == [prepared.labels("train")[i] for i in index]
+    images, _ = jax.jit(policy)(key, batch.originals / np.float32(255), index, policy.numbers)
+    np.testing.assert_allclose(batch.augmented, images, atol=1e-5)
+    assert batch.ids == [prepared.ids("train")[i] for i in index]
+    assert batch.labels.tolist() == [prepared.labels("train")[i] for i in index]
 
 
-def test_labels_are_those_of_the_pictures_that_are_seen(fed):
-    np.testing.assert_allclose(fed.labels.sum(-1), 1, atol=1e-6)
-    for i, labels in enumerate(fed.labels):
-        assert set(np.flatnonzero(labels)) <= {fed.own[i], fed.own[i - 1]}
+def test_labels_are_those_of_the_pictures_that_are_seen(batch):
+    np.testing.assert_allclose(batch.soft_labels.sum(-1), 1, atol=1e-6)
+    for i, labels in enumerate(batch.soft_labels):
+        assert set(np.flatnonzero(labels)) <= {batch.labels[i], batch.labels[i - 1]}
 
 
 def test_micro_batches_are_drawn_as_they_are_fed():
-    whole = preview.fed(settings(**{"augment.ops": ()}), step=0)
-    parts = preview.fed(settings(**{"augment.ops": (), "optim.accumulate": 2}), step=0)
-    assert np.array_equal(whole.shown, parts.shown)
-    mixed = preview.fed(settings(**{"augment.ops": ("mixup",), "optim.accumulate": 2}), step=0)
-    for i, labels in enumerate(mixed.labels):  # of its own micro-batch
-        assert set(np.flatnonzero(labels)) <= {mixed.own[i], mixed.own[i - 2]}
+    whole = preview.training_batch(settings(**{"augment.ops": ()}), step=0)
+    parts = preview.training_batch(settings(**{"augment.ops": (), "optim.accumulate": 2}), step=0)
+    assert np.array_equal(whole.augmented, parts.augmented)
+    mixed = preview.training_batch(
+        settings(**{"augment.ops": ("mixup",), "optim.accumulate": 2}), step=0
+    )
+    for i, labels in enumerate(mixed.soft_labels):  # of its own micro-batch
+        assert set(np.flatnonzero(labels)) <= {mixed.labels[i], mixed.labels[i - 2]}
 
 
 def test_grey_pictures_are_drawn_grey():
-    fed = preview.fed(settings(**{"model.channels": 1}), step=0)
-    assert fed.shown.shape == (8, 32, 32, 1)
-    assert preview.grid(fed, 3).axes
+    batch = preview.training_batch(settings(**{"model.channels": 1}), step=0)
+    assert batch.augmented.shape == (8, 32, 32, 1)
+    assert preview.draw_batch(batch, 3).axes
 
 
 def test_soft_labels_are_printed_the_larger_share_first():
-    assert preview.described(np.array([0.25, 0.0, 0.75]), "abc") == "0.75 c + 0.25 a"
-    assert preview.described(np.array([0.0, 1.0, 0.0]), "abc") == "b"
+    assert preview.describe_labels(np.array([0.25, 0.0, 0.75]), "abc") == "0.75 c + 0.25 a"
+    assert preview.describe_labels(np.array([0.0, 1.0, 0.0]), "abc") == "b"
 
 
 def test_the_command_draws_a_batch_and_the_operations(tmp_path, monkeypatch):
@@ -89,19 +91,19 @@ def test_the_command_draws_a_batch_and_the_operations(tmp_path, monkeypatch):
             assert np.asarray(picture.convert("L")).std() > 10  # something is drawn
 
 
-def test_every_operation_is_on_the_sheet(fed, monkeypatch):
-    nothing = preview._Row("", "", np.zeros(5), np.zeros((5, 4, 4, 3)))
-    monkeypatch.setattr(preview, "_of_op", lambda name, op, image: nothing._replace(name=name))
-    figure = preview.sheet(*fed.originals[:2])
+def test_every_operation_is_on_the_sheet(batch, monkeypatch):
+    nothing = preview._Operation("", "", np.zeros(5), np.zeros((5, 4, 4, 3)))
+    monkeypatch.setattr(preview, "_apply_op", lambda name, op, image: nothing._replace(name=name))
+    figure = preview.draw_operations(*batch.originals[:2])
     named = [axis.get_ylabel().split("\n")[0] for axis in figure.get_axes() if axis.get_ylabel()]
     assert sorted(named) == sorted([*OPS, "mixup", "cutmix"])
 
 
-def test_the_sheet_goes_from_the_picture_to_its_highest_magnitude(fed):
-    pixels = jnp.asarray(fed.originals[:2] / np.float32(255))
-    rotated = preview._of_op("rotate", OPS["rotate"], pixels[0])
+def test_the_sheet_goes_from_the_picture_to_its_highest_magnitude(batch):
+    pixels = jnp.asarray(batch.originals[:2] / np.float32(255))
+    rotated = preview._apply_op("rotate", OPS["rotate"], pixels[0])
     assert rotated.strengths.tolist() == [0, 7.5, 15, 22.5, 30]
-    mixed = preview._of_mix("mixup", preview.mix.MIXES["mixup"][0], pixels)
+    mixed = preview._apply_mix("mixup", preview.mix.MIXES["mixup"][0], pixels)
     np.testing.assert_allclose(mixed.pictures[-1], pixels.mean(0), atol=1e-6)
     for row in (rotated, mixed):
         assert np.array_equal(row.pictures[0], pixels[0])

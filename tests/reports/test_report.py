@@ -14,9 +14,9 @@ from PIL import Image
 from webpage import CHROMIUM, Page, check_is_whole
 
 from bcjax.evaluation import answers as answering
-from bcjax.reports import run as report
-from bcjax.reports.pages import story
-from bcjax.reports.run.artefacts import read
+from bcjax.reports.pages.page import to_markdown
+from bcjax.reports.run.report import report_page
+from bcjax.reports.run_record import read_run
 
 
 class Tables(Page):
@@ -80,7 +80,7 @@ def result_of(workdir):
 
 def told(workdir):
     """What a report of the run would say, as Markdown; nothing is drawn but what it takes."""
-    return story.markdown(report.tell(read(workdir, "test")))
+    return to_markdown(report_page(read_run(workdir, "test")))
 
 
 def change(path, edit):
@@ -216,8 +216,8 @@ def test_a_caution_stands_beside_the_answer_and_under_the_limits(own):
 
     change(own / "eval" / "test.json", warn)
     changed = told(own)
-    answer = changed.split("## Answer")[1].split("## ")[0]
-    limits = changed.split("## Limits")[1]
+    answer = changed.split("## Results")[1].split("## ")[0]
+    limits = changed.split("## Limitations")[1]
     for sentence in ("The checkpoint was chosen by these pictures.", "3 pictures."):
         assert sentence in answer
         assert sentence in limits
@@ -226,10 +226,10 @@ def test_a_caution_stands_beside_the_answer_and_under_the_limits(own):
 
 def test_the_limits_are_computed(own):
     known = result_of(own)
-    limits = told(own).split("## Limits")[1]
+    limits = told(own).split("## Limitations")[1]
     assert "medical device" in limits
     assert "drawings" in limits  # of the synthetic set
-    assert "Fewer than 50 pictures each" in limits
+    assert "fewer than 50 pictures each" in limits
     assert "names no patients" in limits
     answers = answering.read(own / "eval" / "test.parquet")
     answering.write(

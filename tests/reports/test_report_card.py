@@ -5,13 +5,13 @@ import json
 import pytest
 import yaml
 
-from bcjax.reports.run.artefacts import read
-from bcjax.reports.run.card import card
+from bcjax.reports.run.model_card import model_card
+from bcjax.reports.run_record import read_run
 
 
 @pytest.fixture(scope="module")
 def written(trained):
-    return card(read(trained.workdir, "test"))
+    return model_card(read_run(trained.workdir, "test"))
 
 
 @pytest.fixture(scope="module")

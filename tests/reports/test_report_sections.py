@@ -7,15 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bcjax.evaluation import spread
-from bcjax.evaluation.calibration import fitted, measure
-from bcjax.reports import run as report
-from bcjax.reports.pages import story
-from bcjax.reports.run.artefacts import read
+from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.calibration.measure import measure
+from bcjax.evaluation.evaluation import NetworkScores
+from bcjax.evaluation.member_summary import summarise_members
+from bcjax.reports.pages.page import to_markdown
+from bcjax.reports.run.report import report_page
+from bcjax.reports.run_record import read_run
 
 
 def told(workdir):
-    return story.markdown(report.tell(read(workdir, "test")))
+    return to_markdown(report_page(read_run(workdir, "test")))
 
 
 def figure(value, n=90):
@@ -57,8 +59,8 @@ def other(workdir, name, **about):
 
 
 def test_a_calibration_is_told_as_it_was_measured(run, answers):
-    found = fitted.fit(answers, step=20, split="val", coverage=0.8, error_rate=0.2)
-    measured = measure.measure(found, answers)
+    found = calibrations.fit(answers, step=20, split="val", coverage=0.8, error_rate=0.2)
+    measured = measure(found, answers).to_dict()
     said = told(run(calibration=measured))
     assert f"temperature {measured['temperature']:.4f}" in said
     for key in ("log_loss", "ece", "brier"):
@@ -90,7 +92,7 @@ def test_each_corruption_has_a_row_and_all_have_one(run):
     assert "| all |  |  | 0.5123 | 0.4923 - 0.5423 | 0.2877 |" in said
     assert "clean: 0.8000" in said
     assert "figures/corruptions.png" in said
-    assert "was not tried" not in said.split("## Limits")[1]
+    assert "was not tried" not in said.split("## Limitations")[1]
 
 
 def test_the_drop_in_another_laboratory_stands_beside_the_home_figure(run):
@@ -126,16 +128,15 @@ def test_views_and_ensembles_stand_beside_the_result_with_their_parts(run):
 
 
 def test_members_are_told_with_mean_and_deviation(run):
-    results = {
-        f"member-{i}": {"checkpoint": 20, "metrics": {"accuracy": figure(value)}}
-        for i, value in enumerate((0.8, 0.9))
-    }
-    workdir = run(members=spread.over(results), held_out=False)
+    members = [
+        NetworkScores(f"member-{i}", 20, {"accuracy": value}) for i, value in enumerate((0.8, 0.9))
+    ]
+    workdir = run(members=summarise_members(members).to_dict(), held_out=False)
     (workdir / "member-0").mkdir()
     said = told(workdir)
     assert "| accuracy | 0.8500 | 0.0707 |" in said
     assert "| member-1, checkpoint 20 | 0.9000 |" in said
-    assert "another seed" not in said.split("## Limits")[1]
+    assert "another seed" not in said.split("## Limitations")[1]
 
 
 def test_the_overlays_hang_with_the_figures_about_them(run):
@@ -151,10 +152,10 @@ def test_the_overlays_hang_with_the_figures_about_them(run):
     }  # fmt: skip
     (workdir / "explain" / "explain.json").write_text(json.dumps(page))
     said = told(workdir)
-    assert "| a.png | monocyte | answered basophil, 87.5 % |" in said
+    assert "| a.png | monocyte | predicted basophil, 87.5 % |" in said
     assert "| gone |" not in said
     assert "| grad-cam | 0.12, 4 | 75.0 % | 100.0 % |" in said
-    assert "which is chance: 25.0 %" in said
+    assert "the cell's share of the picture: 25.0 %" in said
     (workdir / "explain" / "explain.json").write_text(json.dumps(page | {"checkpoint": 7}))
     assert "**Caution.** The maps are of checkpoint 7" in told(workdir)
 
@@ -164,6 +165,6 @@ def test_of_many_classes_the_worst_have_curves_and_the_table_is_folded(tmp_path)
     many = fabricated.answers(np.arange(450) % 9 > 0, classes=classes)
     workdir = fabricate(tmp_path, many)
     said = told(workdir)
-    assert "The 10 classes that are told apart worst." in said
+    assert "The 10 classes with the lowest areas." in said
     assert "All 45 classes" in said
     assert "figures/confusion" not in said

@@ -11,7 +11,8 @@ from commandline import ROOT, refused, run_bcjax
 
 from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation import answers
-from bcjax.evaluation.spread import over
+from bcjax.evaluation.evaluation import NetworkScores
+from bcjax.evaluation.member_summary import summarise_members
 from bcjax.training import together
 
 NORM = (
@@ -128,9 +129,9 @@ def test_a_mean_is_within_its_interval_as_often_as_it_says():
     rng, count, held = np.random.default_rng(0), 2000, 0
     for _ in range(count):
         drawn = enumerate(rng.normal(0.9, 0.02, 4))
-        pages = {Path(str(i)): {"metrics": {"x": {"value": v}}, "checkpoint": 0} for i, v in drawn}
-        found = over(pages)["metrics"]["x"]
-        held += found["low"] < 0.9 < found["high"]
+        members = [NetworkScores(str(i), 0, {"x": value}) for i, value in drawn]
+        found = summarise_members(members).metrics["x"]
+        held += found.low < 0.9 < found.high
     assert abs(held / count - 0.95) < 3 * np.sqrt(0.95 * 0.05 / count)
 
 

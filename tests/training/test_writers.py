@@ -2,6 +2,7 @@ import importlib.util
 import io
 import json
 import time
+from types import SimpleNamespace
 
 import jax.numpy as jnp
 import numpy as np
@@ -122,7 +123,7 @@ class Told(writers.Writer):
 def test_an_evaluation_shows_its_confusion_and_the_parameters():
     told = Told()
     params = {"head": {"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}}
-    result = {"confusion_matrix": [[5, 1], [0, 4]], "classes": ["monocyte", "platelet"]}
+    result = SimpleNamespace(confusion_matrix=((5, 1), (0, 4)), classes=("monocyte", "platelet"))
     output = writers.InBackground([told])
     writers.evaluated([output], 3, "val", result, params)
     output.close()

@@ -1,1 +1,1 @@
-"""What a network's confidence is worth, fitted on pictures that were held out of its training."""
+"""Calibration: what a network's confidence is worth, fitted on held-out pictures."""

@@ -1,4 +1,4 @@
-"""Abstention: how sure a network must be for its answer to count, else it is `uncertain`."""
+"""Abstention: the confidence below which an answer is called `uncertain`."""
 
 import dataclasses
 import math
@@ -7,19 +7,20 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import betaincinv
 
-_STARTS = 4  # of the search, which share what error is allowed
+_STARTS = 4  # starts of the search, which share the probability of being wrong
 
 
 @dataclasses.dataclass(frozen=True)
 class Abstention:
-    """Above which confidence a picture is answered.
+    """The confidence above which a picture is answered.
 
     Attributes:
-      error_rate: Asked for: the most among answered pictures, in (0, 1).
-      confidence: With which it is kept, over what pictures it might have been fitted on.
-      n: Pictures that it was fitted on.
-      threshold: A picture is answered where its highest probability is above it; 1: none is, for
-        no threshold keeps the error rate. None: `n` is below `needed`, so nothing is known.
+      error_rate: The highest error rate allowed among answered pictures, in (0, 1).
+      confidence: Probability, over the choice of the pictures it is fitted on, that it is kept.
+      n: Number of pictures that it was fitted on.
+      threshold: A picture is answered if its highest probability is above the threshold. 1: none
+        is, because no threshold keeps the error rate. None: `n` is below `needed`, so no threshold
+        can be vouched for.
     """
 
     error_rate: float
@@ -29,11 +30,11 @@ class Abstention:
 
     @property
     def needed(self) -> int:
-        """Pictures, all of them answered rightly, without which no error rate is vouched for."""
+        """The number of pictures, all answered correctly, that the error rate takes at least."""
         return math.ceil(math.log(_level(self.confidence)) / math.log1p(-self.error_rate))
 
     def uncertain(self, probabilities: Float[np.ndarray, "N C"]) -> Bool[np.ndarray, "N"] | None:
-        """Returns which pictures are not answered; None where that is not known."""
+        """Returns which pictures are not answered; None without a threshold."""
         return None if self.threshold is None else probabilities.max(axis=1) <= self.threshold
 
 
@@ -43,19 +44,19 @@ def fit(
     error_rate: float,
     confidence: float = 0.95,
 ) -> Abstention:
-    """Finds the lowest threshold above which the error rate is vouched for.
+    """Finds the lowest threshold that keeps the error rate with the given confidence.
 
     Thresholds are tried from the strictest on, until the upper end of Clopper and Pearson's
-    interval (Biometrika 1934) for the errors of what is answered is more than the error rate. So
-    that one early error does not end it, it is begun anew at the surest eighth, quarter, half and
-    all of the pictures, each with a quarter of 1 - `confidence` to be wrong by: Learn then Test
+    interval (Biometrika 1934) for the error rate among answered pictures exceeds the allowed one.
+    So that one early error does not end the search, it starts anew at the surest eighth, quarter,
+    half and all of the pictures, each start with a quarter of 1 - `confidence`: Learn then Test
     with fixed sequences (Angelopoulos et al. 2021, section 4.2).
 
     Args:
-      probabilities: Of pictures that the network was not trained on.
-      labels: In [0, C).
-      error_rate: In (0, 1).
-      confidence: In (0, 1).
+      probabilities: Probabilities of pictures that the network was not trained on.
+      labels: True classes, in [0, C).
+      error_rate: The highest error rate allowed among answered pictures, in (0, 1).
+      confidence: Probability that it is kept, in (0, 1).
     """
     n = len(labels)
     highest = probabilities.max(axis=1)
@@ -72,8 +73,8 @@ def fit(
     stops = failing[np.searchsorted(failing, starts)]
     reached = stops[stops > starts]
     threshold = float(below[possible[reached.max() - 1]]) if len(reached) else 1.0
-    found = Abstention(error_rate, confidence, n, threshold)
-    return found if n >= found.needed else dataclasses.replace(found, threshold=None)
+    fitted = Abstention(error_rate, confidence, n, threshold)
+    return fitted if n >= fitted.needed else dataclasses.replace(fitted, threshold=None)
 
 
 def _level(confidence: float) -> float:

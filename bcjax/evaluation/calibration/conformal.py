@@ -1,4 +1,4 @@
-"""Conformal prediction: sets of classes that hold the true one as often as is asked for."""
+"""Conformal prediction: sets of classes that hold the true one with a chosen probability."""
 
 import dataclasses
 import math
@@ -9,19 +9,19 @@ from jaxtyping import Bool, Float, Int
 
 @dataclasses.dataclass(frozen=True)
 class Conformal:
-    """Which classes are in a picture's set: those of at least a certain probability.
+    """The rule by which classes are in a picture's set: those above a threshold of probability.
 
-    Of pictures drawn as those it was fitted on, the share whose set holds the true class is at
-    least `coverage`, on average over fits, and at most 1 / (n + 1) more where no two probabilities
-    are equal. So where the coverage is below the network's accuracy, some sets are empty.
+    For pictures drawn like those it was fitted on, the share of sets that hold the true class is at
+    least `coverage`, on average over fits, and at most 1 / (n + 1) more if no two probabilities are
+    equal. So where the coverage is below the network's accuracy, some sets are empty.
 
     Attributes:
-      coverage: Asked for, in (0, 1).
-      least: Probability from which on any class is in the set.
+      coverage: The share of sets that should hold the true class, in (0, 1).
+      least: The lowest probability with which a class is in a set.
       least_by_class: The same for each class, so that the coverage holds among the pictures of
-        each (Vovk's Mondrian sets). 0, and the class is in every set, where too few pictures of it
-        were there.
-      counts: Pictures of each class that it was fitted on.
+        each class (Vovk's Mondrian sets). It is 0, and the class is in every set, for a class with
+        too few pictures.
+      counts: Number of pictures of each class that it was fitted on.
     """
 
     coverage: float
@@ -32,12 +32,12 @@ class Conformal:
     def sets(
         self, probabilities: Float[np.ndarray, "N C"], *, by_class: bool = False
     ) -> Bool[np.ndarray, "N C"]:
-        """Returns which classes are in the set of each picture, perhaps none."""
+        """Returns which classes are in the set of each picture; there may be none."""
         return probabilities >= np.array(self.least_by_class if by_class else self.least)
 
     @property
     def needed(self) -> int:
-        """Pictures of a class without which it is in every set by class."""
+        """The number of pictures below which a class is in every set fitted by class."""
         return math.ceil(round(self.coverage / (1 - self.coverage), 9))
 
 
@@ -47,9 +47,9 @@ def fit(
     """Fits sets by the probability of the true class (LAC: Sadinle, Lei and Wasserman, JASA 2019).
 
     Args:
-      probabilities: Of pictures that the network was not trained on.
-      labels: In [0, C).
-      coverage: In (0, 1).
+      probabilities: Probabilities of pictures that the network was not trained on.
+      labels: True classes, in [0, C).
+      coverage: The share of sets that should hold the true class, in (0, 1).
     """
     true = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
     classes = range(probabilities.shape[1])
@@ -62,6 +62,6 @@ def fit(
 
 
 def _least(true: Float[np.ndarray, "n"], coverage: float) -> float:
-    """The ceil((n + 1) coverage)-th highest; 0 where there are fewer (Vovk et al. 2005)."""
+    """Returns the ceil((n + 1) coverage)-th highest; 0 if there are fewer (Vovk et al. 2005)."""
     rank = math.ceil(round((len(true) + 1) * coverage, 9))  # 0.55 * 100 is 55.000000000000007
     return float(np.sort(true)[-rank]) if rank <= len(true) else 0.0

@@ -1,173 +1,307 @@
-"""What a calibration does to answers, be they those it was fitted on or others."""
+"""What a calibration does to answers, to those it was fitted on or to others."""
 
-from typing import Any
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Self
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 
-from bcjax import metrics
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration import outliers, temperature
-from bcjax.evaluation.calibration.fitted import Calibration
-from bcjax.evaluation.calibration.outliers import Outliers
+from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.metrics import intervals
+from bcjax.metrics.intervals import Estimate, proportion
 from bcjax.metrics.predictions import Predictions
 from bcjax.metrics.scores import calibration_error, mean_scores, unweighted
 
 
-def measure(calibration: Calibration, answers: Answers) -> dict[str, Any]:
-    """Measures probabilities, sets and abstention on answers.
+@dataclasses.dataclass(frozen=True)
+class BeforeAndAfter:
+    """A metric before and after temperature scaling.
 
-    A share is `{"value", "n", "interval": "wilson", "low", "high"}`, 95 %, and None of nothing; of
-    pictures in groups the interval ("group wilson") is as wide as if each group were one picture.
+    Attributes:
+      raw: Its value for the raw logits.
+      scaled: Its value for the logits divided by the temperature.
+    """
+
+    raw: float
+    scaled: float
+
+
+@dataclasses.dataclass(frozen=True)
+class SetMeasurements:
+    """Conformal sets of answers.
+
+    Attributes:
+      measured: Share of the sets that hold the true class.
+      mean_size: Mean number of classes in a set.
+      empty: Share of the sets that are empty.
+      per_class: For each class by name, `measured` among its pictures; None without pictures.
+    """
+
+    measured: Estimate | None
+    mean_size: float
+    empty: Estimate | None
+    per_class: Mapping[str, Estimate | None]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON."""
+        return {
+            "measured": _plain(self.measured),
+            "mean_size": self.mean_size,
+            "empty": _plain(self.empty),
+            "per_class": [
+                {"name": name, "measured": _plain(each)} for name, each in self.per_class.items()
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, page: Mapping[str, Any]) -> Self:
+        """Returns the measurements that `to_dict` made the plain values of."""
+        per_class = {each["name"]: _estimate(each["measured"]) for each in page["per_class"]}
+        return cls(
+            _estimate(page["measured"]), page["mean_size"], _estimate(page["empty"]), per_class
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class ConformalMeasurements:
+    """Conformal prediction on answers.
+
+    Attributes:
+      coverage: Share of the sets that should hold the true class.
+      least: The lowest probability with which a class is in a set.
+      sets: Sets with one threshold for all classes.
+      by_class: Sets with a threshold for each class.
+      too_few: Classes that had too few pictures for a threshold of their own.
+    """
+
+    coverage: float
+    least: float
+    sets: SetMeasurements
+    by_class: SetMeasurements
+    too_few: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON."""
+        return {
+            "coverage": self.coverage,
+            "least": self.least,
+            **self.sets.to_dict(),
+            "by_class": {"too_few": list(self.too_few), **self.by_class.to_dict()},
+        }
+
+    @classmethod
+    def from_dict(cls, page: Mapping[str, Any]) -> Self:
+        """Returns the measurements that `to_dict` made the plain values of."""
+        return cls(
+            page["coverage"],
+            page["least"],
+            SetMeasurements.from_dict(page),
+            SetMeasurements.from_dict(page["by_class"]),
+            tuple(page["by_class"]["too_few"]),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class AbstentionMeasurements:
+    """Abstention on answers.
+
+    Attributes:
+      error_rate: The highest error rate allowed among answered pictures.
+      confidence: Probability with which it is kept.
+      threshold: Confidence above which a picture is answered; None: it could not be fitted.
+      needed: Number of pictures that the fit takes at least.
+      answered: Share of the pictures that is answered; None without a threshold.
+      error: Error rate among these; None if there are none.
+    """
+
+    error_rate: float
+    confidence: float
+    threshold: float | None
+    needed: int
+    answered: Estimate | None
+    error: Estimate | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON."""
+        estimates = {name: _plain(getattr(self, name)) for name in ("answered", "error")}
+        return dataclasses.asdict(self) | estimates
+
+    @classmethod
+    def from_dict(cls, page: Mapping[str, Any]) -> Self:
+        """Returns the measurements that `to_dict` made the plain values of."""
+        estimates = {name: _estimate(page[name]) for name in ("answered", "error")}
+        return cls(**{**page, **estimates})
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergyMeasurements:
+    """The energy score of answers.
+
+    Attributes:
+      threshold: Energy above which a picture is an outlier by energy.
+      above: Share of the pictures above it.
+    """
+
+    threshold: float
+    above: Estimate | None
+
+
+@dataclasses.dataclass(frozen=True)
+class CalibrationMeasurements:
+    """What a calibration does to answers.
+
+    All intervals are Wilson's, 95 %. For pictures in groups they are as wide as if each group were
+    one picture ("group wilson").
+
+    Attributes:
+      step: Step of the calibrated checkpoint.
+      temperature: What the logits are divided by.
+      fitted_on: The split the calibration was fitted on.
+      fitted_n: Number of pictures it was fitted on.
+      n: Number of pictures measured here.
+      log_loss: Log loss in nats.
+      ece: Expected calibration error, see `metrics.scores.calibration_error`.
+      brier: Brier score, see `metrics.scores.mean_scores`.
+      conformal: Conformal sets.
+      abstention: Abstention.
+      energy: The energy score; None: no outliers were fitted.
+    """
+
+    step: int
+    temperature: float
+    fitted_on: str
+    fitted_n: int
+    n: int
+    log_loss: BeforeAndAfter
+    ece: BeforeAndAfter
+    brier: BeforeAndAfter
+    conformal: ConformalMeasurements
+    abstention: AbstentionMeasurements
+    energy: EnergyMeasurements | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON (never NaN)."""
+        page = {
+            "step": self.step,
+            "temperature": self.temperature,
+            "fitted_on": self.fitted_on,
+            "fitted_n": self.fitted_n,
+            "n": self.n,
+            "log_loss": dataclasses.asdict(self.log_loss),
+            "ece": dataclasses.asdict(self.ece),
+            "brier": dataclasses.asdict(self.brier),
+            "conformal": self.conformal.to_dict(),
+            "abstention": self.abstention.to_dict(),
+        }
+        if self.energy:
+            above = _plain(self.energy.above)
+            page["energy"] = {"threshold": self.energy.threshold, "above": above}
+        return page
+
+    @classmethod
+    def from_dict(cls, page: Mapping[str, Any]) -> Self:
+        """Returns the measurements that `to_dict` made the plain values of."""
+        energy = page.get("energy")
+        return cls(
+            **{name: page[name] for name in ("step", "temperature", "fitted_on", "fitted_n", "n")},
+            log_loss=BeforeAndAfter(**page["log_loss"]),
+            ece=BeforeAndAfter(**page["ece"]),
+            brier=BeforeAndAfter(**page["brier"]),
+            conformal=ConformalMeasurements.from_dict(page["conformal"]),
+            abstention=AbstentionMeasurements.from_dict(page["abstention"]),
+            energy=energy and EnergyMeasurements(energy["threshold"], _estimate(energy["above"])),
+        )
+
+
+def measure(calibration: Calibration, answers: Answers) -> CalibrationMeasurements:
+    """Measures calibrated probabilities, sets and abstention on answers.
 
     Args:
-      calibration: Of the checkpoint that answered.
-      answers: Of its classes.
-
-    Returns:
-      Plain Python values, ready for JSON (never NaN):
-
-      - `step`, `temperature`; `fitted_on` and `fitted_n`: of which split how many pictures; `n`
-      - `log_loss` (nats), `ece` and `brier` as in `metrics`, each `{"raw", "scaled"}`: before and
-        after the logits are divided by the temperature
-      - `conformal`: `coverage` asked for, `least` probability of a class in a set, `measured`
-        (share of the sets that hold the true class), `mean_size` and `empty` (share) of the sets,
-        `per_class` (`name`, `measured`); and the same under `by_class`, of sets fitted by class,
-        with the classes that had `too_few` pictures
-      - `abstention`: `error_rate` asked for, `confidence`, `threshold`, `needed` pictures to vouch
-        for it, `answered` (share), `error` among these (share)
-      - `energy`, where outliers were fitted: `threshold`, `above` (share)
+      calibration: The calibration of the checkpoint that answered.
+      answers: Answers in its classes.
 
     Raises:
-      ValueError: If the answers are of other classes.
+      ValueError: If the answers are in other classes.
     """
     if answers.classes != calibration.classes:
         raise ValueError(f"{calibration.classes} were calibrated, not {answers.classes}.")
     probabilities = calibration.probabilities(answers.logits)
     wrong = probabilities.argmax(axis=1) != answers.labels
     units = intervals.units(answers.groups, answers.n)
-    fitted, abstention = calibration.conformal, calibration.abstention
-    marginal, by_class = (fitted.sets(probabilities, by_class=b) for b in (False, True))
-    too_few = [
-        name
-        for name, count in zip(answers.classes, fitted.counts, strict=True)
-        if count < fitted.needed
-    ]
-    measured = {
-        "step": calibration.step,
-        "temperature": calibration.temperature,
-        "fitted_on": calibration.split,
-        "fitted_n": calibration.n,
-        "n": answers.n,
-        **_scores(calibration, answers),
-        "conformal": {
-            "coverage": fitted.coverage,
-            "least": fitted.least,
-            **_of_sets(marginal, answers, units),
-            "by_class": {"too_few": too_few, **_of_sets(by_class, answers, units)},
-        },
-        "abstention": {
-            "error_rate": abstention.error_rate,
-            "confidence": abstention.confidence,
-            "threshold": abstention.threshold,
-            "needed": abstention.needed,
-            **_of_answered(abstention.uncertain(probabilities), wrong, units),
-        },
-    }
+    conformal, abstention = calibration.conformal, calibration.abstention
+    uncertain = abstention.uncertain(probabilities)
+    log_loss, ece, brier = _scores(calibration, answers)
+    energy = None
     if calibration.outliers:
         threshold = calibration.outliers.energy_threshold
         above = outliers.energy(answers.logits) > threshold
-        measured["energy"] = {"threshold": threshold, "above": share(above, units)}
-    return measured
+        energy = EnergyMeasurements(threshold, proportion(above, units))
+    return CalibrationMeasurements(
+        step=calibration.step,
+        temperature=calibration.temperature,
+        fitted_on=calibration.split,
+        fitted_n=calibration.n,
+        n=answers.n,
+        log_loss=log_loss,
+        ece=ece,
+        brier=brier,
+        conformal=ConformalMeasurements(
+            coverage=conformal.coverage,
+            least=conformal.least,
+            sets=_measure_sets(conformal.sets(probabilities), answers, units),
+            by_class=_measure_sets(conformal.sets(probabilities, by_class=True), answers, units),
+            too_few=tuple(
+                name
+                for name, count in zip(answers.classes, conformal.counts, strict=True)
+                if count < conformal.needed
+            ),
+        ),
+        abstention=AbstentionMeasurements(
+            error_rate=abstention.error_rate,
+            confidence=abstention.confidence,
+            threshold=abstention.threshold,
+            needed=abstention.needed,
+            answered=None if uncertain is None else proportion(~uncertain, units),
+            error=None if uncertain is None else proportion(wrong[~uncertain], units[~uncertain]),
+        ),
+        energy=energy,
+    )
 
 
-def strangers(
-    fitted: Outliers, energies: Float[np.ndarray, "N"], distances: Float[np.ndarray, "N"]
-) -> dict[str, Any]:
-    """Measures how well each score tells strange pictures from the held-out ones.
-
-    Args:
-      fitted: With the scores of the held-out pictures.
-      energies: Of the strange ones.
-      distances: Of the strange ones.
-
-    Returns:
-      `n` strange and `n_held` held-out pictures; and for `energy` and `distance` each the `auroc`
-      (1: every strange picture scores higher than all others) and, of the strange pictures, those
-      `above` the threshold (share).
-    """
-    # Here, for it takes two seconds to import.
-    from sklearn.metrics import roc_auc_score
-
-    def of(held: np.ndarray, strange: np.ndarray, threshold: float) -> dict[str, Any]:
-        is_strange = np.repeat([False, True], [len(held), len(strange)])
-        auroc = float(roc_auc_score(is_strange, np.concatenate([held, strange])))
-        return {"auroc": auroc, "above": share(strange > threshold)}
-
-    return {
-        "n": len(energies),
-        "n_held": len(fitted.energies),
-        "energy": of(fitted.energies, energies, fitted.energy_threshold),
-        "distance": of(fitted.distances, distances, fitted.distance_threshold),
-    }
-
-
-def share(
-    which: Bool[np.ndarray, "N"], units: Int[np.ndarray, "N"] | None = None
-) -> dict[str, Any] | None:
-    """Returns which share is true; None of nothing.
-
-    Args:
-      which: Of the pictures.
-      units: Of each picture its group, whose pictures count as one for the interval; None: each
-        picture is a group.
-    """
-    n, trials = len(which), len(which) if units is None else len(np.unique(units))
-    if not n:
-        return None
-    value = float(which.mean())
-    low, high = metrics.wilson(value * trials, trials)
-    kind = "wilson" if trials == n else "group wilson"
-    return {"value": value, "n": n, "interval": kind, "low": low, "high": high}
-
-
-def _of_sets(
+def _measure_sets(
     sets: Bool[np.ndarray, "N C"], answers: Answers, units: Int[np.ndarray, "N"]
-) -> dict[str, Any]:
+) -> SetMeasurements:
     holds, sizes = sets[np.arange(answers.n), answers.labels], sets.sum(axis=1)
-    of_class = [answers.labels == label for label in range(len(answers.classes))]
-    return {
-        "measured": share(holds, units),
-        "mean_size": float(sizes.mean()),
-        "empty": share(sizes == 0, units),
-        "per_class": [
-            {"name": name, "measured": share(holds[those], units[those])}
-            for name, those in zip(answers.classes, of_class, strict=True)
-        ],
-    }
+    of_class = {name: answers.labels == label for label, name in enumerate(answers.classes)}
+    return SetMeasurements(
+        measured=proportion(holds, units),
+        mean_size=float(sizes.mean()),
+        empty=proportion(sizes == 0, units),
+        per_class={name: proportion(holds[own], units[own]) for name, own in of_class.items()},
+    )
 
 
-def _of_answered(
-    uncertain: Bool[np.ndarray, "N"] | None,
-    wrong: Bool[np.ndarray, "N"],
-    units: Int[np.ndarray, "N"],
-) -> dict[str, Any]:
-    if uncertain is None:
-        return {"answered": None, "error": None}
-    return {
-        "answered": share(~uncertain, units),
-        "error": share(wrong[~uncertain], units[~uncertain]),
-    }
+def _scores(
+    calibration: Calibration, answers: Answers
+) -> tuple[BeforeAndAfter, BeforeAndAfter, BeforeAndAfter]:
+    """Returns log loss, calibration error and Brier score, before and after scaling."""
+    values: dict[str, list[float]] = {"log_loss": [], "ece": [], "brier": []}
+    for at in (1.0, calibration.temperature):
+        # From the logits themselves, because a probability may be too small for a float.
+        values["log_loss"].append(temperature.log_loss(answers.logits, answers.labels, at))
+        predictions = Predictions(answers.probabilities(at), answers.labels)
+        for name, score in (("ece", calibration_error), ("brier", mean_scores)):
+            values[name].append(float(unweighted(score(predictions), answers.n)[name]))
+    log_loss, ece, brier = (BeforeAndAfter(*both) for both in values.values())
+    return log_loss, ece, brier
 
 
-def _scores(calibration: Calibration, answers: Answers) -> dict[str, dict[str, float]]:
-    """Log loss, calibration error and Brier score, before and after."""
-    found: dict[str, dict[str, float]] = {"log_loss": {}, "ece": {}, "brier": {}}
-    for when, at in (("raw", 1.0), ("scaled", calibration.temperature)):
-        # Of the logits themselves, for a probability may be too small for a float.
-        found["log_loss"][when] = temperature.log_loss(answers.logits, answers.labels, at)
-        predictions = Predictions(temperature.divide(answers.logits, at), answers.labels)
-        for name, measure in (("ece", calibration_error), ("brier", mean_scores)):
-            found[name][when] = float(unweighted(measure(predictions), answers.n)[name])
-    return found
+def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
+    return estimate.to_dict() if estimate else None
+
+
+def _estimate(page: Mapping[str, Any] | None) -> Estimate | None:
+    return Estimate.from_dict(page) if page else None

@@ -1,4 +1,4 @@
-"""What lies on a slide beside cells: deposits of stain, and bubbles under the cover glass.
+"""Corruptions of the slide: deposits of stain, and bubbles under the cover glass.
 
 Lengths are in pixels of a picture of 224.
 """
@@ -10,17 +10,17 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key
 
 from bcjax.augment.colour import clip_like
-from bcjax.evaluation.corruptions.blurs import SIDE
+from bcjax.evaluation.corruptions.camera import SIDE
 
-MARKS = 3  # deposits at most
+MARKS = 3  # largest number of deposits
 _SMALLEST, _LARGEST = 8.0, 20.0  # radius of a deposit
 _LOBES = ((2, 0.22), (3, 0.14), (5, 0.08))  # waves around its edge, and their share of the radius
-_MARGIN = 20.0  # free of deposits as large as that
+_MARGIN = 20.0  # distance between a deposit and the border
 
-BUBBLES = 12  # at most
-_FEWEST, _LEAST = 7, 3.0  # bubbles, and the least radius
-_RIM = 2.0  # breadth of a bubble's brighter edge
-_GLASS, _EDGE = 100 / 255, 130 / 255  # how much white lies over the picture
+BUBBLES = 12  # largest number of bubbles
+_FEWEST, _LEAST = 7, 3.0  # smallest number of bubbles, and smallest radius
+_RIM = 2.0  # width of a bubble's brighter rim
+_GLASS, _EDGE = 100 / 255, 130 / 255  # opacity of the white inside a bubble, and of its rim
 
 
 def stain_deposit(
@@ -31,8 +31,8 @@ def stain_deposit(
 ) -> Float[Array, "H W 3"]:
     """Lays 1 to `most` black blots of dye on the picture.
 
-    The reference takes its blots from a file of masks; these are drawn. One `size` times as large
-    lies around the same place.
+    The reference takes its blots from a file of masks; these are drawn. At another `size` a blot
+    is scaled about the same place.
     """
     H, W, _ = image.shape
     scale = min(H, W) / SIDE
@@ -58,7 +58,7 @@ def stain_deposit(
 
 
 class Bubbles(NamedTuple):
-    """Where they are: of each its middle and its radius, in pixels of the picture; and how many."""
+    """Bubbles of a picture: middle and radius of each, in pixels, and how many are drawn."""
 
     x: Float[Array, "12"]
     y: Float[Array, "12"]
@@ -102,5 +102,5 @@ def bubble(
 
 
 def _inside(distance: Float[Array, "H W"], radius: Float[Array, "..."]) -> Float[Array, "H W"]:
-    """How much of a pixel lies within that distance, about."""
+    """Returns, approximately, how much of a pixel lies within that distance."""
     return jnp.clip(radius - distance + 0.5, 0, 1)

@@ -1,4 +1,4 @@
-"""The corruptions by name, and how strong each is at five severities."""
+"""The suite: the corruptions by name, and how strong each is at five severities."""
 
 import dataclasses
 import functools
@@ -9,8 +9,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key, UInt8
 
 from bcjax.augment import colour, filters
-from bcjax.evaluation.corruptions.blurs import defocus_blur, motion_blur
-from bcjax.evaluation.corruptions.pixels import pixelate, saturate
+from bcjax.evaluation.corruptions.camera import (
+    defocus_blur,
+    motion_blur,
+    pixelate,
+    saturate,
+)
 from bcjax.evaluation.corruptions.slide import bubble, stain_deposit
 
 SEVERITIES = (1, 2, 3, 4, 5)
@@ -21,8 +25,8 @@ class Corruption:
     """A corruption of one float picture in 0..1, (H, W, 3).
 
     Attributes:
-      apply: `(key, image, *numbers) -> image`, pure.
-      numbers: Its arguments at severity 0, which leaves the picture as it is, and at 1 to 5.
+      apply: The pure function `(key, image, *numbers) -> image`.
+      numbers: Its numbers at severity 0, which leaves the picture as it is, and at 1 to 5.
     """
 
     apply: Callable
@@ -51,8 +55,8 @@ def _of(apply: Callable, *numbers: float) -> Corruption:
     return Corruption(apply, tuple((number,) for number in numbers))
 
 
-# In MedMNIST-C's order. Its numbers, but for the size of the deposits, and for jpeg, whose chroma
-# stays at full resolution and whose blocks are of 8 pixels, whatever the picture's size.
+# In MedMNIST-C's order, with its numbers, except for the size of the deposits and for jpeg, whose
+# chroma keeps its full resolution and whose blocks have 8 pixels, whatever the picture's size.
 CORRUPTIONS: dict[str, Corruption] = {
     "pixelate": _of(pixelate, 1, 0.6, 0.5, 0.4, 0.3, 0.25),
     "jpeg_compression": _of(_jpeg, 100, 50, 30, 15, 10, 7),
@@ -78,15 +82,15 @@ def corrupt(
     severity: Int32[Array, ""] | int,
     seed: Int32[Array, ""] | int = 0,
 ) -> UInt8[Array, "B H W 3"]:
-    """Corrupts pictures, each in the same way wherever it lies in whatever batch.
+    """Corrupts pictures, each in the same way whatever batch it is in.
 
     Args:
-      name: Of the corruption; each is compiled once for all severities.
-      pixels: As decoded.
-      index: Of each picture in its split: with the seed, the key of what is random. A picture's
-        draws are the same at all severities.
-      severity: 0 (as it is) to 5.
-      seed: Of the suite.
+      name: Name of the corruption; each is compiled once for all severities.
+      pixels: The pictures, uint8.
+      index: Position of each picture in its split. With the seed it gives the random key; a
+        picture's draws are the same at all severities.
+      severity: 0 (the picture as it is) to 5.
+      seed: Seed of the suite.
     """
     corruption = CORRUPTIONS[name]
     own = jax.random.fold_in(jax.random.key(seed), list(CORRUPTIONS).index(name))

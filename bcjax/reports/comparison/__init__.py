@@ -1,1 +1,5 @@
-"""Runs beside each other, from what they left in their folders: figures, tests, charts, a page."""
+"""Runs compared with each other, from what they left in their folders."""
+
+from bcjax.reports.comparison.comparison import ComparedRun, Comparison, compare
+
+__all__ = ["ComparedRun", "Comparison", "compare"]

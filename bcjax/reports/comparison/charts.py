@@ -1,188 +1,208 @@
-"""The charts that set runs beside each other."""
+"""The charts of a comparison: metrics, differences, costs, learning curves, recalls."""
 
-import dataclasses
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
-from bcjax.reports.comparison import words
-from bcjax.reports.pages import palette
-from bcjax.reports.pages.charts import INK, grid, rows, style
-from bcjax.reports.pages.story import Chart
+from bcjax.reports.comparison.comparison import ComparedRun, Comparison
+from bcjax.reports.pages.charts import (
+    INK,
+    Axes,
+    Figure,
+    class_colours,
+    draw_grid,
+    figure_with_rows,
+    new_figure,
+    style,
+    ticker,
+)
+from bcjax.reports.pages.formatting import metric_name
+from bcjax.reports.pages.page import Chart
 
-_MARKERS = "osD^vP*X<>"  # beside the colours, for those who do not see these
+_MARKERS = "osD^vP*X<>"  # beside the colours, for people who cannot tell these apart
 _SIZE = (4.6, 3.0)  # inches
 _LEGEND_ROW = 0.19  # inches
 _LEGEND_WIDTH = 60  # letters
-_DECADE = 10  # times that a cost must span for a logarithmic axis
-
-Comparison = dict[str, Any]
+_LOGARITHMIC = 10  # a cost that varies by more than this factor has a logarithmic axis
 
 
-@dataclasses.dataclass(frozen=True)
-class Axis:
-    """Of a cost: its name, and its unit in the comparison's own."""
+class CostAxis(NamedTuple):
+    """How a cost is drawn: the label of its axis, and the unit that its values are divided by."""
 
     label: str
     unit: float
 
 
-COSTS = {
-    "flops": Axis("GFLOPs for a picture", 1e9),
-    "parameters": Axis("parameters, in millions", 1e6),
-    "seconds_per_picture": Axis("training time for a picture, in ms", 1e-3),
+COST_AXES = {
+    "flops": CostAxis("GFLOPs for a picture", 1e9),
+    "parameters": CostAxis("parameters, in millions", 1e6),
+    "seconds_per_picture": CostAxis("training time for a picture, in ms", 1e-3),
 }
 
 
-def scores(comparison: Comparison) -> list[Chart]:
-    """The metric of each run, and how far it is from the first's."""
-    metric, reference = words.metric(comparison["metric"]), comparison["reference"]
+def metric_charts(comparison: Comparison) -> list[Chart]:
+    """Draws the metric of each run, and how far it is from the first run's."""
+    metric, reference = metric_name(comparison.metric), comparison.reference
     looks = list(_looks(comparison))
     with style():
-        figure, axis = rows([run["name"] for run in comparison["runs"]])
+        figure, axes = figure_with_rows(comparison.names)
         for row, (run, look) in enumerate(looks):
-            _whisker(axis, run["metrics"][comparison["metric"]], row, look)
-        _finish(axis, metric)
-        beside, axis = rows([test["run"] for test in comparison["tests"]])
-        for row, (test, (_, look)) in enumerate(zip(comparison["tests"], looks[1:], strict=True)):
-            _whisker(axis, test["difference"], row, look)
-        axis.axvline(0, color=INK, lw=0.8)
-        _finish(axis, f"{metric}, less that of {reference}")
-        axis.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
+            value = run.metrics[comparison.metric]
+            _whisker(axes, value["value"], value.get("low"), value.get("high"), row, look)
+        _finish(axes, metric)
+        differences, axes = figure_with_rows(comparison.names[1:])
+        for row, (test, (_, look)) in enumerate(zip(comparison.tests, looks[1:], strict=True)):
+            found = test.difference
+            _whisker(axes, found.value, found.low, found.high, row, look)
+        axes.axvline(0, color=INK, lw=0.8)
+        _finish(axes, f"{metric}, less that of {reference}")
+        axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
     return [
-        Chart("metric", f"{metric.capitalize()} of each run", figure, "With 95 % intervals."),
+        Chart("metric", f"{_capitalised(metric)} of each run", figure, "With 95 % intervals."),
         Chart(
             "difference",
             f"Difference from {reference}",
-            beside,
+            differences,
             "On the same pictures, with 95 % intervals, not corrected for the number of runs.",
         ),
     ]
 
 
-def costs(comparison: Comparison) -> list[Chart]:
-    """The metric against each cost that differs."""
-    metric = words.metric(comparison["metric"])
+def cost_charts(comparison: Comparison) -> list[Chart]:
+    """Draws the metric against each cost that differs."""
+    metric = _capitalised(metric_name(comparison.metric))
     with style():
         return [
             Chart(
                 f"cost_{cost}",
-                f"{metric.capitalize()} against {COSTS[cost].label}",
-                _against(comparison, cost, COSTS[cost]),
-                "The line joins the runs that no other beats on both counts.",
+                f"{metric} against {COST_AXES[cost].label}",
+                _metric_against_cost(comparison, cost),
+                "The line joins the runs that no other run beats in both.",
             )
-            for cost in comparison["pareto"]
+            for cost in comparison.pareto
         ]
 
 
-def curves(comparison: Comparison) -> list[Chart]:
-    """How the runs learned; none where none wrote it down."""
-    metric = words.metric(comparison["metric"])
-    titles = {"loss": "Training loss", "metric": f"{metric.capitalize()}, as training watched it"}
+def learning_charts(comparison: Comparison) -> list[Chart]:
+    """Draws how the runs learned; nothing if no run recorded it."""
+    metric = _capitalised(metric_name(comparison.metric))
+    titles = {"loss": "Training loss", "metric": f"{metric} in the evaluations during training"}
     with style():
         return [
-            Chart(f"curve_{curve}", title, _curve(comparison, curve))
+            Chart(f"curve_{curve}", title, _learning_curves(comparison, curve))
             for curve, title in titles.items()
-            if any(run["curves"][curve] for run in comparison["runs"])
+            if any(getattr(run.curves, curve) for run in comparison.runs)
         ]
 
 
-def classes(comparison: Comparison) -> Chart:
-    """The recall of each class in each run."""
-    count = len(comparison["runs"])
+def recall_chart(comparison: Comparison) -> Chart:
+    """Draws the recall of each class in each run."""
+    count = len(comparison.runs)
     with style():
-        figure, axis = rows(comparison["classes"])
+        figure, axes = figure_with_rows(comparison.classes)
         figure.set_figheight(figure.get_figheight() * max(1.0, count / 3))
-        for (run, look), offset in zip(
-            _looks(comparison), np.linspace(-0.3, 0.3, count), strict=True
-        ):
-            for row, of_class in enumerate(comparison["per_class"]):
-                _whisker(axis, of_class["recall"][run["name"]], row + offset, look)
-        _finish(axis, "recall")
-        return Chart("classes", "Recall of each class", _named(figure), "With 95 % intervals.")
+        offsets = np.linspace(-0.3, 0.3, count)
+        for (run, look), offset in zip(_looks(comparison), offsets, strict=True):
+            for row, class_ in enumerate(comparison.per_class):
+                if recall := class_.recall[run.name]:
+                    low, high = recall.get("low"), recall.get("high")
+                    _whisker(axes, recall["value"], low, high, row + offset, look)
+        _finish(axes, "recall")
+        return Chart("classes", "Recall of each class", _add_legend(figure), "With 95 % intervals.")
 
 
-def _looks(comparison: Comparison) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """Each run with what it looks like on all charts."""
-    runs = comparison["runs"]
-    for at, (run, colour) in enumerate(zip(runs, palette.of_classes(len(runs)), strict=True)):
-        yield run, {"color": colour, "marker": _MARKERS[at % len(_MARKERS)], "label": run["name"]}
+def _capitalised(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
-def _whisker(axis: Axes, figure: dict[str, Any] | None, row: float, look: dict[str, Any]) -> None:
-    if figure is None or figure["value"] is None:
+def _looks(comparison: Comparison) -> Iterator[tuple[ComparedRun, Mapping[str, Any]]]:
+    """Yields each run with its colour, marker and label in all charts."""
+    colours = class_colours(len(comparison.runs))
+    for i, (run, colour) in enumerate(zip(comparison.runs, colours, strict=True)):
+        yield run, {"color": colour, "marker": _MARKERS[i % len(_MARKERS)], "label": run.name}
+
+
+def _whisker(
+    axes: Axes,
+    value: float | None,
+    low: float | None,
+    high: float | None,
+    row: float,
+    look: Mapping[str, Any],
+) -> None:
+    """Draws a value and its interval in a row."""
+    if value is None:
         return
-    if figure.get("low") is not None:
-        axis.plot((figure["low"], figure["high"]), (row, row), color=look["color"], lw=1.2)
-    axis.plot(figure["value"], row, ls="", ms=5, **look)
+    if low is not None and high is not None:
+        axes.plot((low, high), (row, row), color=look["color"], lw=1.2)
+    axes.plot(value, row, ls="", ms=5, **look)
 
 
-def _finish(axis: Axes, label: str) -> None:
-    axis.set_xlabel(label)
-    axis.xaxis.set_major_locator(MaxNLocator(5))
-    grid(axis, "x")
+def _finish(axes: Axes, label: str) -> None:
+    axes.set_xlabel(label)
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
+    draw_grid(axes, "x")
 
 
-def _against(comparison: Comparison, cost: str, of: Axis) -> Figure:
-    figure, axis = _plain()
-    metric, front, spent = comparison["metric"], [], []
+def _metric_against_cost(comparison: Comparison, kind: str) -> Figure:
+    figure, axes = _figure_with_grid()
+    label, unit = COST_AXES[kind]
+    front, costs = [], []
     for run, look in _looks(comparison):
-        found = run["metrics"][metric]
-        if run[cost] is None or found["value"] is None:
+        metric, cost = run.metrics[comparison.metric], getattr(run.cost, kind)
+        if cost is None or metric["value"] is None:
             continue
-        spent.append(run[cost] / of.unit)
-        if found.get("low") is not None:
-            ends = (found["low"], found["high"])
-            axis.plot((spent[-1],) * 2, ends, color=look["color"], lw=1, alpha=0.6)
-        axis.plot(spent[-1], found["value"], ls="", ms=6, **look)
-        if run["name"] in comparison["pareto"][cost]:
-            front.append((spent[-1], found["value"]))
-    stairs = zip(*sorted(front), strict=True)
-    axis.step(*stairs, where="post", color=INK, lw=0.8, alpha=0.5, zorder=0)
-    if max(spent) > _DECADE * min(spent):
-        axis.set_xscale("log")
-        axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        axis.xaxis.set_minor_formatter(NullFormatter())
+        costs.append(cost / unit)
+        if metric.get("low") is not None:
+            ends = (metric["low"], metric["high"])
+            axes.plot((costs[-1],) * 2, ends, color=look["color"], lw=1, alpha=0.6)
+        axes.plot(costs[-1], metric["value"], ls="", ms=6, **look)
+        if run.name in comparison.pareto[kind]:
+            front.append((costs[-1], metric["value"]))
+    x, y = zip(*sorted(front), strict=True)
+    axes.step(x, y, where="post", color=INK, lw=0.8, alpha=0.5, zorder=0)
+    if max(costs) > _LOGARITHMIC * min(costs):
+        axes.set_xscale("log")
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
     else:
-        axis.xaxis.set_major_locator(MaxNLocator(5))
-    axis.margins(x=0.1)
-    axis.xaxis.set_major_formatter("{x:,g}")
-    axis.set_xlabel(of.label)
-    axis.set_ylabel(words.metric(metric))
-    return _named(figure)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
+    axes.margins(x=0.1)
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.set_xlabel(label)
+    axes.set_ylabel(metric_name(comparison.metric))
+    return _add_legend(figure)
 
 
-def _curve(comparison: Comparison, curve: str) -> Figure:
-    figure, axis = _plain()
+def _learning_curves(comparison: Comparison, curve: str) -> Figure:
+    figure, axes = _figure_with_grid()
     for run, look in _looks(comparison):
-        if run["curves"][curve]:
-            seen, values = np.array(run["curves"][curve]).T
-            # Few marks, for a line of marks would be no line.
-            axis.plot(seen, values, lw=1.3, ms=3.5, markevery=max(1, len(seen) // 8), **look)
-    axis.xaxis.set_major_locator(MaxNLocator(5))
-    axis.xaxis.set_major_formatter("{x:,.0f}")
-    axis.set_xlabel("pictures seen")
-    axis.set_ylabel("loss" if curve == "loss" else words.metric(comparison["metric"]))
-    return _named(figure)
+        if points := getattr(run.curves, curve):
+            x, y = np.array(points).T
+            # Few markers, because a line of markers would be no line.
+            axes.plot(x, y, lw=1.3, ms=3.5, markevery=max(1, len(x) // 8), **look)
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.set_xlabel("pictures seen")
+    axes.set_ylabel("loss" if curve == "loss" else metric_name(comparison.metric))
+    return _add_legend(figure)
 
 
-def _plain() -> tuple[Figure, Axes]:
-    figure = Figure(figsize=_SIZE, layout="constrained")
-    axis = figure.add_subplot()
-    grid(axis)
-    return figure, axis
+def _figure_with_grid() -> tuple[Figure, Axes]:
+    figure, axes = new_figure(*_SIZE)
+    draw_grid(axes)
+    return figure, axes
 
 
-def _named(figure: Figure) -> Figure:
+def _add_legend(figure: Figure) -> Figure:
     """Adds the names of the runs below a figure."""
     handles, names = figure.axes[0].get_legend_handles_labels()
-    own = dict(zip(names, handles, strict=True))
-    columns = max(1, min(len(own), _LEGEND_WIDTH // (max(map(len, own)) + 4)))
-    added = _LEGEND_ROW * -(-len(own) // columns)
-    figure.set_figheight(figure.get_figheight() + added)
-    figure.legend(own.values(), own, loc="outside lower left", ncols=columns, handlelength=1.2)
+    by_name = dict(zip(names, handles, strict=True))
+    columns = max(1, min(len(by_name), _LEGEND_WIDTH // (max(map(len, by_name)) + 4)))
+    rows = -(-len(by_name) // columns)
+    figure.set_figheight(figure.get_figheight() + _LEGEND_ROW * rows)
+    figure.legend(
+        by_name.values(), by_name, loc="outside lower left", ncols=columns, handlelength=1.2
+    )
     return figure

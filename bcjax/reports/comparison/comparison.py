@@ -1,112 +1,238 @@
-"""The comparison of runs as plain values: all that the page, the charts and the tables say."""
+"""The comparison of runs as one typed object: everything that its page and its JSON say."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from bcjax import metrics
 from bcjax.evaluation.answers import Answers
 from bcjax.metrics import resampling
-from bcjax.metrics.resampling import ResampledMetrics
-from bcjax.reports.comparison import (
-    cost,
-    curves,
-    pareto,
-    runs,
-    settings,
-    shared,
-    significance,
-)
-from bcjax.reports.comparison.cost import Cost
-from bcjax.reports.comparison.runs import Run
-from bcjax.reports.comparison.shared import Shared
-from bcjax.reports.pages.numbers import listed
+from bcjax.metrics.resampling import Difference, ResampledMetrics
+from bcjax.metrics.scores import higher_is_better
+from bcjax.reports.comparison import runs as read
+from bcjax.reports.comparison import significance
+from bcjax.reports.comparison.runs import AlignedAnswers, Cost, DifferingSetting, LearningCurves
+from bcjax.reports.comparison.significance import PairedTest
+from bcjax.reports.pages.formatting import Figure, enumeration
+from bcjax.reports.run_record import Json, RunRecord
 from bcjax.runtime.errors import UserError
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 _COSTS = ("flops", "parameters", "seconds_per_picture")
-_EACH = 200  # resamples for each test, at least
+_RESAMPLES_PER_TEST = 200  # at least
 
 
-def compare(paths: Sequence[Path], *, evaluation: str, metric: str) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True)
+class ComparedRun:
+    """What a comparison says of one run.
+
+    Attributes:
+      name: Unique among the compared runs.
+      workdir: The folder of the run.
+      network: Name of the network.
+      checkpoint: Step of the evaluated checkpoint.
+      cost: What the run costs.
+      metrics: The metrics on the pictures that all runs have in common.
+      curves: How the run learned.
+      left_out: Pictures of its evaluation that another run was not evaluated on.
+    """
+
+    name: str
+    workdir: Path
+    network: str
+    checkpoint: int
+    cost: Cost
+    metrics: Mapping[str, Figure]
+    curves: LearningCurves
+    left_out: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return {
+            "name": self.name,
+            "workdir": str(self.workdir),
+            "network": self.network,
+            "checkpoint": self.checkpoint,
+            **dataclasses.asdict(self.cost),
+            "metrics": self.metrics,
+            "curves": dataclasses.asdict(self.curves),
+            "left_out": self.left_out,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class ClassComparison:
+    """One class in all runs.
+
+    Attributes:
+      name: Name of the class.
+      n: Pictures of the class.
+      recall: Recall of the class, by name of the run.
+      difference: How much more the recall is than in the first run, by name of the other run.
+    """
+
+    name: str
+    n: int
+    recall: Mapping[str, Figure]
+    difference: Mapping[str, Difference]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        differences = {name: each.to_dict() for name, each in self.difference.items()}
+        return {
+            "name": self.name,
+            "n": self.n,
+            "recall": dict(self.recall),
+            "difference": differences,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Runs compared on the pictures that all of them were evaluated on.
+
+    Attributes:
+      evaluation: Name of the compared evaluation, mostly that of a split.
+      metric: The metric that decides.
+      reference: Name of the first run, with which each other run is compared.
+      n: Pictures that all runs have in common.
+      classes: Names of the classes.
+      notes: Sentences that a reader must know before the figures.
+      runs: The runs in the order in which they were given.
+      tests: Each run after the first, tested against the first.
+      per_class: Each class in all runs.
+      pareto: For each cost that differs, the names of the runs that no other run dominates.
+      settings: The settings in which the runs differ.
+    """
+
+    evaluation: str
+    metric: str
+    reference: str
+    n: int
+    classes: Sequence[str]
+    notes: Sequence[str]
+    runs: Sequence[ComparedRun]
+    tests: Sequence[PairedTest]
+    per_class: Sequence[ClassComparison]
+    pareto: Mapping[str, Sequence[str]]
+    settings: Sequence[DifferingSetting]
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the runs."""
+        return [run.name for run in self.runs]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return {
+            "evaluation": self.evaluation,
+            "metric": self.metric,
+            "reference": self.reference,
+            "n": self.n,
+            "classes": list(self.classes),
+            "notes": list(self.notes),
+            "runs": [run.to_dict() for run in self.runs],
+            "tests": [test.to_dict() for test in self.tests],
+            "per_class": [each.to_dict() for each in self.per_class],
+            "pareto": dict(self.pareto),
+            "settings": [dataclasses.asdict(setting) for setting in self.settings],
+        }
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Returns a table with a row for each run: its network, its costs, its metrics.
+
+        Raises:
+          UserError: If pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ModuleNotFoundError as error:
+            raise UserError("This needs pandas: run pip install pandas.") from error
+
+        rows = [
+            {
+                "network": run.network,
+                "checkpoint": run.checkpoint,
+                **dataclasses.asdict(run.cost),
+                **{key: figure["value"] for key, figure in run.metrics.items()},
+            }
+            for run in self.runs
+        ]
+        return pd.DataFrame(rows, index=pd.Index(self.names, name="run"))
+
+
+def compare(
+    *workdirs: str | Path, evaluation: str = "test", metric: str = "accuracy"
+) -> Comparison:
     """Compares runs, each with the first, from what is in their folders.
 
     Args:
-      paths: Of the runs, or one of a folder of members.
-      evaluation: Its name: a split, or another that `bcjax evaluate` wrote.
-      metric: The one that decides.
-
-    Returns:
-      Plain Python values, ready for JSON:
-
-      - `evaluation`, `metric`, `reference` (the first run's name), `n` (pictures that all runs
-        answered), `classes`, `notes` (sentences that a reader must know)
-      - `runs`: for each its `name`, `workdir`, `network`, `checkpoint`, the fields of `cost.Cost`,
-        `metrics` (figures on these pictures), `curves` (see `curves.of`) and `left_out`
-      - `tests`: for each run after the first, see `significance.tests`
-      - `per_class`: for each class its `name`, `n`, `recall` of each run and `difference` from the
-        first of each other one
-      - `pareto`: for each cost that differs, the names of the runs that no other beats
-      - `settings`: see `settings.differing`
+      *workdirs: The folders of two runs or more, or one folder of members (`train.members`).
+      evaluation: Name of the evaluation: a split, or another that `bcjax evaluate` wrote.
+      metric: The metric that decides.
 
     Raises:
-      UserError: If the runs cannot be compared; see `runs` and `shared`.
+      UserError: If a run or its evaluation is missing or damaged, or the runs cannot be compared
+        because their classes, pictures or labels differ.
     """
-    compared = runs.read(runs.find(paths), evaluation)
-    common = shared.of(compared)
-    figures = [
-        _figures(*each) for each in zip(compared, common.answers, common.left_out, strict=True)
+    records = read.read_runs(read.find_runs([Path(path) for path in workdirs]), evaluation)
+    aligned = read.align(records)
+    results = [
+        _result(*each)
+        for each in zip(records.values(), aligned.answers, aligned.left_out, strict=True)
     ]
-    for run, found in zip(compared, figures, strict=True):
-        if metric not in found["metrics"]:
+    for record, result in zip(records.values(), results, strict=True):
+        if metric not in result["metrics"]:
             raise UserError(
-                f"The evaluation of {run.workdir} has no metric {metric!r}: choose among "
-                f"{', '.join(found['metrics'])}."
+                f"The evaluation of {record.run_dir} has no metric {metric!r}: choose among "
+                f"{', '.join(result['metrics'])}."
             )
-    asked = figures[0]["resamples"]
-    # Of R resamples no p is below 2 / (R + 1), and Holm multiplies it by the number of tests.
-    enough = asked and max(asked, _EACH * (len(compared) - 1))
-    how = {"resamples": enough, "seed": figures[0]["seed"]}
-    drawn = [
-        resampling.resample(answers.predictions(), answers.groups, **how)
-        for answers in common.answers
+    wanted = results[0]["resamples"]
+    # With R resamples no p is below 2 / (R + 1), and Holm multiplies it by the number of tests.
+    resamples = wanted and max(wanted, _RESAMPLES_PER_TEST * (len(records) - 1))
+    seed = results[0]["seed"]
+    resampled = [
+        resampling.resample(answers.predictions(), answers.groups, resamples=resamples, seed=seed)
+        for answers in aligned.answers
     ]
-    costs = [cost.of(run) for run in compared]
-    rows = [
-        {
-            "name": run.name,
-            "workdir": str(run.workdir),
-            "network": run.config.model.name,
-            "checkpoint": run.result["checkpoint"],
-            **dataclasses.asdict(spent),
-            "metrics": found["metrics"],
-            "curves": curves.of(run, metric),
-            "left_out": left_out,
-        }
-        for run, spent, found, left_out in zip(
-            compared, costs, figures, common.left_out, strict=True
+    runs = [
+        ComparedRun(
+            name=name,
+            workdir=record.run_dir.path,
+            network=record.config.model.name,
+            checkpoint=record.result["checkpoint"],
+            cost=read.cost(record),
+            metrics=result["metrics"],
+            curves=read.learning_curves(record, metric),
+            left_out=left_out,
+        )
+        for (name, record), result, left_out in zip(
+            records.items(), results, aligned.left_out, strict=True
         )
     ]
-    names = [run.name for run in compared]
-    return {
-        "evaluation": evaluation,
-        "metric": metric,
-        "reference": names[0],
-        "n": common.n,
-        "classes": list(common.answers[0].classes),
-        "notes": _notes(compared, costs, common),
-        "runs": rows,
-        "tests": significance.tests(names, drawn, metric),
-        "per_class": _per_class(names, figures, drawn, common.answers[0].classes),
-        "pareto": _pareto(rows, metric),
-        "settings": settings.differing(compared),
-    }
+    names = list(records)
+    return Comparison(
+        evaluation=evaluation,
+        metric=metric,
+        reference=names[0],
+        n=aligned.n,
+        classes=list(aligned.answers[0].classes),
+        notes=_notes(records, runs, aligned),
+        runs=runs,
+        tests=significance.paired_tests(names, resampled, metric),
+        per_class=_per_class(names, results, resampled, aligned.answers[0].classes),
+        pareto=_pareto(runs, metric),
+        settings=read.differing_settings(records),
+    )
 
 
-def _figures(run: Run, answers: Answers, left_out: int) -> dict[str, Any]:
-    """The evaluation as it was written, or of the pictures in common alone."""
+def _result(run: RunRecord, answers: Answers, left_out: int) -> Json:
+    """Returns the evaluation as it was written, or that of the common pictures alone."""
     if not left_out:
         return run.result
     return metrics.measure(
@@ -119,62 +245,63 @@ def _figures(run: Run, answers: Answers, left_out: int) -> dict[str, Any]:
     ).to_dict()
 
 
-def _notes(compared: Sequence[Run], costs: Sequence[Cost], common: Shared) -> list[str]:
-    """What a reader must know before the figures."""
+def _notes(
+    records: Mapping[str, RunRecord], runs: Sequence[ComparedRun], aligned: AlignedAnswers
+) -> list[str]:
+    """Returns what a reader must know before the figures."""
     notes = []
-    left_out = zip(compared, common.left_out, strict=True)
-    if parts := [f"{count:,} of {run.name}" for run, count in left_out if count]:
+    if parts := [f"{run.left_out:,} of {run.name}" for run in runs if run.left_out]:
         notes.append(
             "The runs were not evaluated on the same pictures: all figures are of the "
-            f"{common.n:,} that all of them answered; left out are {listed(parts)}."
+            f"{aligned.n:,} that they have in common; left out are {enumeration(parts)}."
         )
-    if len({run.pictures for run in compared}) > 1:
+    if len({record.trained_on.get("digest", "") for record in records.values()}) > 1:
         notes.append("The runs were not trained on the same pictures, or not on the same splits.")
-    if len({spent.hardware for spent in costs}) > 1:
-        notes.append("The runs were trained on different hardware: their times do not compare.")
-    for run in compared:
-        said = [*run.result.get("cautions", ()), *filter(None, [run.result.get("leaks")])]
-        notes += [f"{run.name}: {sentence}" for sentence in said]
+    if len({run.cost.hardware for run in runs}) > 1:
+        notes.append(
+            "The runs were trained on different hardware, so their times cannot be compared."
+        )
+    for name, record in records.items():
+        notes += [f"{name}: {caution}" for caution in record.cautions]
     return notes
 
 
 def _per_class(
     names: Sequence[str],
-    figures: Sequence[dict[str, Any]],
-    drawn: Sequence[ResampledMetrics],
+    results: Sequence[Json],
+    resampled: Sequence[ResampledMetrics],
     classes: Sequence[str],
-) -> list[dict[str, Any]]:
-    by_name = [{row["name"]: row for row in found["per_class"]} for found in figures]
+) -> list[ClassComparison]:
+    rows = [{row["name"]: row for row in result["per_class"]} for result in results]
     return [
-        {
-            "name": class_,
-            "n": by_name[0][class_]["n"],
-            "recall": {
-                name: rows[class_]["recall"] for name, rows in zip(names, by_name, strict=True)
-            },
-            "difference": {
+        ClassComparison(
+            name=class_,
+            n=rows[0][class_]["n"],
+            recall={name: row[class_]["recall"] for name, row in zip(names, rows, strict=True)},
+            difference={
                 name: resampling.difference(
-                    each.metric("recall", label), drawn[0].metric("recall", label)
-                ).to_dict()
-                for name, each in zip(names[1:], drawn[1:], strict=True)
+                    each.metric("recall", label), resampled[0].metric("recall", label)
+                )
+                for name, each in zip(names[1:], resampled[1:], strict=True)
             },
-        }
+        )
         for label, class_ in enumerate(classes)
     ]
 
 
-def _pareto(rows: Sequence[dict[str, Any]], metric: str) -> dict[str, list[str]]:
-    """The undominated runs for each cost that is known, and not the same, for two or more."""
-    sign = significance.sign(metric)
+def _pareto(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]]:
+    """Returns the undominated runs for each cost that is known, and differs, for two or more."""
+    sign = 1 if higher_is_better(metric) else -1
     fronts = {}
     for kind in _COSTS:
         known = [
-            (row["name"], row[kind], sign * row["metrics"][metric]["value"])
-            for row in rows
-            if row[kind] is not None and row["metrics"][metric]["value"] is not None
+            (run.name, cost, sign * value)
+            for run in runs
+            if (cost := getattr(run.cost, kind)) is not None
+            and (value := run.metrics[metric]["value"]) is not None
         ]
-        if len({spent for _, spent, _ in known}) > 1:
-            names, spent, values = zip(*known, strict=True)
-            best = pareto.front(np.array(spent), np.array(values))
+        if len({cost for _, cost, _ in known}) > 1:
+            names, costs, values = zip(*known, strict=True)
+            best = significance.pareto_front(np.array(costs), np.array(values))
             fronts[kind] = [name for name, is_best in zip(names, best, strict=True) if is_best]
     return fronts

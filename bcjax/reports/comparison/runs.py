@@ -1,61 +1,44 @@
-"""What a run left in its folder, as far as it is compared."""
+"""The runs that are compared: found, read, their predictions aligned, their costs counted."""
 
 import dataclasses
+import functools
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict
+import numpy as np
 
 from bcjax import config as configs
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
-from bcjax.runtime import files
+from bcjax.reports.pages.formatting import enumeration
+from bcjax.reports.run_record import RunRecord, read_run
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
-from bcjax.training import loggers as writers
+
+# Where a run was written is no difference between two runs.
+_NOT_COMPARED = ("workdir",)
+
+Runs = Mapping[str, RunRecord]
+Curve = Sequence[tuple[int, float]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-    """A run and one evaluation of it.
-
-    Attributes:
-      name: Unique among those that are compared.
-      workdir: Its folder.
-      config: What it was trained with.
-      pictures: Digest of the prepared set that it was trained on; "" if none is written down.
-      result: The evaluation's figures.
-      answers: The evaluation's answers.
-      lines: Of `metrics.jsonl`.
-      sessions: Of `sessions.jsonl`: from each start of the command to its end.
-    """
-
-    name: str
-    workdir: Path
-    config: ConfigDict
-    pictures: str
-    result: dict[str, Any]
-    answers: Answers
-    lines: list[dict[str, Any]]
-    sessions: list[dict[str, Any]]
-
-
-def find(paths: Sequence[Path]) -> list[Path]:
+def find_runs(paths: Sequence[Path]) -> list[Path]:
     """Returns the folders of the runs: a folder of members, given alone, stands for its members.
 
     Raises:
-      UserError: If these are not two runs or more, or one is given twice.
+      UserError: If there are fewer than two runs, or one is given twice.
     """
     found: list[Path] = []
     for path in paths:
-        members = RunDir(path).members()
-        is_run = RunDir(path).exists()
-        found += members if members and (len(paths) == 1 or not is_run) else [path]
+        run_dir = RunDir(path)
+        members = run_dir.members()
+        found += members if members and (len(paths) == 1 or not run_dir.exists()) else [path]
     if len(found) < 2:
-        named = f"{found[0]} alone is" if found else "These are"
-        raise UserError(f"{named} not enough to compare: give two runs or more.")
+        raise UserError(
+            "To compare, give two runs or more" + (f", not {found[0]} alone." if found else ".")
+        )
     resolved = [path.resolve() for path in found]
     for path, real in zip(found, resolved, strict=True):
         if resolved.count(real) > 1:
@@ -63,47 +46,239 @@ def find(paths: Sequence[Path]) -> list[Path]:
     return found
 
 
-def read(paths: Sequence[Path], evaluation: str) -> list[Run]:
-    """Reads runs and their evaluations of one name.
+def read_runs(paths: Sequence[Path], evaluation: str) -> dict[str, RunRecord]:
+    """Reads runs and one evaluation of each, by a name that is unique among them.
 
     Args:
-      paths: Their folders.
-      evaluation: The name: a split, or another that `bcjax evaluate` wrote.
+      paths: The folders of the runs.
+      evaluation: Name of the evaluation: a split, or another that `bcjax evaluate` wrote.
 
     Raises:
-      UserError: If one is no run, has no such evaluation, or a damaged one.
+      UserError: If a folder holds no run, or its evaluation is missing or damaged.
     """
-    # What they have in common is left out of their names.
+    # The folders above that all have in common are left out of the names.
     above = os.path.commonpath([path.resolve().parent for path in paths])
-    return [_read(path, evaluation, os.path.relpath(path.resolve(), above)) for path in paths]
+    return {os.path.relpath(path.resolve(), above): _read(path, evaluation) for path in paths}
 
 
-def _read(workdir: Path, evaluation: str, name: str) -> Run:
-    config = configs.load(workdir)
-    run_dir = RunDir(workdir)
-    path = run_dir.evaluation(evaluation)
-    if not path.exists():
-        others = ", ".join(other.stem for other in run_dir.evaluations())
+def _read(path: Path, evaluation: str) -> RunRecord:
+    run = read_run(path, evaluation)
+    if run.answers is None:
+        answering.read(run.run_dir.answers(evaluation))  # raises, for there are none
+    elif len(set(run.answers.ids)) != run.answers.n:
         raise UserError(
-            f"{workdir} has no evaluation {evaluation!r}: run bcjax evaluate --workdir={workdir} "
-            f"--split={evaluation}"
-            + (f", or compare one that it has ({others})." if others else ".")
+            f"{run.run_dir.answers(evaluation)} holds a picture twice: run bcjax evaluate "
+            f"--workdir={path} --split={evaluation} anew."
         )
-    answers = answering.read(run_dir.answers(evaluation))
-    result = files.read_json(path, mend="evaluate the run anew")
-    if result["n"] != answers.n or len(set(answers.ids)) != answers.n:
+    return run
+
+
+@dataclasses.dataclass(frozen=True)
+class AlignedAnswers:
+    """The predictions of runs for the same pictures, which can be compared one by one.
+
+    Attributes:
+      answers: Those of each run: the same pictures in the same order, classes in the first run's
+        order.
+      left_out: How many pictures of each run are not among the pictures of another run.
+    """
+
+    answers: tuple[Answers, ...]
+    left_out: tuple[int, ...]
+
+    @property
+    def n(self) -> int:
+        """How many pictures all runs have in common."""
+        return self.answers[0].n
+
+
+def align(runs: Runs) -> AlignedAnswers:
+    """Aligns the predictions of runs.
+
+    Raises:
+      UserError: If the runs have different classes, no picture in common, or different labels for
+        the same picture.
+    """
+    records = list(runs.values())
+    answers = [_answers(run) for run in records]
+    first = records[0]
+    for run in records[1:]:
+        _check_classes(first, run)
+    common = set.intersection(*(set(each.ids) for each in answers))
+    if not common:
         raise UserError(
-            f"{path} and the answers beside it are not of one evaluation: run bcjax evaluate "
-            f"--workdir={workdir} anew."
+            f"{enumeration([str(run.run_dir) for run in records])} were evaluated on no picture in "
+            "common: evaluate them on the same data, such as bcjax evaluate --workdir=RUN "
+            "--data.source=PICTURES."
         )
-    trained_on = run_dir.trained_on()
-    return Run(
-        name=name,
-        workdir=workdir,
-        config=config,
-        pictures=trained_on.digest if trained_on else "",
-        result=result,
-        answers=answers,
-        lines=writers.read(run_dir.metrics),
-        sessions=writers.read(run_dir.sessions),
+    ids = tuple(id_ for id_ in answers[0].ids if id_ in common)
+    groups = _groups(answers, ids)
+    aligned = tuple(_select(each, answers[0].classes, ids, groups) for each in answers)
+    for run, each in zip(records[1:], aligned[1:], strict=True):
+        _check_labels(first, run, aligned[0], each)
+    return AlignedAnswers(aligned, tuple(each.n - len(ids) for each in answers))
+
+
+def _answers(run: RunRecord) -> Answers:
+    assert run.answers is not None  # as `read_runs` checked
+    return run.answers
+
+
+def _check_classes(first: RunRecord, run: RunRecord) -> None:
+    ours, theirs = _answers(first).classes, _answers(run).classes
+    lacks, more = sorted(set(ours) - set(theirs)), sorted(set(theirs) - set(ours))
+    if lacks or more:
+        parts = [f"lacks {', '.join(lacks)}"] * bool(lacks) + [f"has {', '.join(more)}"] * bool(
+            more
+        )
+        raise UserError(
+            f"{run.run_dir} has other classes than {first.run_dir}: it {' and '.join(parts)}; "
+            "only runs with the same classes can be compared."
+        )
+
+
+def _check_labels(first: RunRecord, run: RunRecord, ours: Answers, theirs: Answers) -> None:
+    differ = np.flatnonzero(ours.labels != theirs.labels)
+    if len(differ):
+        at = differ[0]
+        names = [ours.classes[answers.labels[at]] for answers in (ours, theirs)]
+        raise UserError(
+            f"{len(differ)} of the pictures have other labels in {run.run_dir} than in "
+            f"{first.run_dir}, such as {ours.ids[at]} ({names[1]}, not {names[0]}): evaluate both "
+            "on the same labels."
+        )
+
+
+def _groups(answers: Sequence[Answers], ids: Sequence[str]) -> tuple[str, ...]:
+    """Returns the groups of the first run that has any: a run may have been given none."""
+    for each in answers:
+        known = dict(zip(each.ids, each.groups, strict=True))
+        groups = tuple(known[id_] for id_ in ids)
+        if any(groups):
+            return groups
+    return ("",) * len(ids)
+
+
+def _select(
+    answers: Answers, classes: tuple[str, ...], ids: tuple[str, ...], groups: tuple[str, ...]
+) -> Answers:
+    """Returns the predictions for some pictures, with the classes in another order."""
+    row_of = {id_: row for row, id_ in enumerate(answers.ids)}
+    rows = np.array([row_of[id_] for id_ in ids])
+    columns = np.array([answers.classes.index(name) for name in classes])
+    return Answers(
+        classes=classes,
+        ids=ids,
+        groups=groups,
+        labels=columns.argsort()[answers.labels[rows]],
+        logits=answers.logits[np.ix_(rows, columns)],
     )
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What a run costs. What its folder does not tell is None.
+
+    Attributes:
+      parameters: Parameters of the network.
+      flops: For the logits of one picture of the run's own size; a multiply-add counts as two.
+      image_size: Side of the pictures in pixels.
+      train_seconds: Wall time of all sessions, compilation and evaluations included.
+      images_per_s: Median over the log lines of training.
+      seconds_per_picture: The inverse of `images_per_s`.
+      joules: Energy of all sessions, if all of them could read it.
+      hardware: What the run was trained on, such as "8 x TPU v5e"; "" if unknown.
+    """
+
+    parameters: int
+    flops: int
+    image_size: int
+    train_seconds: float | None
+    images_per_s: float | None
+    seconds_per_picture: float | None
+    joules: float | None
+    hardware: str
+
+
+def cost(run: RunRecord) -> Cost:
+    """Counts the run's network by tracing it, and reads the rest from the folder."""
+    from bcjax.engine import network  # here, because it imports JAX
+
+    config = run.config
+    model = network.build(config, len(run.result["classes"]))
+    counted = _counter()(model, config.data.image_size, config.model.channels)
+    rates = [line["train/images_per_s"] for line in run.log if "train/images_per_s" in line]
+    rate = float(np.median(rates)) if rates else 0.0
+    joules = [session["joules"] for session in run.sessions]
+    return Cost(
+        parameters=counted.parameters,
+        flops=counted.flops,
+        image_size=config.data.image_size,
+        train_seconds=sum(each["seconds"] for each in run.sessions) if run.sessions else None,
+        images_per_s=rate or None,
+        seconds_per_picture=1 / rate if rate else None,
+        joules=sum(joules) if joules and None not in joules else None,
+        hardware=", then ".join(dict.fromkeys(map(_hardware, run.sessions))),
+    )
+
+
+@functools.cache
+def _counter() -> Any:
+    """Returns a function that counts a network once: members and sweeps often share one."""
+    from bcjax.models import counting
+
+    return functools.cache(counting.count)
+
+
+def _hardware(session: Mapping[str, Any]) -> str:
+    if session["device"] == "cpu":  # which says nothing of its speed
+        return f"{session['host']['cores']} cores of {session['host']['cpu']}"
+    return f"{session['devices']} x {session['device']}"
+
+
+@dataclasses.dataclass(frozen=True)
+class LearningCurves:
+    """How a run learned, as (pictures seen, value): comparable between batch sizes.
+
+    Attributes:
+      loss: Loss in training; empty if it was not logged.
+      metric: The compared metric in the evaluations during training; empty if not logged.
+    """
+
+    loss: Curve
+    metric: Curve
+
+
+def learning_curves(run: RunRecord, metric: str) -> LearningCurves:
+    """Reads the learning curves of a run, with one metric of its evaluations."""
+
+    def curve(key: str) -> Curve:
+        batch_size = run.config.train.batch_size
+        return [(batch_size * line["step"], line[key]) for line in run.log if key in line]
+
+    return LearningCurves(curve("train/loss"), curve(f"{run.config.eval.split}/{metric}"))
+
+
+@dataclasses.dataclass(frozen=True)
+class DifferingSetting:
+    """A setting that is not the same in all runs.
+
+    Attributes:
+      key: Key of the config, such as "optim.lr".
+      values: Its value in each run.
+    """
+
+    key: str
+    values: list[Any]
+
+
+def differing_settings(runs: Runs) -> list[DifferingSetting]:
+    """Returns the settings in which the configs of runs differ."""
+    flat = [configs.flatten(run.config) for run in runs.values()]
+    settings = [DifferingSetting(key, [each[key] for each in flat]) for key in flat[0]]
+    return [
+        setting
+        for setting in settings
+        if setting.key not in _NOT_COMPARED
+        and any(value != setting.values[0] for value in setting.values)
+    ]

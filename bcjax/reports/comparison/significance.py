@@ -1,95 +1,143 @@
-"""Whether runs differ from the first by more than chance, on the same pictures."""
+"""Whether runs differ by more than chance on the same pictures, and which ones none dominates."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Bool, Float
 
-from bcjax.metrics.resampling import ResampledMetrics, difference, mcnemar
+from bcjax.metrics import resampling
+from bcjax.metrics.resampling import Difference, McNemar, ResampledMetrics
 from bcjax.metrics.scores import higher_is_better
-from bcjax.reports.comparison import words
+from bcjax.reports.pages import formatting
+from bcjax.reports.pages.formatting import metric_name
 
 ALPHA = 0.05
 
 
-def sign(metric: str) -> int:
-    """1 where more of a metric is better, else -1."""
-    return 1 if higher_is_better(metric) else -1
+@dataclasses.dataclass(frozen=True)
+class PairedTest:
+    """A run tested against the first, the reference.
+
+    Attributes:
+      run: Name of the run.
+      difference: How much more the metric is in the run than in the reference.
+      p_holm: The difference's p-value, corrected for the number of runs (Holm 1979).
+      mcnemar: McNemar's test: `only_first` counts the pictures that the run alone has right,
+        `only_second` those that the reference alone has right. None if groups hold several
+        pictures, because the test takes the pictures to be independent.
+      mcnemar_p_holm: Its p-value, corrected for the number of runs.
+      significant: Whether `p_holm` is below 0.05.
+      sentence: The verdict as a sentence.
+    """
+
+    run: str
+    difference: Difference
+    p_holm: float | None
+    mcnemar: McNemar | None
+    mcnemar_p_holm: float | None
+    significant: bool
+    sentence: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values for JSON."""
+        return {
+            "run": self.run,
+            "difference": self.difference.to_dict() | {"p_holm": self.p_holm},
+            "mcnemar": self.mcnemar
+            and {
+                "only_run": self.mcnemar.only_first,
+                "only_reference": self.mcnemar.only_second,
+                "p": self.mcnemar.p,
+                "p_holm": self.mcnemar_p_holm,
+            },
+            "significant": self.significant,
+            "sentence": self.sentence,
+        }
 
 
-def tests(
+def paired_tests(
     names: Sequence[str], resampled: Sequence[ResampledMetrics], metric: str
-) -> list[dict[str, Any]]:
-    """Tests each run against the first.
+) -> list[PairedTest]:
+    """Tests each run after the first against the first.
 
     Args:
-      names: Of the runs.
-      resampled: Of each, on the same pictures.
-      metric: The one that decides.
-
-    Returns:
-      For each run after the first:
-
-      - `run`, its name
-      - `difference`: the fields of `resampling.Difference`, and `p_holm`, the p corrected for the
-        number of runs (Holm 1979)
-      - `mcnemar`: pictures that it alone had right, `only_run`, or the first alone,
-        `only_reference`; `p` and `p_holm`. None where groups hold several pictures, for the test
-        takes them to be independent
-      - `significant`: whether `difference.p_holm` is below 0.05
-      - `sentence`: the verdict in words
+      names: Names of the runs.
+      resampled: Metrics of each run, on the same pictures and resamples.
+      metric: The metric that decides.
     """
     first, *others = resampled
-    found: list[dict[str, Any]] = [
-        {
-            "run": name,
-            "difference": difference(each.metric(metric), first.metric(metric)).to_dict(),
-            "mcnemar": None if each.grouped else _mcnemar(each, first),
-        }
-        for name, each in zip(names[1:], others, strict=True)
+    reference = first.metric(metric)
+    differences = [resampling.difference(run.metric(metric), reference) for run in others]
+    p_holm = holm([each.p for each in differences])
+    mcnemars = [
+        None if run.grouped else resampling.mcnemar(run.correct, first.correct) for run in others
     ]
-    for kind in ("difference", "mcnemar"):
-        tested = [row[kind] for row in found if row[kind] and row[kind]["p"] is not None]
-        for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
-            row["p_holm"] = p
-    value = float(first.values[metric])
-    for row in found:
-        p = row["difference"].setdefault("p_holm", None)
-        row["significant"] = p is not None and p < ALPHA
-        row["sentence"] = _sentence(row, names[0], metric, value)
+    mcnemar_p_holm = holm([None if each is None else each.p for each in mcnemars])
+    return [
+        PairedTest(
+            run=name,
+            difference=difference,
+            p_holm=p,
+            mcnemar=mcnemar,
+            mcnemar_p_holm=mcnemar_p,
+            significant=p is not None and p < ALPHA,
+            sentence=_sentence(name, names[0], difference, p, metric, reference.value),
+        )
+        for name, difference, p, mcnemar, mcnemar_p in zip(
+            names[1:], differences, p_holm, mcnemars, mcnemar_p_holm, strict=True
+        )
+    ]
+
+
+def holm(p: Sequence[float | None]) -> list[float | None]:
+    """Corrects p-values for their number, step down (Holm, Scand. J. Statist. 1979).
+
+    What is None stays None and does not count.
+    """
+    known = [i for i, each in enumerate(p) if each is not None]
+    values = np.array([p[i] for i in known], float)
+    order = np.argsort(values)
+    steps = np.arange(len(values), 0, -1) * values[order]
+    corrected = np.empty(len(values))
+    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1)
+    found: list[float | None] = [None] * len(p)
+    for i, value in zip(known, corrected.tolist(), strict=True):
+        found[i] = value
     return found
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Corrects p-values for their number, step down (Holm, Scand. J. Statist. 1979)."""
-    order = np.argsort(p)
-    steps = np.arange(len(p), 0, -1) * np.asarray(p)[order]
-    corrected = np.empty(len(p))
-    corrected[order] = np.minimum(np.maximum.accumulate(steps), 1)
-    return corrected.tolist()
-
-
-def _mcnemar(run: ResampledMetrics, first: ResampledMetrics) -> dict[str, Any]:
-    found = mcnemar(run.correct, first.correct)
-    return {
-        "only_run": found.only_first,
-        "only_reference": found.only_second,
-        "p": found.p,
-    }
-
-
-def _sentence(row: dict[str, Any], reference: str, metric: str, value: float) -> str:
-    run, found = row["run"], row["difference"]
-    if found["value"] is None:
-        return f"{run} and {reference} have no {words.metric(metric)} on these pictures."
+def _sentence(
+    run: str, reference: str, found: Difference, p: float | None, metric: str, value: float
+) -> str:
+    if found.value is None:
+        return f"{run} and {reference} have no {metric_name(metric)} on these pictures."
     figures = (
-        f"{words.metric(metric)} {value + found['value']:.4f} against {value:.4f}, difference "
-        f"{words.difference(found)}"
+        f"{metric_name(metric)} {value + found.value:.4f} against {value:.4f}, difference "
+        f"{formatting.difference(found)}"
     )
-    if found["interval"]:
-        p = words.probability(found["p_holm"])
-        figures += f", p {p if p.startswith('<') else f'= {p}'}"
-    if not row["significant"]:
+    if found.interval:
+        text = formatting.p_value(p)
+        figures += f", p {text if text.startswith('<') else f'= {text}'}"
+    if p is None or p >= ALPHA:
         return f"{run} and {reference} cannot be told apart by these pictures: {figures}."
-    better = sign(metric) * found["value"] > 0
+    better = (found.value > 0) == higher_is_better(metric)
     return f"{run} is {'better' if better else 'worse'} than {reference}: {figures}."
+
+
+def pareto_front(
+    cost: Float[np.ndarray, "R"], value: Float[np.ndarray, "R"]
+) -> Bool[np.ndarray, "R"]:
+    """Marks the runs than which no other is both as cheap and as good, and better in one of these.
+
+    Args:
+      cost: Less is better.
+      value: More is better.
+
+    Returns:
+      Runs that are equal in both are all marked.
+    """
+    cheaper, better = cost[:, None] <= cost, value[:, None] >= value
+    other = (cost[:, None] != cost) | (value[:, None] != value)
+    return ~(cheaper & better & other).any(axis=0)

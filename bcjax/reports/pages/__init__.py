@@ -1,1 +1,1 @@
-"""What every page is made of: charts, colours, pictures, styles, and how a page is written."""
+"""What every page is made of: sections, tables, charts and pictures, as HTML and as Markdown."""

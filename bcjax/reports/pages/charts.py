@@ -1,5 +1,9 @@
-"""Charts as SVG that takes its ink from the page, so that it reads on light and on dark."""
+"""Charts as SVG that takes the text colour of its page, so that it reads on light and on dark.
 
+Matplotlib is imported here and nowhere else: who draws takes `Figure` and the others from here.
+"""
+
+import colorsys
 import contextlib
 import html
 import io
@@ -8,15 +12,51 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-
 from bcjax.runtime import files
+from bcjax.runtime.errors import UserError
 
-INK = "#010203"  # stands for the page's own, and is replaced by it; on paper it is black
+try:
+    import matplotlib as mpl
+    from matplotlib import ticker
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+except ModuleNotFoundError as error:
+    raise UserError(
+        "Pages and charts need matplotlib, which is not installed: run pip install 'bcjax[report]'."
+    ) from error
+
+__all__ = [
+    "ACCENT",
+    "CHANNEL_COLOURS",
+    "INK",
+    "SPLIT_COLOURS",
+    "Axes",
+    "Figure",
+    "LinearSegmentedColormap",
+    "Rectangle",
+    "class_colours",
+    "draw_grid",
+    "figure_with_rows",
+    "new_figure",
+    "style",
+    "svg",
+    "ticker",
+    "write_png",
+]
+
+# All colours are of middle lightness, to be seen on light and on dark.
+INK = "#010203"  # stands for the text colour of the page, and is replaced by it; in print, black
 ACCENT = "#5b7db1"
+SPLIT_COLOURS = {"train": "#5b7db1", "val": "#d9a441", "test": "#b5576f"}
+CHANNEL_COLOURS = {"red": "#d2504b", "green": "#4f9d5f", "blue": "#4a80c4"}
 
+# The ten of Tableau, after Maureen Stone; its grey is a little darker here.
+_TEN = (
+    "#4e79a7", "#f28e2b", "#e15759", "#76b7b2", "#59a14f",
+    "#edc948", "#b07aa1", "#ff9da7", "#9c755f", "#8f8a86",
+)  # fmt: skip
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched, and set in any font
     "svg.hashsalt": "bcjax",  # the same chart is the same bytes
@@ -34,60 +74,72 @@ _STYLE: dict[Any, Any] = {
     "ytick.major.width": 0.6,
     "legend.frameon": False,
 }
-_ROW = 0.27  # inches of a class in a chart with a row for each
+_ROW = 0.27  # inches for each row
 _CSS_PER_POINT = 4 / 3
-_DPI = 300  # of a figure in print
+_DPI = 300  # for print
 _SVG = re.compile(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>(?:.*?</metadata>)?(.*)', re.DOTALL)
 
 
 @contextlib.contextmanager
 def style() -> Iterator[None]:
-    """What all charts look like; in it they are drawn and turned into SVG or PNG."""
+    """Sets how all charts look; they are drawn, and written as SVG or PNG, within it."""
     with mpl.rc_context(_STYLE):
         yield
 
 
-def rows(names: Sequence[str]) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """Returns a figure with one pair of axes; sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def figure_with_rows(names: Sequence[str]) -> tuple[Figure, Axes]:
     """Returns a figure with a row for each name, the first on top."""
-    figure = Figure(figsize=(4.6, 0.75 + _ROW * len(names)), layout="constrained")
-    axis = figure.add_subplot()
-    axis.set_yticks(range(len(names)), names)
-    axis.set_ylim(len(names) - 0.5, -0.5)
-    axis.tick_params(axis="y", length=0)
-    axis.spines.left.set_visible(False)
-    return figure, axis
+    figure, axes = new_figure(4.6, 0.75 + _ROW * len(names))
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.tick_params(axis="y", length=0)
+    axes.spines.left.set_visible(False)
+    return figure, axes
 
 
-def grid(axis: Axes, which: str = "both") -> None:
-    """Draws faint lines behind an axis: "x", "y" or "both"."""
-    axis.grid(axis=which, color=INK, alpha=0.12, lw=0.6)  # type: ignore[arg-type]
-    axis.set_axisbelow(True)
+def draw_grid(axes: Axes, which: str = "both") -> None:
+    """Draws faint lines behind what is drawn: for "x", "y" or "both"."""
+    axes.grid(axis=which, color=INK, alpha=0.12, lw=0.6)  # type: ignore[arg-type]
+    axes.set_axisbelow(True)
+
+
+def class_colours(count: int) -> list[str]:
+    """Returns as many colours as there are classes; more than ten are hues, alternately darker."""
+    if count <= len(_TEN):
+        return list(_TEN[:count])
+    hls = ((i / count, 0.45 if i % 2 else 0.66, 0.6) for i in range(count))
+    return ["#" + "".join(f"{round(255 * v):02x}" for v in colorsys.hls_to_rgb(*c)) for c in hls]
 
 
 def svg(figure: Figure, name: str, title: str) -> str:
-    """Returns a figure as an element of a page.
+    """Returns a figure as an `<svg>` element.
 
     Args:
-      figure: Drawn, and turned into SVG, within `style()`.
-      name: Unique on the page: its ids begin with it.
-      title: What is drawn, for those who cannot see it.
+      figure: Drawn within `style()`, in which this is called, too.
+      name: Unique on the page; all ids within the element begin with it.
+      title: What the chart shows, for people who cannot see it.
     """
     buffer = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=nothing)
-    ((box, drawn),) = _SVG.findall(buffer.getvalue())
-    drawn = drawn.replace(INK, "currentColor").replace("xlink:href=", "href=")
-    drawn = re.sub(r'((?:id|href)="#?|url\(#)', rf"\g<1>{name}-", drawn)
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
+    ((box, content),) = _SVG.findall(buffer.getvalue())
+    content = content.replace(INK, "currentColor").replace("xlink:href=", "href=")
+    content = re.sub(r'((?:id|href)="#?|url\(#)', rf"\g<1>{name}-", content)
     width = float(box.split()[2]) * _CSS_PER_POINT
     return (
         f'<svg class="chart" viewBox="{box}" style="max-width:{width:.0f}px" role="img" '
-        f'aria-label="{html.escape(title)}">{drawn}'
+        f'aria-label="{html.escape(title)}">{content}'
     )
 
 
-def png(figure: Figure, path: Path) -> None:
-    """Writes a figure for a paper: 300 dpi, black on white, whole or not at all."""
+def write_png(figure: Figure, path: Path) -> None:
+    """Writes a figure for print: 300 dpi, black on white, whole or not at all."""
+    metadata = {"Software": None}
     with files.atomic(path) as partial:
-        figure.savefig(
-            partial, format="png", dpi=_DPI, facecolor="white", metadata={"Software": None}
-        )
+        figure.savefig(partial, format="png", dpi=_DPI, facecolor="white", metadata=metadata)

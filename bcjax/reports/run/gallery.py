@@ -1,63 +1,138 @@
-"""The pictures that a person should look at: wrong though sure, and the least sure."""
+"""The pictures that a person should look at: errors, unsure predictions, explanations."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Int
 
-from bcjax.data.decode import decode
+from bcjax.data.decode import decode, decode_file
 from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation.answers import Answers
-from bcjax.reports.pages.numbers import percent
-from bcjax.reports.pages.pictures import fitted
-from bcjax.reports.pages.story import Block, Gallery, Picture, Text
+from bcjax.reports.pages.formatting import NONE, percent
+from bcjax.reports.pages.page import Block, CaptionedPicture, Gallery, Table, Text
+from bcjax.reports.pages.pictures import resized
+from bcjax.reports.run.calibration import no_answers
+from bcjax.reports.run_record import Json, RunRecord
 
-_SHOWN = 16  # pictures in each
+_SHOWN = 16  # pictures in each gallery
 _SIDE = 112  # pixels of the longer side
+_EXPLAINED = 8  # pictures with their maps
+_WIDTH = 1000  # pixels, at most, of a picture with its maps
 
 
-def galleries(answers: Answers, prepared: PreparedSet, split: str) -> list[Block]:
-    """Hangs the errors, the surest first, and the least sure answers.
+def errors(run: RunRecord) -> list[Block]:
+    """Returns the surest errors and the least sure predictions, if their pictures are there."""
+    if run.answers is None:
+        return [no_answers(run)]
+    path = run.prepared_path
+    if run.result["source"] != run.config.data.source or not PreparedSet.is_at(path):
+        return [Text("The pictures are no longer there, so they cannot be shown.", "soft")]
+    prepared = PreparedSet(path)
+    if prepared.digest != run.trained_on["digest"]:
+        return [Text(f"{path} holds other pictures now, so none is shown.", "soft")]
+    return _galleries(run.answers, prepared, run.split)
 
-    Args:
-      answers: To a split of the set.
-      prepared: The set.
-      split: Its name there.
-    """
+
+def _galleries(answers: Answers, prepared: PreparedSet, split: str) -> list[Block]:
     probabilities = answers.probabilities()
-    confidence = probabilities.max(axis=1)
-    answered = probabilities.argmax(axis=1)
-    by_surety = np.argsort(-confidence, kind="stable")
-    wrong = by_surety[answered[by_surety] != answers.labels[by_surety]]
-    unsure = by_surety[::-1][:_SHOWN]
-    errors: Block
+    predicted = probabilities.argmax(axis=1)
+    surest_first = np.argsort(-probabilities.max(axis=1), kind="stable")
+    wrong = surest_first[predicted[surest_first] != answers.labels[surest_first]]
+    least_sure = surest_first[::-1][:_SHOWN]
+    wrong_block: Block
     if len(wrong):
-        count = f"{len(wrong):,} of {answers.n:,}"
-        which = f", the {_SHOWN} of which it was surest" if len(wrong) > _SHOWN else ""
-        shown = _hung(answers, probabilities, wrong[:_SHOWN], prepared, split)
-        errors = Gallery("errors", f"Wrong answers: {count}{which}", shown)
+        title = f"Wrong predictions: {len(wrong):,} of {answers.n:,}"
+        title += f", the {_SHOWN} surest of them" if len(wrong) > _SHOWN else ""
+        shown = _pictures(answers, probabilities, wrong[:_SHOWN], prepared, split)
+        wrong_block = Gallery("errors", title, shown)
     else:
-        errors = Text(f"None of the {answers.n:,} answers is wrong.")
-    least = _hung(answers, probabilities, unsure, prepared, split)
-    return [errors, Gallery("least_sure", "The answers of which it was least sure", least)]
+        wrong_block = Text(f"None of the {answers.n:,} predictions is wrong.")
+    shown = _pictures(answers, probabilities, least_sure, prepared, split)
+    return [wrong_block, Gallery("least_sure", "The least sure predictions", shown)]
 
 
-def _hung(
+def _pictures(
     answers: Answers,
     probabilities: np.ndarray,
     rows: Int[np.ndarray, "n"],
     prepared: PreparedSet,
     split: str,
-) -> Sequence[Picture]:
-    place = {id_: position for position, id_ in enumerate(prepared.ids(split))}
-    held = prepared.examples(split)[[place[answers.ids[row]] for row in rows]]
+) -> Sequence[CaptionedPicture]:
+    """Reads the pictures of some rows of the predictions."""
+    position = {id_: i for i, id_ in enumerate(prepared.ids(split))}
+    examples = prepared.examples(split)[[position[answers.ids[row]] for row in rows]]
     names = answers.classes
     pictures = []
-    for row, example in zip(rows, held, strict=True):
+    for row, example in zip(rows, examples, strict=True):
         true, best = answers.labels[row], probabilities[row].argmax()
-        note = f"answered {names[best]}, {percent(probabilities[row, best])}"
+        note = f"predicted {names[best]}, {percent(probabilities[row, best])}"
         if true != best:
             note += f"; {names[true]}: {percent(probabilities[row, true])}"
-        pixels = fitted(decode(example.image), _SIDE)
-        pictures.append(Picture(pixels, answers.ids[row], names[true], note))
+        pixels = resized(decode(example.image), _SIDE)
+        pictures.append(CaptionedPicture(pixels, answers.ids[row], names[true], note))
     return pictures
+
+
+def explanations(run: RunRecord) -> list[Block]:
+    """Returns the explained pictures and how far the maps can be trusted, or how to get them."""
+    explained = run.explained
+    if not explained:
+        return [Text(f"No prediction was explained: {run.command('explain')} does so.", "soft")]
+    blocks: list[Block] = []
+    if explained["checkpoint"] != run.result["checkpoint"]:
+        blocks.append(
+            Text(
+                f"The maps are of checkpoint {explained['checkpoint']:,}, and everything else is "
+                f"of {run.result['checkpoint']:,}: {run.command('explain')} draws them anew.",
+                "bad",
+            )
+        )
+    if pictures := _explained_pictures(run):
+        title = f"What speaks for the {explained['target']} class; pictures: {explained['chosen']}"
+        blocks.append(Gallery("explained", title, pictures, wide=True))
+    return [*blocks, *_trust_in_maps(explained)]
+
+
+def _explained_pictures(run: RunRecord) -> list[CaptionedPicture]:
+    """Reads the first explained pictures of which the files are still there."""
+    pictures = []
+    for row in run.explained["pictures"][:_EXPLAINED]:
+        path = run.run_dir.explanations / row["file"]
+        if path.exists():
+            pixels = decode_file(path)
+            pixels = resized(pixels, min(_WIDTH, max(pixels.shape)))
+            note = f"predicted {row['predicted']}, {percent(row['probability'])}"
+            label = row["label"] or "no known class"
+            pictures.append(CaptionedPicture(pixels, row["id"], label, note))
+    return pictures
+
+
+def _trust_in_maps(explained: Json) -> Iterator[Block]:
+    """Yields how much the maps depend on what was learnt, and how much of them is on the cell."""
+    sanity, cell = explained.get("sanity", {}), explained.get("localisation", {})
+    if not (sanity or cell):
+        return
+    head = ["maps", *["rank correlation, n"] * bool(sanity), *["on the cell"] * bool(cell)]
+    head += ["maximum on the cell"] * bool(cell)
+    rows = []
+    for method in explained["methods"]:
+        row = [method]
+        if sanity:
+            value, n = sanity[method]["rank_correlation"], sanity[method]["n"]
+            row.append(NONE if value is None else f"{value:.2f}, {n:,}")
+        if cell:
+            row += [percent(cell[method][key]) for key in ("energy", "pointing")]
+        rows.append(row)
+    yield Table(head, rows)
+    if sanity:
+        yield Text(
+            "Rank correlation: with the maps of the same network after its parameters were "
+            "randomised. Near 1, the maps show the picture and not what the network learnt.",
+            "soft",
+        )
+    if cell:
+        yield Text(
+            f"On the cell: the share of a map that lies on the cell, n = {cell['n']:,}. By chance "
+            f"it would be the cell's share of the picture: {percent(cell['area'])}.",
+            "soft",
+        )

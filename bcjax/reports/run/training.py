@@ -1,4 +1,4 @@
-"""How the network was trained: what its config says, where, for how long, at what price."""
+"""How the network was trained: its curves, its time and energy, its settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,71 +6,112 @@ from typing import Any
 import numpy as np
 
 from bcjax import config as configs
-from bcjax.reports.pages.numbers import NONE, duration, listed
-from bcjax.reports.pages.story import Block, Charts, Fold, Table, Text
-from bcjax.reports.run import learning
-from bcjax.reports.run.artefacts import Artefacts
+from bcjax.reports.pages.charts import INK, SPLIT_COLOURS, draw_grid, new_figure, style, ticker
+from bcjax.reports.pages.formatting import NONE, duration, energy, enumeration, setting
+from bcjax.reports.pages.page import Block, Chart, Charts, Details, Table, Text
+from bcjax.reports.run_record import RunRecord
 
-_RESOLVED = ("data.source", "data.classes", "workdir")  # not choices about training
+_NOT_CHOSEN = ("data.source", "data.classes", "workdir")  # not choices about training
+# Name, title, metric in training, metric in evaluation and unit of each chart.
+_CHARTS = (
+    ("loss", "Loss", "train/loss", "log_loss", "nats"),
+    ("accuracy", "Accuracy", "train/accuracy", "accuracy", ""),
+    ("learning_rate", "Learning rate", "train/lr", "", ""),
+)
+_CAPTIONS = {
+    "loss": "Training: the mean of the loss that is minimised (with label smoothing, class weights "
+    "and augmented pictures). Evaluation: the log loss of the pictures as they are.",
+}
 
 
-def training(run: Artefacts) -> list[Block]:
-    """Curves, sessions, and the config: what differs from the defaults, and all of it."""
+def training(run: RunRecord) -> list[Block]:
+    """Returns the curves, the cost, the settings that differ from the defaults, and all of them."""
     blocks: list[Block] = []
-    if curves := learning.charts(run):
-        blocks.append(Charts(curves))
-    blocks.append(_spent(run))
-    ours, default = configs.flatten(run.config), configs.flatten(configs.default())
-    chosen = [[f"`{k}`", _value(v)] for k, v in ours.items() if v != default[k]]
-    everything = [[f"`{key}`", _value(value)] for key, value in ours.items()]
-    shown = [row for row in chosen if row[0].strip("`") not in _RESOLVED]
+    if charts := training_charts(run):
+        blocks.append(Charts(charts))
+    blocks.append(_cost(run))
+    own, default = configs.flatten(run.config), configs.flatten(configs.default())
+    rows = {key: [f"`{key}`", setting(value)] for key, value in own.items()}
+    chosen = [key for key in own if own[key] != default[key] and key not in _NOT_CHOSEN]
+    head = ["setting", "value"]
+    caption = "Settings that differ from the defaults"
     return [
         *blocks,
-        Table(["setting", "value"], shown, "What differs from the defaults", words=2),
-        Fold(
-            f"All {len(everything)} settings",
-            [Table(["setting", "value"], everything, words=2)],
-        ),
+        Table(head, [rows[key] for key in chosen], caption, text_columns=2),
+        Details(f"All {len(rows)} settings", [Table(head, list(rows.values()), text_columns=2)]),
     ]
 
 
-def _spent(run: Artefacts) -> Block:
+def training_charts(run: RunRecord) -> list[Chart]:
+    """Draws the loss, the accuracy and the learning rate, as far as they were logged."""
+    return [chart for each in _CHARTS if (chart := _chart(run, *each))]
+
+
+def _chart(
+    run: RunRecord, name: str, title: str, training_key: str, evaluation_key: str, unit: str
+) -> Chart | None:
+    split = run.config.eval.split
+    keys = {"train": training_key}
+    if evaluation_key:
+        keys[split] = f"{split}/{evaluation_key}"
+    curves = {
+        label: [(line["step"], line[key]) for line in run.log if line.get(key) is not None]
+        for label, key in keys.items()
+    }
+    if not any(curves.values()):
+        return None
+    with style():
+        figure, axes = new_figure(4.6, 2.6)
+        for label, points in curves.items():
+            if points:
+                x, y = zip(*points, strict=True)
+                marker = "o" if len(points) < 40 else None
+                colour = SPLIT_COLOURS.get(label, INK)
+                axes.plot(x, y, color=colour, lw=1.4, label=label, marker=marker, ms=2.5)
+        checkpoint = run.result["checkpoint"]
+        if checkpoint:
+            label = f"checkpoint {checkpoint:,}"
+            axes.axvline(checkpoint, color=INK, lw=0.8, ls=":", label=label)
+        axes.set_xlabel("step")
+        axes.set_ylabel(unit)
+        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
+        draw_grid(axes)
+        figure.legend(ncols=3, loc="outside upper right", borderpad=0, handlelength=1.4)
+    return Chart(name, title, figure, _CAPTIONS.get(name, ""))
+
+
+def _cost(run: RunRecord) -> Block:
+    """Returns where the network was trained, for how long, and with how much energy."""
     sessions = run.sessions
     if not sessions:
-        return Text("Where it was trained, and for how long, was not written down.", "soft")
+        return Text("Where the network was trained, and for how long, was not recorded.", "soft")
+    last = sessions[-1]
     devices = dict.fromkeys(f"{each['devices']} x {each['device']}" for each in sessions)
     hosts = dict.fromkeys(_host(each["host"]) for each in sessions)
-    versions = sessions[-1]["versions"]
     seconds = sum(each["seconds"] for each in sessions)
-    images = sum(each["images"] for each in sessions)
     joules = [each["joules"] for each in sessions]
-    energy = "not readable on this machine"
+    used = "not readable on this machine"
     if None not in joules:
-        energy = f"{sum(joules) / 3600:,.1f} Wh of {listed(sessions[-1]['joules_of'])}"
-    rates = [line["train/images_per_s"] for line in run.lines if "train/images_per_s" in line]
+        used = f"{energy(sum(joules))} of {enumeration(last['joules_of'])}"
+    rates = [line["train/images_per_s"] for line in run.log if "train/images_per_s" in line]
+    median = f"{np.median(rates):,.0f} (median of {len(rates):,} log lines)" if rates else NONE
     rows = {
         "began": sessions[0]["began"],
         "sessions": f"{len(sessions):,}",
         "time": f"{duration(seconds)}, compilation and evaluations included",
-        "steps": f"{sessions[-1]['last_step']:,}",
-        "pictures seen": f"{images:,}",
-        "images/s": f"{np.median(rates):,.0f} (median of {len(rates):,} log lines)"
-        if rates
-        else NONE,
+        "steps": f"{last['last_step']:,}",
+        "pictures seen": f"{sum(each['images'] for each in sessions):,}",
+        "images/s": median,
         "devices": "; ".join(devices),
-        "processes": f"{sessions[-1]['processes']:,}",
+        "processes": f"{last['processes']:,}",
         "host": "; ".join(hosts),
-        "energy": energy,
-        "versions": ", ".join(f"{name} {version}" for name, version in versions.items()),
+        "energy": used,
+        "versions": ", ".join(f"{name} {version}" for name, version in last["versions"].items()),
     }
-    return Table(["training", ""], list(rows.items()), words=2)
+    return Table(["training", ""], list(rows.items()), text_columns=2)
 
 
 def _host(host: Mapping[str, Any]) -> str:
     return ", ".join([host["cpu"], f"{host['cores']} cores", host["platform"]])
-
-
-def _value(value: object) -> str:
-    if isinstance(value, tuple | list):
-        return ", ".join(map(str, value)) or "none"
-    return "none" if value in (None, "") else str(value)

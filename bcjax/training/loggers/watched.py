@@ -8,13 +8,14 @@ import numpy as np
 from flax import traverse_util
 from jaxtyping import Int, UInt8
 
+from bcjax.metrics.measurements import Measurements
 from bcjax.training.loggers.writer import Writer
 
 _MANY = 20  # classes whose counts no longer fit their cells
 
 
 def evaluated(
-    outputs: Sequence[Writer], step: int, split: str, result: dict[str, Any], params: dict[str, Any]
+    outputs: Sequence[Writer], step: int, split: str, result: Measurements, params: dict[str, Any]
 ) -> None:
     """Shows the confusion matrix and how the parameters are spread.
 
@@ -33,9 +34,7 @@ def evaluated(
         for path, leaf in traverse_util.flatten_dict(params, sep="/").items()
         if leaf.is_fully_addressable or leaf.is_fully_replicated
     }
-    picture = functools.cache(
-        lambda: confusion(np.array(result["confusion_matrix"]), result["classes"])
-    )
+    picture = functools.cache(lambda: confusion(np.array(result.confusion_matrix), result.classes))
 
     def story(writer: Writer) -> None:
         writer.show(step, f"{split}/confusion", picture())

@@ -1,0 +1,273 @@
+"""Robustness: how a network answers corrupted pictures, for every corruption and severity."""
+
+import dataclasses
+import functools
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+from jax.sharding import Sharding
+from jaxtyping import Array, Int32
+
+from bcjax.engine.dispatch import Batch, Pictures
+from bcjax.engine.steps import gather
+from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
+from bcjax.evaluation.evaluation import Estimates
+from bcjax.evaluation.evaluator import Evaluator
+from bcjax.metrics import scores
+from bcjax.metrics.intervals import Estimate
+from bcjax.metrics.resampling import Resampled, combine, mean, resample
+from bcjax.runtime import files
+from bcjax.runtime.run_dir import RunDir
+
+METRICS = ("accuracy", "balanced_accuracy")
+
+log = logging.getLogger("bcjax")
+
+
+@dataclasses.dataclass(frozen=True)
+class CorruptionScores:
+    """The metrics under one corruption.
+
+    Attributes:
+      name: The corruption.
+      severities: Accuracy and balanced accuracy at each severity.
+      mean: Their means over the severities.
+      error: Mean error, 1 - balanced accuracy, over the severities.
+      over_clean: That minus the error on clean pictures.
+    """
+
+    name: str
+    severities: tuple[Estimates, ...]
+    mean: Estimates
+    error: Estimate
+    over_clean: Estimate
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON."""
+        return {
+            "name": self.name,
+            "severities": [_plain(each) for each in self.severities],
+            "mean": _plain(self.mean),
+            "error": self.error.to_dict(),
+            "over_clean": self.over_clean.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, page: Mapping[str, Any]) -> Self:
+        """Returns the scores that `to_dict` made the plain values of."""
+        return cls(
+            page["name"],
+            tuple(_estimates(each) for each in page["severities"]),
+            _estimates(page["mean"]),
+            Estimate.from_dict(page["error"]),
+            Estimate.from_dict(page["over_clean"]),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class CorruptionEvaluation:
+    """A network's metrics on clean and on corrupted pictures.
+
+    All are of the same pictures and the same resamples. Errors are 1 - balanced accuracy, as in
+    MedMNIST-C, but not divided by those of its AlexNet, which are known only for its own test set.
+
+    Attributes:
+      split: The split that was evaluated.
+      checkpoint: Step of the checkpoint.
+      source: Where the pictures are from.
+      cautions: Sentences that a reader must know; see `Evaluation`.
+      leaks: A sentence on pictures that the splits share; "" if there are none.
+      n: Number of pictures.
+      classes: Names of the classes.
+      severities: The severities.
+      resamples: Number of bootstrap resamples.
+      seed: Seed of the bootstrap.
+      augment: Augmentations that the network saw in training.
+      clean: Accuracy and balanced accuracy on clean pictures.
+      corruptions: The metrics under each corruption.
+      mean: Means of accuracy and balanced accuracy over the corruptions.
+      mean_corruption_error: Mean of the corruptions' errors.
+      over_clean: That minus the error on clean pictures.
+      path: The file it was written to or read from; None: it was not written.
+    """
+
+    split: str
+    checkpoint: int
+    source: str
+    cautions: tuple[str, ...]
+    leaks: str
+    n: int
+    classes: tuple[str, ...]
+    severities: tuple[int, ...]
+    resamples: int
+    seed: int
+    augment: tuple[str, ...]
+    clean: Estimates
+    corruptions: tuple[CorruptionScores, ...]
+    mean: Estimates
+    mean_corruption_error: Estimate
+    over_clean: Estimate
+    path: Path | None = dataclasses.field(default=None, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values, ready for JSON (never NaN)."""
+        return {
+            "split": self.split,
+            "checkpoint": self.checkpoint,
+            "source": self.source,
+            **({"leaks": self.leaks} if self.leaks else {}),
+            "cautions": list(self.cautions),
+            "n": self.n,
+            "classes": list(self.classes),
+            "severities": list(self.severities),
+            "resamples": self.resamples,
+            "seed": self.seed,
+            "augment": list(self.augment),
+            "clean": _plain(self.clean),
+            "corruptions": [each.to_dict() for each in self.corruptions],
+            "mean": _plain(self.mean),
+            "mean_corruption_error": self.mean_corruption_error.to_dict(),
+            "over_clean": self.over_clean.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, page: Mapping[str, Any]) -> Self:
+        """Returns the evaluation that `to_dict` made the plain values of."""
+        plain = ("split", "checkpoint", "source", "n", "resamples", "seed")
+        lists = ("cautions", "classes", "severities", "augment")
+        attributes = {name: page[name] for name in plain}
+        attributes |= {name: tuple(page[name]) for name in lists}
+        attributes |= {name: _estimates(page[name]) for name in ("clean", "mean")}
+        return cls(
+            **attributes,
+            leaks=page.get("leaks", ""),
+            corruptions=tuple(CorruptionScores.from_dict(each) for each in page["corruptions"]),
+            mean_corruption_error=Estimate.from_dict(page["mean_corruption_error"]),
+            over_clean=Estimate.from_dict(page["over_clean"]),
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads the evaluation that was written to a JSON file."""
+        return dataclasses.replace(cls.from_dict(json.loads(path.read_text())), path=path)
+
+
+@dataclasses.dataclass(frozen=True)
+class CorruptedView:
+    """A view of a split: each picture corrupted, in the same way whatever batch it is in.
+
+    Attributes:
+      name: The corruption.
+      severity: 0 (the picture as it is) to 5; all are one compiled program.
+    """
+
+    name: str
+    severity: int
+
+    def __call__(self, batch: Batch, pictures: Pictures) -> Batch:
+        """Returns the batch with the corrupted pictures, uint8, from whatever store they came."""
+        return _corrupted(batch, pictures, self.severity, self.name, batch["index"].sharding)
+
+
+@functools.partial(jax.jit, static_argnames=("name", "sharding"))
+def _corrupted(
+    batch: Batch, pictures: Pictures, severity: Int32[Array, ""], name: str, sharding: Sharding
+) -> Batch:
+    gathered = gather(batch, pictures)
+    gathered["image"] = corrupt(name, gathered["image"], gathered["index"], severity)
+    # Divided over the devices as the batch is, so that the network takes it like any batch.
+    return jax.lax.with_sharding_constraint(gathered, sharding)
+
+
+def evaluate(evaluator: Evaluator, which: str) -> CorruptionEvaluation:
+    """Evaluates a checkpoint on clean pictures and under each corruption and severity.
+
+    Args:
+      evaluator: The evaluator of the run and the split.
+      which: "best", "latest" or a step.
+
+    Raises:
+      UserError: If there is no such checkpoint.
+    """
+    trained = evaluator.load(which)
+    resamples = evaluator.config.eval.resamples
+
+    def measure(name: str, severity: int) -> dict[str, Resampled]:
+        answers = evaluator.answers(trained, CorruptedView(name, severity))
+        metrics = resample(
+            answers.predictions(), answers.groups, resamples=resamples, kind=scores.counts
+        )
+        return {metric: metrics.metric(metric) for metric in METRICS}
+
+    # Severity 0 is the picture as it is, asked for as a view so that the network is compiled once.
+    clean = measure(next(iter(CORRUPTIONS)), 0)
+    rows, means = [], []
+    for name in CORRUPTIONS:
+        log.info("Corruption %s ...", name)
+        each = [measure(name, severity) for severity in SEVERITIES]
+        means.append({metric: mean(*(one[metric] for one in each)) for metric in METRICS})
+        rows.append(
+            CorruptionScores(
+                name,
+                tuple(_named_estimates(one) for one in each),
+                _mean_estimates(means[-1]),
+                *_errors(means[-1], clean),
+            )
+        )
+    overall = {metric: mean(*(one[metric] for one in means)) for metric in METRICS}
+    error, over_clean = _errors(overall, clean)
+    pictures = evaluator.pictures
+    return CorruptionEvaluation(
+        split=pictures.split,
+        checkpoint=trained.step,
+        source=pictures.source,
+        cautions=pictures.cautions,
+        leaks=pictures.leaks,
+        n=len(overall["accuracy"].units),
+        classes=trained.classes,
+        severities=SEVERITIES,
+        resamples=resamples,
+        seed=0,
+        augment=tuple(evaluator.config.augment.ops),
+        clean=_named_estimates(clean),
+        corruptions=tuple(rows),
+        mean=_mean_estimates(overall),
+        mean_corruption_error=error,
+        over_clean=over_clean,
+    )
+
+
+def write(evaluation: CorruptionEvaluation, workdir: Path, name: str) -> CorruptionEvaluation:
+    """Writes `eval/<name>-corruptions.json`; returns the evaluation with its path."""
+    path = RunDir(workdir).corruptions(name)
+    files.write_json(path, evaluation.to_dict())
+    return dataclasses.replace(evaluation, path=path)
+
+
+def _errors(means: dict[str, Resampled], clean: dict[str, Resampled]) -> tuple[Estimate, Estimate]:
+    """Returns the mean error, and that minus the error on clean pictures."""
+    balanced = means["balanced_accuracy"]
+    error = combine(lambda value: 1 - value, balanced)
+    over_clean = combine(lambda before, after: before - after, clean["balanced_accuracy"], balanced)
+    return error.estimate(), over_clean.estimate()
+
+
+def _named_estimates(metrics: dict[str, Resampled]) -> Estimates:
+    return {name: each.estimate(name) for name, each in metrics.items()}
+
+
+def _mean_estimates(metrics: dict[str, Resampled]) -> Estimates:
+    # Without its name, since a mean of proportions is none: its interval is from the resamples.
+    return {name: each.estimate() for name, each in metrics.items()}
+
+
+def _plain(estimates: Estimates) -> dict[str, Any]:
+    return {name: each.to_dict() for name, each in estimates.items()}
+
+
+def _estimates(page: Mapping[str, Any]) -> dict[str, Estimate]:
+    return {name: Estimate.from_dict(each) for name, each in page.items()}

@@ -1,0 +1,241 @@
+"""`bcjax.evaluate`: checkpoints of a run on a split of its data or on other data."""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from bcjax.engine import saving
+from bcjax.evaluation import class_mapping, ensemble, member_summary, other_laboratory
+from bcjax.evaluation import evaluation as evaluations
+from bcjax.evaluation import soup as soups
+from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.corruptions import robustness
+from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation
+from bcjax.evaluation.evaluation import Evaluation
+from bcjax.evaluation.evaluator import Evaluator, OtherData
+from bcjax.evaluation.views import View
+from bcjax.evaluation.views import parse as parse_views
+from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
+
+_POLL_SECONDS = 5.0
+
+Checkpoint = str | int
+
+
+def evaluate(
+    workdir: str | Path,
+    split: str = "test",
+    *,
+    checkpoint: Checkpoint | Sequence[Checkpoint] = "best",
+    source: str | Path | None = None,
+    map_classes: str | Mapping[str, str] | None = None,
+    stain: str | None = None,
+    stain_reference: str | Path | None = None,
+    batch_size: int | None = None,
+    views: str | None = None,
+    runs: Sequence[str | Path] = (),
+    soup: soups.Kind | None = None,
+    out: str | Path | None = None,
+) -> Evaluation:
+    """Evaluates a run, and writes the evaluation and the answers to its folder.
+
+    Several networks (further runs, several checkpoints) or views are averaged. The members of a run
+    are evaluated one by one and together. The files are `eval/<name>.json` and `.parquet`, the name
+    being the split's; for other data the source's name stands before it and the stain's method
+    behind it, and what was averaged ends it: `-soup`, `-ensemble`, `-views`.
+
+    Args:
+      workdir: The run's folder.
+      split: "train", "val" or "test". Other data without splits is evaluated as a whole.
+      checkpoint: "best", "latest" or a step; several (a sequence, or text with commas) are
+        averaged.
+      source: Other data than the run's own, as in `config.data.source`.
+      map_classes: Which class of the other data is which of the run's, as a mapping or as text such
+        as "band=neutrophil,artefact=-"; None: by name. See `class_mapping.map_classes`.
+      stain: How the other data's stain is normalised: "none", "reinhard" or "macenko"; None: as
+        the run's.
+      stain_reference: The picture whose stain the other data is given.
+      batch_size: Pictures at a time; None: as the run did.
+      views: Views of each picture to average, such as "flip, turn, crop(0.9)"; see `views.parse`.
+      runs: Folders of further runs to average with the first one.
+      soup: "uniform" or "greedy": averages the weights instead of the answers.
+      out: The folder to write the soup to, as a run.
+
+    Returns:
+      The evaluation of the whole; `evaluation.path` is where it was written.
+
+    Raises:
+      UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
+        view or class.
+    """
+    other = _other_data(source, map_classes, stain, stain_reference)
+    parsed_views: tuple[View, ...] = () if views is None else parse_views(views)
+    checkpoints = _listed(checkpoint)
+    folders = [Path(path) for path in (workdir, *runs)]
+    workdirs = [run for path in folders for run in RunDir(path).members() or [path]]
+    several = bool(runs) or len(checkpoints) > 1 or bool(soup and len(workdirs) > 1)
+    if soup and not several:
+        raise UserError(
+            f"soup={soup} needs several networks: name further runs, or several checkpoints such "
+            "as best,latest."
+        )
+    if out and not soup:
+        raise UserError("out is where a soup is written: give soup=greedy or uniform, too.")
+    if out:
+        saving.check_free(Path(out))
+    averages = several or views is not None
+    if not averages and RunDir(folders[0]).members():
+        return _evaluate_members(folders[0], checkpoints[0], split, other, batch_size)
+    evaluators = [
+        Evaluator(path, split=split, other=other, batch_size=batch_size) for path in workdirs
+    ]
+    first = evaluators[0]
+    name = _name(first.split, other)
+    if not averages:
+        return _write(*_evaluate_one(first, checkpoints[0]), first.workdir, name)
+    if not soup:
+        evaluation, answers = ensemble.evaluate(evaluators, checkpoints, parsed_views)
+        return _write(evaluation, answers, first.workdir, name)
+    evaluation, answers, network = soups.evaluate(evaluators, checkpoints, soup, parsed_views)
+    evaluation = _write(evaluation, answers, first.workdir, name)
+    if out and evaluation.soup:
+        soups.save(network, evaluation.soup, first.workdir, Path(out))
+    return evaluation
+
+
+def watch(
+    workdir: str | Path,
+    split: str = "test",
+    *,
+    source: str | Path | None = None,
+    map_classes: str | Mapping[str, str] | None = None,
+    stain: str | None = None,
+    stain_reference: str | Path | None = None,
+    batch_size: int | None = None,
+) -> Iterator[Evaluation]:
+    """Evaluates and writes each checkpoint of a run that is there or comes, until the run ends.
+
+    Args:
+      workdir: The run's folder.
+      split: As for `evaluate`, as are the other arguments.
+      source: Other data than the run's own.
+      map_classes: Which of its classes is which of the run's.
+      stain: How its stain is normalised.
+      stain_reference: The picture whose stain it is given.
+      batch_size: Pictures at a time; None: as the run did.
+
+    Yields:
+      The evaluation of one checkpoint after another, `eval/<name>-<step>.json`.
+
+    Raises:
+      UserError: As `evaluate`, or if there is no checkpoint and nothing is training.
+    """
+    other = _other_data(source, map_classes, stain, stain_reference)
+    evaluator = Evaluator(Path(workdir), split=split, other=other, batch_size=batch_size)
+    name, run_dir = _name(evaluator.split, other), RunDir(evaluator.workdir)
+    done: set[int] = set()
+    while True:
+        running = run_dir.is_locked()  # read first: the last checkpoint precedes the end
+        while new := sorted(set(evaluator.steps()) - done):
+            evaluation, answers = _evaluate_one(evaluator, str(new[0]))
+            yield _write(evaluation, answers, evaluator.workdir, f"{name}-{new[0]}")
+            done.add(new[0])
+        if not running and not done:
+            raise UserError(f"{evaluator.workdir} holds no checkpoint, and nothing trains there.")
+        if not running:
+            return
+        time.sleep(_POLL_SECONDS)
+
+
+def evaluate_corruptions(
+    workdir: str | Path,
+    split: str = "test",
+    *,
+    checkpoint: Checkpoint = "best",
+    source: str | Path | None = None,
+    map_classes: str | Mapping[str, str] | None = None,
+    stain: str | None = None,
+    stain_reference: str | Path | None = None,
+    batch_size: int | None = None,
+) -> CorruptionEvaluation:
+    """Evaluates a checkpoint on clean and on corrupted pictures, and writes the result.
+
+    The corruptions are MedMNIST-C's for blood cells, in five severities. The file is
+    `eval/<name>-corruptions.json`.
+
+    Args:
+      workdir: The run's folder.
+      split: As for `evaluate`, as are the other arguments.
+      checkpoint: "best", "latest" or a step.
+      source: Other data than the run's own.
+      map_classes: Which of its classes is which of the run's.
+      stain: How its stain is normalised.
+      stain_reference: The picture whose stain it is given.
+      batch_size: Pictures at a time; None: as the run did.
+
+    Raises:
+      UserError: As `evaluate`.
+    """
+    other = _other_data(source, map_classes, stain, stain_reference)
+    evaluator = Evaluator(Path(workdir), split=split, other=other, batch_size=batch_size)
+    evaluation = robustness.evaluate(evaluator, str(checkpoint))
+    return robustness.write(evaluation, evaluator.workdir, _name(evaluator.split, other))
+
+
+def _evaluate_one(evaluator: Evaluator, which: str) -> tuple[Evaluation, Answers]:
+    if evaluator.class_mapping is None:
+        return evaluator.evaluate(which)
+    return other_laboratory.evaluate(evaluator, which)
+
+
+def _evaluate_members(
+    workdir: Path, which: str, split: str, other: OtherData | None, batch_size: int | None
+) -> Evaluation:
+    """Evaluates and writes each member and the whole; returns the whole, which comes last."""
+    evaluated = member_summary.evaluate_members(
+        workdir, which, split=split, other=other, batch_size=batch_size
+    )
+    written = [
+        _write(evaluation, answers, folder, _name(evaluation.split, other))
+        for folder, (evaluation, answers) in evaluated.items()
+    ]
+    return written[-1]
+
+
+def _write(evaluation: Evaluation, answers: Answers, workdir: Path, name: str) -> Evaluation:
+    averaged = {
+        "soup": evaluation.soup, "ensemble": evaluation.ensemble, "views": evaluation.views,
+    }  # fmt: skip
+    name = "-".join((name, *(kind for kind, part in averaged.items() if part)))
+    return evaluations.write(evaluation, answers, workdir, name)
+
+
+def _name(split: str, other: OtherData | None) -> str:
+    """Returns the evaluation's name: the split, with other data's name and stain about it."""
+    if other is None:
+        return split
+    return "-".join(filter(None, (Path(other.source).stem, split, other.stain)))
+
+
+def _other_data(
+    source: str | Path | None,
+    map_classes: str | Mapping[str, str] | None,
+    stain: str | None,
+    stain_reference: str | Path | None,
+) -> OtherData | None:
+    """Returns what the arguments say of other data; None: the run's own is evaluated."""
+    given = {"map_classes": map_classes, "stain": stain, "stain_reference": stain_reference}
+    if not source:
+        for name, value in given.items():
+            if value is not None:
+                raise UserError(f"{name} is for other data: give its source, too.")
+        return None
+    mapping = class_mapping.parse(map_classes) if isinstance(map_classes, str) else map_classes
+    return OtherData(str(source), mapping, stain, stain_reference)
+
+
+def _listed(checkpoint: Checkpoint | Sequence[Checkpoint]) -> list[str]:
+    if isinstance(checkpoint, str):
+        return [word.strip() for word in checkpoint.split(",") if word.strip()]
+    return [str(checkpoint)] if isinstance(checkpoint, int) else [str(each) for each in checkpoint]

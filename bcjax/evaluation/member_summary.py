@@ -1,0 +1,135 @@
+"""How much the members of a run differ, and what they answer together."""
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from ml_collections import ConfigDict
+from scipy import stats
+
+from bcjax import config as configs
+from bcjax.evaluation import ensemble
+from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.evaluation import (
+    Evaluation,
+    MemberStatistic,
+    MemberSummary,
+    NetworkScores,
+)
+from bcjax.evaluation.evaluator import Evaluator, OtherData
+from bcjax.metrics.intervals import LEVEL
+from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
+
+Evaluated = tuple[Evaluation, Answers]
+
+
+def evaluate_members(
+    workdir: Path,
+    which: str,
+    *,
+    split: str,
+    other: OtherData | None = None,
+    batch_size: int | None = None,
+) -> dict[Path, Evaluated]:
+    """Evaluates each member of a run, and all of them together.
+
+    Together they answer with the mean of their probabilities. Where each holds out another fold,
+    they answer together with the answers that each gave to its own fold.
+
+    Args:
+      workdir: The folder of the run.
+      which: "best", "latest" or a step.
+      split: The split to evaluate.
+      other: Other data than the run's own; None: the run's own.
+      batch_size: Pictures at a time; None: as the run did.
+
+    Returns:
+      Evaluation and answers by folder: those of the members, and last that of the run.
+
+    Raises:
+      UserError: If no member has a checkpoint, or an answer is not finite.
+    """
+    config = configs.load(workdir)
+    own_folds = config.train.vary == "fold" and not other
+    evaluated: dict[Path, Evaluated] = {}
+    evaluator: Evaluator | None = None
+    for folder in RunDir(workdir).members():
+        if not RunDir(folder).checkpoints.exists():
+            continue  # it diverged before the first checkpoint, or has not begun
+        if evaluator is None or own_folds:
+            evaluator = Evaluator(folder, split=split, other=other, batch_size=batch_size)
+        else:
+            evaluator = evaluator.for_member(folder)
+        if evaluator.steps():
+            evaluated[folder] = evaluator.evaluate(which)
+    if not evaluated:
+        raise UserError(f"{workdir} holds no member with a checkpoint yet: train first, or wait.")
+    return evaluated | {workdir: evaluate_together(config, evaluated)}
+
+
+def evaluate_together(config: ConfigDict, evaluated: Mapping[Path, Evaluated]) -> Evaluated:
+    """Measures what members answer together.
+
+    Args:
+      config: The config of the run.
+      evaluated: Evaluation and answers of each member on one split, by its folder.
+
+    Returns:
+      The evaluation, with the first member's checkpoint and cautions, and the joint answers.
+    """
+    first = next(iter(evaluated.values()))[0]
+    answers = [answers for _, answers in evaluated.values()]
+    own = first.source == config.data.source
+    held_out = own and config.train.vary == "fold" and first.split == config.eval.split
+    whole = _concatenate(answers) if held_out else ensemble.average(answers)
+    summary = summarise_members(
+        [
+            NetworkScores(str(folder), evaluation.checkpoint, evaluation.values)
+            for folder, (evaluation, _) in evaluated.items()
+        ]
+    )
+    evaluation = Evaluation(
+        **Evaluation.attributes_of(whole.measure(resamples=config.eval.resamples)),
+        split=first.split,
+        checkpoint=first.checkpoint,
+        source=first.source,
+        cautions=first.cautions,
+        leaks=first.leaks,
+        members=summary,
+        held_out=held_out,
+    )
+    return evaluation, whole
+
+
+def summarise_members(members: Sequence[NetworkScores]) -> MemberSummary:
+    """Returns mean, deviation and interval over members of each metric that all of them have."""
+    common = set.intersection(*(set(each.metrics) for each in members))
+    statistics = {
+        name: _statistic([each.metrics[name] for each in members])
+        for name in members[0].metrics
+        if name in common
+    }
+    return MemberSummary(statistics, tuple(members))
+
+
+def _statistic(values: Sequence[float]) -> MemberStatistic:
+    n, mean = len(values), float(np.mean(values))
+    if n < 2:
+        return MemberStatistic(mean, None, None, None, n)
+    deviation = float(np.std(values, ddof=1))
+    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * deviation / math.sqrt(n)
+    return MemberStatistic(mean, deviation, mean - half, mean + half, n)
+
+
+def _concatenate(answers: Sequence[Answers]) -> Answers:
+    """Returns the answers one after another; each picture is in one of them."""
+    return dataclasses.replace(
+        answers[0],
+        ids=tuple(id_ for each in answers for id_ in each.ids),
+        groups=tuple(group for each in answers for group in each.groups),
+        labels=np.concatenate([each.labels for each in answers]),
+        logits=np.concatenate([each.logits for each in answers]),
+    )

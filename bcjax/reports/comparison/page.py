@@ -1,0 +1,174 @@
+"""The comparison as a page: its sections and tables, and the files that they are written to."""
+
+from pathlib import Path
+
+from bcjax.reports.comparison import charts
+from bcjax.reports.comparison.comparison import Comparison
+from bcjax.reports.comparison.significance import PairedTest
+from bcjax.reports.pages import formatting
+from bcjax.reports.pages.formatting import NONE, enumeration, metric_name, value_with_interval
+from bcjax.reports.pages.page import Block, Charts, Page, Section, Table, Text, write_page
+from bcjax.runtime import files
+
+_RESULTS = "Differences have 95 % intervals; p is corrected for the number of runs."
+_RUNS = (
+    "FLOPs are those of one picture's logits, a multiply-add counted as two. Training is the time "
+    "of all sessions, compilation and evaluations included; images/s is the median of the log "
+    "lines."
+)
+_TESTS = (
+    "Difference: paired bootstrap over the pictures, or over their groups where the data names "
+    "them. Right and wrong: McNemar's exact test, which groups rule out. Holm: the p before it, "
+    "corrected for the number of runs."
+)
+_CLASSES = "These intervals are not corrected for the number of classes."
+
+
+def write_comparison(comparison: Comparison, out: str | Path) -> Path:
+    """Writes `compare.html`, `.md`, `.json` and `figures/*.png` into a folder.
+
+    Returns:
+      The path of the HTML page.
+    """
+    path = Path(out) / "compare.html"
+    page = comparison_page(comparison)
+    files.write_json(path.with_suffix(".json"), comparison.to_dict())
+    write_page(page, path)
+    return path
+
+
+def comparison_page(comparison: Comparison) -> Page:
+    """Returns the comparison as a page, from the results to what they rest on."""
+    sections = [
+        Section("results", "Results", _results(comparison)),
+        Section("runs", "Runs", [Text(_RUNS, "soft"), runs_table(comparison)]),
+        Section(
+            "tests", "Tests on the same pictures", [Text(_TESTS, "soft"), tests_table(comparison)]
+        ),
+        Section("metrics", "Metrics", [metrics_table(comparison)]),
+        Section("cost", "Cost", _cost(comparison)),
+        Section("learning", "Learning", _learning(comparison)),
+        Section("classes", "Classes", _classes(comparison)),
+        Section("settings", "Settings that differ", _settings(comparison)),
+    ]
+    names = comparison.names
+    return Page(
+        f"{enumeration(names)}, compared" if len(names) < 4 else f"{len(names)} runs compared",
+        f"evaluation {comparison.evaluation}, {comparison.n:,} pictures, "
+        f"{len(comparison.classes)} classes; each run against {comparison.reference}",
+        sections,
+    )
+
+
+def runs_table(comparison: Comparison) -> Table:
+    """Returns what each run is, costs and scores."""
+    head = ["run", "network", "trained on", "px", "parameters", "GFLOPs", "training", "images/s"]
+    rows = [
+        [
+            run.name,
+            run.network,
+            run.cost.hardware or NONE,
+            str(run.cost.image_size),
+            f"{run.cost.parameters:,}",
+            f"{run.cost.flops / 1e9:.3g}",
+            formatting.duration(run.cost.train_seconds),
+            formatting.rate(run.cost.images_per_s),
+            formatting.energy(run.cost.joules),
+            value_with_interval(run.metrics[comparison.metric]),
+        ]
+        for run in comparison.runs
+    ]
+    return Table([*head, "energy", metric_name(comparison.metric)], rows, text_columns=3)
+
+
+def metrics_table(comparison: Comparison) -> Table:
+    """Returns each metric of each run."""
+    rows = [
+        [
+            metric_name(key),
+            *(value_with_interval(run.metrics.get(key)) for run in comparison.runs),
+        ]
+        for key in comparison.runs[0].metrics
+    ]
+    return Table(["metric", *comparison.names], rows)
+
+
+def tests_table(comparison: Comparison) -> Table:
+    """Returns the tests of each run against the first."""
+    reference, metric = comparison.reference, metric_name(comparison.metric)
+    head = ["run", f"{metric}, less that of {reference}", "p", "Holm"]
+    head += ["right only here", f"right only in {reference}", "McNemar p", "Holm"]
+    rows = [
+        [
+            test.run,
+            formatting.difference(test.difference),
+            formatting.p_value(test.difference.p),
+            formatting.p_value(test.p_holm),
+            *_mcnemar(test),
+        ]
+        for test in comparison.tests
+    ]
+    return Table(head, rows)
+
+
+def _mcnemar(test: PairedTest) -> list[str]:
+    if test.mcnemar is None:
+        return [NONE] * 4
+    return [
+        f"{test.mcnemar.only_first:,}",
+        f"{test.mcnemar.only_second:,}",
+        formatting.p_value(test.mcnemar.p),
+        formatting.p_value(test.mcnemar_p_holm),
+    ]
+
+
+def _results(comparison: Comparison) -> list[Block]:
+    verdicts = [Text(test.sentence, "good" * test.significant) for test in comparison.tests]
+    notes = [Text(note, "bad") for note in comparison.notes]
+    return [*verdicts, Text(_RESULTS, "soft"), *notes, Charts(charts.metric_charts(comparison))]
+
+
+def _cost(comparison: Comparison) -> list[Block]:
+    if not comparison.pareto:
+        return [Text("All runs cost the same.")]
+    rows = [
+        [charts.COST_AXES[cost].label, enumeration(names)]
+        for cost, names in comparison.pareto.items()
+    ]
+    metric = metric_name(comparison.metric)
+    caption = f"No other run is better than these in {metric} at that cost or less"
+    table = Table(["cost", "front"], rows, caption, text_columns=2)
+    return [Charts(charts.cost_charts(comparison)), table]
+
+
+def _learning(comparison: Comparison) -> list[Block]:
+    drawn = charts.learning_charts(comparison)
+    return [Charts(drawn)] if drawn else [Text("No run has recorded how it learned.")]
+
+
+def _classes(comparison: Comparison) -> list[Block]:
+    names = comparison.names
+    recalls = [
+        [row.name, f"{row.n:,}", *(value_with_interval(row.recall[name]) for name in names)]
+        for row in comparison.per_class
+    ]
+    differences = [
+        [row.name, *(formatting.difference(row.difference[name]) for name in names[1:])]
+        for row in comparison.per_class
+    ]
+    about = f"Recall, less that of {comparison.reference} on the same pictures. {_CLASSES}"
+    return [
+        Charts([charts.recall_chart(comparison)]),
+        Table(["class", "n", *names], recalls),
+        Text(about, "soft"),
+        Table(["class", *names[1:]], differences),
+    ]
+
+
+def _settings(comparison: Comparison) -> list[Block]:
+    if not comparison.settings:
+        return [Text("None.")]
+    rows = [
+        [setting.key, *map(formatting.setting, setting.values)] for setting in comparison.settings
+    ]
+    return [Table(["setting", *comparison.names], rows, text_columns=1 + len(comparison.names))]

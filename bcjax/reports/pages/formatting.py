@@ -1,0 +1,119 @@
+"""How numbers are written: figures with their intervals, shares, times, p-values, settings.
+
+A `Figure` is a value with its interval, as the metrics give it: it has the keys `value`, `low` and
+`high`, of which the last two may be absent.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bcjax.metrics.resampling import Difference
+
+NONE = "-"  # what is undefined
+
+Figure = Mapping[str, Any]
+
+_METRICS = {
+    "kappa": "Cohen's kappa",
+    "mcc": "Matthews correlation",
+    "log_loss": "log loss (nats)",
+    "brier": "Brier score",
+    "ece": "expected calibration error",
+    "ace": "adaptive calibration error",
+    "mce": "maximum calibration error",
+    "aurc": "area under risk-coverage",
+    "selective_accuracy_80": "accuracy on the surest 80 %",
+    "selective_accuracy_90": "accuracy on the surest 90 %",
+    "selective_accuracy_95": "accuracy on the surest 95 %",
+}
+
+
+def metric_name(key: str) -> str:
+    """Returns the name of a metric: "macro F1" for "macro_f1"."""
+    if key in _METRICS:
+        return _METRICS[key]
+    words = key.replace("_", " ").split()
+    return " ".join(word.upper() if word in ("auc", "f1") else word for word in words)
+
+
+def number(value: float | None) -> str:
+    """Returns "0.9620"."""
+    return NONE if value is None else f"{value:.4f}"
+
+
+def percent(value: float | None) -> str:
+    """Returns "96.2 %"."""
+    return NONE if value is None else f"{100 * value:.1f} %"
+
+
+def interval(figure: Figure | None) -> str:
+    """Returns the interval of a figure: "0.9510 - 0.9710"."""
+    if not figure or figure.get("low") is None:
+        return NONE
+    return f"{number(figure['low'])} - {number(figure['high'])}"
+
+
+def percent_interval(figure: Figure | None) -> str:
+    """Returns the interval of a figure in percent: "95.1 - 97.1 %"."""
+    if not figure or figure.get("low") is None:
+        return NONE
+    return f"{100 * figure['low']:.1f} - {percent(figure['high'])}"
+
+
+def value_with_interval(figure: Figure | None) -> str:
+    """Returns "0.962 (0.951 - 0.971)"."""
+    if not figure or figure["value"] is None:
+        return NONE
+    value = f"{figure['value']:.3f}"
+    if figure.get("low") is None:
+        return value
+    return f"{value} ({figure['low']:.3f} - {figure['high']:.3f})"
+
+
+def difference(found: Difference) -> str:
+    """Returns a difference with its interval: "+0.0120 (+0.0011 to +0.0230)"."""
+    if found.value is None:
+        return NONE
+    if found.low is None:
+        return f"{found.value:+.4f}"
+    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+
+
+def p_value(p: float | None) -> str:
+    """Returns "0.032", or "< 0.001"."""
+    if p is None:
+        return NONE
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Returns "4.2 s", "14.6 min" or "3.1 h"."""
+    if seconds is None:
+        return NONE
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 3600 else f"{seconds / 3600:.1f} h"
+
+
+def rate(value: float | None) -> str:
+    """Returns "1,203" or "3.4"."""
+    if value is None:
+        return NONE
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def energy(joules: float | None) -> str:
+    """Returns "12.3 Wh"."""
+    return NONE if joules is None else f"{joules / 3600:,.1f} Wh"
+
+
+def setting(value: Any) -> str:
+    """Returns a value of the config: "0.001", "flip, turn", or "none" for what is empty."""
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    return "none" if value in (None, "") else str(value)
+
+
+def enumeration(names: Sequence[str]) -> str:
+    """Returns "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))

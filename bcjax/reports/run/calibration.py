@@ -1,0 +1,221 @@
+"""What the network's probabilities are worth: curves, reliability, and the fitted calibration."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+from bcjax.evaluation.answers import Answers
+from bcjax.metrics import curves
+from bcjax.reports.pages.charts import (
+    ACCENT,
+    INK,
+    Axes,
+    Figure,
+    class_colours,
+    draw_grid,
+    new_figure,
+    style,
+    ticker,
+)
+from bcjax.reports.pages.formatting import NONE, enumeration, number, percent, percent_interval
+from bcjax.reports.pages.page import Block, Chart, Charts, Table, Text
+from bcjax.reports.run_record import RunRecord
+
+_MAX_CURVES = 10  # classes that have a curve of their own
+_LOSSES = {
+    "log_loss": "log loss (nats)",
+    "ece": "expected calibration error",
+    "brier": "Brier score",
+}
+
+
+def confidence(run: RunRecord) -> list[Block]:
+    """Returns the charts of the probabilities and what the calibration makes of them."""
+    if run.answers is None:
+        return [no_answers(run)]
+    charts = confidence_charts(run.answers, run.result["per_class"])
+    return [Charts(charts), *_calibration(run)]
+
+
+def no_answers(run: RunRecord) -> Text:
+    """Returns the sentence for a run of which only figures were kept."""
+    again = run.command("evaluate", f"--split={run.evaluation}")
+    return Text(f"The predictions themselves were not kept: {again} writes them.", "soft")
+
+
+def confidence_charts(answers: Answers, per_class: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """Draws ROC and precision-recall curves, the reliability and the risk over the coverage.
+
+    Args:
+      answers: The predictions of a split.
+      per_class: The figures of each class, as an evaluation gives them.
+    """
+    return [
+        *_curves_of_classes(answers, per_class),
+        _reliability(answers),
+        _risk_coverage(answers),
+    ]
+
+
+def _curves_of_classes(answers: Answers, per_class: Sequence[Mapping[str, Any]]) -> list[Chart]:
+    """Draws the classes that have an AUC; of many classes, those with the lowest."""
+    auc = {c: row["auc"]["value"] for c, row in enumerate(per_class) if row["auc"]}
+    shown = sorted(sorted(auc, key=lambda c: auc[c])[:_MAX_CURVES])
+    if not shown:
+        return []
+    which = f" The {len(shown)} classes with the lowest areas." * (len(shown) < len(auc))
+    roc = _curves(answers, per_class, shown, curves.roc, "auc", "default")
+    axes = roc.axes[0]
+    axes.plot((0, 1), (0, 1), color=INK, lw=0.8, ls=":")
+    _unit_axes(axes, "false positive rate", "true positive rate (recall)")
+    pr = _curves(
+        answers, per_class, shown, curves.precision_recall, "average_precision", "steps-pre"
+    )
+    _unit_axes(pr.axes[0], "recall", "precision")
+    return [
+        Chart(
+            "roc",
+            "ROC curves",
+            roc,
+            "Each class against the rest, with the area under its curve; dotted: chance." + which,
+        ),
+        Chart(
+            "precision_recall",
+            "Precision and recall",
+            pr,
+            "Each class against the rest, with its average precision." + which,
+        ),
+    ]
+
+
+def _curves(
+    answers: Answers,
+    per_class: Sequence[Mapping[str, Any]],
+    shown: Sequence[int],
+    curve: Callable,
+    area: str,
+    steps: Literal["default", "steps-pre"],
+) -> Figure:
+    probabilities = answers.probabilities()
+    with style():
+        figure, axes = new_figure(5.2, 3.4)
+        for c, colour in zip(shown, class_colours(len(shown)), strict=True):
+            label = f"{answers.classes[c]} {per_class[c][area]['value']:.3f}"
+            x, y = curve(probabilities, answers.labels, c)
+            axes.plot(x, y, color=colour, lw=1.4, label=label, drawstyle=steps)
+        figure.legend(loc="outside right upper", borderpad=0, handlelength=1, fontsize=8)
+    return figure
+
+
+def _unit_axes(axes: Axes, x: str, y: str) -> None:
+    with style():
+        axes.set_xlim(-0.01, 1.01)
+        axes.set_ylim(-0.01, 1.01)
+        axes.set_xlabel(x)
+        axes.set_ylabel(y)
+        draw_grid(axes)
+
+
+def _reliability(answers: Answers) -> Chart:
+    bins = curves.reliability(answers.probabilities(), answers.labels)
+    with style():
+        figure = Figure(figsize=(4.6, 3.8), layout="constrained")
+        upper, lower = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+        upper.plot((0, 1), (0, 1), color=INK, lw=0.8, ls=":")
+        upper.vlines(bins.confidence, bins.low, bins.high, color=INK, lw=0.8, alpha=0.6)
+        upper.plot(bins.confidence, bins.accuracy, "o-", ms=4, lw=1, color=ACCENT)
+        _unit_axes(upper, "", "accuracy")
+        lower.bar(bins.confidence, bins.n, 0.03, color=ACCENT)
+        lower.set_yscale("symlog", linthresh=1)
+        lower.set_ylim(0, 2 * bins.n.max())
+        lower.yaxis.set_major_locator(ticker.FixedLocator([10**k for k in range(0, 7, 2)]))
+        lower.yaxis.set_major_formatter("{x:,.0f}")
+        lower.minorticks_off()
+        lower.set_xlabel("probability of the predicted class")
+        lower.set_ylabel("pictures")
+    return Chart(
+        "reliability",
+        "Reliability",
+        figure,
+        "Pictures grouped by the probability of the predicted class: which share of them is right, "
+        "with its 95 % interval; dotted: the share that the probability promises. Below: how many "
+        "pictures there are.",
+    )
+
+
+def _risk_coverage(answers: Answers) -> Chart:
+    curve = curves.risk_coverage(answers.probabilities(), answers.labels)
+    with style():
+        figure, axes = new_figure(4.6, 3.0)
+        axes.plot(100 * curve.x, 100 * curve.y, color=ACCENT, lw=1.4)
+        axes.set_xlim(0, 101)
+        axes.set_ylim(bottom=0)
+        axes.set_xlabel("pictures answered, the surest first (%)")
+        axes.set_ylabel("wrong predictions (%)")
+        draw_grid(axes)
+    return Chart(
+        "risk_coverage",
+        "Errors if only the sure predictions count",
+        figure,
+        f"With all {answers.n:,} pictures answered, {percent(curve.y[-1])} are wrong.",
+    )
+
+
+def _calibration(run: RunRecord) -> list[Block]:
+    """Returns what was measured with the calibration of the checkpoint, or how to get one."""
+    found = run.result.get("calibration")
+    if not found:
+        calibrate = run.command("calibrate")
+        evaluate = run.command("evaluate", f"--split={run.evaluation}")
+        return [
+            Text(
+                "The probabilities are as the network gives them; to calibrate them, run "
+                f"{calibrate}, then {evaluate}.",
+                "soft",
+            )
+        ]
+    fitted = (
+        f"Fitted on {found['fitted_n']:,} pictures of the {found['fitted_on']} split: temperature "
+        f"{number(found['temperature'])}. Measured here, on {found['n']:,}."
+    )
+    losses = [
+        [name, number(found[key]["raw"]), number(found[key]["scaled"])]
+        for key, name in _LOSSES.items()
+    ]
+    sets, abstention = found["conformal"], found["abstention"]
+    by_class, coverage = sets["by_class"], percent(sets["coverage"])
+    promises = [
+        _promise("sets hold the true class", coverage, sets["measured"]),
+        _promise("the same, fitted by class", coverage, by_class["measured"]),
+        _promise("answered, not `uncertain`", NONE, abstention["answered"]),
+        _promise(
+            "errors among these", f"≤ {percent(abstention['error_rate'])}", abstention["error"]
+        ),
+    ]
+    if "energy" in found:
+        unlike = found["energy"]["above"]
+        promises.append(_promise("unlike training pictures (energy)", NONE, unlike))
+    sizes = (
+        f"A set holds {sets['mean_size']:.2f} classes on average; fitted by class, "
+        f"{by_class['mean_size']:.2f}."
+    )
+    if by_class["too_few"]:
+        sizes += (
+            " These classes had too few pictures to fit a set by class: "
+            f"{enumeration(by_class['too_few'])}."
+        )
+    blocks: list[Block] = [
+        Text(fitted),
+        Table(["probabilities", "as they are", "calibrated"], losses),
+        Table(["promise", "asked for", "measured", "95 % interval", "n"], promises),
+        Text(sizes),
+    ]
+    if abstention["answered"] is None:
+        needed = abstention["needed"]
+        blocks.append(Text(f"To guarantee an error rate, {needed:,} pictures are needed.", "soft"))
+    return blocks
+
+
+def _promise(name: str, target: str, share: Mapping[str, Any] | None) -> list[str]:
+    if not share:
+        return [name, target, NONE, NONE, "0"]
+    return [name, target, percent(share["value"]), percent_interval(share), f"{share['n']:,}"]

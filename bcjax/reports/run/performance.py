@@ -1,0 +1,158 @@
+"""How good the network is: the headline figures, every metric, each class, what it confuses."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bcjax.reports.pages.charts import (
+    INK,
+    Figure,
+    LinearSegmentedColormap,
+    Rectangle,
+    new_figure,
+    style,
+)
+from bcjax.reports.pages.formatting import (
+    NONE,
+    enumeration,
+    interval,
+    metric_name,
+    number,
+    percent,
+    percent_interval,
+    value_with_interval,
+)
+from bcjax.reports.pages.page import Block, Chart, Charts, Details, Facts, Table, Text
+from bcjax.reports.run_record import RunRecord
+
+HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1")
+
+_MAX_TABLE = 40  # classes; the table of more is folded away
+_MAX_MATRIX = 30  # classes; the names of more could not be read
+_CELL = 0.46  # inches of a cell of the matrix
+_COLOUR = "#7a5ea8"
+
+
+def overall(run: RunRecord) -> list[Block]:
+    """Returns the headline figures, what they must be read with, and every metric."""
+    metrics = run.result["metrics"]
+    headline = [
+        (
+            metric_name(key),
+            percent(metrics[key]["value"]),
+            f"{percent_interval(metrics[key])} (95 %), n = {metrics[key]['n']:,}",
+        )
+        for key in HEADLINE
+        if key in metrics
+    ]
+    rows = [
+        [
+            metric_name(key),
+            number(figure["value"]),
+            interval(figure),
+            figure["interval"] or NONE,
+            f"{figure['n']:,}",
+        ]
+        for key, figure in metrics.items()
+    ]
+    head = ["metric", "value", "95 % interval", "how", "n"]
+    caption = f"Every metric; a bootstrap has {run.result['resamples']:,} resamples"
+    return [
+        Facts(headline),
+        *(Text(caution, "bad") for caution in run.cautions),
+        Table(head, rows, caption),
+    ]
+
+
+def by_class(run: RunRecord) -> list[Block]:
+    """Returns the confusion matrix and the figures of each class."""
+    result = run.result
+    blocks: list[Block] = []
+    if charts := confusion_charts(result["confusion_matrix"], result["classes"]):
+        blocks.append(Charts(charts))
+    keys = [key for key in result["per_class"][0] if key not in ("name", "n")]
+    rows = [
+        [each["name"], f"{each['n']:,}", *(value_with_interval(each[key]) for key in keys)]
+        for each in result["per_class"]
+    ]
+    head = ["class", "n", *map(metric_name, keys)]
+    caption = "Each class against the rest, with 95 % intervals; n: pictures of the class"
+    table = Table(head, rows, caption)
+    blocks.append(
+        table if len(rows) <= _MAX_TABLE else Details(f"All {len(rows):,} classes", [table])
+    )
+    blocks += [
+        Text(
+            f"These classes have no {metric_name(key)}, because it is undefined for them: "
+            f"{enumeration(names)}.",
+            "soft",
+        )
+        for key, names in result["undefined"].items()
+        if names and len(names) <= _MAX_TABLE
+    ]
+    return blocks
+
+
+def confusion_charts(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> list[Chart]:
+    """Draws the confusion matrix as counts and as shares of each true class.
+
+    Args:
+      matrix: Pictures by true class (rows) and predicted class (columns).
+      classes: Names of the classes.
+
+    Returns:
+      Two charts, or none if there are too many classes to name.
+    """
+    if len(classes) > _MAX_MATRIX:
+        return []
+    counts = np.array(matrix)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.zeros(counts.shape), where=totals > 0)
+    return [
+        Chart(
+            "confusion_counts",
+            "Confusion matrix, pictures",
+            _matrix(counts, shares, classes),
+            "Rows: the true class; columns: the predicted class. Darker: a larger share of the "
+            "row.",
+        ),
+        Chart(
+            "confusion_shares",
+            "Confusion matrix, percent of the true class",
+            _matrix(100 * shares, shares, classes),
+            "Each row with pictures sums to 100.",
+        ),
+    ]
+
+
+def _matrix(values: np.ndarray, shares: np.ndarray, classes: Sequence[str]) -> Figure:
+    count = len(classes)
+    # From transparent, so that an empty cell shows the page, be it light or dark.
+    colours = LinearSegmentedColormap.from_list("share", [_COLOUR + "00", _COLOUR])
+    side = 1.0 + _CELL * count
+    with style():
+        figure, axes = new_figure(side + 0.4, side)
+        # Rectangles instead of an image: an empty cell takes no bytes.
+        for (row, column), value in np.ndenumerate(values):
+            share = shares[row, column]
+            if not value:
+                continue
+            colour = colours(0.12 + 0.88 * share)
+            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=colour))
+            whole = values.dtype.kind == "i" or value >= 9.95
+            text = f"{value:,.0f}" if whole else f"{value:.1f}"
+            ink = "white" if share > 0.5 else INK
+            axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
+        axes.set_xlim(-0.5, count - 0.5)
+        axes.set_ylim(count - 0.5, -0.5)
+        axes.set_aspect("equal")
+        axes.set_xticks(range(count), classes, rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(count), classes)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        edges = np.arange(count + 1) - 0.5
+        axes.hlines(edges, -0.5, count - 0.5, color=INK, lw=0.4, alpha=0.25)
+        axes.vlines(edges, -0.5, count - 0.5, color=INK, lw=0.4, alpha=0.25)
+    return figure

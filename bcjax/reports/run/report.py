@@ -1,0 +1,82 @@
+"""The report of a run: `report.html`, `report.md`, its figures, and the model card."""
+
+import dataclasses
+from pathlib import Path
+
+from bcjax.reports.pages.page import Page, Section, Text, write_page
+from bcjax.reports.run import (
+    calibration,
+    data,
+    gallery,
+    model_card,
+    other_evaluations,
+    performance,
+    training,
+)
+from bcjax.reports.run_record import RunRecord, read_run
+from bcjax.runtime import files
+from bcjax.runtime.run_dir import RunDir
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The files of a report.
+
+    Attributes:
+      html: The page, which needs no other file.
+      markdown: The same as Markdown.
+      figures: The folder of the images that the Markdown shows.
+      model_card: The model card, as Hugging Face reads it.
+    """
+
+    html: Path
+    markdown: Path
+    figures: Path
+    model_card: Path
+
+
+def write_report(workdir: str | Path, split: str = "", out: str | Path | None = None) -> Report:
+    """Writes the report of a run.
+
+    Args:
+      workdir: The folder of the run. What is missing there is left out of the report, which then
+        names the command that makes it.
+      split: Name of the evaluation to report; "": the one that the run ended with.
+      out: The HTML file to write, with the other files beside it; None: `report.html` in the
+        folder of the run.
+
+    Raises:
+      UserError: If there is no run, it was not evaluated, or a file of it is damaged.
+    """
+    run = read_run(Path(workdir), split)
+    html = Path(out) if out else run.run_dir.report
+    beside = RunDir(html.parent)
+    report = Report(html, html.with_suffix(".md"), beside.figures, beside.card)
+    page = report_page(run)
+    files.write_text(report.model_card, model_card.model_card(run))
+    write_page(page, html)
+    return report
+
+
+def report_page(run: RunRecord) -> Page:
+    """Returns the report as a page; a section without figures names the command for them."""
+    averages = other_evaluations.averages(run)
+    sections = [
+        Section("task", "Task", data.task(run)),
+        Section("results", "Results", [*performance.overall(run), *other_evaluations.members(run)]),
+        Section("classes", "By class", performance.by_class(run)),
+        Section("confidence", "Confidence and calibration", calibration.confidence(run)),
+        Section("errors", "Errors", gallery.errors(run)),
+        Section("explanations", "Explanations", gallery.explanations(run)),
+        Section(
+            "other-data",
+            "Other data",
+            [*other_evaluations.other_data(run), *other_evaluations.corruptions(run)],
+        ),
+        *([Section("averages", "Averages", averages)] if averages else []),
+        Section("data", "Data", data.datasheet(run)),
+        Section("training", "Training", training.training(run)),
+        Section("limitations", "Limitations", [Text(each) for each in model_card.limitations(run)]),
+    ]
+    title = f"{run.config.model.name} on {run.source}"
+    return Page(title, f"{run.run_dir}, evaluation {run.evaluation}", sections)
