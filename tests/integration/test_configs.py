@@ -72,6 +72,7 @@ def small(entry: Entry) -> Entry:
     return dataclasses.replace(entry, build=functools.partial(module, **less))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ALL if name not in UNTRAINED])
 def test_each_config_trains(name, tmp_path, monkeypatch):
     config = configs.get(name)

@@ -25,7 +25,7 @@ PAGES = [
 KEYS = configs.KEYS.keys() | OLD_KEYS  # a page may tell the name that a key had before
 BRANCHES = {key.split(".")[0] for key in KEYS}
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.md"))
-FILES = r"(?<![\w./-])((?:bcjax|tests|configs|launch|benchmarks|docs)/[\w./-]*[\w/])"
+FILES = r"(?<![\w./-])((?:bcjax|tests|configs|launch|benchmarks|docs|examples)/[\w./-]*[\w/])"
 
 
 def each_page(test):

@@ -50,7 +50,7 @@ def jpeg(id_, pixels, quality, **kwargs):
 
 
 def pictures(records):
-    return MeasuredPictures.with_pairs(records, measure(records))
+    return MeasuredPictures.from_measures(records, measure(records))
 
 
 def source(records, classes=("a", "b"), **kwargs):

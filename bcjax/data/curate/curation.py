@@ -126,7 +126,7 @@ def _clean(
     }
     _check_faults(source, faults, data, complete=complete)
     whole = [i for i, fault in enumerate(measures.fault) if not fault]
-    pictures = MeasuredPictures.with_pairs(
+    pictures = MeasuredPictures.from_measures(
         [source.records[i] for i in whole], measures[np.array(whole, int)]
     )
     found = findings.find_remarkable(pictures, max_copies=data.max_copies)

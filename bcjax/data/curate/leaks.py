@@ -106,7 +106,7 @@ def find_leaks(pictures: MeasuredPictures, blind: str = "") -> LeakReport:
 
     for cluster in pictures.equal_clusters():
         add_pairs("same", cluster.tolist())
-    for a, b in pictures.near.tolist():
+    for a, b in pictures.near_pairs.tolist():
         if sha256[a] != sha256[b]:
             add_pairs("near", (a, b))
     members: dict[str, list[int]] = defaultdict(list)

@@ -90,15 +90,15 @@ class MeasuredPictures:
     Attributes:
       records: The records of the pictures.
       measures: Their measures.
-      near: Positions of pairs that are nearly the same, whether or not their pixels are equal.
+      near_pairs: Positions of pairs that are nearly the same, or equal.
     """
 
     records: Sequence[Record]
     measures: Measures
-    near: Int[np.ndarray, "P 2"]
+    near_pairs: Int[np.ndarray, "P 2"]
 
     @classmethod
-    def with_pairs(cls, records: Sequence[Record], measures: Measures) -> Self:
+    def from_measures(cls, records: Sequence[Record], measures: Measures) -> Self:
         """Finds the near duplicates among measured records; see `near_duplicates` for the cost."""
         pictures = cls(records, measures, np.empty((0, 2), np.int64))
         coloured = np.flatnonzero(~pictures.blank)
@@ -113,7 +113,7 @@ class MeasuredPictures:
         left = [i for i, record in enumerate(self.records) if record.id not in removed]
         if len(left) == len(self):
             return self
-        return MeasuredPictures.with_pairs(
+        return MeasuredPictures.from_measures(
             [self.records[i] for i in left], self.measures[np.array(left, int)]
         )
 
@@ -128,7 +128,7 @@ class MeasuredPictures:
 
     def near_clusters(self) -> list[Positions]:
         """Returns clusters of two and more pictures that are nearly the same, not all equal."""
-        linked = clusters_of_equal(near_duplicates.connected_labels(len(self), self.near))
+        linked = clusters_of_equal(near_duplicates.connected_labels(len(self), self.near_pairs))
         return [c for c in linked if len(set(self.measures.pixel_sha256[c])) > 1]
 
 

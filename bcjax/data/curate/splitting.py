@@ -139,7 +139,7 @@ def _linked_numbers(pictures: MeasuredPictures, pairs: Pairs = _NO_PAIRS) -> lis
     """Returns a number for each picture, equal if they are of one group, alike, or in `pairs`."""
     grouped = np.unique([repr(unit_of(r)) for r in pictures.records], return_inverse=True)[1]
     links = [
-        pictures.near,
+        pictures.near_pairs,
         pairs,
         _chains(pictures.equal_clusters()),
         _chains(clusters_of_equal(grouped)),

@@ -153,7 +153,7 @@ def measure_pictures(prepared: PreparedSet, threads: int | None = None) -> Measu
             records += chunk
     columns = (field.name for field in dataclasses.fields(Measures))
     joined = (np.concatenate([getattr(part, name) for part in parts]) for name in columns)
-    return MeasuredPictures.with_pairs(records, Measures(*joined))
+    return MeasuredPictures.from_measures(records, Measures(*joined))
 
 
 def _read(examples: EncodedExamples, position: int) -> bytes:

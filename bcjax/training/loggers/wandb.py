@@ -55,7 +55,7 @@ class WeightsAndBiases(Writer):
         self._run.log({name: wandb.Image(picture)}, step=step)
 
     def spread(self, step: int, name: str, values: Float[np.ndarray, "..."]) -> None:
-        histogram = wandb.Histogram(np_histogram=np.histogram(values, 30))
+        histogram = wandb.Histogram(np_histogram=np.histogram(values.astype(np.float64), 30))
         self._run.log({name: histogram}, step=step)
 
     def keep(self, path: Path) -> None:
