@@ -5,7 +5,7 @@
 
 Where things are:
 
-- `op`: what an operation is, `Op`, and the range of its numbers;
+- `op`: what an operation is, `Op`, and the numbers that it takes, `Argument`;
 - `geometry`, `colour`, `filters`, `erase`: the operations on one picture, and their tables `OPS`;
 - `mix`: MixUp and CutMix, which mix the pictures of a batch;
 - `table`: all operations by name, and `register` for operations from outside;
@@ -17,8 +17,8 @@ paper; or call `register` from a module of your own. Nothing else is needed: the
 `bcjax preview` and docs/augmentations.md read the table.
 """
 
-from bcjax.augment.op import Op, Range
+from bcjax.augment.op import Argument, Op
 from bcjax.augment.policy import NO_AUGMENTATION, Policy, build
 from bcjax.augment.table import OPS, register
 
-__all__ = ["NO_AUGMENTATION", "OPS", "Op", "Policy", "Range", "build", "register"]
+__all__ = ["NO_AUGMENTATION", "OPS", "Argument", "Op", "Policy", "build", "register"]

@@ -13,7 +13,7 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float, Int32, Key
 
-from bcjax.augment.op import Op, Range, in_turn
+from bcjax.augment.op import Argument, Op, in_turn
 
 # What most operations are written with
 
@@ -278,7 +278,7 @@ _DARKEST = 1 / 255  # what an 8-bit camera tells from black; black has no optica
 def stain_jitter(
     key: Key[Array, ""], image: Float[Array, "H W 3"], strength: Float[Array, ""]
 ) -> Float[Array, "H W 3"]:
-    """Changes the density c of each dye to c * (1 + alpha) + beta, as if more or less had bound.
+    """Changes the density c of each dye to c * (1 + alpha) + beta, as stains differ.
 
     For each dye, alpha and beta are drawn evenly from [-strength, strength]. Densities are optical,
     to base 10: at density 1 a tenth of the light comes through. A grey picture stays unchanged.
@@ -301,24 +301,26 @@ _RANDAUGMENT = "Cubuk et al., RandAugment, NeurIPS 2020, arXiv:1909.13719"
 _CHEN = "Chen et al., SimCLR, ICML 2020, arXiv:2002.05709"
 _ISENSEE = "Isensee et al., nnU-Net, Nature Methods 2021, doi:10.1038/s41592-020-01008-z"
 _AUTOAUGMENT = "Cubuk et al., AutoAugment, CVPR 2019, arXiv:1805.09501"
-_SHARE = Range(1, 0, 1, "share")
-_AWAY = Range(0.2, 0, 1, "change of the factor")
+_SHARE = Argument(1, 0, 1, "share")
+_AWAY = Argument(0.2, 0, 1, "change of the factor")
 
 OPS: dict[str, Op] = {
     "brightness": Op(brightness, _AWAY, "signed", _RANDAUGMENT, full=0.9),
     "contrast": Op(contrast, _AWAY, "signed", _RANDAUGMENT, full=0.9),
     "saturation": Op(saturation, _AWAY, "signed", _RANDAUGMENT, full=0.9),
-    "hue": Op(hue, Range(0.05, 0, 0.5, "turns"), "signed", _CHEN, full=0.1),
-    "gamma": Op(gamma, Range(0.3, 0, 3, "doublings of the exponent"), "signed", _ISENSEE, full=1),
-    "grey": Op(grey, Range(1, 0, 1, "share"), "share", _CHEN, full=1),
+    "hue": Op(hue, Argument(0.05, 0, 0.5, "turns"), "signed", _CHEN, full=0.1),
+    "gamma": Op(
+        gamma, Argument(0.3, 0, 3, "doublings of the exponent"), "signed", _ISENSEE, full=1
+    ),
+    "grey": Op(grey, Argument(1, 0, 1, "share"), "share", _CHEN, full=1),
     "invert": Op(invert, _SHARE, "share", _AUTOAUGMENT, full=1),
-    "solarise": Op(solarise, Range(0.5, 0, 1, "1 - threshold"), "exact", _AUTOAUGMENT, full=1),
-    "posterise": Op(posterise, Range(4, 0, 8, "bits"), "exact", _AUTOAUGMENT, full=4),
+    "solarise": Op(solarise, Argument(0.5, 0, 1, "1 - threshold"), "exact", _AUTOAUGMENT, full=1),
+    "posterise": Op(posterise, Argument(4, 0, 8, "bits"), "exact", _AUTOAUGMENT, full=4),
     "autocontrast": Op(autocontrast, _SHARE, "share", _AUTOAUGMENT, full=1),
     "equalise": Op(equalise, _SHARE, "share", _AUTOAUGMENT, full=1),
     "stain_jitter": Op(
         stain_jitter,
-        Range(0.05, 0, 1, "optical density, and share of it"),
+        Argument(0.05, 0, 1, "optical density, and share of it"),
         "exact",
         "Tellez et al., Quantifying the effects of augmentation, MedIA 2019, arXiv:1902.06543",
         full=0.2,

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, Key
 
 from bcjax.augment.geometry import from_middle
-from bcjax.augment.op import Op, Range
+from bcjax.augment.op import Argument, Op
 
 # The range of GridMask's period, as share of the picture's side: 96 to 224 pixels of 224.
 GRID_PERIOD = (96 / 224, 1.0)
@@ -89,26 +89,26 @@ _ASPECT = "width to height"
 OPS: dict[str, Op] = {
     "cutout": Op(
         cutout,
-        Range(0.25, 0.0, 0.9, _AREA),
+        Argument(0.25, 0.0, 0.9, _AREA),
         "exact",
         "DeVries and Taylor, Cutout, 2017, arXiv:1708.04552",
-        options={"aspect": Range(1.0, 1.0, 10.0, _ASPECT)},
+        options={"aspect": Argument(1.0, 1.0, 10.0, _ASPECT)},
     ),
     "random_erasing": Op(
         cutout,
-        Range(1 / 3, 0.0, 0.9, _AREA),
+        Argument(1 / 3, 0.0, 0.9, _AREA),
         "up_to",
         "Zhong et al., Random erasing, AAAI 2020, arXiv:1708.04896",
-        options={"aspect": Range(10 / 3, 1.0, 10.0, _ASPECT)},
+        options={"aspect": Argument(10 / 3, 1.0, 10.0, _ASPECT)},
     ),
     "grid_mask": Op(
         grid_mask,
-        Range(1.0, 0.0, 1.0, "share of the squares"),
+        Argument(1.0, 0.0, 1.0, "share of the squares"),
         "exact",
         "Chen et al., GridMask, 2020, arXiv:2001.04086",
         options={
-            "ratio": Range(0.6, 0.0, 1.0, "share of the period"),
-            "rotate": Range(360.0, 0.0, 360.0, "degrees"),
+            "ratio": Argument(0.6, 0.0, 1.0, "share of the period"),
+            "rotate": Argument(360.0, 0.0, 360.0, "degrees"),
         },
     ),
 }

@@ -9,7 +9,7 @@ from jax import lax
 from jaxtyping import Array, Float, Key, UInt32
 
 from bcjax.augment.colour import blend, clip_like, planes
-from bcjax.augment.op import Op, Range
+from bcjax.augment.op import Argument, Op
 
 _RADIUS = 8  # pixels that a blur reaches: 2.7 times the largest deviation
 
@@ -17,9 +17,10 @@ _RADIUS = 8  # pixels that a blur reaches: 2.7 times the largest deviation
 def sharpness(
     key: Key[Array, ""], image: Float[Array, "H W C"], strength: Float[Array, ""]
 ) -> Float[Array, "H W C"]:
-    """Moves the picture away from its smoothed self, as Pillow by 1 + strength; the border stays.
+    """Moves the picture away from its smoothed self, by Pillow's factor 1 + strength.
 
-    The smoothed picture is the mean over 3x3 pixels, of which the middle one counts five times.
+    The smoothed picture is the mean over 3x3 pixels, of which the middle one counts five times;
+    the pixels at the border stay.
     """
     H, W, C = image.shape
     # The pixels and channels of a row are one axis, so that the compiler's inner loops are long.
@@ -155,9 +156,9 @@ _HENDRYCKS = "Hendrycks and Dietterich, ImageNet-C, ICLR 2019, arXiv:1903.12261"
 
 OPS: dict[str, Op] = {
     "sharpness": Op(
-        sharpness, Range(0.5, 0, 1, "change of the factor"), "signed", _CUBUK, full=0.9
+        sharpness, Argument(0.5, 0, 1, "change of the factor"), "signed", _CUBUK, full=0.9
     ),
-    "blur": Op(blur, Range(1, 0, 3, "pixels"), "up_to", _CHEN, full=2),
-    "noise": Op(noise, Range(0.05, 0, 1, "deviation"), "up_to", _HENDRYCKS, full=0.2),
-    "jpeg": Op(jpeg, Range(0.5, 0, 0.99, "1 - quality / 100"), "up_to", _HENDRYCKS, full=0.9),
+    "blur": Op(blur, Argument(1, 0, 3, "pixels"), "up_to", _CHEN, full=2),
+    "noise": Op(noise, Argument(0.05, 0, 1, "deviation"), "up_to", _HENDRYCKS, full=0.2),
+    "jpeg": Op(jpeg, Argument(0.5, 0, 0.99, "1 - quality / 100"), "up_to", _HENDRYCKS, full=0.9),
 }

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Float32, Int32, Key, Shaped
 
-from bcjax.augment.op import Op, Range
+from bcjax.augment.op import Argument, Op
 
 Matrix = Float32[Array, "2 3"]
 Strength = Float32[Array, ""]
@@ -274,15 +274,15 @@ _CIRESAN = "Ciresan et al., Deep big simple nets, 2010, arXiv:1003.0358"
 _SZEGEDY = "Szegedy et al., Going deeper with convolutions, CVPR 2015, arXiv:1409.4842"
 _VEELING = "Veeling et al., Rotation equivariant CNNs, MICCAI 2018, arXiv:1806.03962"
 
-_SHIFT = Range(0.1, 0.0, 0.5, "share of the side")
-_SHEAR = Range(0.1, 0.0, 1.0, "pixels per pixel")
-_OFTEN = Range(1.0, 0.0, 1.0, "twice the probability of each")
+_SHIFT = Argument(0.1, 0.0, 0.5, "share of the side")
+_SHEAR = Argument(0.1, 0.0, 1.0, "pixels per pixel")
+_OFTEN = Argument(1.0, 0.0, 1.0, "twice the probability of each")
 
 OPS: dict[str, Op] = {
     "flip": Op(flip, _OFTEN, "exact", _KRIZHEVSKY, geometric=True),
     "turn": Op(turn, _OFTEN, "exact", _VEELING, geometric=True),
     "rotate": Op(
-        rotate, Range(180.0, 0.0, 180.0, "degrees"), "signed", _CUBUK, geometric=True, full=30.0
+        rotate, Argument(180.0, 0.0, 180.0, "degrees"), "signed", _CUBUK, geometric=True, full=30.0
     ),
     "translate": Op(translate, _SHIFT, "exact", _KRIZHEVSKY, geometric=True),
     "translate_x": Op(translate_x, _SHIFT, "signed", _CUBUK, geometric=True, full=0.45),
@@ -290,19 +290,19 @@ OPS: dict[str, Op] = {
     "shear_x": Op(shear_x, _SHEAR, "signed", _CUBUK, geometric=True, full=0.3),
     "shear_y": Op(shear_y, _SHEAR, "signed", _CUBUK, geometric=True, full=0.3),
     "scale": Op(
-        scale, Range(0.25, 0.0, 2.0, "log2 of the zoom"), "signed", _CIRESAN, geometric=True
+        scale, Argument(0.25, 0.0, 2.0, "log2 of the zoom"), "signed", _CIRESAN, geometric=True
     ),
     "resized_crop": Op(
         resized_crop,
-        Range(0.5, 0.0, 0.95, "share of the area"),
+        Argument(0.5, 0.0, 0.95, "share of the area"),
         "exact",
         _SZEGEDY,
         geometric=True,
-        options={"aspect": Range(4 / 3, 1.0, 4.0, "width to height")},
+        options={"aspect": Argument(4 / 3, 1.0, 4.0, "width to height")},
     ),
     "elastic": Op(
         elastic,
-        Range(0.05, 0.0, 0.48 / ELASTIC_CELLS, "share of the side"),
+        Argument(0.05, 0.0, 0.48 / ELASTIC_CELLS, "share of the side"),
         "exact",
         "Simard et al., Best practices for CNNs, ICDAR 2003, doi:10.1109/ICDAR.2003.1227801; "
         "coarse grid: Ronneberger et al., U-Net, MICCAI 2015, arXiv:1505.04597",

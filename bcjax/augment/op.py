@@ -16,8 +16,8 @@ Draw = Literal["signed", "up_to", "exact", "share"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Range:
-    """The values that a number may have.
+class Argument:
+    """A number that an augmentation takes.
 
     Attributes:
       default: The value where the config gives none.
@@ -45,23 +45,23 @@ class Op:
         `(key, strength, (H, W), **options) -> matrix` instead: a float32 (2, 3) matrix that says
         where in the picture each pixel of the result lies, in pixels from the middle, with
         (x', y') = matrix @ (x, y, 1).
-      magnitude: The range of the magnitude.
+      magnitude: The magnitude as an argument: its default, range and unit.
       draw: How the strength for one picture follows from the magnitude.
       paper: The publication that it comes from.
       geometric: Whether `apply` returns a matrix. The matrices of neighbours in a list are
         multiplied, so that the picture is interpolated once.
       full: The strength at the highest magnitude of RandAugment and TrivialAugment; 0 if they do
         not choose it.
-      options: The ranges of further numbers, by name.
+      options: Further numbers by name.
     """
 
     apply: Callable
-    magnitude: Range
+    magnitude: Argument
     draw: Draw
     paper: str
     geometric: bool = False
     full: float = 0.0
-    options: Mapping[str, Range] = dataclasses.field(default_factory=dict)
+    options: Mapping[str, Argument] = dataclasses.field(default_factory=dict)
 
 
 Function = TypeVar("Function", bound=Callable)

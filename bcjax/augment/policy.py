@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Int32, Key
 
 from bcjax.augment import geometry, mix, spec
-from bcjax.augment.op import Op, Range, in_turn
+from bcjax.augment.op import Argument, Op, in_turn
 from bcjax.augment.table import CHOOSING, MIXING, OPS, PAPER_OPS
 from bcjax.config import nearest
 from bcjax.runtime.errors import UserError
@@ -25,11 +25,11 @@ Paint = Callable[[Array], Array]
 
 LEVELS = 30  # the highest magnitude, as RandAugment's paper counts
 
-_PROBABILITY = Range(1, 0, 1, "probability")
+_PROBABILITY = Argument(1, 0, 1, "probability")
 _RAND_AUGMENT = {
-    "magnitude": Range(9, 0, LEVELS),
-    "spread": Range(0, 0, LEVELS, "deviation of the magnitude"),
-    "rate": Range(1, 0, 1, "probability of each layer"),
+    "magnitude": Argument(9, 0, LEVELS),
+    "spread": Argument(0, 0, LEVELS, "deviation of the magnitude"),
+    "rate": Argument(1, 0, 1, "probability of each layer"),
 }
 
 
@@ -332,13 +332,13 @@ def _random_ops(line: spec.Spec) -> tuple[Transform, Numbers]:
     ops = [OPS[name] for name in names]
     if line.name == "trivial_augment":
         return RandomOps(ops, 1, any_magnitude=True), spec.numbers(line, {})
-    numbers = spec.numbers(line, {"layers": Range(2, 1, 8), **_RAND_AUGMENT})
+    numbers = spec.numbers(line, {"layers": Argument(2, 1, 8), **_RAND_AUGMENT})
     return RandomOps(ops, int(numbers.pop("layers"))), numbers
 
 
 def _mixing(line: spec.Spec) -> tuple[tuple[Callable, ...], Numbers]:
-    def alpha_of(name: str) -> Range:
-        return Range(mix.MIXES[name][1], 1e-3, 1e3)
+    def alpha_of(name: str) -> Argument:
+        return Argument(mix.MIXES[name][1], 1e-3, 1e3)
 
     if line.name == "one_of":
         others = [each for each in line.inner if each.name not in mix.MIXES]

@@ -4,7 +4,7 @@ import ast
 import dataclasses
 from collections.abc import Mapping
 
-from bcjax.augment.op import Range
+from bcjax.augment.op import Argument
 from bcjax.config import nearest
 from bcjax.runtime.errors import UserError
 
@@ -71,12 +71,12 @@ def _number(node: ast.expr) -> float:
     return float(value)
 
 
-def numbers(spec: Spec, parameters: Mapping[str, Range]) -> dict[str, float]:
+def numbers(spec: Spec, parameters: Mapping[str, Argument]) -> dict[str, float]:
     """Returns the value of each parameter: as given by place or by name, or its default.
 
     Args:
       spec: The parsed line.
-      parameters: The range of each parameter, in the order of the call.
+      parameters: The numbers that the augmentation takes, in the order of the call.
 
     Raises:
       UserError: An argument is unknown, is given twice or is out of its range.

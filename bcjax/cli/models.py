@@ -55,14 +55,14 @@ def _rows() -> list[dict[str, Any]]:
     return [
         {
             "name": name,
-            "parameters": entry.parameters,
-            "flops": 2 * entry.macs,
-            "input_size": entry.input_size,
-            "mean": entry.mean,
-            "std": entry.std,
-            "stages": entry.stages,
-            "options": entry.options,
-            "paper": entry.paper,
+            "parameters": info.parameters,
+            "flops": info.flops,
+            "input_size": info.input_size,
+            "mean": info.mean,
+            "std": info.std,
+            "stages": info.stages,
+            "options": info.options,
+            "paper": info.paper,
         }
-        for name, entry in MODELS.items()
+        for name, info in MODELS.items()
     ]

@@ -13,8 +13,8 @@ from bcjax import config as configs
 from bcjax import models
 from bcjax.engine import network
 from bcjax.engine.state import Variables
-from bcjax.models.pretrained import convert, expected, files, names, ordered, published
-from bcjax.models.pretrained.layout import Layout, Rule, Tensors
+from bcjax.models.pretrained import convert, families, files
+from bcjax.models.pretrained.naming import Naming, Rule, Tensors
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -26,7 +26,7 @@ SETTINGS = {
     "mean": "model.mean", "std": "model.std",
 }  # fmt: skip
 
-_OURS = Layout(
+_OURS = Naming(
     source="bcjax",
     convention="torch",  # not said: see `_opened`
     rules=(Rule(r"((?:params|batch_stats)/.+)", lambda path: path),),
@@ -63,7 +63,7 @@ class _Source:
 
     Attributes:
       tensors: By their names there.
-      layout: Of the tensors; None: they stand in the order of the layers.
+      naming: Of the tensors; None: they stand in the order of the layers.
       settings: What the tensors and the pages beside them say, by the keys of `SETTINGS`.
       classes: Names of the logits; () where they are not said.
       input_size: As in `Imported`.
@@ -71,7 +71,7 @@ class _Source:
     """
 
     tensors: Tensors
-    layout: Layout | None
+    naming: Naming | None
     settings: dict[str, Any]
     classes: tuple[str, ...]
     input_size: int
@@ -82,9 +82,9 @@ class _Source:
         """Number of logits, without a background; 0: there is no classifier."""
         found = list(self.tensors)[-1:]
         tensors = self.tensors
-        if self.layout:
-            tensors = self.layout.prepare(tensors)
-            found = [name for name in tensors if self.layout.place(name) == expected.LOGITS[1]]
+        if self.naming:
+            tensors = self.naming.prepare(tensors)
+            found = [name for name in tensors if self.naming.place(name) == convert.LOGITS[1]]
         count = tensors[found[0]].shape[-1] if found else 0
         return count - 1 if count == convert.BACKGROUND else count
 
@@ -107,11 +107,11 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> Imported:
     source = _opened(path, config.model.name)
     config = _resolved(config, source)
     model = network.build(config, classes or source.outputs or 2)
-    holds = expected.of(model, config.data.image_size, config.model.channels)
-    if source.layout is None:
-        fitting = ordered.placed(source.tensors, holds, config.model.name, str(path))
+    holds = convert.network_tensors(model, config.data.image_size, config.model.channels)
+    if source.naming is None:
+        fitting = convert.place_by_order(source.tensors, holds, config.model.name, str(path))
     else:
-        fitting = convert.placed(source.layout, source.tensors, holds.blocks, str(path))
+        fitting = convert.place_by_name(source.naming, source.tensors, holds.blocks, str(path))
     convert.fold_biases(fitting, holds)
     convert.choose_classifier(fitting, holds, keep=keep)
     convert.fit(fitting, holds)
@@ -119,7 +119,7 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> Imported:
     convert.check(fitting, holds, model=config.model.name, optional=optional)
     arrays = {p: np.ascontiguousarray(t, np.float32) for p, t in fitting.tensors.items()}
     variables = traverse_util.unflatten_dict(arrays, sep="/")
-    outputs = holds.shapes[expected.LOGITS[1]][0] if keep else 0
+    outputs = holds.shapes[convert.LOGITS[1]][0] if keep else 0
     named = source.classes[-outputs:] if len(source.classes) - outputs in (0, 1) else ()
     made_at, side = source.input_size, config.data.image_size
     if made_at != side:
@@ -145,26 +145,26 @@ def _opened(path: Path, model: str) -> _Source:
     tensors, kind = files.read(path)
     origin = {"file": str(path.absolute()), "kind": kind, "sha256": files.digest(path),
               "tensors": len(tensors)}  # fmt: skip
-    said = published.settings(path)
-    layout: Layout | None
+    said = files.settings_beside(path)
+    naming: Naming | None
     if any(_OURS.place(name) for name in tensors):
-        layout, settings = _OURS, said
-    elif layout := names.best(names.of(model), tensors):
-        in_file = layout.settings_in(tensors)
-        settings = {"convention": layout.convention, **layout.settings, **in_file, **said}
+        naming, settings = _OURS, said
+    elif naming := families.best(families.namings(model), tensors):
+        in_file = naming.settings_in(tensors)
+        settings = {"convention": naming.convention, **naming.settings, **in_file, **said}
     elif kind == "npz":
-        settings = {**ordered.settings(tensors), **said}
+        settings = {**convert.ordered_settings(tensors), **said}
     else:
-        whose = names.recognised(tensors)
+        whose = families.recognised(tensors)
         hint = f"they look like {whose}" if whose else f"its first tensor is {next(iter(tensors))}"
         raise UserError(f"{path} does not hold weights of {model}: {hint}; name their network.")
     return _Source(
         tensors,
-        layout,
+        naming,
         settings,
-        classes=published.classes(path),
+        classes=files.classes_beside(path),
         input_size=settings.get("input_size") or models.MODELS[model].input_size,
-        origin=origin | {"names": layout.source if layout else "none: the order of the layers"},
+        origin=origin | {"names": naming.source if naming else "none: the order of the layers"},
     )
 
 

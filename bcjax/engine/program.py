@@ -12,6 +12,7 @@ from bcjax.engine import state as states
 from bcjax.engine.patience import Mode
 from bcjax.engine.phases import Phase
 from bcjax.engine.state import State
+from bcjax.metrics.names import sign
 from bcjax.runtime.errors import UserError
 
 
@@ -50,7 +51,7 @@ def build(
       UserError: If network, optimizer, phases or loss are refused.
     """
     model = network.build(config, classes)
-    mode: Mode = "min" if config.checkpoint.best == "log_loss" else "max"
+    mode: Mode = "max" if sign(config.checkpoint.best) > 0 else "min"
     init = states.initializer(
         model,
         image_size=config.data.image_size,

@@ -14,7 +14,7 @@ from bcjax import config as configs
 from bcjax.engine import checkpoint, network, patience
 from bcjax.engine.importing import Imported
 from bcjax.engine.state import State, Variables
-from bcjax.models import initial
+from bcjax.models import initialisers
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -95,7 +95,7 @@ def _classifier(model: nn.Module, pictures: np.ndarray, seed: int) -> Variables:
     def init() -> Variables:
         key = jax.random.key(seed)
         features, _ = model.init_with_output(key, pictures, train=False, method="features")
-        return initial.variables(
+        return initialisers.variables(
             model, key, jnp.zeros_like(features), train=False, method="classify"
         )["params"]
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int32
 from bcjax.engine import patience as patiences
 from bcjax.engine.frozen import NOTHING, Frozen
 from bcjax.engine.patience import Mode, Patience
-from bcjax.models import initial
+from bcjax.models import initialisers
 from bcjax.runtime import mesh as meshes
 
 Variables = dict[str, Any]
@@ -73,7 +73,7 @@ def initializer(
 
     def init(seed: int | Array) -> State:
         pictures = jnp.zeros((1, image_size, image_size, channels))
-        variables = initial.variables(
+        variables = initialisers.variables(
             model, jax.random.key(seed), pictures, sharding=drawn, train=False
         )
         params, batch_stats = variables["params"], variables.get("batch_stats", {})

@@ -24,7 +24,7 @@ from bcjax.evaluation.ensemble import EnsembleNetwork
 from bcjax.evaluation.evaluation import Evaluation, SoupRecipe
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.evaluation.views import View
-from bcjax.metrics.scores import higher_is_better
+from bcjax.metrics.names import sign
 from bcjax.runtime import files
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -123,11 +123,11 @@ def make(networks: Sequence[EnsembleNetwork], kind: Kind) -> Soup:
         return Soup(blend(every), every)
     config = first.trained.config
     judge = Evaluator(first.workdir, split=config.eval.split)
-    sign = 1 if higher_is_better(config.checkpoint.best) else -1
+    metric = config.checkpoint.best
 
     def score(trained: Trained) -> float:
         values = judge.answers(trained).measure(resamples=0).values
-        return sign * values[config.checkpoint.best]
+        return sign(metric) * values[metric]
 
     return Soup(*greedy(len(networks), blend, score))
 

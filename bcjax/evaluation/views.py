@@ -17,7 +17,7 @@ import numpy as np
 from jax.sharding import Sharding
 from jaxtyping import Array, Float32
 
-from bcjax.augment import Range
+from bcjax.augment import Argument
 from bcjax.augment.geometry import warp
 from bcjax.config import nearest
 from bcjax.engine.dispatch import Batch, Pictures
@@ -29,8 +29,8 @@ Matrix = tuple[tuple[float, float, float], ...]
 _TAKES = {
     "flip": None,
     "turn": None,
-    "crop": Range(0.9, 0.5, 1.0, "share of the side"),
-    "scale": Range(0.9, 0.5, 2.0, "times its size"),
+    "crop": Argument(0.9, 0.5, 1.0, "share of the side"),
+    "scale": Argument(0.9, 0.5, 2.0, "times its size"),
 }
 _CORNERS = {"upper left": (-1, -1), "upper right": (1, -1),
             "lower left": (-1, 1), "lower right": (1, 1)}  # fmt: skip

@@ -5,20 +5,17 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from bcjax.models.conv import Conv
-from bcjax.models.entry import Entry
-from bcjax.models.head import Head
-from bcjax.models.initial import Normal
-from bcjax.models.picture_side import require_side
-from bcjax.models.pool import adaptive_average_pool, max_pool
+from bcjax.models.initialisers import Normal
+from bcjax.models.layers import Conv, Head, adaptive_average_pool, max_pool, require_side
+from bcjax.models.network import ImageClassifier, NetworkInfo
 
-# He's instead of the published deviation of 0.01, with which eight layers without normalisation
-# hardly start.
+# He's initialisation in place of the published deviation of 0.01, with which eight layers without
+# normalisation hardly begin to learn.
 _init = Normal(2.0, "fan_in", truncated=True)
 
 
-class Stage(nn.Module):
-    """A convolution, ReLU, and a 3x3 max pool of stride 2 where `pool`."""
+class AlexNetStage(nn.Module):
+    """A convolution, ReLU, and a 3x3 max pool of stride 2 if `pool`."""
 
     width: int
     size: int
@@ -43,16 +40,17 @@ class Stage(nn.Module):
         return max_pool(x, 3, 2) if self.pool else x
 
 
-class AlexNet(nn.Module):
+class AlexNet(ImageClassifier):
     """Krizhevsky, One weird trick for parallelizing convolutional networks (arXiv:1404.5997).
 
     Attributes:
-      classes: Number of logits.
-      hidden: Units of the classifier's hidden layers.
-      dropout: Rate before each of the hidden layers, in [0, 1).
-      small_stem: A first convolution of 3x3, stride 1, without a pool, for pictures of 28 to 64 px.
-      remat: Recompute each stage in the backward pass instead of keeping what is inside it.
-      dtype: Of the computation; parameters and logits are float32.
+      classes: The number of logits.
+      hidden: The units of each hidden layer of the classifier.
+      dropout: The dropout rate before each of the hidden layers, in [0, 1).
+      small_stem: Whether the first convolution is 3x3 with stride 1 and no pool, for pictures of 28
+        to 64 px.
+      remat: Whether each stage is computed again in the backward pass, to save memory.
+      dtype: The dtype of the computation; parameters and logits are float32.
     """
 
     classes: int
@@ -76,16 +74,16 @@ class AlexNet(nn.Module):
     def features(
         self, images: Float[Array, "B H W C"], train: bool = False
     ) -> Float[Array, "B 9216"]:
-        """The last 6x6 map of 256 channels as a vector, in `dtype`.
+        """Returns the last 6x6 map of 256 channels as a vector, in `dtype`.
 
-        Its order is row, column, channel. PyTorch's is channel, row, column: rows of an imported
-        `dense1` are to be permuted.
+        The order is row, column, channel. PyTorch's is channel, row, column, so that the rows of
+        an imported `dense1` have to be permuted.
 
         Raises:
-          UserError: No pixel of so small a picture would be left in the last stage.
+          UserError: The picture is so small that no pixel would be left in the last stage.
         """
         require_side(images, 7 if self.small_stem else 63)
-        stage = nn.remat(Stage) if self.remat else Stage
+        stage = nn.remat(AlexNetStage) if self.remat else AlexNetStage
         layers = [
             (64, 3, 1, 1, False) if self.small_stem else (64, 11, 4, 2, True),
             (192, 5, 1, 2, True),
@@ -98,21 +96,9 @@ class AlexNet(nn.Module):
             x = stage(*layer, self.dtype, name=f"stage{i + 1}")(x)
         return adaptive_average_pool(x, 6).reshape(len(x), -1)
 
-    def classify(
-        self, features: Float[Array, "B 9216"], train: bool = False
-    ) -> Float[Array, "B classes"]:
-        """Logits, float32."""
-        return self.head(features, train)
 
-    def __call__(
-        self, images: Float[Array, "B H W C"], train: bool = False
-    ) -> Float[Array, "B classes"]:
-        """Logits, float32. `train` needs a `dropout` key where the rate is not zero."""
-        return self.classify(self.features(images, train), train)
-
-
-ENTRIES = {
-    "alexnet": Entry(
+NETWORKS = {
+    "alexnet": NetworkInfo(
         AlexNet,
         input_size=224,
         parameters=61_100_840,

@@ -1,4 +1,4 @@
-"""ConvNeXt: convolutions alone, in the proportions of a transformer."""
+"""ConvNeXt: only convolutions, in the proportions of a transformer."""
 
 import functools
 from collections.abc import Callable
@@ -9,23 +9,19 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from bcjax.models.activations import gelu
-from bcjax.models.conv import Conv
-from bcjax.models.drop_path import DropPath, rates
-from bcjax.models.entry import Entry
-from bcjax.models.head import Head
-from bcjax.models.initial import normal
-from bcjax.models.norm import Kind, Norm
-from bcjax.models.picture_side import require_side
+from bcjax.models.initialisers import normal
+from bcjax.models.layers import Conv, DropPath, Head, drop_path_rates, gelu, require_side
+from bcjax.models.network import ImageClassifier, NetworkInfo
+from bcjax.models.norm import Norm, NormKind
 
 Layer = Callable[..., Any]
 
-# Published as a normal cut off at -2 and 2, which are a hundred deviations away.
+# Published as a normal distribution cut off at -2 and 2, a hundred deviations away.
 _init = normal(0.02)
 
 
-class Stem(nn.Module):
-    """From picture to stage 1: patches of 4x4, or 3x3 stride 1 where `small`."""
+class ConvNeXtStem(nn.Module):
+    """The first layers: patches of 4x4, or 3x3 with stride 1 if `small`."""
 
     width: int
     small: bool
@@ -39,7 +35,7 @@ class Stem(nn.Module):
         return self.norm(name="norm")(x, train)
 
 
-class Block(nn.Module):
+class ConvNeXtBlock(nn.Module):
     """Depthwise 7x7, then two 1x1 with GELU between, beside a shortcut."""
 
     drop_path: float
@@ -58,14 +54,14 @@ class Block(nn.Module):
         return x + DropPath(self.drop_path, name="drop_path")(y * gamma.astype(y.dtype), train)
 
 
-class Stage(nn.Module):
-    """Blocks of one width, behind a convolution that halves the picture where `halve`.
+class ConvNeXtStage(nn.Module):
+    """Blocks of one width, after a convolution that halves the picture if `halve`.
 
     Attributes:
-      block: From a drop path rate to a block.
-      width: Of the blocks.
-      halve: Whether there is a normalisation and a 2x2 convolution of stride 2 before them.
-      drop_path: Rate of each block; their number is the stage's depth.
+      block: A function from a drop path rate to a block.
+      width: The width of the blocks.
+      halve: Whether a normalisation and a 2x2 convolution of stride 2 come first.
+      drop_path: The drop path rate of each block; their number is the depth of the stage.
     """
 
     block: Layer
@@ -85,23 +81,23 @@ class Stage(nn.Module):
         return x
 
 
-class ConvNeXt(nn.Module):
+class ConvNeXt(ImageClassifier):
     """Liu et al., A ConvNet for the 2020s, CVPR 2022 (arXiv:2201.03545).
 
-    A row or column of pixels that fills no whole patch is left out, here and in every stage, as
-    PyTorch does.
+    Rows and columns of pixels that fill no whole patch are left out, here and in every stage, as in
+    PyTorch.
 
     Attributes:
-      classes: Number of logits.
-      depths: Blocks in each of the four stages.
-      width: Channels in the first stage; each further one has twice as many.
-      hidden: Units of the classifier's hidden layers.
-      dropout: Rate before each of the classifier's layers, in [0, 1).
-      drop_path: Rate of the last block; from 0 at the first it rises linearly.
-      norm: Kind of normalisation.
-      small_stem: A 3x3 stem of stride 1, for pictures of 28 to 64 px.
-      remat: Recompute each block in the backward pass instead of keeping what is inside it.
-      dtype: Of the computation; parameters, statistics and logits are float32.
+      classes: The number of logits.
+      depths: The number of blocks in each of the four stages.
+      width: The channels of the first stage; each further stage has twice as many.
+      hidden: The units of each hidden layer of the classifier.
+      dropout: The dropout rate before each layer of the classifier, in [0, 1).
+      drop_path: The drop path rate of the last block; it rises linearly from 0 at the first.
+      norm: The kind of normalisation.
+      small_stem: Whether the stem is 3x3 with stride 1, for pictures of 28 to 64 px.
+      remat: Whether each block is computed again in the backward pass, to save memory.
+      dtype: The dtype of the computation; parameters, statistics and logits are float32.
     """
 
     classes: int
@@ -110,7 +106,7 @@ class ConvNeXt(nn.Module):
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
     drop_path: float = 0.0
-    norm: Kind = "layer"
+    norm: NormKind = "layer"
     small_stem: bool = False
     remat: bool = False
     dtype: DTypeLike = jnp.float32
@@ -129,10 +125,10 @@ class ConvNeXt(nn.Module):
     def features(
         self, images: Float[Array, "B H W C"], train: bool = False
     ) -> Float[Array, "B width"]:
-        """The pooled, normalised vector that the classifier reads, in `dtype`.
+        """Returns the pooled, normalised vector that the classifier reads, in `dtype`.
 
         Raises:
-          UserError: No pixel of so small a picture would be left in the last stage.
+          UserError: The picture is so small that no pixel would be left in the last stage.
         """
         require_side(images, 2 ** (len(self.depths) - 1) * (1 if self.small_stem else 4))
         norm = functools.partial(Norm, epsilon=1e-6, dtype=self.dtype)
@@ -140,37 +136,27 @@ class ConvNeXt(nn.Module):
             "conv": functools.partial(Conv, use_bias=True, dtype=self.dtype, kernel_init=_init),
             "norm": functools.partial(norm, self.norm),
         }
-        kind = nn.remat(Block, static_argnums=(2,)) if self.remat else Block
+        kind = nn.remat(ConvNeXtBlock, static_argnums=(2,)) if self.remat else ConvNeXtBlock
         block = functools.partial(kind, **layers)
-        x = Stem(self.width, self.small_stem, name="stem", **layers)(
+        x = ConvNeXtStem(self.width, self.small_stem, name="stem", **layers)(
             images.astype(self.dtype), train
         )
-        rate = iter(rates(self.drop_path, sum(self.depths)))
+        rate = iter(drop_path_rates(self.drop_path, sum(self.depths)))
         for i, depth in enumerate(self.depths):
             drop_path = tuple(next(rate) for _ in range(depth))
-            stage = Stage(block, self.width << i, i > 0, drop_path, name=f"stage{i + 1}", **layers)
+            stage = ConvNeXtStage(
+                block, self.width << i, i > 0, drop_path, name=f"stage{i + 1}", **layers
+            )
             x = stage(x, train)
-        # A group of a pooled vector holds a few values, too few to normalise by.
+        # A group of a pooled vector has too few values to normalise by.
         last = "layer" if self.norm == "group" else self.norm
         return norm(last, name="norm")(x.mean(axis=(1, 2)), train)
 
-    def classify(
-        self, features: Float[Array, "B width"], train: bool = False
-    ) -> Float[Array, "B classes"]:
-        """Logits, float32."""
-        return self.head(features, train)
 
-    def __call__(
-        self, images: Float[Array, "B H W C"], train: bool = False
-    ) -> Float[Array, "B classes"]:
-        """Logits, float32. `train` needs a `dropout` key where a rate is not zero."""
-        return self.classify(self.features(images, train), train)
-
-
-def _entry(
+def _info(
     depths: tuple[int, ...], width: int, drop_path: float, parameters: int, macs: int
-) -> Entry:
-    return Entry(
+) -> NetworkInfo:
+    return NetworkInfo(
         functools.partial(ConvNeXt, depths=depths, width=width, drop_path=drop_path),
         input_size=224,
         parameters=parameters,
@@ -180,16 +166,16 @@ def _entry(
     )
 
 
-# The paper has T, S, B, L and XL, whose drop path is that of training from scratch: on ImageNet-1K,
-# XL on ImageNet-22K. The four below T are timm's (Wightman), which states none.
-ENTRIES = {
-    "convnext_atto": _entry((2, 2, 6, 2), 40, 0.0, 3_695_520, 547_332_480),
-    "convnext_femto": _entry((2, 2, 6, 2), 48, 0.0, 5_217_784, 779_629_824),
-    "convnext_pico": _entry((2, 2, 6, 2), 64, 0.0, 9_045_672, 1_367_055_360),
-    "convnext_nano": _entry((2, 2, 8, 2), 80, 0.0, 15_593_560, 2_445_528_320),
-    "convnext_tiny": _entry((3, 3, 9, 3), 96, 0.1, 28_589_128, 4_455_531_264),
-    "convnext_small": _entry((3, 3, 27, 3), 96, 0.4, 50_223_688, 8_683_712_256),
-    "convnext_base": _entry((3, 3, 27, 3), 128, 0.5, 88_591_464, 15_354_729_472),
-    "convnext_large": _entry((3, 3, 27, 3), 192, 0.5, 197_767_336, 34_361_433_600),
-    "convnext_xlarge": _entry((3, 3, 27, 3), 256, 0.2, 350_196_968, 60_921_030_656),
+# The paper has T, S, B, L and XL, with the drop path of training from scratch on ImageNet-1K (XL:
+# ImageNet-22K). The four smaller networks are from timm (Wightman), which states no drop path.
+NETWORKS = {
+    "convnext_atto": _info((2, 2, 6, 2), 40, 0.0, 3_695_520, 547_332_480),
+    "convnext_femto": _info((2, 2, 6, 2), 48, 0.0, 5_217_784, 779_629_824),
+    "convnext_pico": _info((2, 2, 6, 2), 64, 0.0, 9_045_672, 1_367_055_360),
+    "convnext_nano": _info((2, 2, 8, 2), 80, 0.0, 15_593_560, 2_445_528_320),
+    "convnext_tiny": _info((3, 3, 9, 3), 96, 0.1, 28_589_128, 4_455_531_264),
+    "convnext_small": _info((3, 3, 27, 3), 96, 0.4, 50_223_688, 8_683_712_256),
+    "convnext_base": _info((3, 3, 27, 3), 128, 0.5, 88_591_464, 15_354_729_472),
+    "convnext_large": _info((3, 3, 27, 3), 192, 0.5, 197_767_336, 34_361_433_600),
+    "convnext_xlarge": _info((3, 3, 27, 3), 256, 0.2, 350_196_968, 60_921_030_656),
 }

@@ -5,22 +5,20 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from bcjax.models.conv import Conv
-from bcjax.models.entry import Entry
-from bcjax.models.head import Head
-from bcjax.models.initial import Normal
-from bcjax.models.pool import max_pool
+from bcjax.models.initialisers import Normal
+from bcjax.models.layers import Conv, Head, max_pool
+from bcjax.models.network import ImageClassifier, NetworkInfo
 
-# 1 / E[elu(z)^2] for z ~ N(0, 1): at this gain a layer hands on the second moment that it was
-# given, and returns to it when disturbed, for ELU damps what is larger and lets grow what is
-# smaller. It stands in for the batch norm that the network does without.
+# 1 / E[elu(z)^2] for z ~ N(0, 1): with this gain a layer keeps the second moment of its input, and
+# returns to it when disturbed, because ELU shrinks larger values and lets smaller ones grow. It
+# takes the place of batch norm, which the network does not have.
 ELU_GAIN = 1.5505
 
 _elu_init = Normal(ELU_GAIN, "fan_in")
 
 
-class Stage(nn.Module):
-    """Three 3x3 convolutions, the first of stride `stride`, and a pool that rounds up."""
+class EluStage(nn.Module):
+    """Three 3x3 convolutions, the first with stride `stride`, and a pool that rounds up."""
 
     width: int
     stride: int
@@ -44,22 +42,22 @@ class Stage(nn.Module):
         return x
 
 
-class EluCNN(nn.Module):
+class EluCNN(ImageClassifier):
     """15 convolutional and 2 dense layers with ELU, after Kandel and Castelli.
 
-    They published the depth, the activation and the two dropouts of the classifier
-    (Applied Sciences 2020), not the widths. Those here cost 59 million multiply-adds for a
-    picture of 96x96, of which a CPU trains on some hundred a second. The average pool, where a
-    flattening would do, makes the parameters independent of the picture's size.
+    They published the depth, the activation and the two dropouts of the classifier (Applied
+    Sciences 2020), but not the widths. With the widths chosen here a picture of 96x96 costs 59
+    million multiply-adds, and a CPU trains on about a hundred pictures a second. The average pool
+    in place of a flattening makes the parameters independent of the picture's size.
 
     Attributes:
-      classes: Number of logits.
-      widths: Filters in each stage.
-      hidden: Units of the classifier's hidden layers.
-      dropout: Rate before each of the classifier's layers, in [0, 1).
-      small_stem: A first convolution of stride 1 instead of 2, for pictures of 28 to 64 px.
-      remat: Recompute each stage in the backward pass instead of keeping what is inside it.
-      dtype: Of the computation; parameters and logits are float32.
+      classes: The number of logits.
+      widths: The number of filters in each stage.
+      hidden: The units of each hidden layer of the classifier.
+      dropout: The dropout rate before each layer of the classifier, in [0, 1).
+      small_stem: Whether the first convolution has stride 1, not 2, for pictures of 28 to 64 px.
+      remat: Whether each stage is computed again in the backward pass, to save memory.
+      dtype: The dtype of the computation; parameters and logits are float32.
     """
 
     classes: int
@@ -79,29 +77,17 @@ class EluCNN(nn.Module):
     def features(
         self, images: Float[Array, "B H W C"], train: bool = False
     ) -> Float[Array, "B width"]:
-        """The pooled vector that the classifier reads, in `dtype`."""
-        stage = nn.remat(Stage) if self.remat else Stage
+        """Returns the pooled vector that the classifier reads, in `dtype`."""
+        stage = nn.remat(EluStage) if self.remat else EluStage
         x = images.astype(self.dtype)
         for i, width in enumerate(self.widths):
             stride = 2 if i == 0 and not self.small_stem else 1
             x = stage(width, stride, self.dtype, name=f"stage{i + 1}")(x)
         return x.mean(axis=(1, 2))
 
-    def classify(
-        self, features: Float[Array, "B width"], train: bool = False
-    ) -> Float[Array, "B classes"]:
-        """Logits, float32."""
-        return self.head(features, train)
 
-    def __call__(
-        self, images: Float[Array, "B H W C"], train: bool = False
-    ) -> Float[Array, "B classes"]:
-        """Logits, float32. `train` needs a `dropout` key where the rate is not zero."""
-        return self.classify(self.features(images, train), train)
-
-
-ENTRIES = {
-    "elu_cnn": Entry(
+NETWORKS = {
+    "elu_cnn": NetworkInfo(
         EluCNN,
         input_size=96,
         parameters=1_681_320,

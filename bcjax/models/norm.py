@@ -10,8 +10,8 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-Kind = Literal["batch", "group", "layer", "frozen-batch"]
-KINDS: tuple[Kind, ...] = ("batch", "group", "layer", "frozen-batch")
+NormKind = Literal["batch", "group", "layer", "frozen-batch"]
+NORMS: tuple[NormKind, ...] = ("batch", "group", "layer", "frozen-batch")
 
 GROUPS = 32  # Wu and He, Group Normalization, ECCV 2018, arXiv:1803.08494
 
@@ -19,16 +19,17 @@ GROUPS = 32  # Wu and He, Group Normalization, ECCV 2018, arXiv:1803.08494
 class BatchNorm(nn.Module):
     """Linen's batch norm, with a gradient that reads the map less often.
 
-    The gradient of linen's has three sums over the map: of the result's gradient, of the same
-    times a number per channel, and of its product with x - mean. XLA makes two passes of them, and
-    writes down the gradient of an activation that follows in between. Two sums are one pass.
+    The gradient of linen's batch norm has three sums over the map: of the result's gradient, of
+    that gradient times a number per channel, and of its product with x - mean. XLA computes them in
+    two passes and stores the gradient of a following activation in between. Here there are two
+    sums, which take one pass.
 
     Attributes:
       average: Whether to normalise with the running averages.
-      momentum: Of the running averages, kept share per step.
-      epsilon: Added to the variance.
-      dtype: Of the result.
-      scale_init: Of gamma.
+      momentum: The share of the running averages that is kept at each step.
+      epsilon: The number added to the variance.
+      dtype: The dtype of the result.
+      scale_init: The initialiser of gamma.
     """
 
     average: bool
@@ -55,8 +56,8 @@ class BatchNorm(nn.Module):
                 for running, now in ((running_mean, mean), (running_var, var)):
                     running.value = self.momentum * running.value + (1 - self.momentum) * now
         slope = scale * lax.rsqrt(var + self.epsilon)
-        # The mean's gradient goes by the shift, a number per channel that is the bias in value:
-        # it is then a multiple of the bias's own.
+        # The mean's gradient goes through the shift, a number per channel whose value is the bias:
+        # so it is a multiple of the bias's gradient.
         centre = lax.stop_gradient(mean)
         shift = bias + (centre - mean) * slope
         return ((x - centre) * slope + shift).astype(self.dtype)
@@ -68,17 +69,17 @@ class Norm(nn.Module):
     Statistics are computed in float32 whatever `dtype`.
 
     Attributes:
-      kind: "batch": over batch and positions, running averages in evaluation (Ioffe and Szegedy,
-        arXiv:1502.03167). "frozen-batch": with its running averages in training too, which never
-        move. "group": over positions and the channels of a group. "layer": over the channels of a
-        position, as in ConvNeXt.
-      epsilon: Added to the variance.
-      momentum: Of the running averages, kept share per step.
-      dtype: Of the result.
-      scale_init: Of gamma.
+      kind: "batch": over batch and positions, with running averages in evaluation (Ioffe and
+        Szegedy, arXiv:1502.03167). "frozen-batch": with running averages in training too, which
+        never change. "group": over positions and the channels of a group. "layer": over the
+        channels of a position, as in ConvNeXt.
+      epsilon: The number added to the variance.
+      momentum: The share of the running averages that is kept at each step.
+      dtype: The dtype of the result.
+      scale_init: The initialiser of gamma.
     """
 
-    kind: Kind = "batch"
+    kind: NormKind = "batch"
     epsilon: float = 1e-5
     momentum: float = 0.9
     dtype: DTypeLike = jnp.float32
@@ -98,5 +99,5 @@ class Norm(nn.Module):
             layer = nn.GroupNorm(math.gcd(GROUPS, x.shape[-1]), **share)
         else:
             layer = nn.LayerNorm(**share)
-        nn.share_scope(self, layer)  # scale and bias stand in this module, whatever the kind
+        nn.share_scope(self, layer)  # scale and bias belong to this module, whatever the kind
         return layer(x)

@@ -1,4 +1,4 @@
-"""Plain convolutional networks, the baselines of the field's notebooks: one module, three names."""
+"""Plain convolutional networks, the baselines of many notebooks: one module, three names."""
 
 import functools
 
@@ -7,22 +7,19 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from bcjax.models.conv import Conv
-from bcjax.models.entry import Entry
-from bcjax.models.head import Head
-from bcjax.models.initial import Normal
-from bcjax.models.norm import Kind, Norm
-from bcjax.models.picture_side import require_side
-from bcjax.models.pool import max_pool
+from bcjax.models.initialisers import Normal
+from bcjax.models.layers import Conv, Head, max_pool, require_side
+from bcjax.models.network import ImageClassifier, NetworkInfo
+from bcjax.models.norm import Norm, NormKind
 
 _init = Normal(2.0, "fan_in", truncated=True)
 
 
-class Stage(nn.Module):
+class PlainStage(nn.Module):
     """A 3x3 convolution with bias, normalisation if any, ReLU, and a 2x2 max pool where `pool`."""
 
     width: int
-    norm: Kind | None
+    norm: NormKind | None
     pool: bool
     dtype: DTypeLike
 
@@ -35,20 +32,21 @@ class Stage(nn.Module):
         return max_pool(x, 2, 2) if self.pool else x
 
 
-class PlainCNN(nn.Module):
-    """A stage for each width, each of which halves the picture, and a classifier.
+class PlainCNN(ImageClassifier):
+    """Stages that each halve the picture, and a classifier.
 
     Attributes:
-      classes: Number of logits.
-      widths: Filters of each stage.
-      flatten: Whether the classifier reads the whole last map, so that its parameters depend on
-        the pictures' size: trained at one size, it takes no other. Else the average over the map.
-      hidden: Units of the classifier's hidden layers.
-      dropout: Rate before each of the classifier's layers, in [0, 1).
-      norm: Kind of normalisation, or None.
-      small_stem: No pool in the first stage, for pictures of 28 to 64 px.
-      remat: Recompute each stage in the backward pass instead of keeping what is inside it.
-      dtype: Of the computation; parameters, statistics and logits are float32.
+      classes: The number of logits.
+      widths: The number of filters in each stage.
+      flatten: Whether the classifier reads the whole last map, so that its parameters depend on the
+        size of the pictures and a network trained at one size takes no other; otherwise it reads
+        the average over the map.
+      hidden: The units of each hidden layer of the classifier.
+      dropout: The dropout rate before each layer of the classifier, in [0, 1).
+      norm: The kind of normalisation; None for none.
+      small_stem: Whether the first stage has no pool, for pictures of 28 to 64 px.
+      remat: Whether each stage is computed again in the backward pass, to save memory.
+      dtype: The dtype of the computation; parameters, statistics and logits are float32.
     """
 
     classes: int
@@ -56,7 +54,7 @@ class PlainCNN(nn.Module):
     flatten: bool
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
-    norm: Kind | None = None
+    norm: NormKind | None = None
     small_stem: bool = False
     remat: bool = False
     dtype: DTypeLike = jnp.float32
@@ -70,38 +68,26 @@ class PlainCNN(nn.Module):
     def features(
         self, images: Float[Array, "B H W C"], train: bool = False
     ) -> Float[Array, "B width"]:
-        """The vector that the classifier reads, in `dtype`: row, column, channel where flattened.
+        """Returns the vector that the classifier reads, in `dtype`, by row, column and channel.
 
         Raises:
-          UserError: No pixel of so small a picture would be left in the last stage.
+          UserError: The picture is so small that no pixel would be left in the last stage.
         """
         pools = [i > 0 or not self.small_stem for i in range(len(self.widths))]
         require_side(images, 2 ** sum(pools))
-        stage = nn.remat(Stage, static_argnums=(2,)) if self.remat else Stage
+        stage = nn.remat(PlainStage, static_argnums=(2,)) if self.remat else PlainStage
         x = images.astype(self.dtype)
         for i, (width, pool) in enumerate(zip(self.widths, pools, strict=True)):
             x = stage(width, self.norm, pool, self.dtype, name=f"stage{i + 1}")(x, train)
         return x.reshape(len(x), -1) if self.flatten else x.mean(axis=(1, 2))
 
-    def classify(
-        self, features: Float[Array, "B width"], train: bool = False
-    ) -> Float[Array, "B classes"]:
-        """Logits, float32."""
-        return self.head(features, train)
-
-    def __call__(
-        self, images: Float[Array, "B H W C"], train: bool = False
-    ) -> Float[Array, "B classes"]:
-        """Logits, float32. `train` needs a `dropout` key where the rate is not zero."""
-        return self.classify(self.features(images, train), train)
-
 
 _STAGES = ("stage1", "stage2", "stage3", "stage4", "head")
 
-ENTRIES = {
-    # Known by its layout and by its 26,084,104 parameters at 8 classes, nearly all of which read
-    # the flattened map. Its normalisation of pictures is not: ours.
-    "simple_cnn": Entry(
+NETWORKS = {
+    # Published are its layout and its 26,084,104 parameters at 8 classes, nearly all of which read
+    # the flattened map. The normalisation of pictures is our choice.
+    "simple_cnn": NetworkInfo(
         functools.partial(
             PlainCNN, widths=(32, 64, 128, 256), flatten=True, hidden=(512,), norm="batch"
         ),
@@ -113,8 +99,8 @@ ENTRIES = {
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
     ),
-    # Ours throughout: what a first notebook builds, with an average in place of the flattening.
-    "custom_cnn": Entry(
+    # Our own: what a first notebook builds, with an average in place of the flattening.
+    "custom_cnn": NetworkInfo(
         functools.partial(
             PlainCNN,
             widths=(32, 64, 128, 256),
@@ -131,9 +117,9 @@ ENTRIES = {
         mean=(0.5, 0.5, 0.5),
         std=(0.25, 0.25, 0.25),
     ),
-    # Edge Impulse's image template, to whose 16 and 32 filters the project that used it added 64
-    # and 128. The kernel's max-norm constraint is left out, which is the optimizer's business.
-    "conv2d": Entry(
+    # Edge Impulse's image template with 16 and 32 filters, to which the project that used it added
+    # 64 and 128. The max-norm constraint on kernels is left out: it belongs to the optimizer.
+    "conv2d": NetworkInfo(
         functools.partial(PlainCNN, widths=(16, 32, 64, 128), flatten=True, dropout=0.25),
         input_size=96,
         parameters=4_706_440,

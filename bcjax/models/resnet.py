@@ -1,4 +1,4 @@
-"""Residual networks, in the layout of torchvision's."""
+"""Residual networks, laid out as in torchvision."""
 
 import functools
 from collections.abc import Callable
@@ -9,18 +9,15 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from bcjax.models.conv import Conv, Convention
-from bcjax.models.drop_path import DropPath, rates
-from bcjax.models.entry import Entry
-from bcjax.models.head import Head
-from bcjax.models.norm import Kind, Norm
-from bcjax.models.pool import max_pool
+from bcjax.models.layers import Conv, Convention, DropPath, Head, drop_path_rates, max_pool
+from bcjax.models.network import ImageClassifier, NetworkInfo
+from bcjax.models.norm import Norm, NormKind
 
 Layer = Callable[..., Any]
 
 
-class Stem(nn.Module):
-    """From picture to stage 1: 7x7 stride 2 and max pool, or 3x3 stride 1 where `small`."""
+class ResNetStem(nn.Module):
+    """The first layers: 7x7 with stride 2 and a max pool, or 3x3 with stride 1 if `small`."""
 
     small: bool
     conv: Layer
@@ -61,9 +58,10 @@ class BasicBlock(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """1x1, 3x3, 1x1 beside a shortcut.
+    """1x1, 3x3 and 1x1 convolutions beside a shortcut.
 
-    The stride is on the 3x3 ("v1.5") in the torch convention; in tf's, as published, on the first.
+    In the torch convention the 3x3 convolution has the stride ("v1.5"); in tf's the first one has
+    it, as published.
     """
 
     width: int
@@ -90,14 +88,14 @@ class Bottleneck(nn.Module):
         return nn.relu(x + y)
 
 
-class Stage(nn.Module):
+class ResidualStage(nn.Module):
     """Blocks of one width, the first of which may halve the picture.
 
     Attributes:
-      block: From (width, stride, drop_path) to a block.
-      width: Of the blocks.
-      stride: Of the first.
-      drop_path: Rate of each block; their number is the stage's depth.
+      block: A function from (width, stride, drop_path) to a block.
+      width: The width of the blocks.
+      stride: The stride of the first block.
+      drop_path: The drop path rate of each block; their number is the depth of the stage.
     """
 
     block: Layer
@@ -113,21 +111,21 @@ class Stage(nn.Module):
         return x
 
 
-class ResNet(nn.Module):
+class ResNet(ImageClassifier):
     """He et al., Deep Residual Learning for Image Recognition, CVPR 2016 (arXiv:1512.03385).
 
     Attributes:
-      classes: Number of logits.
-      depths: Blocks in each of the four stages.
-      block: `BasicBlock` or `Bottleneck`.
-      hidden: Units of the classifier's hidden layers.
-      dropout: Rate before each of the classifier's layers, in [0, 1).
-      drop_path: Rate of the last block; from 0 at the first it rises linearly.
-      norm: Kind of normalisation.
+      classes: The number of logits.
+      depths: The number of blocks in each of the four stages.
+      block: The kind of block, `BasicBlock` or `Bottleneck`.
+      hidden: The units of each hidden layer of the classifier.
+      dropout: The dropout rate before each layer of the classifier, in [0, 1).
+      drop_path: The drop path rate of the last block; it rises linearly from 0 at the first.
+      norm: The kind of normalisation.
       convention: "torch": torchvision's arithmetic; "tf": that of Keras's ResNet50.
-      small_stem: A 3x3 stem of stride 1 without the pool, for pictures of 28 to 64 px.
-      remat: Recompute each block in the backward pass instead of keeping what is inside it.
-      dtype: Of the computation; parameters, statistics and logits are float32.
+      small_stem: Whether the stem is 3x3 with stride 1 and no pool, for pictures of 28 to 64 px.
+      remat: Whether each block is computed again in the backward pass, to save memory.
+      dtype: The dtype of the computation; parameters, statistics and logits are float32.
     """
 
     classes: int
@@ -136,7 +134,7 @@ class ResNet(nn.Module):
     hidden: tuple[int, ...] = ()
     dropout: float = 0.0
     drop_path: float = 0.0
-    norm: Kind = "batch"
+    norm: NormKind = "batch"
     convention: Convention = "torch"
     small_stem: bool = False
     remat: bool = False
@@ -149,7 +147,7 @@ class ResNet(nn.Module):
     def features(
         self, images: Float[Array, "B H W C"], train: bool = False
     ) -> Float[Array, "B width"]:
-        """The pooled vector that the classifier reads, in `dtype`."""
+        """Returns the pooled vector that the classifier reads, in `dtype`."""
         epsilon, momentum = (1e-5, 0.9) if self.convention == "torch" else (1.001e-5, 0.99)
         layers: dict[str, Any] = {
             "conv": functools.partial(Conv, dtype=self.dtype),
@@ -157,29 +155,21 @@ class ResNet(nn.Module):
         }
         kind = nn.remat(self.block, static_argnums=(2,)) if self.remat else self.block
         block = functools.partial(kind, convention=self.convention, **layers)
-        x = Stem(self.small_stem, name="stem", **layers)(images.astype(self.dtype), train)
-        rate = iter(rates(self.drop_path, sum(self.depths)))
+        x = ResNetStem(self.small_stem, name="stem", **layers)(images.astype(self.dtype), train)
+        rate = iter(drop_path_rates(self.drop_path, sum(self.depths)))
         for i, depth in enumerate(self.depths):
             drop_path = tuple(next(rate) for _ in range(depth))
-            stage = Stage(block, 64 << i, 1 if i == 0 else 2, drop_path, name=f"stage{i + 1}")
+            stage = ResidualStage(
+                block, 64 << i, 1 if i == 0 else 2, drop_path, name=f"stage{i + 1}"
+            )
             x = stage(x, train)
         return x.mean(axis=(1, 2))
 
-    def classify(
-        self, features: Float[Array, "B width"], train: bool = False
-    ) -> Float[Array, "B classes"]:
-        """Logits, float32."""
-        return self.head(features, train)
 
-    def __call__(
-        self, images: Float[Array, "B H W C"], train: bool = False
-    ) -> Float[Array, "B classes"]:
-        """Logits, float32. `train` needs a `dropout` key where a rate is not zero."""
-        return self.classify(self.features(images, train), train)
-
-
-def _entry(depths: tuple[int, ...], block: type[nn.Module], parameters: int, macs: int) -> Entry:
-    return Entry(
+def _info(
+    depths: tuple[int, ...], block: type[nn.Module], parameters: int, macs: int
+) -> NetworkInfo:
+    return NetworkInfo(
         functools.partial(ResNet, depths=depths, block=block),
         input_size=224,
         parameters=parameters,
@@ -189,10 +179,10 @@ def _entry(depths: tuple[int, ...], block: type[nn.Module], parameters: int, mac
     )
 
 
-ENTRIES = {
-    "resnet18": _entry((2, 2, 2, 2), BasicBlock, 11_689_512, 1_814_073_344),
-    "resnet34": _entry((3, 4, 6, 3), BasicBlock, 21_797_672, 3_663_761_408),
-    "resnet50": _entry((3, 4, 6, 3), Bottleneck, 25_557_032, 4_089_184_256),
-    "resnet101": _entry((3, 4, 23, 3), Bottleneck, 44_549_160, 7_801_405_440),
-    "resnet152": _entry((3, 8, 36, 3), Bottleneck, 60_192_808, 11_513_626_624),
+NETWORKS = {
+    "resnet18": _info((2, 2, 2, 2), BasicBlock, 11_689_512, 1_814_073_344),
+    "resnet34": _info((3, 4, 6, 3), BasicBlock, 21_797_672, 3_663_761_408),
+    "resnet50": _info((3, 4, 6, 3), Bottleneck, 25_557_032, 4_089_184_256),
+    "resnet101": _info((3, 4, 23, 3), Bottleneck, 44_549_160, 7_801_405_440),
+    "resnet152": _info((3, 8, 36, 3), Bottleneck, 60_192_808, 11_513_626_624),
 }

@@ -14,6 +14,7 @@ from bcjax.config import METRICS, nearest
 from bcjax.engine import network, steps
 from bcjax.engine.network import Trained
 from bcjax.evaluation.evaluation import Evaluation
+from bcjax.metrics.names import sign
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -45,7 +46,7 @@ def parse(text: str, config: ConfigDict) -> tuple[str, ...]:
 
 def direction(name: str) -> Direction:
     """Returns which way is better."""
-    return "minimize" if name in (*COSTS, "log_loss") else "maximize"
+    return "minimize" if name in COSTS or sign(name) < 0 else "maximize"
 
 
 def measure(names: Sequence[str], workdir: Path, result: Evaluation | None) -> list[float]:

@@ -6,7 +6,7 @@ import pytest
 from flax import linen as nn
 
 from bcjax.benchmark.operations import Program, main_memory_bytes
-from bcjax.models.conv import Conv
+from bcjax.models.layers import Conv
 from bcjax.models.norm import Norm
 
 # As a TPU's compiler writes it, shortened: layouts, memory spaces and its estimates.

@@ -18,7 +18,7 @@ ACCURACY = {1: 0.5, 2: 0.75, 3: 0.6}
 
 @pytest.fixture(autouse=True)
 def _tiny_in_the_table(monkeypatch):
-    entry = models.Entry(
+    entry = models.NetworkInfo(
         Network, input_size=SIZE, parameters=0, macs=0, stages=(), paper="",
         mean=(0.1,) * 3, std=(0.2,) * 3,
     )  # fmt: skip

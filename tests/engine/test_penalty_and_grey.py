@@ -8,7 +8,7 @@ from flax import linen as nn
 from tiny import CLASSES, RECIPE, SIZE, batches, placed, trainer
 
 from bcjax.engine import steps
-from bcjax.models.head import Head
+from bcjax.models.layers import Head
 from bcjax.runtime import mesh as meshes
 
 MESH = meshes.create()

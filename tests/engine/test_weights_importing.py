@@ -13,7 +13,7 @@ from bcjax import config as configs
 from bcjax import models
 from bcjax.engine import importing
 from bcjax.models.norm import Norm
-from bcjax.models.pretrained import convert, expected, files, names
+from bcjax.models.pretrained import convert, families, files
 from bcjax.runtime.errors import UserError
 
 CASE, MODEL = "timm resnet18", "resnet18"
@@ -190,18 +190,20 @@ def test_weights_without_a_classifier_have_none_to_keep(tmp_path, tensors):
 
 def test_alexnet_keeps_its_dense_layers_where_the_last_is_new():
     holds = of_network("alexnet")
-    (layout,) = names.of("alexnet")
-    fitting = convert.placed(layout, tensors_of("torchvision alexnet"), holds.blocks, "w.pth")
+    (naming,) = families.namings("alexnet")
+    fitting = convert.place_by_name(
+        naming, tensors_of("torchvision alexnet"), holds.blocks, "w.pth"
+    )
     convert.choose_classifier(fitting, holds, keep=False)
     left = {path.split("/")[2] for path in fitting.tensors if path.startswith("params/head/")}
     assert left == {"dense1", "dense2"}
 
 
 def test_the_rows_of_alexnets_first_dense_layer_follow_pixels():
-    from bcjax.models.pretrained.names import alexnet_torch
+    from bcjax.models.pretrained import torch_names
 
     rows = np.arange(9216, dtype=np.float32)[:, None]  # PyTorch's: channel, row, column
-    turned = alexnet_torch._rows_last({"params/head/dense1/kernel": rows})
+    turned = torch_names._rows_last({"params/head/dense1/kernel": rows})
     channel, row, column = 77, 2, 5
     ours = turned["params/head/dense1/kernel"].reshape(6, 6, 256)
     assert ours[row, column, channel] == (channel * 6 + row) * 6 + column
@@ -273,7 +275,7 @@ def test_layers_in_a_row_of_another_network_are_counted(tmp_path, in_order):
 
 
 def test_a_network_that_flattens_refuses_weights_of_another_size(tmp_path):
-    holds = expected.of(models.create("conv2d", classes=3, hidden=(4,)), 64, 3)
+    holds = convert.network_tensors(models.create("conv2d", classes=3, hidden=(4,)), 64, 3)
     np.savez(tmp_path / "w.npz", **drawn(holds.shapes))
     config = make_config("conv2d", **{"model.hidden": (4,)})
     assert importing.read(tmp_path / "w.npz", config).outputs == 3

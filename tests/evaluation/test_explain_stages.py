@@ -11,8 +11,8 @@ from networks import TINY, initialised, jit, key, pictures
 
 from bcjax.evaluation.explanation import methods, stages
 from bcjax.models import MODELS, create
-from bcjax.models.mbconv_net import MBConvNet
-from bcjax.models.mobilenet_v1 import MobileNetV1
+from bcjax.models.mbconv import MBConvNet
+from bcjax.models.mobilenet import MobileNetV1
 from bcjax.runtime.errors import UserError
 
 LOOK = ((0.5, 0.4, 0.3), (0.2, 0.25, 0.3))

@@ -12,7 +12,6 @@ from places import SUPPORT
 from bcjax import config as configs
 from bcjax import models
 from bcjax.models.elu_cnn import EluCNN
-from bcjax.models.entry import Entry
 
 GOLDEN = SUPPORT / "configs.json"
 
@@ -51,7 +50,7 @@ UNTRAINED |= {"bccd", "an2dl"}  # on data of their own: tests/integration/test_r
 UNTRAINED |= {f"efficientnet:{variant}" for variant in VARIANTS["efficientnet"]}
 
 
-def small(entry: Entry) -> Entry:
+def small(entry: models.NetworkInfo) -> models.NetworkInfo:
     """The network with one narrow block in each stage: more adds compilation, not to a recipe."""
     build = entry.build if isinstance(entry.build, functools.partial) else None
     module = build.func if build else entry.build
@@ -67,8 +66,9 @@ def small(entry: Entry) -> Entry:
     if "rows" in less:
         less["rows"] = tuple((8, 1) for _ in less["rows"])
     if "layout" in less:
-        rows = tuple(dataclasses.replace(row, depth=1, width=8) for row in less["layout"].rows)
-        less["layout"] = dataclasses.replace(less["layout"], rows=rows, stem=8, top=8)
+        layout = less["layout"]
+        rows = tuple(dataclasses.replace(row, depth=1, width=8) for row in layout.rows)
+        less["layout"] = dataclasses.replace(layout, rows=rows, stem=8, top=min(8, layout.top))
     return dataclasses.replace(entry, build=functools.partial(module, **less))
 
 

@@ -23,7 +23,7 @@ class NormNet(nn.Module):
         return nn.Dense(self.classes)(x)
 
 
-models.MODELS["norm_net"] = models.Entry(
+models.MODELS["norm_net"] = models.NetworkInfo(
     build=NormNet, input_size=32, parameters=0, macs=0, stages=(), paper="none"
 )
 

@@ -7,7 +7,7 @@ from staged import Staged
 from bcjax import config as configs
 from bcjax import models
 
-models.MODELS["staged"] = models.Entry(
+models.MODELS["staged"] = models.NetworkInfo(
     build=functools.partial(Staged, drop_path=0.1, dropout=0.1),
     input_size=32,
     parameters=0,

@@ -6,7 +6,7 @@ import numpy as np
 from places import SUPPORT
 
 from bcjax import models
-from bcjax.models.pretrained import expected
+from bcjax.models.pretrained import convert
 
 PUBLISHED = json.loads((SUPPORT / "published_tensors.json").read_text())
 
@@ -17,4 +17,4 @@ def tensors_of(case):
 
 
 def of_network(name, **options):
-    return expected.of(models.create(name, classes=1000, **options), 64, 3)
+    return convert.network_tensors(models.create(name, classes=1000, **options), 64, 3)

@@ -3,15 +3,14 @@
 import functools
 
 from bcjax import config as configs
-from bcjax.models import MODELS
-from bcjax.models.entry import Entry
+from bcjax.models import MODELS, NetworkInfo
 from bcjax.models.plain_cnn import PlainCNN
 
 NAME = "quick"
 
 
 def get_config():
-    MODELS[NAME] = Entry(
+    MODELS[NAME] = NetworkInfo(
         functools.partial(PlainCNN, widths=(4,), flatten=False),
         input_size=16,
         parameters=0,

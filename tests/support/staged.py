@@ -7,9 +7,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from bcjax.engine import frozen, trainable
-from bcjax.models.conv import Conv
-from bcjax.models.drop_path import DropPath
-from bcjax.models.head import Head
+from bcjax.models.layers import Conv, DropPath, Head
 from bcjax.models.norm import Norm
 
 

@@ -19,7 +19,7 @@ from bcjax.data.sources import synthetic
 from bcjax.engine.network import Trained
 from bcjax.engine.state import Variables
 from bcjax.evaluation.explanation.explainer import Explainer, Explanation
-from bcjax.models import initial
+from bcjax.models import initialisers
 
 _RANDOMISED = 4  # images whose maps are drawn again with random parameters
 
@@ -89,7 +89,8 @@ def randomised(model: nn.Module, variables: Variables, shape: tuple[int, ...]) -
       variables: Its trained parameters and statistics, whose sharding the new ones get.
       shape: Height, width and channels of its images.
     """
-    init = jax.jit(lambda key: initial.variables(model, key, jnp.zeros((1, *shape)), train=False))
+    images = jnp.zeros((1, *shape))
+    init = jax.jit(lambda key: initialisers.variables(model, key, images, train=False))
     drawn: Variables = {"batch_stats": {}} | dict(init(jax.random.key(0)))
     return jax.device_put(drawn, jax.tree.map(lambda leaf: leaf.sharding, variables))
 

@@ -1,30 +1,94 @@
-"""From a library's tensors to ours: named, turned, fitted, and each of them accounted for."""
+"""From a library's tensors to a network's: placed, turned, fitted, and each accounted for.
+
+A file either names its tensors, and a `Naming` places them, or has them in the order of the layers,
+as inference engines keep them: a kernel (HWIO, or IO) and a bias for each layer, with batch norm
+folded into the convolutions.
+"""
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import linen as nn
+from flax import traverse_util
 
-from bcjax.models.pretrained.expected import LOGITS, Expected
-from bcjax.models.pretrained.layout import Layout, Tensors
+from bcjax.models.norm import Norm
+from bcjax.models.pretrained.naming import Naming, Tensors
 from bcjax.runtime.errors import UserError
 
-_FLATTENED = "params/head/dense1/kernel"  # of the networks that flatten their last map
-_SHOWN = 3  # names listed in a message; the rest are counted
+LOGITS = ("params/head/logits/kernel", "params/head/logits/bias")
 BACKGROUND = 1001  # outputs of TensorFlow's ImageNet networks, the first of which is "background"
+
+_FLATTENED = "params/head/dense1/kernel"  # of the networks that flatten their last map
+_LISTED = 3  # names listed in a message; the rest are counted
+
+
+@dataclasses.dataclass(frozen=True)
+class NetworkTensors:
+    """The tensors that a network has, to which weights are fitted.
+
+    Attributes:
+      shapes: The shape of each tensor by its path, such as "params/stem/conv/kernel"; first the
+        parameters, in the order in which a picture meets them, then the statistics.
+      epsilons: The epsilon of each normalisation with statistics, by its path, such as "stem/norm".
+      blocks: The paths of all blocks, such as "stage1/block1", in order through all stages.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]]
+    epsilons: Mapping[str, float]
+    blocks: tuple[str, ...]
+
+
+def network_tensors(model: nn.Module, image_size: int, channels: int) -> NetworkTensors:
+    """Returns the tensors of a network from a trace; nothing is computed.
+
+    Raises:
+      UserError: The network takes no pictures of that size.
+    """
+    epsilons: dict[str, float] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
+
+    def note(call: Any, args: Any, kwargs: Any, context: nn.module.InterceptorContext) -> Any:
+        if isinstance(context.module, Norm):
+            epsilons["/".join(context.module.path)] = context.module.epsilon
+        return call(*args, **kwargs)
+
+    def init() -> None:
+        pictures = jnp.zeros((1, image_size, image_size, channels))
+        with nn.intercept_methods(note):
+            variables = model.init(jax.random.key(0), pictures, train=False)
+        # Inside the traced function, because what `eval_shape` returns is sorted by name.
+        for collection in ("params", "batch_stats"):
+            leaves = traverse_util.flatten_dict(variables.get(collection, {}), sep="/")
+            shapes.update({f"{collection}/{path}": leaf.shape for path, leaf in leaves.items()})
+
+    jax.eval_shape(init)
+    blocks = (re.match(r"params/(stage\d+/block\d+)/", path) for path in shapes)
+    return NetworkTensors(
+        shapes=shapes,
+        epsilons={n: e for n, e in epsilons.items() if f"batch_stats/{n}/mean" in shapes},
+        blocks=tuple(dict.fromkeys(found[1] for found in blocks if found)),
+    )
+
+
+# Tensors with names
 
 
 @dataclasses.dataclass
 class Fitting:
-    """Tensors on their way to a network.
+    """Tensors on their way from a file to a network; each step changes them in place.
 
     Attributes:
-      source: Where they are from.
-      tensors: By our paths.
-      names: What each was called in the file.
+      source: The file.
+      tensors: The tensors by our paths.
+      names: The name of each in the file, by our paths.
       notes: What was done that the user should know, in plain sentences.
-      unknown: Names in the file of tensors that have no path.
+      unknown: The names in the file that have no path.
     """
 
     source: str
@@ -37,37 +101,37 @@ class Fitting:
         return self.names.get(path, path)
 
 
-def placed(layout: Layout, tensors: Tensors, blocks: Sequence[str], source: str) -> Fitting:
-    """Gives tensors our paths and axes.
+def place_by_name(naming: Naming, tensors: Tensors, blocks: Sequence[str], source: str) -> Fitting:
+    """Gives tensors our paths and our order of axes.
 
     Args:
-      layout: How they are named and laid out.
-      tensors: Of the file.
-      blocks: Of the network, for layouts that count blocks through all stages.
+      naming: How the tensors are named and laid out.
+      tensors: The tensors of the file.
+      blocks: The paths of the network's blocks, for namings that count through all stages.
       source: The file.
     """
     found: dict[str, np.ndarray] = {}
     names: dict[str, str] = {}
     unknown = []
-    for name, tensor in layout.prepare(tensors).items():
-        path = layout.place(name)
+    for name, tensor in naming.prepare(tensors).items():
+        path = naming.place(name)
         if path is None or (counted := _counted(path)) >= len(blocks):
             unknown.append(name)
         elif path:
             path = path.replace(f"#{counted}", blocks[counted]) if counted >= 0 else path
-            found[path] = layout.orient(path, tensor)
+            found[path] = naming.orient(path, tensor)
             names[path] = name
-    return Fitting(source, dict(layout.finish(found)), names, list(layout.notes), unknown)
+    return Fitting(source, dict(naming.finish(found)), names, list(naming.notes), unknown)
 
 
 def _counted(path: str) -> int:
-    """The number of a block after "#"; -1 where there is none."""
+    """Returns the number of a block after "#"; -1 if there is none."""
     counted = re.search(r"#(\d+)", path)
     return int(counted[1]) if counted else -1
 
 
-def fold_biases(fitting: Fitting, expected: Expected) -> None:
-    """Moves the bias of a convolution that a batch norm follows into the norm's mean: exact."""
+def fold_biases(fitting: Fitting, expected: NetworkTensors) -> None:
+    """Moves the bias of a convolution before a batch norm into the norm's mean, which is exact."""
     folded = 0
     for path in [p for p in fitting.tensors if p not in expected.shapes]:
         mean = path.replace("params/", "batch_stats/").replace("conv", "norm")
@@ -80,25 +144,25 @@ def fold_biases(fitting: Fitting, expected: Expected) -> None:
         fitting.notes.append(f"Biases before batch norms became part of their means: {folded}.")
 
 
-def choose_classifier(fitting: Fitting, expected: Expected, *, keep: bool) -> None:
-    """Keeps the classifier, or drops it and what of the layers before it does not fit.
+def choose_classifier(fitting: Fitting, expected: NetworkTensors, *, keep: bool) -> None:
+    """Keeps the classifier, or drops it together with those of its layers that do not fit.
 
     Raises:
-      UserError: If it is to be kept, and is not there or has another number of classes.
+      UserError: It should be kept, and is missing or has another number of classes.
     """
     there = [path for path in LOGITS if path in fitting.tensors]
-    asked = expected.shapes[LOGITS[1]][0]
+    wanted = expected.shapes[LOGITS[1]][0]
     if keep and not there:
         raise UserError(f"{fitting.source} has no classifier to keep: drop it, for a new one.")
     if keep:
         count = fitting.tensors[LOGITS[1]].shape[-1]
-        if count == BACKGROUND and asked == BACKGROUND - 1:
+        if count == BACKGROUND and wanted == BACKGROUND - 1:
             for path in there:
                 fitting.tensors[path] = fitting.tensors[path][..., 1:]
             fitting.notes.append("The first of 1,001 outputs, the background, was dropped.")
-        elif count != asked:
+        elif count != wanted:
             raise UserError(
-                f"The classifier in {fitting.source} has {count} outputs, not {asked}: drop it, "
+                f"The classifier in {fitting.source} has {count} outputs, not {wanted}: drop it, "
                 "for a new one, or give as many classes."
             )
         return
@@ -114,8 +178,8 @@ def choose_classifier(fitting: Fitting, expected: Expected, *, keep: bool) -> No
         fitting.notes.append(f"The classifier was dropped ({', '.join(layers)}): a new one learns.")
 
 
-def fit(fitting: Fitting, expected: Expected) -> None:
-    """Brings tensors to the network's shapes, where only axes of one element differ, or grey."""
+def fit(fitting: Fitting, expected: NetworkTensors) -> None:
+    """Reshapes tensors that differ only by axes of one element, and sums RGB kernels for grey."""
     for path, tensor in fitting.tensors.items():
         shape = expected.shapes.get(path)
         if shape is None or tensor.shape == shape:
@@ -132,17 +196,19 @@ def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(side for side in shape if side != 1)
 
 
-def check(fitting: Fitting, expected: Expected, *, model: str, optional: Sequence[str]) -> None:
-    """Refuses what does not fit in every name and shape.
+def check(
+    fitting: Fitting, expected: NetworkTensors, *, model: str, optional: Sequence[str]
+) -> None:
+    """Checks that the tensors fit the network in every name and shape.
 
     Args:
-      fitting: With all that is to be converted.
-      expected: The network.
-      model: Its name.
-      optional: Paths that may be missing: those of a new classifier.
+      fitting: The tensors.
+      expected: The tensors that the network has.
+      model: The name of the network.
+      optional: The paths that may be missing: those of a new classifier.
 
     Raises:
-      UserError: Naming tensors that have no place, parameters without a tensor, and other shapes.
+      UserError: Tensors have no place, parameters have no tensor, or shapes differ.
     """
     shapes = expected.shapes
     unknown = fitting.unknown + [fitting.named(p) for p in fitting.tensors if p not in shapes]
@@ -173,5 +239,85 @@ def _listed(names: Sequence[str], what: str) -> str:
     """Returns "12 ... (a, b, c, ...)"; "" for no names."""
     if not names:
         return ""
-    shown = ", ".join(names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    shown = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
     return f"{len(names)} {what} ({shown})"
+
+
+# Arrays in the order of the layers
+
+_ORDERED_NOTE = (
+    "Batch norm was folded into the convolutions: each norm adds its bias and nothing else, and "
+    "stays as it is in training (norm=frozen-batch)."
+)
+
+
+# The settings of TensorFlow's networks for ImageNet, recognised by their background class.
+_TENSORFLOW = {
+    "convention": "tf", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "resize": "crop",
+    "crop_fraction": 0.875, "input_size": 224,
+}  # fmt: skip
+
+
+def ordered_settings(tensors: Tensors) -> dict[str, Any]:
+    """Returns the settings that weights in the order of layers want; see `Naming.settings`."""
+    outputs = list(tensors.values())[-1].shape[-1:]
+    return {"norm": "frozen-batch"} | (_TENSORFLOW if outputs == (BACKGROUND,) else {})
+
+
+def place_by_order(tensors: Tensors, expected: NetworkTensors, model: str, source: str) -> Fitting:
+    """Gives arrays without names our paths, in the order in which a picture meets the layers.
+
+    Raises:
+      UserError: There are more or fewer layers than in the network.
+    """
+    kernels = [name for name, tensor in tensors.items() if tensor.ndim > 1]
+    biases = dict(zip(kernels, _followers(tensors, kernels), strict=True))
+    layers = [path for path in expected.shapes if path.endswith("/kernel")]
+    if len(kernels) != len(layers) or len(kernels) + len(set(biases.values()) - {""}) < len(
+        tensors
+    ):
+        raise UserError(
+            f"{source} has {len(kernels)} layers in a row, {model} has {len(layers)}: name the "
+            "network that it was made for."
+        )
+    fitting = Fitting(source, {}, {}, [_ORDERED_NOTE], [])
+    for name, layer in zip(kernels, layers, strict=True):
+        _place(fitting, tensors, layer, name)
+        if bias := biases[name]:
+            own = layer.replace("/kernel", "/bias")
+            if own in expected.shapes:
+                _place(fitting, tensors, own, bias)
+            else:
+                _place_norm(fitting, tensors, _norm_after(layer, expected), bias, expected)
+    return fitting
+
+
+def _followers(tensors: Tensors, kernels: list[str]) -> list[str]:
+    """Returns for each kernel the name of the vector after it; "" if there is none."""
+    names = list(tensors)
+    behind = [names[i + 1 : i + 2] for i in map(names.index, kernels)]
+    return [name[0] if name and tensors[name[0]].ndim == 1 else "" for name in behind]
+
+
+def _norm_after(kernel: str, expected: NetworkTensors) -> str:
+    """Returns the path of the normalisation after a convolution, such as "stem/norm"."""
+    parameters = list(expected.shapes)
+    behind = parameters[parameters.index(kernel) + 1]
+    return str(PurePosixPath(behind).parent).removeprefix("params/")
+
+
+def _place(fitting: Fitting, tensors: Tensors, path: str, name: str) -> None:
+    fitting.tensors[path] = tensors[name]
+    fitting.names[path] = name
+
+
+def _place_norm(
+    fitting: Fitting, tensors: Tensors, norm: str, bias: str, expected: NetworkTensors
+) -> None:
+    """Makes a norm add the bias: (x - 0) / sqrt((1 - epsilon) + epsilon) * 1 + bias."""
+    _place(fitting, tensors, f"params/{norm}/bias", bias)
+    one = np.ones_like(tensors[bias])
+    epsilon = expected.epsilons.get(norm, 0.0)
+    fitting.tensors[f"params/{norm}/scale"] = one
+    fitting.tensors[f"batch_stats/{norm}/mean"] = 0 * one
+    fitting.tensors[f"batch_stats/{norm}/var"] = one * np.float32(1 - epsilon)

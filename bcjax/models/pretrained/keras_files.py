@@ -1,9 +1,9 @@
-"""Reads what Keras saved, with h5py alone and without building anything that a file describes.
+"""Reads what Keras saved, using h5py alone and without building anything that a file describes.
 
 Three kinds of file, all HDF5 inside:
 
-- `.weights.h5`: layers/conv2d_3/vars/0. Layers stand by class and number, variables by number; the
-  layer's own name is an attribute since Keras 3.6, absent before it.
+- `.weights.h5`: layers/conv2d_3/vars/0. Layers are named by class and number, variables by number;
+  the layer's own name is an attribute since Keras 3.6, and missing before.
 - `.keras`: a zip of such a file and of config.json, which has the names in every version.
 - `.h5`, legacy: conv1_conv/conv1_conv/kernel:0, or the same inside a group `model_weights`.
 """
@@ -21,7 +21,7 @@ import h5py
 import ml_dtypes
 import numpy as np
 
-from bcjax.models.pretrained.layout import Tensors
+from bcjax.models.pretrained.naming import Tensors
 from bcjax.runtime.errors import UserError
 
 _WEIGHTS, _CONFIG = "model.weights.h5", "config.json"  # inside a `.keras`
@@ -37,7 +37,7 @@ _VARIABLES = {
     "dense": ("kernel", "bias"),
 }
 
-# What TensorFlow and Keras call in other ways: the depthwise kernel, and what has no name.
+# Other names in TensorFlow and Keras for the depthwise kernel, and for what has no name.
 _RENAMED = {"depthwise_kernel": "kernel", "Variable": "gamma", "variable": "gamma"}
 
 
@@ -45,11 +45,12 @@ def read(path: Path) -> Tensors:
     """Reads the variables of a model's layers.
 
     Returns:
-      By layer and variable, "conv1_conv/kernel", whatever model the layer is nested in. A layer
-      that the file does not name stands by its place, "layers/functional/layers/conv2d_3/kernel".
+      The variables by layer and name, such as "conv1_conv/kernel", whatever model the layer is
+      nested in. A layer that the file does not name is called by its place, such as
+      "layers/functional/layers/conv2d_3/kernel".
 
     Raises:
-      UserError: If it is no file of Keras 2 or 3, is not whole, or keeps its numbers elsewhere.
+      UserError: The file is not from Keras 2 or 3, is not whole, or keeps its numbers elsewhere.
     """
     names: Mapping[str, str] = {}
     source: Path | io.BytesIO = path
@@ -82,7 +83,7 @@ def _keras3(
 ) -> Iterator[tuple[str, np.ndarray]]:
     layers: dict[str, dict[str, h5py.Dataset]] = {}
     for at, dataset in _datasets(file):
-        # Beside the layers of models there are the optimizer and the seeds of dropouts.
+        # Besides the layers of models there are the optimizer and the seeds of dropouts.
         place = at.replace("_layer_checkpoint_dependencies/", "layers/")  # TensorFlow 2.13
         if found := re.fullmatch(r"((?:.*/)?layers/[^/]+)/vars/(\d+)", place):
             layers.setdefault(found[1], {})[found[2]] = dataset
@@ -91,13 +92,13 @@ def _keras3(
         kind = re.sub(r"_\d+$", "", place.rpartition("/")[2])
         known = _VARIABLES.get(kind, ())
         for number, dataset in variables.items():
-            # A layer of another make, such as a batch norm without gamma, keeps its numbers.
+            # An unusual layer, such as a batch norm without gamma, keeps the numbers as names.
             whole = len(variables) in ({1, 2} if known[:1] == ("kernel",) else {len(known)})
             yield f"{name}/{known[int(number)] if whole else number}", _array(dataset, path)
 
 
 def _names(model: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
-    """Yields where each layer of a model's config stands in the file, and its name."""
+    """Yields the place in the file and the name of each layer of a model's config."""
     count: Counter[str] = Counter()
     for layer in model["config"].get("layers", []):
         kind = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", layer["class_name"])
@@ -111,7 +112,7 @@ def _names(model: Mapping[str, Any], path: str) -> Iterator[tuple[str, str]]:
 def _legacy(root: h5py.Group, path: Path) -> Iterator[tuple[str, np.ndarray]]:
     for layer, group in root.items():
         datasets = [(*at.rpartition("/"), dataset) for at, dataset in _datasets(group)]
-        # A model inside the model has a group for itself, so that its layers stand below.
+        # A model inside the model has a group of its own, with its layers in it.
         nested = len({above for above, *_ in datasets}) > 1
         for above, _, variable, dataset in datasets:
             name = above.rpartition("/")[2] if nested else layer
@@ -120,7 +121,7 @@ def _legacy(root: h5py.Group, path: Path) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _datasets(group: h5py.Group) -> list[tuple[str, h5py.Dataset]]:
-    """Everything in a group that is an array; links, which may lead out of the file, are left."""
+    """Returns all arrays in a group; links, which may lead out of the file, are not followed."""
     found: list[tuple[str, h5py.Dataset]] = []
     group.visititems(lambda at, o: found.append((at, o)) if isinstance(o, h5py.Dataset) else None)
     return found

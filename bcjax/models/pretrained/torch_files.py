@@ -1,8 +1,8 @@
 """Reads what `torch.save` wrote, without torch and without running anything that is in the file.
 
-Such a file is a pickle and, beside it, the storages of its tensors. A pickle is a program: it may
-name any function of any module and have it called. The unpickler here knows the few names that a
-state dict is made of, and gives each a harmless stand-in; at any other name it stops.
+Such a file has a pickle and the storages of its tensors. A pickle is a program: it may name any
+function of any module and have it called. The unpickler here knows the few names that a state dict
+needs, and gives each a harmless replacement; at any other name it stops.
 """
 
 import math
@@ -17,10 +17,10 @@ from typing import IO, Any, NamedTuple, NoReturn
 import ml_dtypes
 import numpy as np
 
-from bcjax.models.pretrained.layout import Tensors
+from bcjax.models.pretrained.naming import Tensors
 from bcjax.runtime.errors import UserError
 
-# The first thing in a file that torch before 1.6 wrote.
+# The first number in a file from torch before 1.6.
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 
 _STORAGES = {
@@ -29,9 +29,9 @@ _STORAGES = {
     "ShortStorage": np.int16, "CharStorage": np.int8, "ByteStorage": np.uint8,
     "BoolStorage": np.bool_,
 }  # fmt: skip
-# Where a training script keeps the state dict beside other things; averages are preferred.
+# The keys under which training scripts keep a state dict; averages of weights come first.
 _NESTED = ("state_dict_ema", "model_ema", "state_dict", "model")
-# What wrapping a network for several devices, or compiling it, puts before each name.
+# What is put before each name when a network is wrapped for several devices or compiled.
 _WRAPPERS = ("module.", "_orig_mod.")
 
 
@@ -42,7 +42,7 @@ class _Storage(NamedTuple):
 
 
 class _Tensor(NamedTuple):
-    """A tensor whose storage is yet to be read."""
+    """A tensor whose storage is not read yet."""
 
     storage: _Storage
     offset: int
@@ -54,7 +54,7 @@ class _Tensor(NamedTuple):
         steps = zip(self.shape, self.strides, strict=True)
         last = self.offset + sum((side - 1) * stride for side, stride in steps)
         size = math.prod(self.shape)
-        # Before numpy is trusted with strides: they must stay within the storage.
+        # Checked here because numpy would follow strides beyond the storage.
         if min((self.offset, *self.shape, *self.strides)) < 0 or (size and last >= len(stored)):
             raise ValueError("a tensor reaches beyond its storage")
         if size > len(stored):
@@ -99,13 +99,13 @@ class _Unpickler(pickle.Unpickler):
 
 
 def read(path: Path) -> Tensors:
-    """Reads a state dict, be it the whole file or an entry of it.
+    """Reads a state dict, which may be the whole file or an entry of it.
 
     Args:
-      path: A file of `torch.save`, in the zip format or in the older one.
+      path: A file from `torch.save`, in the zip format or in the older one.
 
     Raises:
-      UserError: If it is no such file, is not whole, or holds anything but tensors, containers,
+      UserError: The file is of another kind, is not whole, or has anything but tensors, containers,
         numbers and text.
     """
     try:
@@ -117,7 +117,7 @@ def read(path: Path) -> Tensors:
             return _read_legacy(file, path)
     except (UserError, OSError):
         raise
-    except Exception as error:  # whatever a damaged pickle makes the unpickler stumble over
+    except Exception as error:  # a damaged pickle may raise anything
         raise UserError(
             f"{path} cannot be read as weights of PyTorch ({error}): fetch or save it again."
         ) from error
@@ -144,7 +144,7 @@ def _read_legacy(file: IO[bytes], path: Path) -> Tensors:
     contents = {}
     for key in keys:
         (size,) = struct.unpack("<q", file.read(8))
-        # A storage that no tensor refers to has no known type, nor has what follows it a place.
+        # A storage that no tensor refers to has no known dtype, so nothing after it can be found.
         contents[key] = file.read(size * storages[key].dtype.itemsize)
     return _materialise(content, lambda storage: contents[storage.key], path)
 

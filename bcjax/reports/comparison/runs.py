@@ -225,9 +225,9 @@ def cost(run: RunRecord) -> Cost:
 @functools.cache
 def _counter() -> Any:
     """Returns a function that counts a network once: members and sweeps often share one."""
-    from bcjax.models import counting
+    from bcjax import models
 
-    return functools.cache(counting.count)
+    return functools.cache(models.count)
 
 
 def _hardware(session: Mapping[str, Any]) -> str:

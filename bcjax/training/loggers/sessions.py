@@ -1,16 +1,13 @@
 """`sessions.jsonl`: for each process that trained a run, when, how long, on what, at what cost."""
 
 import datetime
-import os
 import platform
 import time
-from pathlib import Path
-from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from bcjax.engine import checkpoint
+from bcjax.runtime import environment
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loggers.energy import Meter
 from bcjax.training.loggers.jsonl import read, rewrite
@@ -45,9 +42,13 @@ class Session(Writer):
             "device": jax.devices()[0].device_kind,
             "devices": jax.device_count(),
             "processes": jax.process_count(),
-            "host": _host(),
+            "host": {
+                "cpu": environment.processor(),
+                "cores": environment.usable_cores(),
+                "platform": platform.platform(),
+            },
             "joules_of": self._energy.of,
-            "versions": checkpoint.versions(),
+            "versions": environment.versions(),
         }
 
     def write(self, step: int, values: dict[str, float]) -> None:
@@ -59,15 +60,3 @@ class Session(Writer):
             "joules": self._energy.joules(),
         }
         rewrite(self._path, [*self._before, self._line | done])
-
-
-def _host() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    may_use = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return {
-        "cpu": models[0] if models else platform.processor() or platform.machine(),
-        "cores": len(may_use(0)) if may_use else os.cpu_count(),
-        "platform": platform.platform(),
-    }

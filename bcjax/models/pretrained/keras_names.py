@@ -1,0 +1,364 @@
+"""How Keras applications name the variables of each family, and what may stand around them."""
+
+import itertools
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bcjax.models.efficientnet import B0, deepened
+from bcjax.models.network import IMAGENET_STD
+from bcjax.models.pretrained.naming import IMAGENET, Naming, Rule, Tensors, layer_rule, unneeded
+
+_LEAVES = {
+    "kernel": "params/{}/kernel",
+    "bias": "params/{}/bias",
+    "gamma": "params/{}/scale",
+    "beta": "params/{}/bias",
+    "moving_mean": "batch_stats/{}/mean",
+    "moving_variance": "batch_stats/{}/var",
+}
+
+# The class and the name of each layer of a network that has variables, in the order of
+# `model.layers`.
+Layers = Iterable[tuple[str, str]]
+
+
+def layer(pattern: str, module: str | Callable[..., str]) -> Rule:
+    """Returns a rule for a convolution, a dense layer or a normalisation; see `layer_rule`."""
+    return layer_rule(pattern, module, _LEAVES, "/")
+
+
+def application(rules: Sequence[Rule], networks: Iterable[Layers], **fields: Any) -> Naming:
+    """Returns the naming of a family of applications, alone or in a model made for transfer.
+
+    Args:
+      rules: The rules for the layers of the application.
+      networks: The layers of each network of the family, without the classifier.
+      **fields: Other fields of the naming.
+    """
+    known = (
+        *rules,
+        # The classifier, as earlier versions named it too.
+        layer("(?:predictions|probs|Logits)", "head/logits"),
+        Rule("(head/.+)", lambda name: f"params/{name}"),
+    )
+    places = [_places(layers) for layers in networks]
+
+    def prepare(tensors: Tensors) -> Tensors:
+        return _with_head(_named(tensors, places), known)
+
+    return Naming(
+        **{"source": "keras", "convention": "tf", "settings": IMAGENET, **fields},
+        rules=known,
+        # A dense layer has its numbers in the same order as a 1x1 convolution, and a depthwise
+        # kernel (h, w, C, 1) in the same order as (h, w, 1, C).
+        orient=lambda path, tensor: tensor,
+        prepare=prepare,
+    )
+
+
+def _places(layers: Layers) -> Mapping[str, str]:
+    """Returns the names of layers by their places in a file that has no names."""
+    count: Counter[str] = Counter()
+    places = {}
+    for kind, name in layers:
+        places[f"{kind}_{count[kind]}".removesuffix("_0")] = name
+        count[kind] += 1
+    return places
+
+
+def _layer_names(names: Collection[str]) -> set[str]:
+    return {name.rpartition("/")[0] for name in names} - {""}
+
+
+def _renamed(tensors: Tensors, layers: Mapping[str, str]) -> Tensors:
+    split = ((*name.rpartition("/"), tensor) for name, tensor in tensors.items())
+    return {f"{layers.get(at, at)}{slash}{leaf}": tensor for at, slash, leaf, tensor in split}
+
+
+def _named(tensors: Tensors, networks: Sequence[Mapping[str, str]]) -> Tensors:
+    """Names the layers in files of Keras before 3.6, which have only classes and numbers."""
+    found = _layer_names(tensors)
+    # The network is the whole model, or is nested in it.
+    models = {place[: at.end()] for place in found for at in re.finditer("layers/", place)}
+    for model, places in itertools.product(sorted(models), networks):
+        names = {f"{model}{place}": name for place, name in places.items()}
+        if names.keys() <= found:
+            named = _renamed(tensors, names)
+            # If convolutions are left over, it is a deeper network.
+            if all(x.ndim < 4 for name, x in named.items() if name.startswith(model)):
+                return named
+    return tensors
+
+
+def _with_head(tensors: Tensors, rules: Sequence[Rule]) -> Tensors:
+    """Names layers after the application as a head; one dense layer is the classifier itself."""
+    unknown = [name for name in tensors if all(rule(name) is None for rule in rules)]
+    if len(unknown) == len(tensors) or any(tensors[name].ndim == 4 for name in unknown):
+        return tensors  # another network, with convolutions of its own
+    dense = [name for name in unknown if name.endswith("/kernel")]
+    if len(dense) == 1 and len(unknown) <= 2:
+        return _renamed(tensors, dict.fromkeys(_layer_names(dense), "predictions"))
+    return _renamed(tensors, {at: f"head/{at.rpartition('/')[2]}" for at in _layer_names(unknown)})
+
+
+def _block(stage: int, block: int) -> str:
+    """Returns the path of a block from its numbers, which begin at 0."""
+    return f"stage{stage + 1}/block{block + 1}"
+
+
+# ResNet
+
+_RESNET_BLOCK = r"conv(\d)_block(\d+)"
+
+
+def _resnet_layers(*depths: int) -> Iterator[tuple[str, str]]:
+    blocks = [f"conv{i}_block{j + 1}" for i, depth in enumerate(depths, 2) for j in range(depth)]
+    # Keras sorts layers by depth: the shortcut's convolution is beside the third.
+    names = ["conv1_conv", "conv1_bn"]
+    for block in blocks:
+        numbers = (1, 2, 0, 3) if block.endswith("block1") else (1, 2, 3)
+        names += [f"{block}_{i}_{kind}" for kind in ("conv", "bn") for i in numbers]
+    for name in names:
+        yield "conv2d" if name.endswith("conv") else "batch_normalization", name
+
+
+def _rgb(tensors: Tensors) -> Tensors:
+    """Reverses the first kernel's channels: Keras's ResNets read blue, green, red."""
+    stem = "params/stem/conv/kernel"
+    return {path: x[:, :, ::-1] if path == stem else x for path, x in tensors.items()}
+
+
+RESNET = (
+    application(
+        rules=(
+            layer("conv1_conv", "stem/conv"),
+            layer("conv1_bn", "stem/norm"),
+            layer(rf"{_RESNET_BLOCK}_0_conv", lambda i, j: f"{_block(i - 2, j - 1)}/shortcut_conv"),
+            layer(rf"{_RESNET_BLOCK}_0_bn", lambda i, j: f"{_block(i - 2, j - 1)}/shortcut_norm"),
+            layer(
+                rf"{_RESNET_BLOCK}_([123])_conv", lambda i, j, k: f"{_block(i - 2, j - 1)}/conv{k}"
+            ),
+            layer(
+                rf"{_RESNET_BLOCK}_([123])_bn", lambda i, j, k: f"{_block(i - 2, j - 1)}/norm{k}"
+            ),
+        ),
+        networks=(
+            _resnet_layers(3, 4, 6, 3),
+            _resnet_layers(3, 4, 23, 3),
+            _resnet_layers(3, 8, 36, 3),
+        ),
+        finish=_rgb,
+        # keras.applications.resnet.preprocess_input: the mean of each channel is taken off
+        # a picture of 0 to 255, which is not divided by anything.
+        settings={
+            **IMAGENET,
+            "mean": (123.68 / 255, 116.779 / 255, 103.939 / 255),
+            "std": (1 / 255,) * 3,
+        },
+        notes=(
+            "Keras's ResNets read blue, green, red behind resnet.preprocess_input: the first "
+            "kernel was turned round, so that it reads red, green, blue.",
+        ),
+    ),
+)
+
+
+# ConvNeXt
+
+# Each name begins with the model's, such as "convnext_tiny".
+_CONVNEXT = r".+"
+_CONVNEXT_BLOCK = rf"{_CONVNEXT}_stage_(\d)_block_(\d+)"
+
+
+def _convnext_layers(*depths: int) -> Iterator[tuple[str, str]]:
+    for i, depth in enumerate(depths):
+        # Stem and downsampling are models of their own.
+        inner = f"sequential_{i}".removesuffix("_0") + "/layers/"
+        between = "stem_{}" if i == 0 else f"downsampling_{{}}_{i - 1}"
+        yield f"{inner}conv2d", "convnext_" + between.format("conv")
+        yield f"{inner}layer_normalization", "convnext_" + between.format("layernorm")
+        for j in range(depth):
+            block = f"convnext_stage_{i}_block_{j}"
+            yield "conv2d", f"{block}_depthwise_conv"
+            yield "layer_normalization", f"{block}_layernorm"
+            yield "dense", f"{block}_pointwise_conv_1"
+            yield "dense", f"{block}_pointwise_conv_2"
+            yield "layer_scale", f"{block}_layer_scale"
+    yield "layer_normalization", "convnext_head_layernorm"
+
+
+CONVNEXT = (
+    application(
+        rules=(
+            layer(rf"{_CONVNEXT}_stem_conv", "stem/conv"),
+            layer(rf"{_CONVNEXT}_stem_layernorm", "stem/norm"),
+            layer(
+                rf"{_CONVNEXT}_downsampling_conv_(\d)", lambda i: f"stage{i + 2}/downsample_conv"
+            ),
+            layer(
+                rf"{_CONVNEXT}_downsampling_layernorm_(\d)",
+                lambda i: f"stage{i + 2}/downsample_norm",
+            ),
+            layer(rf"{_CONVNEXT_BLOCK}_depthwise_conv", lambda i, j: f"{_block(i, j)}/depthwise"),
+            layer(rf"{_CONVNEXT_BLOCK}_layernorm", lambda i, j: f"{_block(i, j)}/norm"),
+            layer(rf"{_CONVNEXT_BLOCK}_pointwise_conv_1", lambda i, j: f"{_block(i, j)}/expand"),
+            layer(rf"{_CONVNEXT_BLOCK}_pointwise_conv_2", lambda i, j: f"{_block(i, j)}/project"),
+            Rule(
+                rf"{_CONVNEXT_BLOCK}_layer_scale/gamma",
+                lambda i, j: f"params/{_block(int(i), int(j))}/gamma",
+            ),
+            # Without its top a network ends in a normalisation that Keras names.
+            layer(rf"(?:{_CONVNEXT}_head_layernorm|layer_normalization(?:_\d+)?)", "norm"),
+            layer(rf"{_CONVNEXT}_head_dense", "head/logits"),
+        ),
+        networks=(_convnext_layers(3, 3, 9, 3), _convnext_layers(3, 3, 27, 3)),
+        convention="torch",  # in ConvNeXt's own padding the two agree
+    ),
+)
+
+
+# EfficientNet
+
+_NORMALISATION = r".*normalization(_\d+)?/(mean|variance|count)"
+
+_EFFICIENTNET_PARTS = {
+    "expand_conv": "expand_conv",
+    "expand_bn": "expand_norm",
+    "dwconv": "depthwise_conv",
+    "bn": "depthwise_norm",
+    "se_reduce": "se/reduce",
+    "se_expand": "se/expand",
+    "project_conv": "project_conv",
+    "project_bn": "project_norm",
+}
+
+
+def _efficientnet_part(stage: int, block: str, part: str) -> str:
+    return f"stage{stage}/block{ord(block) - ord('a') + 1}/{_EFFICIENTNET_PARTS[part]}"
+
+
+def _efficientnet_layers(*depths: int) -> Iterator[tuple[str, str]]:
+    names = ["stem_conv", "stem_bn"]
+    for i, depth in enumerate(depths, 1):
+        # Nothing is expanded in the first stage.
+        parts = [part for part in _EFFICIENTNET_PARTS if i > 1 or not part.startswith("expand")]
+        names += [f"block{i}{chr(ord('a') + j)}_{part}" for j in range(depth) for part in parts]
+    for name in [*names, "top_conv", "top_bn"]:
+        norm, depthwise = name.endswith("bn"), name.endswith("dwconv")
+        kind = "batch_normalization" if norm else "depthwise_conv2d" if depthwise else "conv2d"
+        yield kind, name
+
+
+_EFFICIENTNET_DEPTHS = [
+    [row.depth for row in deepened(B0, factor).rows]
+    for factor in (1.0, 1.1, 1.2, 1.4, 1.8, 2.2, 2.6, 3.1)
+]
+
+
+def _normalisation(tensors: Tensors) -> Mapping[str, Any]:
+    """Reads mean and deviation from the normalising layer, unless they are ImageNet's."""
+    found = {
+        name.rpartition("/")[2]: tensor.ravel().astype(float)
+        for name, tensor in tensors.items()
+        if re.fullmatch(_NORMALISATION, name)
+    }
+    # ImageNet's weights have the deviation in place of the variance, and a layer that corrects it:
+    # https://github.com/tensorflow/tensorflow/issues/49930.
+    if not {"mean", "variance"} <= found.keys():
+        return {}
+    if np.allclose(found["variance"], IMAGENET_STD, atol=1e-3):
+        return {}
+    std = np.maximum(np.sqrt(found["variance"]), 1e-7)
+    return {"mean": tuple(found["mean"].tolist()), "std": tuple(std.tolist())}
+
+
+EFFICIENTNET = (
+    application(
+        rules=(
+            layer("stem_conv", "stem/conv"),
+            layer("stem_bn", "stem/norm"),
+            layer(rf"block(\d)([a-z])_({'|'.join(_EFFICIENTNET_PARTS)})", _efficientnet_part),
+            layer("top_conv", "top/conv"),
+            layer("top_bn", "top/norm"),
+            unneeded(_NORMALISATION),
+        ),
+        networks=(_efficientnet_layers(*depths) for depths in _EFFICIENTNET_DEPTHS),
+        settings_in=_normalisation,
+    ),
+)
+
+
+# MobileNetV1
+
+_V1_HALVES = {"dw": "depthwise", "pw": "pointwise"}
+
+
+def _v1_layers(blocks: int) -> Iterator[tuple[str, str]]:
+    yield "conv2d", "conv1"
+    yield "batch_normalization", "conv1_bn"
+    for i in range(1, blocks + 1):
+        yield "depthwise_conv2d", f"conv_dw_{i}"
+        yield "batch_normalization", f"conv_dw_{i}_bn"
+        yield "conv2d", f"conv_pw_{i}"
+        yield "batch_normalization", f"conv_pw_{i}_bn"
+
+
+MOBILENET_V1 = (
+    application(
+        rules=(
+            layer("conv1", "stem/conv"),
+            layer("conv1_bn", "stem/norm"),
+            # Blocks are counted through all stages, from 1.
+            layer(r"conv_(dw|pw)_(\d+)", lambda half, k: f"#{k - 1}/{_V1_HALVES[half]}_conv"),
+            layer(r"conv_(dw|pw)_(\d+)_bn", lambda half, k: f"#{k - 1}/{_V1_HALVES[half]}_norm"),
+            layer("conv_preds", "head/logits"),  # a 1x1 convolution
+        ),
+        convention="keras",
+        networks=(_v1_layers(13), [*_v1_layers(13), ("conv2d", "conv_preds")]),
+        settings={**IMAGENET, "mean": (0.5,) * 3, "std": (0.5,) * 3},
+    ),
+)
+
+
+# MobileNetV2
+
+_V2_PARTS = {
+    "expand": "expand_conv",
+    "expand_BN": "expand_norm",
+    "depthwise": "depthwise_conv",
+    "depthwise_BN": "depthwise_norm",
+    "project": "project_conv",
+    "project_BN": "project_norm",
+}
+_V2_PART = "|".join(_V2_PARTS)
+
+
+def _v2_layers(blocks: int) -> Iterator[tuple[str, str]]:
+    names = ["Conv1", "bn_Conv1"]
+    # Nothing is expanded in the first block.
+    names += [f"expanded_conv_{part}" for part in _V2_PARTS if not part.startswith("expand")]
+    names += [f"block_{i}_{part}" for i in range(1, blocks) for part in _V2_PARTS]
+    for name in [*names, "Conv_1", "Conv_1_bn"]:
+        norm, depthwise = "bn" in name.lower(), name.endswith("depthwise")
+        kind = "batch_normalization" if norm else "depthwise_conv2d" if depthwise else "conv2d"
+        yield kind, name
+
+
+MOBILENET_V2 = (
+    application(
+        rules=(
+            layer("Conv1", "stem/conv"),
+            layer("bn_Conv1", "stem/norm"),
+            layer(rf"expanded_conv_({_V2_PART})", lambda part: f"#0/{_V2_PARTS[part]}"),
+            layer(rf"block_(\d+)_({_V2_PART})", lambda k, part: f"#{k}/{_V2_PARTS[part]}"),
+            layer("Conv_1", "top/conv"),
+            layer("Conv_1_bn", "top/norm"),
+        ),
+        networks=(_v2_layers(17),),
+        settings={**IMAGENET, "mean": (0.5,) * 3, "std": (0.5,) * 3},
+    ),
+)
