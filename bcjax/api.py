@@ -93,7 +93,7 @@ def train(
     from bcjax.runtime import compilation
     from bcjax.training import loggers, loop
 
-    config = configs.check(copy.deepcopy(config))
+    config = copy.deepcopy(config)
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
     console = Console(file=sys.stdout)

@@ -12,14 +12,20 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib import ticker
-from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
-
 from bcjax.runtime import files
+from bcjax.runtime.errors import UserError
+
+try:
+    import matplotlib as mpl
+    from matplotlib import ticker
+    from matplotlib.axes import Axes
+    from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Rectangle
+except ModuleNotFoundError as error:
+    raise UserError(
+        "Pages and charts need matplotlib, which is not installed: pip install matplotlib."
+    ) from error
 
 __all__ = [
     "ACCENT",
