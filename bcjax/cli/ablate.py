@@ -21,7 +21,6 @@ paired, picture by picture. The same command again goes on with what was interru
 OUT/ablation.json.
 """
 
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -29,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.cli import config_flag
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
@@ -66,10 +66,10 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     console = Console()
     ablation = ablations.Ablation(
         judged_on_watched(config, config.checkpoint.best),
-        switches.read(Path(values.switches), config),
+        switches.read(files.user_path(values.switches), config),
         values.mode,
         values.seeds,
-        Path(values.out),
+        files.user_path(values.out),
     )
     faults, status = ablations.work(ablation, console)
     if status:
