@@ -53,7 +53,7 @@ def main() -> int:
         return 2
 
     # After the help text, so that it costs nothing there.
-    from bcjax.cli import arguments as command_line
+    from bcjax.cli import flags as command_line
     from bcjax.runtime import memory
     from bcjax.runtime.errors import UserError, disk_is_full
 

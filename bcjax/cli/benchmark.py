@@ -28,13 +28,13 @@ from absl import flags
 
 from bcjax import config as configs
 from bcjax.benchmark import SUBJECTS
-from bcjax.cli import config_flag
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values)
+    cli_flags.define_config(values)
     flags.DEFINE_list("what", ["step", "train"], "Subjects, by commas.", flag_values=values)
     flags.DEFINE_integer("steps", 40, "Steps in a turn.", 1, flag_values=values)
     flags.DEFINE_integer("repeats", 5, "Turns of each of two that compare.", 1, flag_values=values)
@@ -61,7 +61,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
         if name not in SUBJECTS:
             hint = configs.nearest(name, list(SUBJECTS))
             raise UserError(f"--what has no subject {name!r}{hint}")
-    config = config_flag.read(values)
+    config = cli_flags.read_config(values)
     out = Path(values.out) if values.out else None
     if out and not out.absolute().parent.is_dir():
         raise UserError(f"--out={out}: there is no folder {out.absolute().parent}; make it first.")
@@ -75,7 +75,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
     compilation.use_cache()
     found = sitting.measure(
         config,
-        config_flag.arguments(values),
+        cli_flags.config_arguments(values),
         values.what,
         steps=values.steps,
         repeats=values.repeats,
