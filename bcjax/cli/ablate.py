@@ -21,7 +21,6 @@ used. Differences to `all` are paired, picture by picture. The same command agai
 was interrupted. It writes OUT/ablation.json.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -29,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.cli import flags as cli_flags
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,10 +68,10 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     console = Console()
     ablation = ablations.Ablation(
         judged_on_watched(config, config.checkpoint.best),
-        ablations.read_switches(Path(values.switches), config),
+        ablations.read_switches(files.user_path(values.switches), config),
         values.mode,
         values.seeds,
-        Path(values.out),
+        files.user_path(values.out),
     )
     faults, status = ablations.work(ablation, console)
     if status:

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.data.records import SPLITS
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if not values.workdir:
         raise UserError("Give the run to explain, such as --workdir=runs/elu_cnn.")
-    workdir, console = Path(values.workdir), Console()
+    workdir, console = files.user_path(values.workdir), Console()
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
     from bcjax.engine import network
     from bcjax.evaluation.explanation import drawing, sanity_checks, selection

@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax import config as configs
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    out = Path(values.out)
+    out = files.user_path(values.out)
     network.check_free(out)
     config = configs.default()
     config.workdir = str(out)
@@ -70,7 +71,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     config.model.weights_head = values.head
     config.model.channels = int(values.channels)
     config.model.convention = values.convention
-    imported = weights.read(Path(positional[0]), config, count)
+    imported = weights.read(files.user_path(positional[0]), config, count)
     numbers = tuple(str(number) for number in range(imported.outputs or count))
     classes = names or imported.classes or numbers
     weights.write(imported, out, classes)

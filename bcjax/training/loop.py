@@ -117,6 +117,7 @@ def train(
       UserError: For whatever the user can mend; nothing that was written before is lost.
     """
     began = time.monotonic()
+    configs.check(config)
     loggers.check(config.track)
     meshes.initialize(config.mesh)
     lead = jax.process_index() == 0
