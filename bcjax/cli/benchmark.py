@@ -68,11 +68,11 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
     if traced and traced.exists() and not traced.is_dir():
         raise UserError(f"--trace={traced} is a file: name a folder.")
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
-    from bcjax.benchmark import sitting
+    from bcjax.benchmark import suite
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    found = sitting.measure(
+    found = suite.measure(
         config,
         cli_flags.config_arguments(values),
         values.what,
@@ -93,6 +93,6 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
 def _show(page: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from bcjax.benchmark import telling
+    from bcjax.benchmark import tables
 
-    Console().print(telling.table(page))
+    Console().print(tables.table(page))
