@@ -119,7 +119,7 @@ def peaks(dtype: str) -> Peaks:
     """
     backend = jax.default_backend()
     rows = _ROWS.get(backend, _ROWS_ELSEWHERE)
-    # Random, because with zeros a device draws less power and runs faster; scaled, because a product
+    # Random, because with zeros a device draws less power and runs faster; scaled, because products
     # of products would overflow.
     left, right = jax.random.normal(jax.random.key(0), (2, rows, rows), dtype)
     right /= rows**0.5
