@@ -18,6 +18,7 @@ from bcjax.reports.comparison.runs import AlignedAnswers, Cost, DifferingSetting
 from bcjax.reports.comparison.significance import PairedTest
 from bcjax.reports.pages.formatting import enumeration
 from bcjax.reports.run_record import RunRecord
+from bcjax.runtime import extras
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -149,10 +150,8 @@ class Comparison:
         Raises:
           UserError: If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ModuleNotFoundError as error:
-            raise UserError("This needs pandas: run pip install pandas.") from error
+        extras.check("pandas", "A table of a comparison")
+        import pandas as pd
 
         rows = [
             {
