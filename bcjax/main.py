@@ -1,7 +1,7 @@
-"""The front door: chooses the command. `python -m bcjax.main`, or `bcjax` once installed.
+"""The entry point of the program: `python -m bcjax.main`, or `bcjax` once installed.
 
-Nothing heavy is imported here, and a command's module only when that command is asked for, so
-`bcjax --help` answers at once and no command pays for another's imports.
+Nothing heavy is imported here, and the module of a command is imported only when that command runs,
+so `bcjax --help` prints at once and no command waits for the imports of another.
 """
 
 import difflib
@@ -12,19 +12,19 @@ import sys
 COMMANDS = {
     "train": "Train a network (the default command); the same command again resumes.",
     "evaluate": "Evaluate a checkpoint on a split, or follow a running job with --watch.",
-    "calibrate": "Fit on val what confidence is worth: temperature, sets, `uncertain`, outliers.",
+    "calibrate": "Fit a temperature, conformal sets, abstention and outlier thresholds on val.",
     "prepare": "Write pictures as a sharded TFDS/ArrayRecord set, checked and split.",
-    "explore": "Write a page that shows a data set: counts, samples, colours, doubles, a map.",
-    "preview": "Draw what the network is fed, and every augmentation at five magnitudes.",
-    "compare": "Set runs beside each other: scores, paired tests, costs, learning curves.",
+    "explore": "Write a page that shows a data set: counts, samples, colours, duplicates, a map.",
+    "preview": "Draw what the network sees, and every augmentation at five magnitudes.",
+    "compare": "Compare runs: scores, paired tests, costs, learning curves.",
     "sweep": "Search for better values of any config keys; resumable, on several machines.",
     "ablate": "Train without each of some named parts, and with each alone.",
-    "report": "Write what a run came to: a page, Markdown, figures for a paper, a model card.",
+    "report": "Write the report of a run: a page, Markdown, figures for a paper, a model card.",
     "predict": "Label pictures or folders with a trained network.",
-    "explain": "Draw what a network's answers rest on, over the pictures.",
-    "import-weights": "Turn published weights, of PyTorch or Keras, into a run's folder.",
-    "models": "List the networks: parameters, FLOPs, pictures, paper.",
-    "benchmark": "Time each part of training, beside what the device could do.",
+    "explain": "Draw which parts of a picture a network's answer depends on.",
+    "import-weights": "Turn published weights of PyTorch or Keras into the folder of a run.",
+    "models": "List the networks: parameters, FLOPs, input size, paper.",
+    "benchmark": "Time each part of training and compare it with what the device can do.",
 }
 
 
@@ -38,8 +38,9 @@ def usage() -> str:
 def main() -> int:
     """Runs the command in `sys.argv` and returns its exit status.
 
-    0: done; 1: a defect of bcjax (with its traceback); 2: a mistake of the user's (one sentence);
-    130 or 143: interrupted or terminated, after saving.
+    The status is 0 on success, 1 for a defect of bcjax (with a traceback), 2 for a mistake of the
+    user (with one sentence), and 130 or 143 for a run that was interrupted or terminated and has
+    saved its state.
     """
     arguments = sys.argv[1:]
     if not arguments or arguments[0] in ("help", "-h", "--help", "-help", "--helpfull"):
@@ -52,7 +53,7 @@ def main() -> int:
         print(f"bcjax: There is no command {name!r}{hint}", file=sys.stderr)
         return 2
 
-    # After the help text, so that it costs nothing there.
+    # Imported here so that the help text does not wait for it.
     from bcjax.cli import arguments as command_line
     from bcjax.runtime import memory
     from bcjax.runtime.errors import UserError, disk_is_full
@@ -62,9 +63,9 @@ def main() -> int:
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     log = logging.getLogger("bcjax")
     log.setLevel(logging.INFO)
-    # Orbax and TFDS talk to their developers; where they fail, it is raised, too. So is the first
-    # of the many reads or writes that orbax gives up together; Python would print a traceback for
-    # each of the others.
+    # Orbax and TFDS log for their own developers; a failure of theirs is raised as well. When many
+    # of orbax's reads or writes fail together, the first failure is raised, and Python would print
+    # a traceback for each of the others.
     for library in ("absl", "asyncio"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     sys.unraisablehook = lambda ignored: log.debug("Ignored: %s", ignored.exc_value)

@@ -23,7 +23,7 @@ from bcjax.augment import mix
 from bcjax.augment.policy import build
 from bcjax.data import decode
 from bcjax.data.sources import synthetic
-from bcjax.engine import steps as training
+from bcjax.engine.step import step_key, to_float
 from bcjax.runtime import memory
 
 BATCH, SIZE = 64, 96
@@ -90,7 +90,7 @@ def _ours(pictures: np.ndarray, dtype: str):
 
     @jax.jit
     def augmented(key, images, labels, index, numbers):
-        images, share = policy(key, training.to_float(images, dtype), index, numbers)
+        images, share = policy(key, to_float(images, dtype), index, numbers)
         return images, mix.soft_labels(labels, share, 8)
 
     def rate(batches: int) -> float:
@@ -99,7 +99,7 @@ def _ours(pictures: np.ndarray, dtype: str):
             index = (i * BATCH + np.arange(BATCH, dtype=np.int32)) % len(pictures)
             images = pictures[index]
             began = time.perf_counter()
-            key = training.step_key(0, i)
+            key = step_key(0, i)
             done = augmented(key, images, index % 8, index, policy.numbers)
             jax.block_until_ready(done)
             times.append(time.perf_counter() - began)

@@ -35,7 +35,7 @@ from bcjax.augment import policy as policies
 from bcjax.benchmark import machine, roofline
 from bcjax.benchmark.operations import KINDS, Program
 from bcjax.engine import network, program
-from bcjax.engine.dispatch import Numbers
+from bcjax.engine.dispatch import Hyperparameters
 from bcjax.runtime import mesh as meshes
 
 NETWORKS = "resnet50,efficientnet_b0,convnext_tiny,convnext_large"
@@ -145,11 +145,11 @@ def _lower(mesh: Mesh, name: str, size: int, batch: int, dtype: str, steps: int)
     config = configs.default()
     config.model.name, config.model.dtype = name, dtype
     config.data.image_size, config.train.batch_size = size, batch
-    network.resolve(config)
+    config = network.resolve(config)
     policy = policies.build(config.augment.ops)
     phase = program.build(config, policy, mesh, classes=_CLASSES, examples=_EPOCH).phases[0]
 
-    def call(state: Any, batches: Any, numbers: Numbers) -> Any:
+    def call(state: Any, batches: Any, numbers: Hyperparameters) -> Any:
         # `phase.call` asks JAX what it runs on, which may not be what this is compiled for.
         def one(state: Any, batch: Any) -> Any:
             return phase.call(state, jax.tree.map(lambda a: a[None], batch), {}, numbers)
@@ -166,7 +166,7 @@ def _lower(mesh: Mesh, name: str, size: int, batch: int, dtype: str, steps: int)
         "index": array((steps, batch), jnp.int32, rows),
     }
     floats = jax.tree.map(
-        lambda _: array((), jnp.float32, everywhere), Numbers(0, 1.0, None, policy.numbers)
+        lambda _: array((), jnp.float32, everywhere), Hyperparameters(0, 1.0, None, policy.numbers)
     )
     numbers = floats._replace(seed=array((), jnp.uint32, everywhere))
     return jax.jit(call, donate_argnums=0).lower(phase.abstract, batches, numbers)

@@ -29,7 +29,7 @@ from bcjax.data.order import Order
 from bcjax.data.prepared import EncodedExamples, PreparedSet
 from bcjax.data.records import Record
 from bcjax.data.store import DeviceStore, DiskStore, HostStore, Store
-from bcjax.engine.feed import Feed
+from bcjax.engine.loader import Loader
 from bcjax.runtime import mesh as meshes
 
 BATCH = 64
@@ -139,7 +139,7 @@ def _set(asked: str, options: argparse.Namespace) -> dict[str, Any]:
 def _fed(store: Store, order: Order, setting: Setting, seconds: float) -> float:
     data = configs.default().data
     data.update({key: getattr(setting, key) for key in ("threads", "workers", "prefetch")})
-    feed = Feed(store, data, meshes.create())
+    feed = Loader(store, data, meshes.create())
     return measuring.fed(feed, order, 1, setting.prefetch, seconds)
 
 

@@ -25,9 +25,10 @@ import programs
 from flax import traverse_util
 
 from bcjax import config as configs
-from bcjax.engine import importing, network, steps
+from bcjax.engine import network, weights
 from bcjax.engine import state as states
-from bcjax.engine.dispatch import Numbers
+from bcjax.engine.dispatch import Hyperparameters
+from bcjax.engine.step import Recipe, train_step
 
 PEER = Path(__file__).with_name("peer.py")
 
@@ -88,12 +89,12 @@ def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
     return float(np.abs(ours - theirs).max() / np.abs(theirs).max())
 
 
-def read(folder: Path, name: str) -> importing.Imported:
+def read(folder: Path, name: str) -> weights.ImportedWeights:
     """Imports what a peer saved."""
     config = configs.default()
     config.model.name, config.model.weights_head, config.data.image_size = name, "keep", SIZES[0]
     file = folder / "weights.pth"
-    return importing.read(file if file.exists() else folder, config)
+    return weights.read(file if file.exists() else folder, config)
 
 
 def answers(peer: str, name: str, folder: Path) -> Iterator[Row]:
@@ -125,9 +126,9 @@ def steps_of_sgd(peer: str, name: str, folder: Path) -> Iterator[Row]:
         "label": told["labels"].astype(np.int32),
         "index": np.arange(len(told["labels"]), dtype=np.int32),
     }
-    recipe = steps.Recipe(mean=(0.0,) * 3, std=(1.0,) * 3)
-    step = jax.jit(steps.train_step(model, optimizer, recipe))
-    stepped, _ = step(state, batch, {}, Numbers())
+    recipe = Recipe(mean=(0.0,) * 3, std=(1.0,) * 3)
+    step = jax.jit(train_step(model, optimizer, recipe))
+    stepped, _ = step(state, batch, {}, Hyperparameters())
     ours = traverse_util.flatten_dict(jax.device_get(stepped.params))
     theirs = traverse_util.flatten_dict(after.variables["params"])
     error = max(relative(ours[path], theirs[path]) for path in theirs)

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import pytest
 from commandline import TINY, Ran, contents, run_bcjax
+from places import CACHE
 
 # Compiled programs outlive the session: convolutions take a CPU seconds to compile. Set before any
 # test imports JAX, and inherited by the processes that tests start.
-_CACHE = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "bcjax-tests" / "xla"
-os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_CACHE))
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE / "xla"))
 # "Bit for bit" is promised, and tested, on the CPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 

@@ -11,18 +11,18 @@ from bcjax.augment import policy as policies
 from bcjax.benchmark import clock, roofline
 from bcjax.benchmark.machine import Peaks
 from bcjax.benchmark.step import repeated
-from bcjax.engine import steps as training
-from bcjax.engine.dispatch import Batch, Numbers, Pictures
+from bcjax.benchmark.timed_run import TimedRun
+from bcjax.engine.dispatch import Batch, Hyperparameters, StoredArrays
 from bcjax.engine.plan import Call
+from bcjax.engine.step import gather, keys_of, step_key, to_float
 from bcjax.runtime import mesh as meshes
-from bcjax.training.run import Run
 
 
-def measure(run: Run, peaks: Peaks, steps: int, repeats: int) -> dict[str, Any]:
+def measure(run: TimedRun, peaks: Peaks, steps: int, repeats: int) -> dict[str, Any]:
     """Times the policy and the bare step in turns.
 
     Args:
-      run: Its state is used up and goes on; its `augment.ops` are not empty.
+      run: The run, whose state is used up; its `augment.ops` are not empty.
       peaks: Of a device.
       steps: Timed batches in a turn.
       repeats: Turns of each.
@@ -35,24 +35,24 @@ def measure(run: Run, peaks: Peaks, steps: int, repeats: int) -> dict[str, Any]:
     dtype = run.config.model.dtype
 
     def augment(
-        batches: Batch, pictures: Pictures, numbers: Numbers, step: Array
+        batches: Batch, stored: StoredArrays, values: Hyperparameters, step: Array
     ) -> tuple[Array, Array]:
-        key, _ = training.keys_of(training.step_key(numbers.seed, step))
+        key, _ = keys_of(step_key(values.seed, step))
         batch = {name: array[0] for name, array in batches.items()}
-        images = training.to_float(training.gather(batch, pictures)["image"], dtype)
-        return policy(key, images, batch["index"], numbers.augment)
+        images = to_float(gather(batch, stored)["image"], dtype)
+        return policy(key, images, batch["index"], values.augment)
 
-    feed = run.feed("train")
-    one = next(feed.training([Call(0, 1)], run.order))
-    everywhere = meshes.replicated(run.mesh)
+    loader = run.loader("train")
+    one = next(loader.training([Call(0, 1)], run.run.order))
+    everywhere = meshes.replicated(run.run.mesh)
     compiled = jax.jit(
         augment,
-        in_shardings=(meshes.batch_sharding(run.mesh, leading=1), *3 * [everywhere]),
+        in_shardings=(meshes.batch_sharding(run.run.mesh, leading=1), *3 * [everywhere]),
     )
 
     def policy_alone() -> None:
         for step in range(steps):
-            done = compiled(one, feed.pictures, run.numbers, np.int32(step))
+            done = compiled(one, loader.stored, run.run.values, np.int32(step))
         jax.block_until_ready(done)
 
     dispatch = repeated(run)
@@ -62,7 +62,7 @@ def measure(run: Run, peaks: Peaks, steps: int, repeats: int) -> dict[str, Any]:
     dispatch(1)
     times = clock.in_turns(repeats, policy=policy_alone, step=lambda: dispatch(calls))
     seconds = statistics.median(times["policy"]) / steps
-    lowered = compiled.lower(one, feed.pictures, run.numbers, np.int32(0))
+    lowered = compiled.lower(one, loader.stored, run.run.values, np.int32(0))
     return {
         "ops": list(run.config.augment.ops),
         "images_per_s": run.config.train.batch_size / seconds,
@@ -71,4 +71,4 @@ def measure(run: Run, peaks: Peaks, steps: int, repeats: int) -> dict[str, Any]:
             (alone / steps) / (step / steps_in_turn)
             for alone, step in zip(times["policy"], times["step"], strict=True)
         ),
-    } | roofline.against(roofline.cost(lowered, devices=run.mesh.size), seconds, peaks)
+    } | roofline.against(roofline.cost(lowered, devices=run.run.mesh.size), seconds, peaks)

@@ -9,16 +9,16 @@ from typing import Any
 import jax
 
 from bcjax.benchmark import clock
+from bcjax.benchmark.timed_run import TimedRun
 from bcjax.engine import checkpoint
 from bcjax.engine.checkpoint import Checkpoints
-from bcjax.training.run import Run
 
 
-def measure(run: Run, repeats: int) -> dict[str, Any]:
+def measure(run: TimedRun, repeats: int) -> dict[str, Any]:
     """Saves the run's state into a folder within its workdir, and reads it back.
 
     Args:
-      run: As it stands.
+      run: The run.
       repeats: Times that this is done, each in a new folder.
 
     Returns:
@@ -37,12 +37,12 @@ def measure(run: Run, repeats: int) -> dict[str, Any]:
     }
 
 
-def _once(run: Run) -> dict[str, float]:
-    about = checkpoint.about_page(run.config, run.classes, None)
-    abstracts = [phase.abstract for phase in run.phases]
+def _once(run: TimedRun) -> dict[str, float]:
+    about = checkpoint.about_page(run.config, run.run.classes, None)
+    abstracts = [phase.abstract for phase in run.run.phases]
     settings = {"keep": 1, "metric": run.config.checkpoint.best}
     step = run.step
-    with tempfile.TemporaryDirectory(dir=run.workdir) as folder:
+    with tempfile.TemporaryDirectory(dir=run.run.workdir) as folder:
         with contextlib.closing(Checkpoints(Path(folder), **settings)) as checkpoints:
             save = clock.seconds(lambda: checkpoints.save(run.state, about))
             wait = clock.seconds(checkpoints.wait)

@@ -7,17 +7,17 @@ import jax
 
 from bcjax.benchmark import clock, roofline
 from bcjax.benchmark.machine import Peaks
-from bcjax.engine.feed import whole_batches
-from bcjax.training.run import Run
+from bcjax.benchmark.timed_run import TimedRun
+from bcjax.engine.loader import whole_batches
 
 _BATCHES = 4  # dispatched in a turn
 
 
-def measure(run: Run, peaks: Peaks, repeats: int) -> dict[str, Any]:
+def measure(run: TimedRun, peaks: Peaks, repeats: int) -> dict[str, Any]:
     """Times the evaluation of a split and its compiled forward pass in turns.
 
     Args:
-      run: As it stands.
+      run: The run.
       peaks: Of a device.
       repeats: Turns of each.
 
@@ -27,18 +27,18 @@ def measure(run: Run, peaks: Peaks, repeats: int) -> dict[str, Any]:
       what `roofline.against` says of it.
     """
     split, variables = run.config.eval.split, run.state.best_variables
-    feed = run.feed(split)
+    loader = run.loader(split)
     wanted = run.config.eval.batch_size or run.config.train.batch_size
-    batch_size = whole_batches(run.mesh, min(wanted, feed.examples))
-    one, _ = next(feed.once(batch_size, 1))
-    predict = cast(jax.stages.Wrapped, run.program.predict)
+    batch_size = whole_batches(run.run.mesh, min(wanted, loader.examples))
+    one, _ = next(loader.once(batch_size, 1))
+    predict = cast(jax.stages.Wrapped, run.run.program.predict)
 
     def evaluation() -> None:
-        run.answers(split, variables)
+        run.run.predict(split, run.phase, run.state)
 
     def forward() -> None:
         for _ in range(_BATCHES):
-            done = predict(variables, one, feed.pictures)
+            done = predict(variables, one, loader.stored)
         jax.block_until_ready(done)
 
     evaluation()  # compiles
@@ -46,12 +46,12 @@ def measure(run: Run, peaks: Peaks, repeats: int) -> dict[str, Any]:
     times = clock.in_turns(repeats, evaluation=evaluation, forward=forward)
     seconds = statistics.median(times["evaluation"])
     batch_seconds = statistics.median(times["forward"]) / _BATCHES
-    lowered = predict.lower(variables, one, feed.pictures)
-    cost = roofline.cost(lowered, devices=run.mesh.size)
+    lowered = predict.lower(variables, one, loader.stored)
+    cost = roofline.cost(lowered, devices=run.run.mesh.size)
     return {
         "split": split,
-        "images": feed.examples,
-        "images_per_s": feed.examples / seconds,
+        "images": loader.examples,
+        "images_per_s": loader.examples / seconds,
         "seconds": seconds,
         "forward": {
             "batch_size": batch_size,

@@ -11,14 +11,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from bcjax.benchmark.timed_run import TimedRun
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.order import Order
 from bcjax.data.prepared import EncodedExamples
 from bcjax.data.store import DeviceStore, DiskStore, HostStore, Store
-from bcjax.engine.feed import Feed
+from bcjax.engine.loader import Loader
 from bcjax.engine.plan import Call
 from bcjax.runtime import mesh as meshes
-from bcjax.training.run import Run
 
 _HELD = 1 << 29  # bytes of decoded pictures: more than caches hold, and soon decoded
 _SAMPLE = 256  # pictures that a core decodes, over and over
@@ -37,7 +37,7 @@ class _Calls(Sequence):
         return Call(position * self.steps, self.steps)
 
 
-def measure(run: Run, seconds: float = 2.0) -> dict[str, Any]:
+def measure(run: TimedRun, seconds: float = 2.0) -> dict[str, Any]:
     """Measures the feed of the training pictures from each kind of store, and its parts.
 
     Nothing computes beside: on a CPU a training loop shares the cores with its store. Files that
@@ -57,7 +57,7 @@ def measure(run: Run, seconds: float = 2.0) -> dict[str, Any]:
       "decoded_kb" of a picture, means.
     """
     config = run.config
-    examples, entry = run.prepared.examples("train"), InputTransform.from_config(config.data)
+    examples, entry = run.run.prepared.examples("train"), InputTransform.from_config(config.data)
     disk = DiskStore(examples, entry, config.data.threads)
     batch_size, per_call = config.train.batch_size, run.plan.steps_per_call
     bytes_each = entry.size**2 * 3
@@ -70,7 +70,7 @@ def measure(run: Run, seconds: float = 2.0) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for store in stores:
         rate = fed(
-            Feed(store, config.data, run.mesh), order, per_call, config.data.prefetch, seconds
+            Loader(store, config.data, run.run.mesh), order, per_call, config.data.prefetch, seconds
         )
         found[store.kind] = {
             "images_per_s": rate,
@@ -79,12 +79,12 @@ def measure(run: Run, seconds: float = 2.0) -> dict[str, Any]:
 
     index = np.concatenate([order(step) for step in range(per_call)])
     encoded = sum(len(example.image) for example in examples[index]) / len(index)
-    rows = meshes.host_rows(run.mesh, batch_size)
+    rows = meshes.host_rows(run.run.mesh, batch_size)
     shown = host.read(index)["image"].reshape(per_call, batch_size, *arrays["image"].shape[1:])
     local = {"image": shown[:, rows]}
 
     def send() -> None:
-        jax.block_until_ready(meshes.place(run.mesh, local, rows, batch_size, leading=1))
+        jax.block_until_ready(meshes.place(run.run.mesh, local, rows, batch_size, leading=1))
 
     for name, work, each in (
         ("read", lambda: examples[index], encoded),
@@ -104,7 +104,7 @@ def measure(run: Run, seconds: float = 2.0) -> dict[str, Any]:
     }
 
 
-def fed(feed: Feed, order: Order, per_call: int, prefetch: int, seconds: float) -> float:
+def fed(feed: Loader, order: Order, per_call: int, prefetch: int, seconds: float) -> float:
     """Returns images/s of a feed whose batches are waited for on the devices, and thrown away.
 
     Args:

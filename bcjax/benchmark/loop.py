@@ -10,20 +10,21 @@ from rich.console import Console
 
 from bcjax.benchmark import clock
 from bcjax.benchmark.step import repeated
+from bcjax.benchmark.timed_run import TimedRun
 from bcjax.engine.plan import Call
 from bcjax.runtime import mesh as meshes
-from bcjax.training import loop as train
+from bcjax.training.loop import MemberProgress
+from bcjax.training.loop import loop as train_loop
 from bcjax.training.meter import Meter
-from bcjax.training.run import Run
 
 
-def measure(run: Run, steps: int, repeats: int, evaluations: int) -> dict[str, Any]:
+def measure(run: TimedRun, steps: int, repeats: int, evaluations: int) -> dict[str, Any]:
     """Times the bare step and the training loop in turns, on the run's own pictures.
 
     The loop is what training does between two log lines: order, store, transfer, call, metrics.
 
     Args:
-      run: Its state is used up and goes on.
+      run: The run, whose state is used up.
       steps: Timed steps in a turn, rounded up to whole calls.
       repeats: Turns of each.
       evaluations: For `_whole`; 0: that is left out.
@@ -42,7 +43,7 @@ def measure(run: Run, steps: int, repeats: int, evaluations: int) -> dict[str, A
 
     def loop() -> None:
         meter = Meter()
-        batches = run.feed("train").training(calls, run.order)
+        batches = run.loader("train").training(calls, run.run.order)
         for call, batch in zip(calls, batches, strict=True):
             meter.add(call.first, run.train(batch))
         meter.take()
@@ -66,7 +67,7 @@ def measure(run: Run, steps: int, repeats: int, evaluations: int) -> dict[str, A
     return found
 
 
-def _whole(run: Run, evaluations: int) -> dict[str, Any]:
+def _whole(run: TimedRun, evaluations: int) -> dict[str, Any]:
     """Times `bcjax train`'s own loop, with log lines, writers, evaluations and checkpoints.
 
     A period is from the end of an evaluation to the end of the next: a checkpoint is begun, the
@@ -74,7 +75,7 @@ def _whole(run: Run, evaluations: int) -> dict[str, Any]:
     that evaluation is compiled.
 
     Args:
-      run: Its state is used up and goes on.
+      run: The run, whose state is used up.
       evaluations: Periods.
 
     Returns:
@@ -86,10 +87,10 @@ def _whole(run: Run, evaluations: int) -> dict[str, Any]:
     # So that the first evaluation, which compiles, is only a call away.
     start = max(0, period - plan.steps_per_call)
     # Of the two programs that training dispatches, the one whose call is a single step.
-    run.train(next(run.feed("train").training([Call(0, 1)], run.order)))
-    run.state = run.state.replace(step=meshes.everywhere(run.mesh, np.int32(start)))
-    run.plan = dataclasses.replace(
-        plan, save_every=period, length=(evaluations + 2) * period, begin=0
+    run.train(next(run.loader("train").training([Call(0, 1)], run.run.order)))
+    state = run.state.replace(step=meshes.everywhere(run.run.mesh, np.int32(start)))
+    longer = run.run.with_plan(
+        run.phase, dataclasses.replace(plan, save_every=period, length=(evaluations + 2) * period)
     )
     moments: list[float] = []
 
@@ -97,10 +98,12 @@ def _whole(run: Run, evaluations: int) -> dict[str, Any]:
         moments.append(time.perf_counter())
         return len(moments) > evaluations
 
-    if train.loop(run, Console(quiet=True), evaluated, time.monotonic()):
+    member = MemberProgress(longer, start)
+    states, signal = train_loop([member], {0: state}, Console(quiet=True), evaluated)
+    if signal:
         raise KeyboardInterrupt
-    run.checkpoints.wait()
-    run.plan = plan
+    run.run.checkpoints.wait()
+    run.state = states[0]
     seconds = statistics.median(np.diff(moments))
     images = period * config.train.batch_size
     return {
@@ -108,5 +111,5 @@ def _whole(run: Run, evaluations: int) -> dict[str, Any]:
         "seconds": seconds,
         "steps": period,
         "images": images,
-        "evaluated": run.prepared.size(config.eval.split),
+        "evaluated": run.run.prepared.size(config.eval.split),
     }

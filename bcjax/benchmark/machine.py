@@ -4,7 +4,6 @@ import datetime
 import os
 import platform
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -12,7 +11,7 @@ import jax.numpy as jnp
 import psutil
 
 from bcjax.benchmark import clock
-from bcjax.engine import checkpoint
+from bcjax.runtime import environment
 
 # Rows of the square matrices and bytes of the array: large beside every cache, short to do.
 _ROWS = {"cpu": 1_536}
@@ -35,11 +34,11 @@ def about() -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "devices": jax.device_count(),
         "backend": jax.default_backend(),
-        "processor": _processor(),
+        "processor": environment.processor(),
         "cores": os.cpu_count(),
         "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
         "python": platform.python_version(),
-        "versions": checkpoint.versions(),
+        "versions": environment.versions(),
     }
 
 
@@ -94,10 +93,3 @@ def _best(work: Callable, carry: jax.Array, operand: jax.Array) -> float:
     turn(1)  # compiles
     count = max(1, round(_TURN_S / turn(1)))
     return count / min(turn(count) for _ in range(_TURNS))
-
-
-def _processor() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor())

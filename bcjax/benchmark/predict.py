@@ -10,16 +10,17 @@ from jaxtyping import Array, Float, UInt8
 
 from bcjax.benchmark import clock, roofline
 from bcjax.benchmark.machine import Peaks
-from bcjax.engine import network, steps
+from bcjax.benchmark.timed_run import TimedRun
+from bcjax.engine import network
 from bcjax.engine.state import Variables
-from bcjax.training.run import Run
+from bcjax.engine.step import infer
 
 SIZES = (1, 8, 32, 128, 512)
 
 _CALLS, _LEAST_CALLS, _SECONDS = 200, 20, 5.0  # at each size
 
 
-def measure(run: Run, peaks: Peaks, sizes: Sequence[int]) -> dict[str, Any]:
+def measure(run: TimedRun, peaks: Peaks, sizes: Sequence[int]) -> dict[str, Any]:
     """Times inference on one device, from decoded pictures in RAM to probabilities in RAM.
 
     Each call is waited for: uint8 pictures go to the device, probabilities come back.
@@ -34,10 +35,10 @@ def measure(run: Run, peaks: Peaks, sizes: Sequence[int]) -> dict[str, Any]:
       "images_per_s" (of the median call), "calls" timed, and what `roofline.against` says.
     """
     config = run.config
-    model = network.build(config, len(run.classes))
+    model = network.build(config, len(run.run.classes))
 
     def answer(variables: Variables, pixels: UInt8[Array, "B H W 3"]) -> Float[Array, "B C"]:
-        logits = steps.infer(model, variables, pixels, config.model.mean, config.model.std)
+        logits = infer(model, variables, pixels, config.model.mean, config.model.std)
         return jax.nn.softmax(logits)
 
     compiled = jax.jit(answer)

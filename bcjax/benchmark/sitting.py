@@ -22,9 +22,9 @@ from bcjax.benchmark import (
     step,
     trace,
 )
+from bcjax.benchmark.timed_run import TimedRun
 from bcjax.data.preparation import prepare
 from bcjax.runtime.errors import UserError
-from bcjax.training.run import Run
 
 _INPUT_S = 0.4  # of each store and part, in a turn
 
@@ -72,7 +72,7 @@ def measure(
         found["start"] = start.measure(arguments)
     with tempfile.TemporaryDirectory() as folder:
         config.workdir = folder
-        with contextlib.closing(Run(config)) as run:
+        with contextlib.closing(TimedRun(config)) as run:
             peaks = machine.peaks(config.model.dtype)
             sizes = [
                 size
@@ -99,13 +99,13 @@ def measure(
             } | found
 
 
-def _settings(run: Run) -> dict[str, Any]:
+def _settings(run: TimedRun) -> dict[str, Any]:
     config = run.config
     return {
         "model": config.model.name,
         "image_size": config.data.image_size,
         "batch_size": config.train.batch_size,
         "dtype": config.model.dtype,
-        "store": run.store,
+        "store": run.run.store,
         "steps_per_call": run.plan.steps_per_call,
     }

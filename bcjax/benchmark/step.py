@@ -10,15 +10,15 @@ from jax.stages import Lowered
 from bcjax.benchmark import clock, roofline
 from bcjax.benchmark.machine import Peaks
 from bcjax.benchmark.roofline import Cost
+from bcjax.benchmark.timed_run import TimedRun
 from bcjax.engine.plan import Call
-from bcjax.training.run import Run
 
 
-def measure(run: Run, peaks: Peaks, steps: int) -> dict[str, Any]:
+def measure(run: TimedRun, peaks: Peaks, steps: int) -> dict[str, Any]:
     """Times the compiled call, each one waited for.
 
     Args:
-      run: Its state is used up and goes on.
+      run: The run, whose state is used up.
       peaks: Of a device.
       steps: Timed calls, after the first, which compiles, and one more.
 
@@ -36,12 +36,12 @@ def measure(run: Run, peaks: Peaks, steps: int) -> dict[str, Any]:
     } | roofline.against(cost(run), seconds, peaks)
 
 
-def repeated(run: Run) -> Callable[[int], None]:
+def repeated(run: TimedRun) -> Callable[[int], None]:
     """Returns a function that does a number of calls and waits for the last.
 
     It is what training dispatches, over and over on one batch that is on the devices already.
     """
-    same = next(run.feed("train").training([Call(0, run.plan.steps_per_call)], run.order))
+    same = next(run.loader("train").training([Call(0, run.plan.steps_per_call)], run.run.order))
 
     def dispatch(calls: int) -> None:
         for _ in range(calls):
@@ -51,18 +51,18 @@ def repeated(run: Run) -> Callable[[int], None]:
     return dispatch
 
 
-def cost(run: Run) -> Cost:
+def cost(run: TimedRun) -> Cost:
     """Returns what one step costs; nothing is known of one that is a loop over micro-batches."""
     if run.config.optim.accumulate > 1 and jax.default_backend() != "cpu":
         return Cost()  # XLA counts a loop's body once
-    return roofline.cost(lowered(run, 1), devices=run.mesh.size)
+    return roofline.cost(lowered(run, 1), devices=run.run.mesh.size)
 
 
-def lowered(run: Run, steps: int) -> Lowered:
+def lowered(run: TimedRun, steps: int) -> Lowered:
     """Returns the program of a call of so many steps.
 
     JAX finds it compiled if there was such a call.
     """
-    feed = run.feed("train")
-    batches = next(feed.training([Call(0, steps)], run.order))
-    return run.phase.train_call.jitted.lower(run.state, batches, feed.pictures, run.numbers)
+    loader = run.loader("train")
+    batches = next(loader.training([Call(0, steps)], run.run.order))
+    return run.phase.train_call.jitted.lower(run.state, batches, loader.stored, run.run.values)

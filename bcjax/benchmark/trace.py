@@ -9,17 +9,17 @@ from jax.profiler import ProfileData
 
 from bcjax.benchmark import step
 from bcjax.benchmark.operations import KINDS, Program
-from bcjax.training.run import Run
+from bcjax.benchmark.timed_run import TimedRun
 
 _CALLS = 3
 _LONGEST = 10
 
 
-def write(run: Run, folder: Path) -> dict[str, Any]:
+def write(run: TimedRun, folder: Path) -> dict[str, Any]:
     """Profiles a few calls of the compiled step.
 
     Args:
-      run: Its state is used up and goes on.
+      run: The run, whose state is used up.
       folder: Where `plugins/profile/<time>/` is written to.
 
     Returns:

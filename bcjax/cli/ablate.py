@@ -21,7 +21,6 @@ paired, picture by picture. The same command again goes on with what was interru
 OUT/ablation.json.
 """
 
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -29,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.cli import config_flag
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
@@ -54,22 +54,22 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError("Give a folder for the runs, such as --out=runs/ablation.")
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
     from bcjax.runtime import compilation
-    from bcjax.training import loggers as writers
+    from bcjax.training import loggers
     from bcjax.tune import ablation as ablations
     from bcjax.tune import switches
     from bcjax.tune.trial import judged_on_watched
 
     if wrong := [mode for mode in values.mode if mode not in switches.MODES]:
         raise UserError(f"--mode={wrong[0]}: choose of {', '.join(switches.MODES)}.")
-    writers.check(config.track)
+    loggers.check(config.track)
     compilation.use_cache()
     console = Console()
     ablation = ablations.Ablation(
         judged_on_watched(config, config.checkpoint.best),
-        switches.read(Path(values.switches), config),
+        switches.read(files.user_path(values.switches), config),
         values.mode,
         values.seeds,
-        Path(values.out),
+        files.user_path(values.out),
     )
     faults, status = ablations.work(ablation, console)
     if status:

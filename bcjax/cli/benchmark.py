@@ -21,7 +21,6 @@ Nothing is kept: the workdir is a temporary one ($TMPDIR says on which disk).
 import json
 import shlex
 import sys
-from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -62,10 +61,10 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
             hint = configs.nearest(name, list(SUBJECTS))
             raise UserError(f"--what has no subject {name!r}{hint}")
     config = config_flag.read(values)
-    out = Path(values.out) if values.out else None
+    out = files.user_path(values.out) if values.out else None
     if out and not out.absolute().parent.is_dir():
         raise UserError(f"--out={out}: there is no folder {out.absolute().parent}; make it first.")
-    traced = Path(values.trace) if values.trace else None
+    traced = files.user_path(values.trace) if values.trace else None
     if traced and traced.exists() and not traced.is_dir():
         raise UserError(f"--trace={traced} is a file: name a folder.")
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.

@@ -9,12 +9,12 @@ these. Writes compare.html, compare.md, compare.json and figures/*.png into --ou
 `bcjax train` and `bcjax evaluate` left in the runs' folders.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from absl import flags
 from rich.console import Console
 
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if not positional:
         raise UserError("Give the runs to compare, such as bcjax compare runs/a runs/b.")
-    out = Path(values.out)
+    out = files.user_path(values.out)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: give a folder to write into, such as --out=compare.")
     # Here, because JAX takes a second to import, and a mistake in the flags should show first.

@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.data.records import SPLITS
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from bcjax.engine.network import Trained
+    from bcjax.engine.network import RestoredNetwork
     from bcjax.evaluation.explanation.explainer import Explanation
     from bcjax.evaluation.explanation.selection import ImageToExplain
 
@@ -54,7 +55,7 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if not values.workdir:
         raise UserError("Give the run to explain, such as --workdir=runs/elu_cnn.")
-    workdir, console = Path(values.workdir), Console()
+    workdir, console = files.user_path(values.workdir), Console()
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
     from bcjax.engine import network
     from bcjax.evaluation.explanation import drawing, sanity_checks, selection
@@ -98,7 +99,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
 
 
 def _chosen(
-    workdir: Path, trained: "Trained", values: flags.FlagValues, console: Console
+    workdir: Path, trained: "RestoredNetwork", values: flags.FlagValues, console: Console
 ) -> list["ImageToExplain"]:
     """Returns images of the split: the worst mistakes, or some that are evenly spaced."""
     from bcjax.evaluation.explanation import selection

@@ -9,14 +9,13 @@ config.data.group_by, ...), as they are trained on. With a run, the features of 
 the pictures on the map, and the run's own pictures are shown unless others are named.
 """
 
-from pathlib import Path
-
 from absl import flags
 from ml_collections import ConfigDict
 from rich.console import Console
 
 from bcjax import config as configs
 from bcjax.cli import config_flag
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
@@ -37,7 +36,7 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if positional:
         raise UserError(f"bcjax explore takes flags only, not {positional[0]!r}.")
-    (config, own), out = _config(values), Path(values.out)
+    (config, own), out = _config(values), files.user_path(values.out)
     if out.is_dir():
         raise UserError(f"{out} is a folder: give the file to write, such as --out=explore.html.")
     # Here, because TFDS and matplotlib take seconds to import, and a mistake in the flags should
@@ -59,7 +58,7 @@ def _config(values: flags.FlagValues) -> tuple[ConfigDict, bool]:
     if values.config is not None or source:
         config = config_flag.read(values, needed=False)
     elif values.workdir:
-        config, own = configs.load(Path(values.workdir)), True
+        config, own = configs.load(files.user_path(values.workdir)), True
     else:
         raise UserError("Give the pictures, such as --data.source=PICTURES.")
     config.data.source = source or config.data.source

@@ -17,10 +17,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax import config as configs
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from bcjax.engine.importing import Imported
+    from bcjax.engine.weights import ImportedWeights
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
@@ -57,12 +58,12 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     if values.head == "drop" and not count:
         raise UserError("Say how many classes the new classifier has, such as --classes=8.")
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
-    from bcjax.engine import importing, saving
+    from bcjax.engine import network, weights
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    out = Path(values.out)
-    saving.check_free(out)
+    out = files.user_path(values.out)
+    network.check_free(out)
     config = configs.default()
     config.workdir = str(out)
     config.data.image_size = values.image_size or 0  # as published
@@ -70,10 +71,10 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     config.model.weights_head = values.head
     config.model.channels = int(values.channels)
     config.model.convention = values.convention
-    imported = importing.read(Path(positional[0]), config, count)
+    imported = weights.read(files.user_path(positional[0]), config, count)
     numbers = tuple(str(number) for number in range(imported.outputs or count))
     classes = names or imported.classes or numbers
-    saving.write(imported, out, classes)
+    weights.write(imported, out, classes)
     Console().print(_table(imported, classes, out))
     return 0
 
@@ -93,7 +94,7 @@ def _classes(said: str | None) -> tuple[tuple[str, ...], int]:
     return names, len(names)
 
 
-def _table(imported: "Imported", classes: Sequence[str], out: Path) -> Table:
+def _table(imported: "ImportedWeights", classes: Sequence[str], out: Path) -> Table:
     config, origin = imported.config, imported.origin
     table = Table(show_header=False)
     table.add_column()

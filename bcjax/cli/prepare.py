@@ -9,12 +9,11 @@ What was found in the pictures and done to them is in its datasheet.html. A prep
 as well: they are prepared into a cache on first use.
 """
 
-from pathlib import Path
-
 from absl import flags
 from rich.console import Console
 
 from bcjax.cli import config_flag
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
@@ -58,7 +57,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     from bcjax.cli import tables
     from bcjax.data.preparation import prepare
 
-    prepared = prepare(config.data, Path(values.out))
+    prepared = prepare(config.data, files.user_path(values.out))
     console = Console()
     for note in prepared.notes:
         console.print(note, highlight=False)

@@ -9,11 +9,10 @@ command that writes it. Beside it are written report.md, figures/*.png (300 dpi)
 README.md.
 """
 
-from pathlib import Path
-
 from absl import flags
 from rich.console import Console
 
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
@@ -33,7 +32,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError(f"bcjax report takes flags only, not {positional[0]!r}.")
     if not values.workdir:
         raise UserError("Give the run to report, such as --workdir=runs/elu_cnn.")
-    if values.out and Path(values.out).suffix != ".html":
+    if values.out and files.user_path(values.out).suffix != ".html":
         raise UserError(f"--out={values.out} is no page: give a file such as report.html.")
     # Here, because matplotlib and TFDS take seconds to import, and a mistake in the flags should
     # show before that.

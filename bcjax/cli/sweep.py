@@ -22,7 +22,6 @@ own of the same name. Writes OUT/study.json.
 """
 
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -30,6 +29,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.cli import config_flag
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -90,13 +90,13 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     metric = next((name for name in names if name in objectives.METRICS), config.checkpoint.best)
     sweep = Sweep(
         judged_on_watched(config, metric),
-        Space(Path(values.space)),
+        Space(files.user_path(values.space)),
         names,
         values.trials,
         values.sampler,
         values.pruner,
     )
-    study = sweep.open(Path(values.out), values.storage)
+    study = sweep.open(files.user_path(values.out), values.storage)
     if values.processes > 1:
         again = [*sys.argv[1:], "--processes=1", "--nosummary"]
         status = processes.run(values.processes, again)

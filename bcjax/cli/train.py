@@ -39,23 +39,26 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     config.data.allow_leaks |= values["allow-leaks"].value
     config.workdir = values.workdir or config.workdir or f"runs/{name}"
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    import jax
+
     from bcjax.cli import tables
     from bcjax.runtime import compilation
-    from bcjax.training import loggers as writers
-    from bcjax.training import members
+    from bcjax.training import loggers
     from bcjax.training.loop import train
 
     compilation.use_cache()
     console = Console()
-    outcome = (members.train if config.train.members > 1 else train)(config, console)
+    outcome = train(config, console)
+    lead = jax.process_index() == 0
+    console.quiet = not lead
     if outcome.final:
         console.print(tables.evaluation(outcome.final))
     if outcome.final and outcome.final.members:
         console.print(tables.members(outcome.final.members))
-    if outcome.final and config.eval.report and not console.quiet:
+    if outcome.final and config.eval.report and lead:
         from bcjax.reports.run import write_report
 
         page = write_report(config.workdir).html
-        writers.archive(config)
+        loggers.archive(config)
         console.print(f"written to {page}", highlight=False, soft_wrap=True)
     return outcome.exit_status

@@ -162,9 +162,8 @@ def _unmix(
     # The plane of the two dyes, in which stained pixels differ most.
     centred = stained - stained.mean(0, dtype=float)
     plane = np.linalg.eigh(np.einsum("ni,nj->ij", centred, centred))[1][:, :0:-1]
-    plane *= np.where(
-        plane.sum(0) < 0, -1, 1
-    )  # towards more density, whichever sign the solver gave
+    # Towards more density, whichever sign the solver gave.
+    plane *= np.where(plane.sum(0) < 0, -1, 1)
     along, across = cv2.transform(stained[None], plane.T)[0].T
     angles = np.percentile(np.arctan2(across, along), (_TAIL, 100 - _TAIL))
     dyes = np.stack([np.cos(angles), np.sin(angles)], -1) @ plane.T

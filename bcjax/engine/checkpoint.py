@@ -1,7 +1,6 @@
 """Checkpoints: asynchronous, atomic, the latest few and the best kept. The only user of orbax."""
 
 import contextlib
-import importlib.metadata
 import json
 import logging
 import shutil
@@ -17,12 +16,12 @@ from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
 from bcjax.engine.state import State, Variables
+from bcjax.metrics.names import sign
+from bcjax.runtime import environment
 from bcjax.runtime.errors import UserError, disk_is_full
 from bcjax.runtime.run_dir import RunDir
 
 log = logging.getLogger("bcjax")
-
-_PACKAGES = ("bcjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 class Checkpoints:
@@ -78,9 +77,8 @@ class Checkpoints:
         return self._scores[step]
 
     def _remember(self, step: int, evaluation: dict[str, float] | None) -> None:
-        sign = -1 if self._metric == "log_loss" else 1
         value = (evaluation or {}).get(self._metric)
-        self._scores[step] = None if value is None else sign * value
+        self._scores[step] = None if value is None else sign(self._metric) * value
 
     def save(self, state: State, about: dict[str, Any]) -> None:
         """Starts to write the state; returns once it is copied off the devices.
@@ -254,11 +252,6 @@ def about_page(
     return {
         "classes": list(classes),
         "config": json.loads(config.to_json_best_effort()),
-        "versions": versions(),
+        "versions": environment.versions(),
         "evaluation": evaluation,
     }
-
-
-def versions() -> dict[str, str]:
-    """Returns the versions of the packages that a run's numbers depend on."""
-    return {name: importlib.metadata.version(name) for name in _PACKAGES}

@@ -1,4 +1,4 @@
-"""How the pure steps are compiled: several in one dispatch, each part where it lives."""
+"""How the pure steps are compiled and dispatched: several at a time, each array on its devices."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, cast
@@ -13,57 +13,64 @@ from jaxtyping import Array
 from bcjax.engine.state import State
 from bcjax.runtime import mesh as meshes
 
-Batch = dict[str, Array]  # index int32, and mask bool, image uint8, label int32 where they are
-Pictures = dict[str, Array]  # the device store: image uint8 (N, H, W, C), label int32 (N,); or {}
-# Either dict may hold features float32 (N, F) instead of the image: see `steps.features_step`.
+# `index` int32 (B,); for an evaluation `mask` bool (B,); and, unless the pictures are stored on the
+# devices, `image` uint8 (B, H, W, C) and `label` int32 (B,).
+Batch = dict[str, Array]
+# What a device store holds: `image` uint8 (N, H, W, C) and `label` int32 (N,). Else {}.
+StoredArrays = dict[str, Array]
+# Either may hold `features` float32 (N, F) instead of `image`: see `step.features_step`.
 
 
-class Numbers(NamedTuple):
-    """What runs of one program may differ in: arguments of the step, not constants in it.
+class Hyperparameters(NamedTuple):
+    """What runs of one compiled program may differ in: arguments of the step, not constants in it.
 
     Attributes:
-      seed: Of augmentation and dropout.
-      rate: Times every update.
-      class_weights: Weight of each class in the loss, (classes,); None: all 1.
-      augment: Those of the recipe's policy, a pytree of floats.
+      seed: The seed of augmentation and dropout, uint32.
+      lr_scale: A factor on the learning rate.
+      class_weights: The weight of each class in the loss, (classes,); None: all are 1.
+      augment: The magnitudes of the augmentation policy, a pytree of floats.
     """
 
     seed: Any = 0
-    rate: Any = 1.0
+    lr_scale: Any = 1.0
     class_weights: Any = None
     augment: Any = ()
 
 
-def place(mesh: Mesh, numbers: Numbers) -> Numbers:
-    """Returns the numbers as arrays on each device: uint32 the seed, float32 the others."""
-    floats = jax.tree.map(np.float32, numbers._replace(seed=0))
-    return cast(Numbers, meshes.everywhere(mesh, floats._replace(seed=np.uint32(numbers.seed))))
+def place(mesh: Mesh, values: Hyperparameters) -> Hyperparameters:
+    """Returns the values as arrays on each device: the seed as uint32, the others as float32."""
+    floats = jax.tree.map(np.float32, values._replace(seed=0))
+    arrays = floats._replace(seed=np.uint32(values.seed))
+    return cast(Hyperparameters, meshes.everywhere(mesh, arrays))
 
 
-def several(step: Callable) -> Callable[[State, Batch, Pictures, Numbers], tuple[State, Array]]:
+TrainStep = Callable[[State, Batch, StoredArrays, Hyperparameters], tuple[State, Array]]
+
+
+def several(step: TrainStep) -> TrainStep:
     """Returns `step` scanned over a leading axis of the batch: several steps in one dispatch."""
 
     def call(
-        state: State, batches: Batch, pictures: Pictures, numbers: Numbers
+        state: State, batches: Batch, stored: StoredArrays, values: Hyperparameters
     ) -> tuple[State, Array]:
-        return scan(lambda s, b: step(s, b, pictures, numbers), state, batches)
+        return scan(lambda s, b: step(s, b, stored, values), state, batches)
 
     return call
 
 
 def per_call() -> int:
-    """Returns the steps, or batches of an evaluation, in one dispatch, if nothing else is said.
+    """Returns the default number of steps, or of evaluation batches, in one dispatch.
 
-    On a CPU a step is long beside its dispatch.
+    On a CPU a step takes long compared with its dispatch, so there it is 1.
     """
     return 1 if jax.default_backend() == "cpu" else 8
 
 
 def scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:
-    """`lax.scan`, written out on the CPU.
+    """`lax.scan`, unrolled on the CPU.
 
     XLA compiles a convolution inside a loop for the CPU to code that is 15 times slower than the
-    same convolution outside of one (measured); `unroll=True` leaves the loop.
+    same convolution outside of one (measured), and `unroll=True` leaves the loop in place.
     """
     if jax.default_backend() != "cpu":
         return lax.scan(body, carry, xs)
@@ -75,23 +82,24 @@ def scan(body: Callable, carry: Any, xs: Any) -> tuple[Any, Any]:
 
 
 class TrainCall:
-    """What training calls: several steps in one dispatch, or one by one on a CPU.
+    """The compiled training step: several steps in one dispatch, or one by one on a CPU.
 
-    There a dispatch costs nothing, and XLA would fuse operations of neighbouring steps, so that the
-    last bits of a run depended on how many steps a call has; and as written out by `scan`, they
+    On a CPU a dispatch costs almost nothing, and XLA would fuse operations of neighbouring steps:
+    the last bits of a run would then depend on how many steps a call has, and the unrolled program
     would take that much longer to compile.
 
     Attributes:
-      jitted: A dispatch. The state is donated and stays where it is, metrics go everywhere.
+      jitted: The jitted function of one dispatch. The state is donated and keeps its shardings;
+        the metrics are replicated.
     """
 
-    def __init__(self, call: Callable, mesh: Mesh, abstract: State):
+    def __init__(self, call: TrainStep, mesh: Mesh, abstract: State):
         """Compiles nothing yet.
 
         Args:
-          call: From `several`.
-          mesh: Where it runs.
-          abstract: The state, with its shardings.
+          call: The pure function, from `several`.
+          mesh: The devices that it runs on.
+          abstract: The state as shapes with shardings.
         """
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
         over, everywhere = meshes.batch_sharding(mesh, leading=1), meshes.replicated(mesh)
@@ -106,18 +114,18 @@ class TrainCall:
         self._join = jax.jit(jnp.concatenate, out_shardings=everywhere)
 
     def together(self, steps: int) -> int:
-        """Returns how many steps of a call of so many are in one dispatch."""
+        """Returns how many steps of a call of `steps` steps go into one dispatch."""
         return 1 if self._in_turn else steps
 
     def __call__(
-        self, state: State, batches: Batch, pictures: Pictures, numbers: Numbers
+        self, state: State, batches: Batch, stored: StoredArrays, values: Hyperparameters
     ) -> tuple[State, Array]:
-        """Takes the steps; returns the state, and what each reports, (steps, metrics)."""
+        """Takes the steps; returns the new state and the metrics of each step, (steps, metrics)."""
         if not self._in_turn:
-            return cast(tuple[State, Array], self.jitted(state, batches, pictures, numbers))
+            return cast(tuple[State, Array], self.jitted(state, batches, stored, values))
         rows = []
         for batch in self._split(batches):
-            state, row = self.jitted(state, batch, pictures, numbers)
+            state, row = self.jitted(state, batch, stored, values)
             rows.append(row)
         return state, self._join(rows)
 
@@ -130,23 +138,23 @@ def _divide(batches: Batch) -> list[Batch]:
 def compile_predict(step: Callable, mesh: Mesh) -> Callable:
     """Jits `predict_step` or `features_step` over a leading axis of the batch.
 
-    Every process gets all answers and labels. Nothing is computed for a batch that is all padding:
-    so splits of any size are the same program.
+    Every process gets all outputs and labels. Nothing is computed for a batch that is padding
+    alone, so splits of any size share one program.
     """
 
-    def call(variables: Any, batches: Batch, pictures: Pictures) -> Any:
-        alone = len(batches["index"]) == 1  # and so not padding
+    def call(variables: Any, batches: Batch, stored: StoredArrays) -> Any:
+        single = len(batches["index"]) == 1  # a single batch is never padding alone
 
         def body(carry: None, batch: Batch) -> tuple[None, Any]:
-            def answer() -> Any:
-                return step(variables, batch, pictures)
+            def compute() -> Any:
+                return step(variables, batch, stored)
 
-            def nothing() -> Any:
-                return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(answer))
+            def zeros() -> Any:
+                return jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), jax.eval_shape(compute))
 
-            if alone:
-                return carry, answer()
-            return carry, lax.cond(batch["mask"].any(), answer, nothing)
+            if single:
+                return carry, compute()
+            return carry, lax.cond(batch["mask"].any(), compute, zeros)
 
         return scan(body, None, batches)[1]
 

@@ -1,4 +1,7 @@
-"""A trained network, rebuilt from its workdir: nobody retypes a name, a class or a constant."""
+"""A network from its config, restored from a run, or written as one.
+
+A trained network is rebuilt from its run alone: nobody retypes a name, a class or a constant.
+"""
 
 import dataclasses
 from collections.abc import Sequence
@@ -14,10 +17,12 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax import models
 from bcjax.data.input_transform import InputTransform
+from bcjax.engine import checkpoint, patience
 from bcjax.engine.checkpoint import Checkpoints
-from bcjax.engine.state import Variables
+from bcjax.engine.state import State, Variables
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 # Options of networks that the config's `model` branch sets.
 _OPTIONS = (
@@ -32,45 +37,51 @@ def build(config: ConfigDict, classes: int) -> nn.Module:
     Raises:
       UserError: For an unknown model, or an option that it does not have.
     """
-    asked = {name: config.model[name] for name in _OPTIONS}
+    stated = {name: config.model[name] for name in _OPTIONS}
     # None and False leave a network as it is, and not every network knows each option.
-    options = {k: value for k, value in asked.items() if not (value is None or value is False)}
+    options = {k: value for k, value in stated.items() if not (value is None or value is False)}
     return models.create(config.model.name, classes=classes, dtype=config.model.dtype, **options)
 
 
-def resolve(config: ConfigDict) -> None:
-    """Writes how the network wants its pictures into the config, where that does not say.
+def resolve(config: ConfigDict) -> ConfigDict:
+    """Returns the config, completed with how the network wants its pictures where it states none.
 
     Raises:
-      UserError: If pictures cannot be made so, for want of `data.stain_reference`.
+      UserError: If `data.stain_reference` cannot be read.
     """
+    changes: dict[str, Any] = {
+        "data.resize": config.data.resize or "squash",
+        "data.crop_fraction": config.data.crop_fraction or 1.0,
+    }
     if config.model.name in models.MODELS:
         entry = models.MODELS[config.model.name]
-        config.model.mean = config.model.mean or per_channel(entry.mean, config)
-        config.model.std = config.model.std or per_channel(entry.std, config)
-    config.data.resize = config.data.resize or "squash"
-    config.data.crop_fraction = config.data.crop_fraction or 1.0
+        changes["model.mean"] = config.model.mean or per_channel(entry.mean, config)
+        changes["model.std"] = config.model.std or per_channel(entry.std, config)
+    if config.data.stain_reference:  # absolute, so that it is found from any folder
+        changes["data.stain_reference"] = str(Path(config.data.stain_reference).absolute())
+    config = configs.replaced(config, changes)
     if config.data.stain_reference:
-        # To be found from any folder, and no run begins that could not be evaluated.
-        config.data.stain_reference = str(Path(config.data.stain_reference).absolute())
-        InputTransform.from_config(config.data)
+        InputTransform.from_config(
+            config.data
+        )  # reads it: no run begins that could not be evaluated
+    return config
 
 
 def per_channel(rgb: Sequence[float], config: ConfigDict) -> tuple[float, ...]:
-    """Returns what holds for R, G and B; for grey pictures their average."""
+    """Returns the values of R, G and B; for a network of one channel their average."""
     return tuple(rgb) if config.model.channels == 3 else (sum(rgb) / 3,)
 
 
 @dataclasses.dataclass(frozen=True)
-class Trained:
-    """A network as it stood at one checkpoint of a run.
+class RestoredNetwork:
+    """A network as it was at one checkpoint of a run.
 
     Attributes:
-      config: What it was trained with.
-      classes: Names, in the order of the logits.
+      config: The config that it was trained with.
+      classes: The class names, in the order of the logits.
       model: The linen module.
-      variables: Its parameters and statistics (their averages, if the run kept any).
-      step: Of the checkpoint.
+      variables: Its parameters and batch statistics (their averages, if the run kept any).
+      step: The step of the checkpoint.
     """
 
     config: ConfigDict
@@ -80,16 +91,16 @@ class Trained:
     step: int
 
 
-def load(workdir: Path, which: str, mesh: Mesh) -> Trained:
-    """Reads a network from the checkpoints of a run.
+def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
+    """Restores a network from a checkpoint of a run.
 
     Args:
       workdir: The run's folder.
       which: "best", "latest" or a step.
-      mesh: Where the variables go; they are replicated.
+      mesh: The devices on which the variables are replicated.
 
     Raises:
-      UserError: If there is no run, no checkpoint or not that one.
+      UserError: If there is no run, or no such checkpoint.
     """
     config = configs.load(workdir)
     checkpoints = open_checkpoints(workdir, config)
@@ -101,11 +112,11 @@ def load(workdir: Path, which: str, mesh: Mesh) -> Trained:
         _variable_shapes(model, config.data.image_size, config.model.channels),
     )
     read = checkpoints.restore_variables(step, {"ema": abstract} if config.optim.ema else abstract)
-    return Trained(config, classes, model, read.get("ema", read), step)
+    return RestoredNetwork(config, classes, model, read.get("ema", read), step)
 
 
 def open_checkpoints(workdir: Path, config: ConfigDict) -> Checkpoints:
-    """Opens the checkpoints of a run for reading, be it going on or ended."""
+    """Opens the checkpoints of a run for reading, whether it has ended or not."""
     return Checkpoints(
         workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best, read_only=True
     )
@@ -134,3 +145,37 @@ def _variable_shapes(model: nn.Module, image_size: int, channels: int) -> dict[s
         return {"batch_stats": {}} | dict(model.init(jax.random.key(0), pictures, train=False))
 
     return jax.eval_shape(init)
+
+
+def write_run(
+    config: ConfigDict, variables: Variables, classes: Sequence[str], workdir: Path
+) -> None:
+    """Writes a network as a run at step 0: its checkpoint and config.json.
+
+    Args:
+      config: A resolved config without averages (`optim.ema`).
+      variables: Parameters and batch statistics of the network.
+      classes: The class names, in the order of the logits.
+      workdir: An existing folder.
+    """
+    zero = jnp.zeros((), jnp.int32)
+    state = State(
+        step=zero,
+        phase=zero,
+        began=zero,
+        params=jax.tree.map(jnp.asarray, variables["params"]),
+        batch_stats=jax.tree.map(jnp.asarray, variables["batch_stats"]),
+        opt_state=(),
+        ema={},
+        patience=jax.tree.map(jnp.asarray, patience.init("max")),
+    )
+    checkpoints = Checkpoints(workdir, keep=1, metric=config.checkpoint.best)
+    checkpoints.save(state, checkpoint.about_page(config, classes, None))
+    checkpoints.close()
+    configs.save(config, RunDir(workdir).config)  # last: without it the folder is no run
+
+
+def check_free(workdir: Path) -> None:
+    """Raises UserError if a folder holds anything."""
+    if workdir.exists() and (workdir.is_file() or any(workdir.iterdir())):
+        raise UserError(f"{workdir} is not empty: give another folder, or delete it.")

@@ -1,6 +1,6 @@
-"""The phases of a run: each with its length, schedule, optimizer, patience, and what trains in it.
+"""The phases of a run, each with its own length, schedule, optimizer, patience and frozen layers.
 
-Steps, the order of the pictures and the checkpoints go on from one to the next.
+The step, the order of the pictures and the checkpoints run on from one phase to the next.
 """
 
 import dataclasses
@@ -8,21 +8,31 @@ import functools
 import itertools
 from collections.abc import Callable
 
+import jax
 import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
-from bcjax.engine import dispatch, layer_decay, optim, steps, trainable
-from bcjax.engine import frozen as freezing
+from bcjax.engine import dispatch, schedules
+from bcjax.engine import optimizer as optimizers
+from bcjax.engine import patience as patiences
 from bcjax.engine import plan as plans
 from bcjax.engine import state as states
 from bcjax.engine.dispatch import TrainCall
-from bcjax.engine.frozen import Frozen
 from bcjax.engine.patience import Mode
 from bcjax.engine.plan import Plan
 from bcjax.engine.state import State
+from bcjax.engine.step import Recipe, train_step
+from bcjax.engine.trainable import (
+    Frozen,
+    freeze_all_but,
+    layers_of,
+    learning_rate_scales,
+    scale_by_path,
+    select,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,22 +40,22 @@ class Phase:
     """One phase of a run.
 
     Attributes:
-      position: Among the phases of the run, from 0.
-      config: The run's, with what holds in this phase in the place of what holds in the last.
-      plan: What happens at which step, if it began at step 0.
-      rates: What the learning rate of each parameter is multiplied by; 0: it is frozen.
-      frozen: What does not train.
-      schedule: The learning rate of each of its steps, counted from its beginning.
-      begin: From the state at the end of the phase before to that at the start of this one.
-      abstract: The state within it.
-      call: `dispatch.several(steps.train_step(...))`, pure.
-      train_call: The same, as training calls it.
+      position: The number of the phase, counted from 0.
+      config: The config of the run, with the settings of this phase in place of the last one's.
+      plan: What happens at which step; its `begin` is 0 until the phase has begun (see `begun`).
+      lr_scales: The factor on the learning rate of each parameter, by path; 0: it is frozen.
+      frozen: The parameters that do not train.
+      schedule: The learning rate of each step, counted from the beginning of the phase.
+      begin: Makes the state at the start of this phase from the state at the end of the previous.
+      abstract: The state in this phase, as shapes with shardings.
+      call: The pure function of several steps, `dispatch.several(step.train_step(...))`.
+      train_call: The same function, compiled.
     """
 
     position: int
     config: ConfigDict
     plan: Plan
-    rates: dict[str, float]
+    lr_scales: dict[str, float]
     frozen: Frozen
     schedule: optax.Schedule
     begin: Callable[[State], State]
@@ -53,9 +63,18 @@ class Phase:
     call: Callable
     train_call: TrainCall
 
+    def begun(self, step: int) -> "Phase":
+        """Returns the phase as it is once it has begun at a step of the run."""
+        return dataclasses.replace(self, plan=dataclasses.replace(self.plan, begin=step))
+
+    def goes_on(self, state: State) -> bool:
+        """Whether the phase is neither at its end nor out of patience; waits for the devices."""
+        step, allowed = int(jax.device_get(state.step)), self.config.train.patience
+        return step < self.plan.end and not patiences.exhausted(state.patience, allowed)
+
     @property
     def caches_features(self) -> bool:
-        """Whether each picture has the same features in all of its steps."""
+        """Whether a picture has the same features in every step, so that they are computed once."""
         augmented = any(configs.flatten(self.config.augment).values())
         return self.frozen.backbone and not augmented
 
@@ -64,52 +83,52 @@ def create(
     config: ConfigDict,
     model: nn.Module,
     init: Callable[[int], State],
-    recipe: steps.Recipe,
+    recipe: Recipe,
     mesh: Mesh,
     *,
     examples: int,
     steps_per_call: int,
     mode: Mode,
 ) -> tuple[Phase, ...]:
-    """Returns the phases of a run, in turn; nothing is computed yet.
+    """Returns the phases of a run in turn; nothing is computed yet.
 
     Args:
-      config: The run's.
-      model: Its network.
-      init: Makes the state before the first phase, of a seed.
-      recipe: What its steps do.
-      mesh: Where they run.
-      examples: Training pictures.
-      steps_per_call: In one dispatch, where the config leaves it open.
+      config: The resolved config of the run.
+      model: The network.
+      init: Makes the state before the first phase from a seed.
+      recipe: How a training step works.
+      mesh: The devices that the steps run on.
+      examples: Training pictures in an epoch.
+      steps_per_call: Steps in one dispatch, where the config does not set it.
       mode: Whether more or less of the watched metric is better.
 
     Raises:
       UserError: If a phase would train nothing, or its optimizer or schedule is refused.
     """
-    layers = trainable.layers(lambda: init(0).variables)
+    layers = layers_of(lambda: init(0).variables)
     paths = tuple(itertools.chain(*layers))
 
     def phase(position: int, config: ConfigDict) -> Phase:
-        trains = trainable.select(config.finetune.trainable, layers)
-        frozen = freezing.all_but(trains, paths)
-        scales = layer_decay.scales(paths, config.finetune.layer_decay)
+        trains = select(config.finetune.trainable, layers)
+        frozen = freeze_all_but(trains, paths)
+        scales = learning_rate_scales(paths, config.finetune.layer_decay)
         plan = plans.resolve(config, examples, steps_per_call)
         lengths = {"total_steps": plan.length, "warmup_steps": plan.warmup}
-        optimizer = optim.create(config.optim, **lengths)
+        optimizer = optimizers.create(config.optim, **lengths)
         if config.finetune.layer_decay < 1:
-            optimizer = optax.chain(optimizer, layer_decay.scale_by_layer(scales))
+            optimizer = optax.chain(optimizer, scale_by_path(scales))
         begin = functools.partial(
             states.begin, phase=position, optimizer=optimizer, mode=mode, frozen=frozen
         )
         abstract = states.shapes(lambda: begin(init(0)), mesh, config.mesh.fsdp_min_size)
-        call = dispatch.several(steps.train_step(model, optimizer, recipe, frozen))
+        call = dispatch.several(train_step(model, optimizer, recipe, frozen))
         return Phase(
             position=position,
             config=config,
             plan=plan,
-            rates={path: scales[path] * (path not in frozen.parameters) for path in paths},
+            lr_scales={path: scales[path] * (path not in frozen.parameters) for path in paths},
             frozen=frozen,
-            schedule=optim.schedule(config.optim, **lengths),
+            schedule=schedules.create(config.optim, **lengths),
             begin=begin,
             abstract=abstract,
             call=call,

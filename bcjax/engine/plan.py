@@ -1,4 +1,4 @@
-"""What happens at which step: a pure function of the step, so a resumed run does the same."""
+"""What happens at which step: a pure function of the step, so that a resumed run does the same."""
 
 import dataclasses
 from collections.abc import Iterator
@@ -18,15 +18,15 @@ class Call(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """The lengths of a phase of a run, all in steps; events are at steps of the run.
+    """The lengths of one phase of a run, all in steps; events happen at steps of the run.
 
     Attributes:
       length: Steps in the phase.
       warmup: Steps of learning-rate warm-up.
-      log_every: Between log lines.
-      eval_every: Between evaluations.
-      save_every: Between checkpoints.
-      steps_per_call: Steps in one dispatch, at most.
+      log_every: Steps between log lines.
+      eval_every: Steps between evaluations.
+      save_every: Steps between checkpoints.
+      steps_per_call: The largest number of steps in one dispatch.
       begin: The step of the run at which the phase begins.
     """
 
@@ -48,18 +48,20 @@ class Plan:
         return step % self.eval_every == 0 or step == self.end
 
     def saves(self, step: int) -> bool:
+        """Whether a checkpoint is saved once `step` steps have been taken."""
         return step % self.save_every == 0 or step == self.end
 
     def logs(self, step: int) -> bool:
-        # Where a run may stop or be taken up again, too: no log line spans a checkpoint.
+        """Whether a log line is written once `step` steps have been taken."""
+        # Also wherever a run may stop or resume, so that no log line spans a checkpoint.
         return step % self.log_every == 0 or self.evaluates(step) or self.saves(step)
 
     def calls(self, start: int) -> Iterator[Call]:
-        """Yields the dispatches from step `start` to the end; none spans an event.
+        """Yields the dispatches from step `start` to the end; no event falls inside one.
 
-        Whole calls begin at multiples of `steps_per_call`, wherever `start` is; what is left
-        between is done in single steps. So only two programs are compiled, and a resumed run
-        dispatches what an unbroken one does.
+        Calls of several steps begin at multiples of `steps_per_call`, wherever `start` is; the
+        steps between them are single. So only two programs are compiled, and a resumed run
+        dispatches the same calls as one that was never interrupted.
         """
         step = start
         while step < self.end:
@@ -75,7 +77,13 @@ class Plan:
 
 
 def resolve(config: ConfigDict, examples: int, steps_per_call: int) -> Plan:
-    """Turns the config's lengths into steps, for `examples` training pictures."""
+    """Turns the config's lengths into steps.
+
+    Args:
+      config: A resolved config.
+      examples: Training pictures in an epoch.
+      steps_per_call: Steps in one dispatch, where the config does not set it.
+    """
 
     def steps(branch: str, key: str) -> int:
         text = config[branch][key]

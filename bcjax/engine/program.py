@@ -1,4 +1,4 @@
-"""All that is compiled for a run: one program for all that differ in seed, rate or weights."""
+"""Everything that is compiled for a run; runs that differ in seed or learning rate share it."""
 
 import dataclasses
 from collections.abc import Callable
@@ -7,24 +7,26 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from bcjax.augment.policy import Policy
-from bcjax.engine import dispatch, network, phases, steps
+from bcjax.engine import dispatch, network, phases
 from bcjax.engine import state as states
 from bcjax.engine.patience import Mode
 from bcjax.engine.phases import Phase
 from bcjax.engine.state import State
+from bcjax.engine.step import Recipe, features_step, predict_step
+from bcjax.metrics.names import sign
 from bcjax.runtime.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
-    """What a run is computed by; nothing is compiled before it is called.
+    """The jitted functions of a run; each is compiled at its first call.
 
     Attributes:
       mode: Whether more or less of the watched metric is better.
-      phases: Each with its schedule, its optimizer and its compiled step.
-      start: From a seed to the state at the beginning of the first phase.
-      predict: Compiled `steps.predict_step(...)`.
-      backbone: Compiled `steps.features_step(...)`.
+      phases: The phases, each with its schedule, its optimizer and its training step.
+      start: Makes the state at the beginning of the first phase from a seed.
+      predict: `step.predict_step(...)`, jitted.
+      backbone: `step.features_step(...)`, jitted.
     """
 
     mode: Mode
@@ -40,17 +42,17 @@ def build(
     """Returns the program of the run that a resolved config describes.
 
     Args:
-      config: Resolved.
-      policy: How its pictures are augmented.
-      mesh: Where it runs.
-      classes: Number of logits.
+      config: A resolved config.
+      policy: The augmentation policy.
+      mesh: The devices that the run uses.
+      classes: The number of classes.
       examples: Training pictures in an epoch.
 
     Raises:
-      UserError: If network, optimizer, phases or loss are refused.
+      UserError: If the network, the optimizer, a phase or the loss is not possible.
     """
     model = network.build(config, classes)
-    mode: Mode = "min" if config.checkpoint.best == "log_loss" else "max"
+    mode: Mode = "max" if sign(config.checkpoint.best) > 0 else "min"
     init = states.initializer(
         model,
         image_size=config.data.image_size,
@@ -75,16 +77,16 @@ def build(
         mode=mode,
         phases=made,
         start=states.compile_init(lambda seed: first.begin(init(seed)), first.abstract),
-        predict=dispatch.compile_predict(steps.predict_step(*pixels), mesh),
-        backbone=dispatch.compile_predict(steps.features_step(*pixels), mesh),
+        predict=dispatch.compile_predict(predict_step(*pixels), mesh),
+        backbone=dispatch.compile_predict(features_step(*pixels), mesh),
     )
 
 
-def _recipe(config: ConfigDict, policy: Policy) -> steps.Recipe:
-    """Returns what the training step does beside network and optimizer.
+def _recipe(config: ConfigDict, policy: Policy) -> Recipe:
+    """Returns how the training step works, apart from the network and the optimizer.
 
     Raises:
-      UserError: If the loss cannot take the labels.
+      UserError: If the loss cannot take mixed or smoothed labels.
     """
     focal = config.train.loss == "focal"
     if focal and (policy.mixes or config.train.label_smoothing):
@@ -93,7 +95,7 @@ def _recipe(config: ConfigDict, policy: Policy) -> steps.Recipe:
             f"config.train.loss is 'focal', which needs one label for each picture, but {what}: "
             "leave that out, or use cross_entropy."
         )
-    return steps.Recipe(
+    return Recipe(
         mean=config.model.mean,
         std=config.model.std,
         policy=policy,

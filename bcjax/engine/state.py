@@ -1,4 +1,4 @@
-"""The whole state of a run as one pytree: what a checkpoint holds, and nothing beside it."""
+"""The whole state of a run as one pytree, which is exactly what a checkpoint holds."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,8 +13,8 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int32
 
 from bcjax.engine import patience as patiences
-from bcjax.engine.frozen import NOTHING, Frozen
 from bcjax.engine.patience import Mode, Patience
+from bcjax.engine.trainable import NOTHING_FROZEN, Frozen
 from bcjax.models import initialisers
 from bcjax.runtime import mesh as meshes
 
@@ -22,17 +22,17 @@ Variables = dict[str, Any]
 
 
 class State(struct.PyTreeNode):
-    """A run between two steps.
+    """The state of a run between two steps.
 
     Attributes:
       step: Optimizer steps taken; also the position in the order of the pictures.
-      phase: Which of the run's phases it is in, counted from 0.
+      phase: The phase that the run is in, counted from 0.
       began: The step at which that phase began.
       params: Float32 parameters.
       batch_stats: Running statistics of batch norm; {} for networks without it.
-      opt_state: Optax's, of the parameters that train in this phase.
-      ema: Averages of `params` and `batch_stats`, {} if switched off.
-      patience: Best evaluation so far, and what its age has done to the learning rate.
+      opt_state: Optax's state of the parameters that train in this phase.
+      ema: Exponential averages of `params` and `batch_stats`; {} if switched off.
+      patience: The best evaluation so far, and how its age has changed the learning rate.
     """
 
     step: Int32[Array, ""]
@@ -46,12 +46,12 @@ class State(struct.PyTreeNode):
 
     @property
     def variables(self) -> Variables:
-        """What the network trains with."""
+        """The parameters and batch statistics that the network trains with."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
     @property
     def best_variables(self) -> Variables:
-        """What the network is evaluated with: the averages where there are any."""
+        """The variables that the network is evaluated with: the averages if there are any."""
         return self.ema or self.variables
 
 
@@ -64,10 +64,10 @@ def initializer(
     channels: int = 3,
     mesh: Mesh | None = None,
 ) -> Callable[[int | Array], State]:
-    """Returns a jittable function of a seed that makes the state before the first phase begins.
+    """Returns a jittable function from a seed to the state before the first phase begins.
 
-    The seed's numbers are drawn by all devices of the mesh together, if there is one; they are the
-    same on any.
+    If there is a mesh, all of its devices draw the random numbers together; the numbers are the
+    same on any mesh.
     """
     drawn = meshes.batch_sharding(mesh) if mesh else None
 
@@ -97,19 +97,19 @@ def begin(
     phase: int,
     optimizer: optax.GradientTransformation,
     mode: Mode,
-    frozen: Frozen = NOTHING,
+    frozen: Frozen = NOTHING_FROZEN,
 ) -> State:
-    """Returns the state at the start of a phase, from that at the end of the one before.
+    """Returns the state at the start of a phase, from the state at the end of the previous one.
 
-    The network goes on as it stands; its optimizer and its patience start anew. The averages of
-    what is now frozen become what they are averages of, for nothing will move them.
+    The network stays as it is; the optimizer and the patience start anew. The averages of frozen
+    parameters are set to the parameters themselves, since nothing will change either from now on.
 
     Args:
-      state: Whose `opt_state` is not read.
-      phase: Which one begins, counted from 0.
-      optimizer: Of the phase.
+      state: The previous state; its `opt_state` is not read.
+      phase: The phase that begins, counted from 0.
+      optimizer: The optimizer of the phase.
       mode: Whether more or less of the watched metric is better.
-      frozen: In the phase.
+      frozen: The parameters that do not train in the phase.
     """
     trains, _ = frozen.divide(state.params)
     return state.replace(
@@ -133,13 +133,14 @@ def shapes(init: Callable[[], State], mesh: Mesh, fsdp_min_size: int) -> State:
 
 
 def compile_init(init: Callable[[Array], State], abstract: State) -> Callable[[int], State]:
-    """Jits a function of a seed that makes a state, each part where it will live.
+    """Jits a function from a seed to a state, each part of which is made where it will live.
 
-    Another seed is the same program.
+    All seeds share one program.
     """
     made = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract))
     return lambda seed: made(np.uint32(seed))
 
 
 def parameter_count(state: State) -> int:
+    """Returns the number of parameters of the network."""
     return sum(leaf.size for leaf in jax.tree.leaves(state.params))

@@ -10,12 +10,12 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
-from bcjax.engine.dispatch import Batch, Pictures
-from bcjax.engine.feed import order_of, whole_batches
-from bcjax.engine.network import Trained
+from bcjax.engine.dispatch import Batch, StoredArrays
+from bcjax.engine.loader import order_of, whole_batches
+from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.plan import Call
 from bcjax.engine.state import Variables
-from bcjax.engine.steps import gather, normalise
+from bcjax.engine.step import gather, normalise
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.models.norm import Norm
 from bcjax.runtime import mesh as meshes
@@ -33,7 +33,7 @@ class BatchStatistics:
     and drop path are off. Statistics that are the same in all ingredients were frozen, and stay.
     """
 
-    def __init__(self, workdir: Path, trained: Trained, ingredients: Sequence[Variables]):
+    def __init__(self, workdir: Path, trained: RestoredNetwork, ingredients: Sequence[Variables]):
         """Opens the training pictures, if there are statistics to compute.
 
         Args:
@@ -63,7 +63,7 @@ class BatchStatistics:
         calls = [Call(step, 1) for step in range(batches)]
         sums: dict[str, np.ndarray] = {}
         for batch in self._feed.training(calls, self._order):
-            moments = jax.device_get(self._moments(placed, batch, self._feed.pictures))
+            moments = jax.device_get(self._moments(placed, batch, self._feed.stored))
             for path, moment in traverse_util.flatten_dict(moments, sep="/").items():
                 sums[path] = sums.get(path, 0.0) + moment.astype(np.float64)
         fresh = traverse_util.flatten_dict(variables["batch_stats"], sep="/")
@@ -73,11 +73,13 @@ class BatchStatistics:
             fresh[f"{path}/var"] = np.maximum(square - mean**2, 0).astype(np.float32)
         return variables | {"batch_stats": traverse_util.unflatten_dict(fresh, sep="/")}
 
-    def _compiled(self, trained: Trained) -> Callable[[Variables, Batch, Pictures], Any]:
+    def _compiled(
+        self, trained: RestoredNetwork
+    ) -> Callable[[Variables, Batch, StoredArrays], Any]:
         settings = trained.config.model
 
         @jax.jit
-        def moments(variables: Variables, batches: Batch, pictures: Pictures) -> Variables:
+        def moments(variables: Variables, batches: Batch, pictures: StoredArrays) -> Variables:
             shown = gather({name: array[0] for name, array in batches.items()}, pictures)
             images = normalise(
                 shown["image"].astype(jnp.float32) / 255, settings.mean, settings.std

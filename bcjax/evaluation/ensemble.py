@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy.special import log_softmax, logsumexp
 
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation import cautions
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation, NetworkScores, ViewScores
@@ -32,7 +32,7 @@ class EnsembleNetwork:
     """
 
     evaluator: Evaluator
-    trained: Trained
+    trained: RestoredNetwork
 
     @property
     def workdir(self) -> Path:

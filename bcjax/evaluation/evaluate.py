@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bcjax.engine import saving
+from bcjax.engine.network import check_free
 from bcjax.evaluation import class_mapping, ensemble, member_summary, other_laboratory
 from bcjax.evaluation import evaluation as evaluations
 from bcjax.evaluation import soup as soups
@@ -83,7 +83,7 @@ def evaluate(
     if out and not soup:
         raise UserError("out is where a soup is written: give soup=greedy or uniform, too.")
     if out:
-        saving.check_free(Path(out))
+        check_free(Path(out))
     averages = several or views is not None
     if not averages and RunDir(folders[0]).members():
         return _evaluate_members(folders[0], checkpoints[0], split, other, batch_size)

@@ -384,11 +384,9 @@ def check_together(path: Path, n: int, classes: Sequence[str], answers: Answers)
     """Checks that an evaluation and the answers beside it belong together.
 
     Raises:
-      UserError: If they differ in the number of pictures or in the classes, or a picture is
-        answered twice.
+      UserError: If they differ in the number of pictures or in the classes.
     """
-    alike = (answers.n, answers.classes) == (n, tuple(classes))
-    if not alike or len(set(answers.ids)) != answers.n:
+    if (answers.n, answers.classes) != (n, tuple(classes)):
         raise UserError(
             f"{path} and the answers beside it are not of one evaluation: run bcjax evaluate "
             f"--workdir={path.parent.parent} anew."

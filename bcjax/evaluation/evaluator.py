@@ -15,10 +15,10 @@ from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
 from bcjax.data.store import choose_store, open_store
-from bcjax.engine import dispatch, network, steps
-from bcjax.engine.feed import Feed
-from bcjax.engine.forward import View, predictions
-from bcjax.engine.network import Trained
+from bcjax.engine import dispatch, network
+from bcjax.engine.loader import Loader, View, predict_split
+from bcjax.engine.network import RestoredNetwork
+from bcjax.engine.step import features_step, predict_step
 from bcjax.evaluation import cautions
 from bcjax.evaluation import evaluation as evaluations
 from bcjax.evaluation.answers import Answers
@@ -140,14 +140,14 @@ class Evaluator:
             self.pictures = EvaluatedSplit.of_run(workdir, config, self.prepared, split)
         self._predict: Callable | None = None
 
-    def _open_feed(self) -> Feed:
+    def _open_feed(self) -> Loader:
         data = self.config.data
         needed = self.prepared.size(self._held_as) * data.image_size**2 * 3
         kind, _ = choose_store(data.store, needed, meshes.device_memory())
         store = open_store(
             self.prepared, self._held_as, kind, InputTransform.from_config(data), data.threads
         )
-        return Feed(store, data, self.mesh)
+        return Loader(store, data, self.mesh)
 
     def for_member(self, workdir: Path) -> Self:
         """Returns an evaluator of another member of the same run.
@@ -162,7 +162,7 @@ class Evaluator:
         """Returns the steps whose checkpoints are there now."""
         return network.open_checkpoints(self.workdir, self.config).steps()
 
-    def load(self, which: str) -> Trained:
+    def load(self, which: str) -> RestoredNetwork:
         """Reads the network at "best", "latest" or a step.
 
         Raises:
@@ -178,7 +178,7 @@ class Evaluator:
         """
         return calibrations.read(self.workdir, step)
 
-    def answers(self, trained: Trained, view: View | None = None) -> Answers:
+    def answers(self, trained: RestoredNetwork, view: View | None = None) -> Answers:
         """Answers the split's pictures, or a view of each, with a network of this run.
 
         Raises:
@@ -186,20 +186,22 @@ class Evaluator:
         """
         if self._predict is None:  # compiled once, whatever number of checkpoints follows
             model = self.config.model
-            step = steps.predict_step(trained.model, model.mean, model.std)
+            step = predict_step(trained.model, model.mean, model.std)
             self._predict = dispatch.compile_predict(step, self.mesh)
-        logits, labels = predictions(
+        logits, labels = predict_split(
             self._predict, trained.variables, self.feed, self.mesh, self._batch_size, view
         )
         answers = Answers.of_split(self.prepared, self._held_as, logits, labels)
         return self.class_mapping(answers) if self.class_mapping else answers
 
-    def features(self, trained: Trained) -> tuple[Float[np.ndarray, "N F"], Int[np.ndarray, "N"]]:
+    def features(
+        self, trained: RestoredNetwork
+    ) -> tuple[Float[np.ndarray, "N F"], Int[np.ndarray, "N"]]:
         """Returns what the classifier layer reads for the split's pictures, float32, and labels."""
         model = self.config.model
-        step = steps.features_step(trained.model, model.mean, model.std)
+        step = features_step(trained.model, model.mean, model.std)
         predict = dispatch.compile_predict(step, self.mesh)
-        return predictions(predict, trained.variables, self.feed, self.mesh, self._batch_size)
+        return predict_split(predict, trained.variables, self.feed, self.mesh, self._batch_size)
 
     def evaluate(self, which: str) -> tuple[Evaluation, Answers]:
         """Evaluates "best", "latest" or a step, with its calibration if there is one.

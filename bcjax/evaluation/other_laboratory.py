@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from ml_collections import ConfigDict
 
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import (
     Evaluation,
@@ -46,7 +46,9 @@ def evaluate(evaluator: Evaluator, which: str) -> tuple[Evaluation, Answers]:
     return evaluation, answers
 
 
-def compare(evaluator: Evaluator, trained: Trained, theirs: Answers) -> LaboratoryComparison:
+def compare(
+    evaluator: Evaluator, trained: RestoredNetwork, theirs: Answers
+) -> LaboratoryComparison:
     """Measures answers to another laboratory's pictures beside those to the home test split.
 
     Args:
@@ -95,7 +97,7 @@ def compare(evaluator: Evaluator, trained: Trained, theirs: Answers) -> Laborato
     )
 
 
-def _answer_at_home(workdir: Path, trained: Trained, split: str) -> Answers:
+def _answer_at_home(workdir: Path, trained: RestoredNetwork, split: str) -> Answers:
     """Returns the network's answers to its own pictures: those of an evaluation, or new ones."""
     page, kept = RunDir(workdir).evaluation(split), RunDir(workdir).answers(split)
     if page.exists() and kept.exists():

@@ -14,9 +14,9 @@ from jaxtyping import Array, Float, UInt8
 from bcjax.data.decode import BadImageError
 from bcjax.data.input_transform import InputTransform
 from bcjax.engine import network
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
-from bcjax.engine.steps import infer
+from bcjax.engine.step import infer
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration import outliers, temperature
 from bcjax.evaluation.calibration.calibration import Calibration
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Predictor(Trained):
+class Predictor(RestoredNetwork):
     """A trained network that answers for images, whatever their size and format.
 
     Example:

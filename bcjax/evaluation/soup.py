@@ -14,8 +14,8 @@ import jax
 import numpy as np
 
 from bcjax import config as configs
-from bcjax.engine import saving
-from bcjax.engine.network import Trained
+from bcjax.engine import network
+from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
 from bcjax.evaluation import cautions, ensemble
 from bcjax.evaluation.answers import Answers
@@ -24,7 +24,7 @@ from bcjax.evaluation.ensemble import EnsembleNetwork
 from bcjax.evaluation.evaluation import Evaluation, SoupRecipe
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.evaluation.views import View
-from bcjax.metrics.scores import higher_is_better
+from bcjax.metrics.names import sign
 from bcjax.runtime import files
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -52,7 +52,7 @@ class Soup:
       kept: Positions of the ingredients that are in it, in the order in which they were added.
     """
 
-    trained: Trained
+    trained: RestoredNetwork
     kept: tuple[int, ...]
 
 
@@ -111,7 +111,7 @@ def make(networks: Sequence[EnsembleNetwork], kind: Kind) -> Soup:
     ingredients = [jax.device_get(network.trained.variables) for network in networks]
     statistics = BatchStatistics(first.workdir, first.trained, ingredients)
 
-    def blend(positions: tuple[int, ...]) -> Trained:
+    def blend(positions: tuple[int, ...]) -> RestoredNetwork:
         variables = mean([ingredients[position] for position in positions])
         if len(positions) > 1:  # a single one keeps the statistics that it was trained with
             variables = statistics(variables)
@@ -123,11 +123,11 @@ def make(networks: Sequence[EnsembleNetwork], kind: Kind) -> Soup:
         return Soup(blend(every), every)
     config = first.trained.config
     judge = Evaluator(first.workdir, split=config.eval.split)
-    sign = 1 if higher_is_better(config.checkpoint.best) else -1
+    metric = config.checkpoint.best
 
-    def score(trained: Trained) -> float:
+    def score(trained: RestoredNetwork) -> float:
         values = judge.answers(trained).measure(resamples=0).values
-        return sign * values[config.checkpoint.best]
+        return sign(metric) * values[metric]
 
     return Soup(*greedy(len(networks), blend, score))
 
@@ -137,7 +137,7 @@ def evaluate(
     checkpoints: Sequence[str],
     kind: Kind,
     views: Sequence[View] = (),
-) -> tuple[Evaluation, Answers, Trained]:
+) -> tuple[Evaluation, Answers, RestoredNetwork]:
     """Makes a soup of runs, or of checkpoints of each, and measures it.
 
     Args:
@@ -183,7 +183,7 @@ def evaluate(
     return evaluation, answers, soup.trained
 
 
-def save(soup: Trained, recipe: SoupRecipe, first: Path, workdir: Path) -> None:
+def save(soup: RestoredNetwork, recipe: SoupRecipe, first: Path, workdir: Path) -> None:
     """Writes a soup as the folder of a run at step 0, which every command takes.
 
     Args:
@@ -195,7 +195,7 @@ def save(soup: Trained, recipe: SoupRecipe, first: Path, workdir: Path) -> None:
     Raises:
       UserError: If it holds something already.
     """
-    saving.check_free(workdir)
+    network.check_free(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
     files.write_json(RunDir(workdir).soup, recipe.to_dict())
     if RunDir(first).pictures.exists():
@@ -203,7 +203,7 @@ def save(soup: Trained, recipe: SoupRecipe, first: Path, workdir: Path) -> None:
     config = soup.config.copy_and_resolve_references()
     config.workdir = str(workdir)
     config.optim.ema = 0.0  # these are the weights that answer, averaged over steps or not
-    saving.write_run(config, soup.variables, soup.classes, workdir)
+    network.write_run(config, soup.variables, soup.classes, workdir)
 
 
 def _check_alike(first: EnsembleNetwork, other: EnsembleNetwork) -> None:

@@ -20,8 +20,8 @@ from jaxtyping import Array, Float32
 from bcjax.augment import Argument
 from bcjax.augment.geometry import warp
 from bcjax.config import nearest
-from bcjax.engine.dispatch import Batch, Pictures
-from bcjax.engine.steps import gather
+from bcjax.engine.dispatch import Batch, StoredArrays
+from bcjax.engine.step import gather
 from bcjax.runtime.errors import UserError
 
 Matrix = tuple[tuple[float, float, float], ...]
@@ -49,7 +49,7 @@ class View:
     name: str
     matrix: Matrix
 
-    def __call__(self, batch: Batch, pictures: Pictures) -> Batch:
+    def __call__(self, batch: Batch, pictures: StoredArrays) -> Batch:
         """Returns the batch with this view of each picture, from whatever store it came.
 
         One compiled program makes all views. A view that maps pixels to pixels is exact; others are
@@ -61,7 +61,7 @@ class View:
 
 @functools.partial(jax.jit, static_argnames="sharding")
 def _view(
-    batch: Batch, pictures: Pictures, matrix: Float32[Array, "2 3"], sharding: Sharding
+    batch: Batch, pictures: StoredArrays, matrix: Float32[Array, "2 3"], sharding: Sharding
 ) -> Batch:
     gathered = gather(batch, pictures)
     side = gathered["image"].shape[1]

@@ -30,8 +30,6 @@ BINS = 15  # of the calibration errors
 # The metric that holds a resample's noise, by the calibration error that the noise is part of.
 NOISE = {name: f"{name}_noise" for name in ("ece", "ace", "mce")}
 
-_LOWER_IS_BETTER = {"log_loss", "brier", "ece", "ace", "mce", "aurc"}
-
 
 def all_metrics(predictions: Predictions) -> WeightedMetrics:
     """Returns every metric as a function of weights; what can be sorted and counted once, is."""
@@ -52,11 +50,6 @@ def unweighted(metrics: WeightedMetrics, n: int) -> dict[str, np.ndarray]:
 def overall(names: Iterable[str]) -> list[str]:
     """Returns those names that are metrics of all classes together."""
     return [name for name in names if name not in PER_CLASS and name not in NOISE.values()]
-
-
-def higher_is_better(metric: str) -> bool:
-    """Whether a higher value of the metric is better, as for accuracy, or a lower one."""
-    return metric not in _LOWER_IS_BETTER
 
 
 def counts(predictions: Predictions) -> WeightedMetrics:

@@ -16,8 +16,8 @@ from bcjax.augment import OPS, Op, build, geometry, mix
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
 from bcjax.data.store import DiskStore
-from bcjax.engine import steps
-from bcjax.engine.feed import order_of
+from bcjax.engine.loader import order_of
+from bcjax.engine.step import keys_of, micro_key, normalise, step_key, to_float
 from bcjax.reports.pages.charts import Axes, Figure
 from bcjax.runtime.files import atomic
 
@@ -113,16 +113,16 @@ def training_batch(config: ConfigDict, step: int) -> TrainingBatch:
 
     @jax.jit
     def augmented(key, images, labels, index):
-        images = steps.to_float(images, config.model.dtype)
-        images, share = policy(steps.keys_of(key)[0], images, index, policy.numbers)
+        images = to_float(images, config.model.dtype)
+        images, share = policy(keys_of(key)[0], images, index, policy.numbers)
         if config.model.channels == 1:
-            images = steps.normalise(images, (0.0,), (1.0,))
+            images = normalise(images, (0.0,), (1.0,))
         soft = mix.soft_labels(labels, share, len(prepared.classes))
         return images.astype(jnp.float32), soft
 
-    key, parts = steps.step_key(config.seed, step), config.optim.accumulate
+    key, parts = step_key(config.seed, step), config.optim.accumulate
     rows = [np.arange(len(index))[part::parts] for part in range(parts)]
-    keys = [key] if parts == 1 else [steps.micro_key(key, part) for part in range(parts)]
+    keys = [key] if parts == 1 else [micro_key(key, part) for part in range(parts)]
     each = [
         jax.device_get(augmented(k, batch["image"][r], batch["label"][r], index[r]))
         for k, r in zip(keys, rows, strict=True)
@@ -165,7 +165,7 @@ def draw_operations(image: UInt8[np.ndarray, "H W 3"], other: UInt8[np.ndarray, 
     The highest is the one that RandAugment uses, or else that is allowed. Another picture is mixed
     in up to a half.
     """
-    pixels = steps.to_float(jnp.asarray(np.stack([image, other])), "float32")
+    pixels = to_float(jnp.asarray(np.stack([image, other])), "float32")
     operations = [_apply_op(name, op, pixels[0]) for name, op in sorted(OPS.items())]
     operations += [_apply_mix(name, mask, pixels) for name, (mask, _) in sorted(mix.MIXES.items())]
     rows = -(-len(operations) // _OPERATIONS_ABREAST)

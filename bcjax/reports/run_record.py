@@ -12,6 +12,7 @@ from bcjax import config as configs
 from bcjax.data.prepared import DATASHEET
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.evaluation import check_together
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.files import read_json
 from bcjax.runtime.run_dir import RunDir
@@ -130,11 +131,8 @@ def read_run(workdir: Path, evaluation: str = "") -> RunRecord:
             f"--split={name}" + (f", or name one that it has ({others})." if others else " first.")
         )
     answers = answering.read(answers_path) if answers_path.exists() else None
-    if answers and (answers.n, list(answers.classes)) != (result["n"], result["classes"]):
-        raise UserError(
-            f"{path} and {answers_path.name} are not of one evaluation: run bcjax evaluate "
-            f"--workdir={workdir} --split={name} anew."
-        )
+    if answers:
+        check_together(path, result["n"], result["classes"], answers)
     return RunRecord(run_dir, name, config, result, answers)
 
 

@@ -1,4 +1,4 @@
-"""When programs are compiled: once, for the next run finds them, and in the background."""
+"""The cache of compiled programs, and compilation in the background."""
 
 import functools
 import os
@@ -11,13 +11,13 @@ import jax
 
 from bcjax.runtime import memory
 
-_LONG = 2.0  # seconds of compiling, from which on the heap is tidied
+_LONG = 2.0  # seconds of compilation after which the heap is tidied
 
 
 def use_cache() -> None:
-    """Turns the cache on, in $BCJAX_CACHE/xla or ~/.cache/bcjax/xla.
+    """Turns on JAX's cache of compiled programs, in $BCJAX_CACHE/xla or ~/.cache/bcjax/xla.
 
-    A directory that JAX was told otherwise (JAX_COMPILATION_CACHE_DIR) is left as it is.
+    A folder that the user set (JAX_COMPILATION_CACHE_DIR) is used instead.
     """
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         root = Path(os.environ.get("BCJAX_CACHE", "~/.cache/bcjax")).expanduser()
@@ -28,20 +28,19 @@ def use_cache() -> None:
 
 @functools.cache  # once in a process, however many commands it runs
 def _tidy_memory() -> None:
-    """Tidies the heap after each long compilation, in whatever thread."""
+    """Tidies the heap after each long compilation, in whichever thread it runs."""
 
-    def heard(event: str, duration_secs: float, **_: Any) -> None:
+    def tidy(event: str, duration_secs: float, **_: Any) -> None:
         if event.endswith("/backend_compile_duration") and duration_secs > _LONG:
             memory.fill_holes()
 
-    jax.monitoring.register_event_duration_secs_listener(heard)
+    jax.monitoring.register_event_duration_secs_listener(tidy)
 
 
 class Ahead:
-    """Compiles programs in other threads, before they are called.
+    """Compiles jitted functions in other threads, before they are called.
 
-    What `jax.jit` made finds its program when it is called with arrays of those shapes, dtypes and
-    shardings.
+    A later call with arrays of the same shapes, dtypes and shardings uses the compiled program.
     """
 
     def __init__(self) -> None:
@@ -49,10 +48,20 @@ class Ahead:
         self._compiling: dict[Hashable, Future] = {}
 
     def compile(self, name: Hashable, jitted: Any, *abstract: Any) -> None:
-        """Begins to compile what `jax.jit` made, for abstract arrays."""
+        """Begins to compile a function.
+
+        Args:
+          name: The name to wait for.
+          jitted: The function, made by `jax.jit`.
+          *abstract: Its arguments, as arrays or `jax.ShapeDtypeStruct`s with shardings.
+        """
         self._compiling[name] = self._pool.submit(lambda: jitted.lower(*abstract).compile())
 
     def wait(self, name: Hashable) -> None:
-        """Returns once that is compiled, at once if nobody asked for it; raises what it raised."""
+        """Waits until the function is compiled, if `compile` was called for it.
+
+        Raises:
+          Exception: Any error of the compilation.
+        """
         if name in self._compiling:
             self._compiling.pop(name).result()

@@ -1,16 +1,16 @@
-"""What is the user's to mend."""
+"""The error for mistakes that a user can mend."""
 
 import errno
 
 
 class UserError(Exception):
-    """A mistake of the user's: one plain sentence that names the thing and the mend.
+    """A mistake of the user: one plain sentence that names what is wrong and how to mend it.
 
-    `main` prints the sentence without a traceback and exits with status 2. Everything else
-    that is raised is a defect of bcjax and keeps its traceback.
+    The program prints the sentence without a traceback and exits with status 2. Any other
+    exception is a defect of bcjax and keeps its traceback.
     """
 
 
 def disk_is_full(error: Exception) -> bool:
-    """Whether a write failed for want of space; writers in C++ say so in their message alone."""
+    """Whether a write failed because the disk is full; C++ libraries say so only in the message."""
     return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)

@@ -1,4 +1,4 @@
-"""What the C library does with memory that compiling, or a training step, gives back."""
+"""How the C library treats the memory that a compilation or a training step frees."""
 
 import ctypes
 import sys
@@ -6,15 +6,16 @@ import sys
 # From malloc.h.
 _TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
 
-_LARGEST, _SMALLEST = 1 << 26, 1 << 12  # of the holes filled, in bytes
+_LARGEST, _SMALLEST = 1 << 26, 1 << 12  # blocks that fill holes, in bytes
 
 
 def keep_freed() -> None:
-    """Keeps large blocks in the process when they are freed, where the C library is glibc.
+    """Keeps large blocks in the process when they are freed. Does nothing without glibc.
 
-    By default each goes back to the system at once, and the next step's is fetched anew, page by
-    page: on two cores, adding 1 to 75 MB takes 46 ms then, 8 ms otherwise. To be called before
-    other threads exist: they would allocate in arenas of their own, which this does not reach.
+    By default, freed blocks go back to the system at once and the next step fetches new ones page
+    by page: on two cores, adding 1 to 75 MB takes 46 ms that way, and 8 ms otherwise. Call this
+    before other threads exist, because they would allocate in arenas of their own that it does not
+    reach.
     """
     if library := _glibc():
         library.mallopt(_ARENA_MAX, 1)
@@ -23,12 +24,13 @@ def keep_freed() -> None:
 
 
 def fill_holes() -> None:
-    """Takes the free blocks between those in use out of malloc's lists, for good.
+    """Takes the free blocks between used ones out of malloc's lists for good.
 
-    XLA's compiler leaves tens of thousands, of all sizes. Malloc keeps them sorted, and walks the
-    list for each block that a step asks for or frees, while the other threads wait: without this,
-    a process that compiled its step runs it slower than one that found it compiled.
-    Their pages go back to the system first, so this costs addresses, not memory.
+    XLA's compiler leaves tens of thousands of free blocks of all sizes. Malloc keeps them sorted
+    and walks the list for each block that a step allocates or frees, while other threads wait.
+    Without this function, a process that compiled its step runs it slower than a process that read
+    the compiled step from the cache. The pages of the blocks go back to the system first, so this
+    costs addresses but no memory.
     """
     if not (library := _glibc()):
         return
@@ -36,7 +38,7 @@ def fill_holes() -> None:
     library.malloc.argtypes = (ctypes.c_size_t,)
     library.free.argtypes = (ctypes.c_void_p,)
     library.malloc_trim(0)
-    end = library.sbrk(0) - 2 * _SMALLEST  # what is allocated from here on was in no hole
+    end = library.sbrk(0) - 2 * _SMALLEST  # a block above this was in no hole
     size = _LARGEST
     while size >= _SMALLEST:
         block = library.malloc(size)

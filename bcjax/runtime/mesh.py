@@ -1,7 +1,7 @@
-"""Processes, devices, and which of them holds what.
+"""Processes and devices, and how arrays are divided over them.
 
-A mesh has two axes: `data`, over which a batch is divided, and `fsdp`, over which large parameters
-are divided too. `jax.jit` with the `NamedSharding`s made here is what used to be called pjit.
+A mesh has two axes. Batches are divided over both, `data` and `fsdp`; large parameters are divided
+over `fsdp`. `jax.jit` with the `NamedSharding`s made here is what used to be called pjit.
 """
 
 import math
@@ -21,19 +21,22 @@ BATCH_AXES = ("data", "fsdp")
 
 
 def initialize(config: ConfigDict) -> None:
-    """Joins this process to the others of the job, if there are any.
+    """Joins this process to the other processes of the job, if there are any.
 
-    Where they are is said by the config's `mesh` branch, else by JAX_COORDINATOR_ADDRESS,
-    JAX_NUM_PROCESSES and JAX_PROCESS_ID, else by SLURM or a Cloud TPU pod's own environment.
+    The addresses come from the config, else from JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and
+    JAX_PROCESS_ID, else from the environment of SLURM or of a Cloud TPU pod.
+
+    Args:
+      config: The `mesh` branch of the config.
 
     Raises:
-      UserError: If only a part of it is said, or the coordinator does not answer.
+      UserError: If only some of the three settings are given, or the coordinator does not answer.
     """
     env = os.environ
     coordinator = config.coordinator or env.get("JAX_COORDINATOR_ADDRESS", "")
     processes = config.processes or env.get("JAX_NUM_PROCESSES")
     process_id = env.get("JAX_PROCESS_ID") if config.process_id is None else config.process_id
-    asked: dict[str, Any] = {}
+    arguments: dict[str, Any] = {}
     if coordinator or processes or process_id is not None:
         if not coordinator or not processes or process_id is None:
             raise UserError(
@@ -41,14 +44,14 @@ def initialize(config: ConfigDict) -> None:
                 "config.mesh.processes and config.mesh.process_id."
             )
         try:
-            asked = {
+            arguments = {
                 "coordinator_address": coordinator,
                 "num_processes": int(processes),
                 "process_id": int(process_id),
             }
         except ValueError as error:
             raise UserError(
-                "JAX_NUM_PROCESSES and JAX_PROCESS_ID must be whole numbers: mend or unset them."
+                "JAX_NUM_PROCESSES and JAX_PROCESS_ID must be whole numbers: correct or unset them."
             ) from error
     elif int(env.get("SLURM_NTASKS", 1)) == 1 and "," not in env.get("TPU_WORKER_HOSTNAMES", ""):
         return
@@ -57,14 +60,17 @@ def initialize(config: ConfigDict) -> None:
     # Only read by the CPU backend, whose default cannot reduce across processes.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
     try:
-        jax.distributed.initialize(**asked)
+        jax.distributed.initialize(**arguments)
     except RuntimeError as error:
         where = coordinator or "the environment's coordinator"
         raise UserError(f"This process could not join the job at {where}: {error}.") from error
 
 
 def create(fsdp: int = 1) -> Mesh:
-    """Returns a mesh of all devices of all processes, (devices / fsdp) x fsdp.
+    """Returns a mesh of all devices of all processes, of shape (devices / fsdp, fsdp).
+
+    Args:
+      fsdp: The number of devices over which large parameters are divided.
 
     Raises:
       UserError: If `fsdp` does not divide the number of devices.
@@ -77,24 +83,30 @@ def create(fsdp: int = 1) -> Mesh:
 
 
 def batch_sharding(mesh: Mesh, *, leading: int = 0) -> NamedSharding:
-    """Divides the batch axis over all devices; `leading` axes before it are not divided."""
+    """Returns a sharding that divides the batch axis over all devices.
+
+    Args:
+      mesh: The devices.
+      leading: The number of axes before the batch axis, which are not divided.
+    """
     return NamedSharding(mesh, P(*[None] * leading, BATCH_AXES))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
+    """Returns a sharding that keeps a whole copy on each device."""
     return NamedSharding(mesh, P())
 
 
 def parameter_shardings(mesh: Mesh, tree: Any, min_size: int) -> Any:
-    """Returns a sharding for each leaf: large ones divided over `fsdp`, the rest replicated.
+    """Returns a sharding for each leaf: large leaves are divided over `fsdp`, others replicated.
 
-    The longest axis that `fsdp` divides is taken. Optimizer moments and averages have their
-    parameter's shape, hence its sharding.
+    A leaf is divided along its longest axis that `fsdp` divides. Optimizer moments and averages
+    have the shape of their parameter and so its sharding.
 
     Args:
-      mesh: From `create`.
-      tree: Pytree of arrays or shapes: the whole state.
-      min_size: Elements below which a leaf is replicated.
+      mesh: The devices.
+      tree: Pytree of arrays or abstract arrays, such as the whole training state.
+      min_size: Leaves with fewer elements are replicated.
     """
     fsdp = mesh.shape["fsdp"]
 
@@ -109,7 +121,11 @@ def parameter_shardings(mesh: Mesh, tree: Any, min_size: int) -> Any:
 
 
 def check_batch(mesh: Mesh, batch_size: int) -> None:
-    """Raises UserError if a batch cannot be divided equally over the devices."""
+    """Checks that a batch can be divided equally over the devices.
+
+    Raises:
+      UserError: If it cannot.
+    """
     devices = mesh.size
     if batch_size % devices:
         below = batch_size // devices * devices
@@ -120,7 +136,7 @@ def check_batch(mesh: Mesh, batch_size: int) -> None:
 
 
 def host_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, "local"]:
-    """Returns the rows of a global batch that this process's devices hold, ascending."""
+    """Returns the rows of a global batch that the devices of this process hold, ascending."""
     placed = batch_sharding(mesh).addressable_devices_indices_map((batch_size,))
     parts = [index[0] for index in placed.values() if index is not None]
     rows = {row for part in parts for row in range(*part.indices(batch_size))}
@@ -130,14 +146,14 @@ def host_rows(mesh: Mesh, batch_size: int) -> Int[np.ndarray, "local"]:
 def place(
     mesh: Mesh, local: dict[str, np.ndarray], rows: np.ndarray, batch_size: int, *, leading: int = 0
 ) -> dict[str, jax.Array]:
-    """Makes global arrays, divided over the devices, of each process's rows.
+    """Makes global arrays, divided over the devices, from the rows of each process.
 
     Args:
-      mesh: From `create`.
-      local: Arrays whose batch axis (after `leading` others) holds this process's `rows`.
-      rows: From `host_rows`.
-      batch_size: Rows in the global batch.
-      leading: Axes before the batch axis.
+      mesh: The devices.
+      local: Arrays that hold the `rows` of this process along their batch axis.
+      rows: The rows of this process, from `host_rows`.
+      batch_size: The number of rows in the global batch.
+      leading: The number of axes before the batch axis.
     """
     sharding = batch_sharding(mesh, leading=leading)
 
@@ -156,13 +172,13 @@ def place(
 
 
 def everywhere(mesh: Mesh, tree: Any) -> Any:
-    """Copies host arrays, the same in every process, to each device."""
+    """Copies host arrays, which are the same in every process, to each device."""
     return jax.tree.map(
         lambda a: jax.make_array_from_callback(a.shape, replicated(mesh), lambda i: a[i]), tree
     )
 
 
 def device_memory() -> int | None:
-    """Bytes that one device may use; None where it shares the host's memory."""
+    """Returns the bytes that one device may use, or None if it shares the memory of the host."""
     stats = jax.local_devices()[0].memory_stats()
     return stats.get("bytes_limit") if stats else None

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT ask a run to save and stop, instead of killing it."""
+"""SIGTERM and SIGINT make a run save and stop instead of killing it."""
 
 import signal
 from types import FrameType
@@ -11,7 +11,7 @@ EXIT_STATUS: dict[int, int] = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 class Interrupts:
-    """While entered, the first signal is noted; a second one acts as it would without us."""
+    """Notes the first signal inside its `with` block; a second signal has its usual effect."""
 
     def __init__(self) -> None:
         self.received: int = 0
@@ -32,10 +32,10 @@ class Interrupts:
             signal.signal(other, handler)  # type: ignore[arg-type]
 
     def agreed(self) -> int:
-        """Returns the signal that any process of the job has received; 0: none.
+        """Returns the signal that any process of the job has received, or 0.
 
-        A collective: every process must ask at the same steps, or they would stop at different
-        ones.
+        This is a collective operation: all processes must call it at the same steps, and so they
+        stop at the same step.
         """
         if jax.process_count() == 1:
             return self.received

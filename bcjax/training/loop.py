@@ -1,10 +1,12 @@
-"""The training loop, from a config to an evaluated checkpoint. Reads top to bottom."""
+"""The training loop, from a config to an evaluated checkpoint. Reads top to bottom.
+
+One loop trains one run or several members of one: see `members` for how their steps are dispatched.
+"""
 
 import contextlib
 import dataclasses
-import itertools
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jax
@@ -12,24 +14,35 @@ import numpy as np
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from bcjax import config as configs
+from bcjax.config.members import member_config, rates
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.store import DiskStore
 from bcjax.engine import checkpoint, patience
+from bcjax.engine.dispatch import Batch
+from bcjax.engine.patience import Patience
+from bcjax.engine.phases import Phase
+from bcjax.engine.state import State
+from bcjax.evaluation import evaluation as evaluations
+from bcjax.evaluation import member_summary
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import evaluate_final
 from bcjax.runtime import mesh as meshes
+from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.signals import EXIT_STATUS, Interrupts
-from bcjax.training import loggers as writers
-from bcjax.training import summary
+from bcjax.training import loggers, members
+from bcjax.training.loggers import Logger
+from bcjax.training.members import States
 from bcjax.training.meter import Meter
-from bcjax.training.run import Run
+from bcjax.training.progress import ProgressLine, print_summary
+from bcjax.training.run import Run, write_or_check_config
 
-_SHOWN = 16  # pictures of the first step that writers are shown
+_SHOWN = 16  # pictures of the first step that the loggers show
 
-# Told of each evaluation, by step and headline metrics; True ends the run, its checkpoint saved.
-# Where there are several processes, all must say the same.
+# Called after each evaluation with the step and the headline metrics. If it returns True, the run
+# ends there, its checkpoint saved. Where there are several processes, all must return the same.
 OnEvaluation = Callable[[int, dict[str, float]], bool]
 
 
@@ -38,10 +51,11 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-      step: Steps taken.
-      best: The step whose checkpoint is the best; None if none was evaluated.
-      final: The best checkpoint's evaluation on `eval.final_split`; None if there was none.
-      signal: What interrupted the run; 0 if it came to its end.
+      step: Steps taken; with several members, those of the first.
+      best: The step of the best checkpoint; None if there was no evaluation, or several members.
+      final: The evaluation of the best checkpoint on `eval.final_split`, with several members that
+        of all of them together; None if there was none.
+      signal: The signal that interrupted the run; 0 if it came to its end.
     """
 
     step: int
@@ -51,155 +65,309 @@ class Outcome:
 
     @property
     def exit_status(self) -> int:
+        """The exit status of a program that trained this run."""
         return EXIT_STATUS.get(self.signal, 0)
+
+
+@dataclasses.dataclass
+class MemberProgress:
+    """One of the runs that the loop trains, and how far it is; a run alone is its only member.
+
+    Attributes:
+      run: The run; a member has a folder of its own.
+      step: Steps taken.
+      waits: Whether it takes no more steps in this phase.
+      ended: Whether it takes no more steps at all.
+      fault: Why it diverged; "" if it did not.
+      loggers: Where its metrics go.
+      meter: Its metrics since the last log line.
+      batches: The batches that it has yet to see in this phase.
+    """
+
+    run: Run
+    step: int
+    waits: bool = False
+    ended: bool = False
+    fault: str = ""
+    loggers: list[Logger] = dataclasses.field(default_factory=list)
+    meter: Meter = dataclasses.field(default_factory=Meter)
+    batches: Iterator[Batch] = dataclasses.field(default_factory=lambda: iter(()))
+
+    @property
+    def trains(self) -> bool:
+        """Whether it takes more steps in this phase."""
+        return not (self.waits or self.ended or self.fault)
 
 
 def train(
     config: ConfigDict, console: Console, on_evaluation: OnEvaluation = lambda step, result: False
 ) -> Outcome:
-    """Trains, or goes on training, the run that `config` describes.
+    """Trains, or goes on training, the run that a config describes, or each of its members.
 
-    The same config with the same workdir goes on where the last checkpoint stands, and ends with
-    the same parameters as a run that was never interrupted.
+    The same config with the same workdir goes on from the last checkpoint, and ends with the same
+    parameters as a run that was never interrupted. A member whose loss is not finite stops and is
+    named; the others go on.
+
+    Args:
+      config: The config; it is not changed.
+      console: Where progress is printed, by the first process alone.
+      on_evaluation: Called after each evaluation; it may end the run.
 
     Raises:
       UserError: For whatever the user can mend; nothing that was written before is lost.
     """
     began = time.monotonic()
-    writers.check(config.track)
+    loggers.check(config.track)
     meshes.initialize(config.mesh)
     lead = jax.process_index() == 0
-    console.quiet = not lead  # for the caller too, who prints the result
+    console = console if lead else Console(quiet=True)
     with contextlib.ExitStack() as stack:
         if lead:
-            stack.enter_context(RunDir(Path(config.workdir)).lock())
-        run = stack.enter_context(contextlib.closing(Run(config)))
-        run.compile_ahead()
-        summary.show(run, console)
-        start = run.step
-        signal = loop(run, console, on_evaluation, began)
-        run.checkpoints.wait()
+            stack.enter_context(RunDir(config.workdir).lock())
+        all_members, states, resumed = open_runs(config, stack)
+        first, start = all_members[0], all_members[0].step
+        first.run.compile_ahead(states[0])
+        print_summary(first.run, states[0], resumed, console)
+        if len(all_members) > 1:
+            console.print(f"members     {len(all_members)}, which differ in {config.train.vary}")
+        states, signal = loop(all_members, states, console, on_evaluation, began)
+        for member in all_members:
+            member.run.checkpoints.wait()
         if signal:
-            said = f"Stopped by signal {signal}: step {run.step} is saved in {run.workdir}."
-            console.print(said, highlight=False, soft_wrap=True)
-            console.print("The same command goes on from there.")
-            return Outcome(run.step, run.checkpoints.best(), None, signal)
-        if run.step == start:
+            _print_stopped(all_members, signal, console)
+            return Outcome(first.step, first.run.checkpoints.best(), None, signal)
+        for i, member in enumerate(all_members):
+            if member.fault:
+                console.print(f"member {i} stopped: {member.fault}", highlight=False)
+        if all(member.fault for member in all_members):
+            raise UserError(first.fault)
+        if len(all_members) > 1:
+            return Outcome(first.step, None, evaluate_members(config, all_members, states))
+        if first.step == start:
             console.print(f"Step {start} is already the end of this run.")
-        return finish(run)
+        return evaluate_best(first.run, states[0])
 
 
-def loop(run: Run, console: Console, on_evaluation: OnEvaluation, began: float) -> int:
-    """Trains to its end, or to a signal, which is returned (0: none)."""
-    left = run.phases_left()
-    if not (ahead := next(left, None)):
-        return 0
+def open_runs(
+    config: ConfigDict, stack: contextlib.ExitStack
+) -> tuple[list[MemberProgress], States, bool]:
+    """Opens the run, or its members, where the last checkpoints are.
+
+    Returns:
+      The runs, their states by position, and whether the first of them was restored.
+    """
+    if config.train.members == 1:
+        run = stack.enter_context(contextlib.closing(Run(config)))
+        state, resumed = run.restore_or_start()
+        return [MemberProgress(run, int(state.step))], {0: state}, resumed
+    all_members: list[MemberProgress] = []
+    states, any_resumed = {}, []
+    for position, lr_scale in enumerate(rates(config)):
+        first = all_members[0].run if all_members else None
+        own = member_config(config, position, first.order.examples if first else None)
+        Path(own.workdir).mkdir(parents=True, exist_ok=True)
+        run = stack.enter_context(contextlib.closing(Run(own, like=first, lr_scale=lr_scale)))
+        states[position], resumed = run.restore_or_start()
+        any_resumed.append(resumed)
+        all_members.append(MemberProgress(run, int(states[position].step)))
+    _write_common_config(config, all_members[0].run)
+    return all_members, states, any_resumed[0]
+
+
+def loop(
+    all_members: list[MemberProgress],
+    states: States,
+    console: Console,
+    on_evaluation: OnEvaluation = lambda step, result: False,
+    began: float | None = None,
+) -> tuple[States, int]:
+    """Trains to the end of the last phase, or to a signal.
+
+    Args:
+      all_members: The runs.
+      states: Their states, by position; they are used up.
+      console: Where progress is printed.
+      on_evaluation: Called after each evaluation; it may end a run.
+      began: The `time.monotonic()` from which the time to the first step counts; None: now.
+
+    Returns:
+      The new states, and the signal that ended training; 0 if none did.
+    """
+    began = time.monotonic() if began is None else began
+    signal = 0
     with contextlib.ExitStack() as stack:
-        outputs = writers.open_writers(run.config, run.step) if run.lead else []
-        for output in outputs:
-            stack.enter_context(contextlib.closing(output))
-        if run.step == 0:
-            _show(run, outputs)
         interrupts = stack.enter_context(Interrupts())
-        for phase in itertools.chain([ahead], left):
-            if phase.position:
-                said = f"Phase {phase.position + 1} of {len(run.phases)} begins at step "
-                console.print(f"{said}{run.plan.begin:,}.", highlight=False)
-            signal, told = _phase(run, outputs, interrupts, console, on_evaluation, began)
-            if signal or told:
-                return signal
+        for position in range(len(all_members[0].run.phases)):
+            states = _begin_phase(all_members, states, position)
+            training = {i: member for i, member in enumerate(all_members) if member.trains}
+            if not training:
+                continue
+            for member in training.values():
+                if member.run.lead and not member.loggers:
+                    member.loggers = loggers.open_loggers(member.run.config, member.step)
+                    for logger in member.loggers:
+                        stack.enter_context(contextlib.closing(logger))
+                    if member.step == 0:
+                        _show_pictures(member)
+            lead = next(iter(training.values())).run
+            phase = lead.phase_of(states[next(iter(training))])
+            if position:
+                text = f"Phase {position + 1} of {len(lead.phases)} begins at step "
+                console.print(f"{text}{phase.plan.begin:,}.", highlight=False)
+            trained = {i: states.pop(i) for i in training}
+            trained, signal = _train_phase(
+                training, trained, phase, interrupts, console, on_evaluation, began
+            )
+            states |= trained
+            if signal:
+                break
             began = time.monotonic()
-    return 0
+    return states, signal
 
 
-def _phase(
-    run: Run,
-    outputs: list[writers.Writer],
+def _begin_phase(all_members: list[MemberProgress], states: States, position: int) -> States:
+    """Moves every run that has finished the phase before on to the one at `position`."""
+    states = dict(states)
+    for i, member in enumerate(all_members):
+        run = member.run
+        current = run.phase_of(states[i])
+        if current.position < position and not (member.fault or member.ended):
+            states[i] = run.begin_phase(position, states[i])
+            current = run.phase_of(states[i])
+        member.waits = current.position != position or not current.goes_on(states[i])
+    return states
+
+
+def _train_phase(
+    all_members: dict[int, MemberProgress],
+    states: States,
+    phase: Phase,
     interrupts: Interrupts,
     console: Console,
     on_evaluation: OnEvaluation,
     began: float,
-) -> tuple[int, bool]:
-    """Trains to the end of a phase, or of its patience, or of the run.
-
-    Returns:
-      The signal that ended the run (0: none), and whether `on_evaluation` ended it.
-    """
-    config, plan = run.phase.config, run.plan
-    start = run.step
+) -> tuple[States, int]:
+    """Trains to the end of a phase, or of everybody's patience, or to a signal, as `loop` does."""
+    lead, plan = next(iter(all_members.values())).run, phase.plan
+    alone = len(all_members) == 1 and lead.config.train.members == 1
+    start = min(member.step for member in all_members.values())
     calls = list(plan.calls(start))
-    feed = run.feed("train")
-    meter = Meter()
+    signal = 0
     with contextlib.ExitStack() as stack:
-        line = writers.ProgressLine(console, run.end, start)
+        line = ProgressLine(console, lead.end_of(phase), start)
         stack.enter_context(contextlib.closing(line))
-        batches = feed.training(calls, run.order)
-        stack.enter_context(contextlib.closing(batches))
+        for i, member in all_members.items():
+            own = [call for call in calls if call.first >= member.step]
+            loader = member.run.loader("train", phase, states[i])
+            member.batches = loader.training(own, member.run.order)
+            stack.enter_context(contextlib.closing(member.batches))
+            member.meter = Meter()
+        patiences = {i: jax.device_get(state.patience) for i, state in states.items()}
+        dispatcher = members.choose({i: m.run for i, m in all_members.items()}, states, phase)
+        packed = dispatcher.pack(states)
+        states.clear()  # they are used up by the first step
 
-        for call, batch in zip(calls, batches, strict=True):
-            metrics = run.train(batch)
-            meter.add(call.first, metrics)
+        for call in calls:
+            # A member may be ahead of the others where a kill parted them.
+            moving = {i: m for i, m in all_members.items() if m.trains and m.step == call.first}
+            if not moving:
+                if not any(member.trains for member in all_members.values()):
+                    break
+                continue
+            batches = {i: next(member.batches) for i, member in moving.items()}
+            packed, metrics = dispatcher.step(packed, batches)
             step = call.first + call.steps
-            if call.first == start:
-                meter.flush()
-                meter.restart_clock()
-                console.print(
-                    f"First step after {time.monotonic() - began:.1f} s.", highlight=False
-                )
-                line.restart_clock(step)
-
             # Several processes must agree, which costs a round trip: not at each step.
             ask = plan.logs(step) or jax.process_count() == 1
             signal = interrupts.agreed() if ask else 0
-            values = meter.values()
-            if plan.logs(step) or signal:
-                values = meter.take()  # raises if the loss is not finite: nothing is saved then
-                log(run, outputs, step, values)
-            line.show(step, step * config.train.batch_size / run.order.examples, values)
 
-            result, improved, stop, told = None, False, False, False
-            if plan.evaluates(step):
-                result = watch(run, outputs, step)
-                improved = int(jax.device_get(run.state.patience.since_best)) == 0
-                stop = patience.exhausted(run.state.patience, config.train.patience)
-                told = on_evaluation(step, result)
-            # After the evaluation, whose verdict is part of the state.
-            if plan.saves(step) or improved or stop or told or signal:
-                page = checkpoint.about_page(run.config, run.classes, result)
-                run.checkpoints.save(run.state, page)
-            if stop or told or signal:
-                return signal, told
-    return 0, False
+            shown: list[dict[str, float]] = []
+            for i, member in moving.items():
+                member.step = step
+                with _divergence_stops(member, alone):
+                    member.meter.add(call.first, metrics[i])
+                    if call.first == start:
+                        member.meter.flush()
+                        member.meter.restart_clock()
+                    values = member.meter.values()
+                    if plan.logs(step) or signal:
+                        # Raises if a loss is not finite, and nothing is saved then.
+                        values = member.meter.take()
+                        log(member, phase, patiences[i], values)
+                    shown.append(values)
+            if call.first == start:
+                seconds = time.monotonic() - began
+                of_all = "" if alone else "of all "
+                console.print(f"First step {of_all}after {seconds:.1f} s.", highlight=False)
+                line.restart_clock(step)
+            if shown:
+                means = {name: float(np.mean([v[name] for v in shown])) for name in shown[0]}
+                means["images_per_s"] *= len(shown)
+                line.show(step, step * phase.config.train.batch_size / lead.order.examples, means)
+
+            if not (plan.evaluates(step) or plan.saves(step) or signal):
+                continue
+            for i, member in moving.items():
+                if member.fault:
+                    continue
+                state, result, improved = dispatcher.state(packed, i), None, False
+                with _divergence_stops(member, alone):
+                    if plan.evaluates(step):
+                        result = evaluate_watched(member, state, phase)
+                        patiences[i] = updated_patience(member.run, patiences[i], result)
+                        placed = meshes.everywhere(lead.mesh, patiences[i])
+                        packed = dispatcher.with_patience(packed, i, placed)
+                        state = state.replace(patience=placed)
+                        improved = int(patiences[i].since_best) == 0
+                        allowed = phase.config.train.patience
+                        member.waits = patience.exhausted(patiences[i], allowed)
+                        member.ended = on_evaluation(step, result)
+                    # After the evaluation, whose verdict is part of the state.
+                    if plan.saves(step) or improved or not member.trains or signal:
+                        page = checkpoint.about_page(member.run.config, member.run.classes, result)
+                        member.run.checkpoints.save(state, page)
+            if signal:
+                break
+        return {i: dispatcher.state(packed, i) for i in all_members}, signal
 
 
-def _show(run: Run, outputs: list[writers.Writer]) -> None:
-    """Shows pictures of the first step as they enter it; `bcjax preview` draws them augmented."""
-    store = DiskStore(run.prepared.examples("train"), InputTransform.from_config(run.config.data))
-    pictures = store.read(run.order(0)[:_SHOWN])["image"]
-    for output in outputs:
-        output.show(0, "train/pictures", np.concatenate(pictures, axis=1))
+@contextlib.contextmanager
+def _divergence_stops(member: MemberProgress, alone: bool) -> Iterator[None]:
+    """Lets a divergence stop that member; a run that trains alone ends with the exception."""
+    try:
+        yield
+    except UserError as error:
+        if alone:
+            raise
+        member.fault = str(error)
 
 
-def log(run: Run, outputs: list[writers.Writer], step: int, values: dict[str, float]) -> None:
-    """Writes the means since the last log line, and the learning rate that led here."""
-    scale = float(jax.device_get(run.state.patience.lr_scale * run.numbers.rate))
-    rate = float(jax.device_get(run.phase.schedule(step - 1 - run.plan.begin))) * scale
+def log(member: MemberProgress, phase: Phase, held: Patience, values: dict[str, float]) -> None:
+    """Writes the means since the last log line, and the learning rate of the last step."""
+    run, step = member.run, member.step
+    scale = float(held.lr_scale * jax.device_get(run.values.lr_scale))
+    rate = float(jax.device_get(phase.schedule(step - 1 - phase.plan.begin))) * scale
     line = {f"train/{name}": value for name, value in values.items()} | {"train/lr": rate}
-    for output in outputs:
-        output.write(step, line)
+    for logger in member.loggers:
+        logger.scalars(step, line)
 
 
-def watch(run: Run, outputs: list[writers.Writer], step: int) -> dict[str, float]:
-    """Evaluates on `eval.split`; the verdict goes into the state's patience."""
-    config, split = run.config, run.config.eval.split
-    answers = run.answers(split, run.state.best_variables)
-    measured = answers.measure(resamples=0)
+def evaluate_watched(member: MemberProgress, state: State, phase: Phase) -> dict[str, float]:
+    """Evaluates on `eval.split`; returns the headline metrics."""
+    run, step, split = member.run, member.step, member.run.config.eval.split
+    measured = run.predict(split, phase, state).measure(resamples=0)
     result = measured.values
-    writers.evaluated(outputs, step, split, measured, run.state.best_variables["params"])
-    for output in outputs:
-        output.write(step, {f"{split}/{name}": value for name, value in result.items()})
-    updated = patience.update(
-        jax.device_get(run.state.patience),
+    loggers.evaluated(member.loggers, step, split, measured, state.best_variables["params"])
+    for logger in member.loggers:
+        logger.scalars(step, {f"{split}/{name}": value for name, value in result.items()})
+    return result
+
+
+def updated_patience(run: Run, held: Patience, result: dict[str, float]) -> Patience:
+    """Returns the patience of a run after an evaluation with these headline metrics."""
+    config = run.config
+    return patience.update(
+        held,
         result.get(config.checkpoint.best, float("nan")),
         mode=run.program.mode,
         min_delta=config.train.min_delta,
@@ -207,32 +375,81 @@ def watch(run: Run, outputs: list[writers.Writer], step: int) -> dict[str, float
         plateau_patience=config.optim.plateau.patience,
         min_scale=config.optim.plateau.min_scale,
     )
-    run.state = run.state.replace(patience=meshes.everywhere(run.mesh, updated))
-    return result
 
 
-def finish(run: Run) -> Outcome:
-    """Evaluates the best checkpoint on the final split, if there are such pictures."""
-    step, best = run.step, run.checkpoints.best()
+def _show_pictures(member: MemberProgress) -> None:
+    """Shows the first step's pictures to the loggers; `bcjax preview` draws them augmented."""
+    run = member.run
+    store = DiskStore(run.prepared.examples("train"), InputTransform.from_config(run.config.data))
+    pictures = store.read(run.order(0)[:_SHOWN])["image"]
+    for logger in member.loggers:
+        logger.image(0, "train/pictures", np.concatenate(pictures, axis=1))
+
+
+def _print_stopped(all_members: list[MemberProgress], signal: int, console: Console) -> None:
+    first = all_members[0]
+    if len(all_members) > 1:
+        console.print(f"Stopped by signal {signal}: the same command goes on from there.")
+        return
+    text = f"Stopped by signal {signal}: step {first.step} is saved in {first.run.workdir}."
+    console.print(text, highlight=False, soft_wrap=True)
+    console.print("The same command goes on from there.")
+
+
+# The end of a run.
+
+
+def evaluate_best(run: Run, state: State) -> Outcome:
+    """Evaluates the best checkpoint on the final split, if that split has pictures."""
+    step, best = int(state.step), run.checkpoints.best()
     if not run.prepared.size(run.config.eval.final_split):
         return Outcome(step, best, None)
-    final, _ = answer_at_best(run)
+    final, _ = evaluate_best_checkpoint(run, state)
     return Outcome(step, best, final)
 
 
-def answer_at_best(run: Run) -> tuple[Evaluation, Answers]:
-    """Goes back to the best checkpoint; evaluates the final split with it, and calibrates it."""
+def evaluate_members(
+    config: ConfigDict, all_members: list[MemberProgress], states: States
+) -> Evaluation | None:
+    """Evaluates the best checkpoint of each member, and all members together."""
+    split = config.eval.final_split
+    results: dict[Path, tuple[Evaluation, Answers]] = {}
+    for i, member in enumerate(all_members):
+        run = member.run
+        if run.prepared.size(split) and run.checkpoints.best() is not None:
+            results[run.workdir] = evaluate_best_checkpoint(run, states[i])
+    if not results:
+        return None
+    final, answers = member_summary.evaluate_together(config, results)
+    if all_members[0].run.lead:
+        final = evaluations.write(final, answers, Path(config.workdir), split)
+    return final
+
+
+def evaluate_best_checkpoint(run: Run, state: State) -> tuple[Evaluation, Answers]:
+    """Evaluates the final split with the best checkpoint, which is calibrated on the way."""
     best = run.checkpoints.best()
-    if best is not None and best != run.step:
-        run.go_back(best)
+    if best is not None and best != int(state.step):
+        state = run.restore(best)
+    phase = run.phase_of(state)
     final, answers = evaluate_final(
         run.workdir,
         run.config,
         run.prepared,
-        run.step,
-        lambda split: run.answers(split, run.state.best_variables),
+        int(state.step),
+        lambda split: run.predict(split, phase, state),
         writes=run.lead,
     )
     if run.lead:
-        writers.archive(run.config)
+        loggers.archive(run.config)
     return final, answers
+
+
+def _write_common_config(config: ConfigDict, first: Run) -> None:
+    """Writes the config of all members to their common folder."""
+    changes = {f"train.{key}": config.train[key] for key in ("members", "vary", "lrs")}
+    changes["workdir"] = config.workdir
+    if config.train.vary == "fold":
+        changes["data.folds"] = config.data.folds
+    common = configs.replaced(first.config, changes)
+    write_or_check_config(common, Path(config.workdir), first.prepared, first.lead)

@@ -1,28 +1,36 @@
-"""Everything that a run is made of, from its config: pictures, program, state."""
+"""A run: everything that stays the same while it trains, made from its config."""
 
+import copy
 import dataclasses
-from collections.abc import Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
+from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.augment import policy as policies
+from bcjax.data.order import Order
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
 from bcjax.data.store import choose_store
-from bcjax.engine import checkpoint, dispatch, losses, network, program, saving, starting
-from bcjax.engine import state as states
-from bcjax.engine.dispatch import Batch, Numbers
-from bcjax.engine.feed import Feed, bytes_needed, order_of, whole_batches
-from bcjax.engine.feeds import Feeds
-from bcjax.engine.forward import predictions
-from bcjax.engine.patience import exhausted
+from bcjax.engine import checkpoint, dispatch, losses, network, program, weights
+from bcjax.engine.dispatch import Batch, Hyperparameters
+from bcjax.engine.loader import (
+    Loader,
+    SplitLoaders,
+    bytes_needed,
+    order_of,
+    predict_split,
+    whole_batches,
+)
 from bcjax.engine.phases import Phase
+from bcjax.engine.plan import Plan
 from bcjax.engine.program import Program
+from bcjax.engine.state import State
+from bcjax.engine.weights import ImportedWeights
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime import compilation, files
 from bcjax.runtime import mesh as meshes
@@ -31,41 +39,38 @@ from bcjax.runtime.run_dir import RunDir, TrainedOn
 
 
 class Run:
-    """A run that stands at its last checkpoint, or at its beginning.
+    """Everything that a run consists of except its state, which is passed in and returned.
 
     Attributes:
-      config: Resolved: as it is written to the workdir.
-      workdir: Where everything is written.
+      config: The resolved config, as it is written to the run's folder.
+      workdir: The folder of the run.
       lead: Whether this process is the one that writes logs.
       mesh: The devices.
-      prepared: The pictures.
-      classes: Their names, in the order of the logits.
+      prepared: The pictures and their splits.
+      classes: The class names, in the order of the logits.
       store: Where decoded pictures live: "disk", "host" or "device".
-      why_store: Why there, in a few words.
-      order: In which training sees them.
-      program: All that is compiled.
-      numbers: What the program is given for this run.
-      phase: The one in which `state` is.
-      plan: What happens at which step of that phase.
-      weights_notes: What was done to the weights that it now starts from.
-      checkpoints: On disk.
-      resumed: Whether `state` was read from one.
-      state: Where the run stands.
+      store_reason: Why they live there, in a few words.
+      order: The order in which training sees the pictures.
+      program: The jitted functions.
+      phases: The phases of the run, in turn.
+      values: The hyperparameters that the jitted functions take as arguments.
+      weights_notes: What was changed in the weights that the run starts from, in sentences.
+      checkpoints: The checkpoints on disk.
     """
 
     config: ConfigDict
-    state: states.State
 
-    def __init__(self, config: ConfigDict, like: "Run | None" = None, rate: float = 1.0):
-        """Builds the run that `config` describes.
+    def __init__(self, config: ConfigDict, like: "Run | None" = None, lr_scale: float = 1.0):
+        """Prepares the pictures, resolves the config and claims the run's folder.
 
         Args:
-          config: Where it leaves something open, that is resolved in it.
-          like: A run that differs in seed, fold and workdir alone: what can be shared is.
-          rate: Times every update.
+          config: The config; it is not changed.
+          like: A run that differs in seed, fold, learning rate and folder at most: its program, and
+            its pictures if they are the same, are shared.
+          lr_scale: A factor on the learning rate.
 
         Raises:
-          UserError: For whatever the user can mend.
+          UserError: If the config is not possible, or the folder holds another run.
         """
         self.workdir = Path(config.workdir)
         self.lead = jax.process_index() == 0
@@ -78,167 +83,182 @@ class Run:
         self.classes = self.prepared.classes
         _check_splits(config, self.prepared)
         used = sorted({"train", config.eval.split, config.eval.final_split})
-        self.store, self.why_store = choose_store(
+        self.store, self.store_reason = choose_store(
             config.data.store,
             bytes_needed(self.prepared, used, config.data.image_size),
             meshes.device_memory(),
         )
-
-        self.order = order_of(config, self.prepared)
+        self.order: Order = order_of(config, self.prepared)
 
         # The network, and how it learns.
         policy = policies.build(config.augment.ops)
-        imported = starting.decide(config, self.workdir, self.classes)
-        network.resolve(config)
-        config.data.classes = self.prepared.source_classes  # of which rules may have dropped some
-        if Path(config.data.source).exists():  # to be found from any folder
-            config.data.source = str(Path(config.data.source).absolute())
-        self.config = config
+        self.config, self._weights = resolve(config, self.prepared)
         sizes = {"classes": len(self.classes), "examples": self.order.examples}
         self.program: Program = (
-            like.program if like else program.build(config, policy, self.mesh, **sizes)
+            like.program if like else program.build(self.config, policy, self.mesh, **sizes)
         )
-        numbers = Numbers(config.seed, rate, _class_weights(config, self.prepared), policy.numbers)
-        self.numbers = dispatch.place(self.mesh, numbers)
+        self.phases: tuple[Phase, ...] = self.program.phases
+        class_weights = _class_weights(self.config, self.prepared)
+        values = Hyperparameters(config.seed, lr_scale, class_weights, policy.numbers)
+        self.values = dispatch.place(self.mesh, values)
 
-        # Where it stands. Only here is the workdir written to: all that is above may be refused.
-        settle(config, self.workdir, self.prepared, self.lead)
-        self.weights_notes = imported.notes if imported else ()
-        if imported and self.lead:
-            saving.record(imported, self.workdir)
+        # Only from here on is the folder written to: everything above may be refused.
+        write_or_check_config(self.config, self.workdir, self.prepared, self.lead)
+        self.weights_notes = self._weights.notes if self._weights else ()
+        if self._weights and self.lead:
+            weights.write_origin(self._weights, self.workdir)
         self.checkpoints = checkpoint.Checkpoints(
-            self.workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best
+            self.workdir, keep=self.config.checkpoint.keep, metric=self.config.checkpoint.best
         )
-        restored = self.checkpoints.restore_latest([phase.abstract for phase in self.phases])
-        self.resumed = restored is not None
-        if restored is None:
-            restored = self.program.start(config.seed)
-            restored = starting.begin(restored, config, self.classes, imported)
-        self._stand(restored)
         self._ahead = compilation.Ahead()
-        self._feeds: Feeds = (
-            same._feeds if same else Feeds(self.prepared, self.store, config.data, self.mesh)
+        self._loaders: SplitLoaders = (
+            same._loaders
+            if same
+            else SplitLoaders(self.prepared, self.store, self.config.data, self.mesh)
         )
-
-    @property
-    def phases(self) -> tuple[Phase, ...]:
-        """In turn."""
-        return self.program.phases
-
-    def compile_ahead(self) -> None:
-        """Begins to compile what this phase will call, while its pictures are decoded."""
-        if self.phase.caches_features:  # of a shape that is not known yet
-            return
-        call, state = self.phase.train_call, self.phase.abstract
-        for steps in {call.together(each.steps) for each in self.plan.calls(self.step)}:
-            shapes = self._feeds.abstract("train", steps, self.config.train.batch_size)
-            self._ahead.compile(("train", steps), call.jitted, state, *shapes, self.numbers)
-        split = self.config.eval.split
-        batch_size = min(self._eval_batch_size, self.prepared.size(split))
-        shapes = self._feeds.abstract(
-            split, dispatch.per_call(), whole_batches(self.mesh, batch_size), masked=True
-        )
-        self._ahead.compile("predict", self.program.predict, state.best_variables, *shapes)
-
-    def train(self, batch: Batch) -> jax.Array:
-        """Takes the steps of a call; returns what they report, (steps, metrics)."""
-        pictures = self.feed("train").pictures
-        self._ahead.wait(("train", self.phase.train_call.together(len(batch["index"]))))
-        self.state, metrics = self.phase.train_call(self.state, batch, pictures, self.numbers)
-        return metrics
+        self._features: tuple[int, dict[str, Loader]] = (0, {})  # of a phase, by split
 
     def close(self) -> None:
         """Waits for the checkpoint that is being written."""
         self.checkpoints.close()
 
-    @property
-    def step(self) -> int:
-        """Steps taken; waits for the devices."""
-        return int(jax.device_get(self.state.step))
+    # The state.
 
-    @property
-    def end(self) -> int:
-        """The last step of the run, if no patience ends a phase before."""
-        following = self.phases[self.phase.position + 1 :]
-        return self.plan.end + sum(phase.plan.length for phase in following)
+    def restore_or_start(self) -> tuple[State, bool]:
+        """Returns the state of the latest checkpoint, or of step 0, and whether it was restored."""
+        restored = self.checkpoints.restore_latest([phase.abstract for phase in self.phases])
+        if restored is not None:
+            return restored, True
+        state = self.program.start(self.config.seed)
+        return weights.initial_state(state, self.config, self.classes, self._weights), False
 
-    @property
-    def goes_on(self) -> bool:
-        """Whether this phase is neither at its end nor out of patience."""
-        allowed = self.phase.config.train.patience
-        return self.step < self.plan.end and not exhausted(self.state.patience, allowed)
+    def restore(self, step: int) -> State:
+        """Returns the state of one of the run's checkpoints, in whichever phase it was saved."""
+        return self.checkpoints.restore(step, [phase.abstract for phase in self.phases])
 
-    def phases_left(self) -> Iterator[Phase]:
-        """Yields this phase, unless it is at its end, and each one after it, once it has begun."""
-        while True:
-            if self.goes_on:
-                yield self.phase
-            if self.phase is self.phases[-1]:
-                return
-            self.begin_next_phase()
+    def phase_of(self, state: State) -> Phase:
+        """Returns the phase that a state is in."""
+        return self.phases[int(jax.device_get(state.phase))].begun(int(jax.device_get(state.began)))
 
-    def begin_next_phase(self) -> None:
-        """Goes on to the phase after this one."""
-        following = self.phases[self.phase.position + 1]
+    def begin_phase(self, position: int, state: State) -> State:
+        """Returns the state at the start of a phase, from that at the end of the previous one."""
+        phase = self.phases[position]
         begin = jax.jit(
-            following.begin,
+            phase.begin,
             donate_argnums=0,
-            out_shardings=jax.tree.map(lambda leaf: leaf.sharding, following.abstract),
+            out_shardings=jax.tree.map(lambda leaf: leaf.sharding, phase.abstract),
         )
-        self._stand(begin(self.state.replace(opt_state=())))
+        return begin(state.replace(opt_state=()))
 
-    def go_back(self, step: int) -> None:
-        """Stands at another checkpoint of the run, be it of an earlier phase."""
-        abstracts = [phase.abstract for phase in self.phases]
-        self._stand(self.checkpoints.restore(step, abstracts))
+    def with_plan(self, phase: Phase, plan: Plan) -> "Run":
+        """Returns this run with another plan of one phase; everything else is shared."""
+        new = copy.copy(self)
+        new.phases = tuple(
+            dataclasses.replace(each, plan=plan) if each.position == phase.position else each
+            for each in self.phases
+        )
+        return new
 
-    def _stand(self, state: states.State) -> None:
-        self.state = state
-        self.phase: Phase = self.phases[int(jax.device_get(state.phase))]
-        self.plan = dataclasses.replace(self.phase.plan, begin=int(jax.device_get(state.began)))
-        self._features: dict[str, Feed] = {}  # of another state they would be others
+    def end_of(self, phase: Phase) -> int:
+        """Returns the last step of the run, if patience ends no phase from this one on early."""
+        return phase.plan.end + sum(p.plan.length for p in self.phases[phase.position + 1 :])
 
-    def feed(self, split: str) -> Feed:
-        """Returns a split's feed, of pictures or of features, made when it is first asked for."""
+    # What is done with it.
+
+    def compile_ahead(self, state: State) -> None:
+        """Starts to compile the programs of the state's phase while its pictures are decoded."""
+        phase = self.phase_of(state)
+        if phase.caches_features:  # their shape is not known yet
+            return
+        call, step = phase.train_call, int(jax.device_get(state.step))
+        for steps in {call.together(each.steps) for each in phase.plan.calls(step)}:
+            shapes = self._loaders.abstract("train", steps, self.config.train.batch_size)
+            self._ahead.compile(("train", steps), call.jitted, phase.abstract, *shapes, self.values)
+        split = self.config.eval.split
+        batch_size = min(self.eval_batch_size, self.prepared.size(split))
+        shapes = self._loaders.abstract(
+            split, dispatch.per_call(), whole_batches(self.mesh, batch_size), masked=True
+        )
+        variables = phase.abstract.best_variables
+        self._ahead.compile("predict", self.program.predict, variables, *shapes)
+
+    def train(self, phase: Phase, state: State, batch: Batch) -> tuple[State, Array]:
+        """Takes the steps of a call; returns the new state and their metrics, (steps, metrics)."""
+        self._ahead.wait(("train", phase.train_call.together(len(batch["index"]))))
+        stored = self.loader("train", phase, state).stored
+        return phase.train_call(state, batch, stored, self.values)
+
+    def loader(self, split: str, phase: Phase, state: State) -> Loader:
+        """Returns the loader of a split: of its pictures, or of features where those are cached.
+
+        Features are computed once in a phase, whose backbone is frozen.
+        """
         again = split in ("train", self.config.eval.split)
-        if not (again and self.phase.caches_features):
-            return self._feeds.pictures(split)
-        if split not in self._features:
-            self._features[split] = self._feeds.features(
-                split, self.program.backbone, self.state.variables, self._eval_batch_size
+        if not (again and phase.caches_features):
+            return self._loaders.pictures(split)
+        if self._features[0] != phase.position:
+            self._features = (phase.position, {})
+        features = self._features[1]
+        if split not in features:
+            features[split] = self._loaders.features(
+                split, self.program.backbone, state.variables, self.eval_batch_size
             )
-        return self._features[split]
+        return features[split]
 
     @property
-    def _eval_batch_size(self) -> int:
+    def eval_batch_size(self) -> int:
+        """Pictures in an evaluation batch."""
         return int(self.config.eval.batch_size or self.config.train.batch_size)
 
-    def answers(self, split: str, variables: states.Variables) -> Answers:
-        """Answers one of this run's splits with variables of its network.
+    def predict(self, split: str, phase: Phase, state: State) -> Answers:
+        """Runs the network, with its averaged variables if there are any, over a split.
 
         Raises:
-          UserError: If an answer is not finite.
+          UserError: If a logit is not finite.
         """
-        feed = self.feed(split)
+        loader = self.loader(split, phase, state)
         self._ahead.wait("predict")
-        predicted = predictions(
-            self.program.predict, variables, feed, self.mesh, self._eval_batch_size
+        logits, labels = predict_split(
+            self.program.predict, state.best_variables, loader, self.mesh, self.eval_batch_size
         )
-        return Answers.of_split(self.prepared, split, *predicted)
+        return Answers.of_split(self.prepared, split, logits, labels)
 
 
-def _class_weights(config: ConfigDict, prepared: PreparedSet) -> np.ndarray | None:
-    if config.train.class_weights == "none":
-        return None
-    return losses.class_weights(np.array(prepared.counts["train"]), config.train.class_weights)
+def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, ImportedWeights | None]:
+    """Returns the complete config of a run, and the weights that it starts from.
 
+    Args:
+      config: The config; it is not changed.
+      prepared: The pictures that it describes.
 
-def settle(config: ConfigDict, workdir: Path, prepared: PreparedSet, lead: bool) -> None:
-    """Writes the resolved config to the workdir, or checks it against the one that is there.
+    Returns:
+      The config with everything that the weights, the network and the pictures decide written into
+      it; and the weights, None if there are none or the run resumes.
 
     Raises:
-      UserError: If the workdir holds a run of another model, other classes, other pictures, or
-        with any other difference that would make it another run.
+      UserError: If the weights cannot be read or do not fit the network.
+    """
+    changes: dict[str, object] = {"data.classes": prepared.source_classes}
+    # Absolute paths, so that the run is usable from any folder.
+    if Path(config.data.source).exists():
+        changes["data.source"] = str(Path(config.data.source).absolute())
+    if config.model.weights:
+        changes["model.weights"] = str(Path(config.model.weights).absolute())
+    config = configs.replaced(config, changes)
+    settings, imported = weights.settings_of_run(config, Path(config.workdir), prepared.classes)
+    stated = configs.flatten(config)
+    needed = {key: value for key, value in settings.items() if stated[key] is None}
+    return network.resolve(configs.replaced(config, needed)), imported
+
+
+def write_or_check_config(
+    config: ConfigDict, workdir: Path, prepared: PreparedSet, lead: bool
+) -> None:
+    """Writes the resolved config to the run's folder, or compares it with the one that is there.
+
+    Raises:
+      UserError: If the folder holds a run of another network, of other pictures, or with any other
+        difference that would make it another run.
     """
     run_dir = RunDir(workdir)
     if run_dir.exists():
@@ -255,6 +275,12 @@ def settle(config: ConfigDict, workdir: Path, prepared: PreparedSet, lead: bool)
         trained_on = TrainedOn(str(prepared.path), prepared.digest, prepared.counts)
         files.write_json(run_dir.pictures, dataclasses.asdict(trained_on))
         configs.save(config, run_dir.config)
+
+
+def _class_weights(config: ConfigDict, prepared: PreparedSet) -> np.ndarray | None:
+    if config.train.class_weights == "none":
+        return None
+    return losses.class_weights(np.array(prepared.counts["train"]), config.train.class_weights)
 
 
 def _check_splits(config: ConfigDict, prepared: PreparedSet) -> None:

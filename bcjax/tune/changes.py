@@ -9,7 +9,8 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.augment import policy
-from bcjax.engine import network, optim
+from bcjax.engine import network
+from bcjax.engine import optimizer as optimizers
 from bcjax.runtime.errors import UserError
 
 Changes = Mapping[str, Any]
@@ -38,7 +39,7 @@ def check(config: ConfigDict) -> ConfigDict:
             "run."
         )
     policy.build(config.augment.ops)
-    optim.create(config.optim, total_steps=_LONG, warmup_steps=0)
+    optimizers.create(config.optim, total_steps=_LONG, warmup_steps=0)
     network.build(config, classes=2)
     return config
 

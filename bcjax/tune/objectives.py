@@ -11,9 +11,11 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bcjax.config import METRICS, nearest
-from bcjax.engine import network, steps
-from bcjax.engine.network import Trained
+from bcjax.engine import network
+from bcjax.engine.network import RestoredNetwork
+from bcjax.engine.step import infer
 from bcjax.evaluation.evaluation import Evaluation
+from bcjax.metrics.names import sign
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -45,7 +47,7 @@ def parse(text: str, config: ConfigDict) -> tuple[str, ...]:
 
 def direction(name: str) -> Direction:
     """Returns which way is better."""
-    return "minimize" if name in (*COSTS, "log_loss") else "maximize"
+    return "minimize" if name in COSTS or sign(name) < 0 else "maximize"
 
 
 def measure(names: Sequence[str], workdir: Path, result: Evaluation | None) -> list[float]:
@@ -75,7 +77,7 @@ def measure(names: Sequence[str], workdir: Path, result: Evaluation | None) -> l
     return values
 
 
-def latency(trained: Trained) -> float:
+def latency(trained: RestoredNetwork) -> float:
     """Seconds in which the compiled network answers one picture: the median of some repeats.
 
     The picture is decoded already and comes from the host; so does its answer go back there.
@@ -84,7 +86,7 @@ def latency(trained: Trained) -> float:
 
     @jax.jit
     def answer(variables: Any, pixels: jax.Array) -> jax.Array:
-        return steps.infer(model, variables, pixels, config.model.mean, config.model.std)
+        return infer(model, variables, pixels, config.model.mean, config.model.std)
 
     side = config.data.image_size
     picture = np.full((1, side, side, 3), 128, np.uint8)
@@ -96,6 +98,6 @@ def latency(trained: Trained) -> float:
     return statistics.median(taken[1:])  # the first one compiled
 
 
-def size(trained: Trained) -> int:
+def size(trained: RestoredNetwork) -> int:
     """Bytes of the parameters, batch statistics apart."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves(trained.variables["params"]))

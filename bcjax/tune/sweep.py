@@ -14,7 +14,7 @@ from rich.console import Console
 from bcjax import config as configs
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
-from bcjax.training import loggers as writers
+from bcjax.training import loggers
 from bcjax.tune import objectives
 from bcjax.tune import trial as runs
 from bcjax.tune.changes import changed, check
@@ -54,7 +54,7 @@ class Sweep:
                 "leave it out."
             )
         check(self.config)
-        writers.check(self.config.track)
+        loggers.check(self.config.track)
         self.space.check(self.config)
         leaves = configs.flatten(self.config).items()
         about = {
@@ -152,7 +152,7 @@ class _Watch:
         if not self._one or self._metric not in result:
             return False
         # Counted in the file, which is right for a run that was taken up again, too.
-        done = sum(self._name in line for line in writers.read(self._file))
+        done = sum(self._name in line for line in loggers.read(self._file))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it was reported before the process died
             self._trial.report(result[self._metric], done)

@@ -6,6 +6,7 @@ import jax
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from bcjax import config as configs
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -45,7 +46,7 @@ def run(
     Raises:
       UserError: As `train` does.
     """
-    config.workdir = str(workdir)
+    config = configs.replaced(config, {"workdir": str(workdir)})
     workdir.mkdir(parents=True, exist_ok=True)
     with RunDir(workdir).log.open("a") as file:
         return train(config, Console(file=file, width=120), on_evaluation)

@@ -15,7 +15,7 @@ from tiny import Network, batches, placed, trainer
 from bcjax.augment import OPS, Argument, Op, build, op, register
 from bcjax.augment import policy as policies
 from bcjax.augment.table import PAPER_OPS
-from bcjax.engine.dispatch import Numbers
+from bcjax.engine.dispatch import Hyperparameters
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -272,7 +272,9 @@ def test_another_magnitude_is_the_same_program():
     host = batches(1, 8)
     batch = {name: array[0] for name, array in host.items()}
     texts = [
-        jax.jit(t.step).lower(t.abstract, batch, {}, Numbers(augment=build(ops).numbers)).as_text()
+        jax.jit(t.step)
+        .lower(t.abstract, batch, {}, Hyperparameters(augment=build(ops).numbers))
+        .as_text()
         for t, ops in zip((one, other), policies, strict=True)
     ]
     assert texts[0] == texts[1]

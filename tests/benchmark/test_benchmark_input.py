@@ -10,11 +10,11 @@ import quick_config
 
 from bcjax import config as configs
 from bcjax.benchmark import input as measuring
+from bcjax.benchmark.timed_run import TimedRun
 from bcjax.data.order import Order
 from bcjax.data.store import HostStore
-from bcjax.engine.feed import Feed
+from bcjax.engine.loader import Loader
 from bcjax.runtime import mesh as meshes
-from bcjax.training.run import Run
 
 BATCH = 8
 
@@ -23,7 +23,7 @@ BATCH = 8
 def measured(tmp_path_factory):
     config = quick_config.get_config()
     config.workdir = str(tmp_path_factory.mktemp("run"))
-    with contextlib.closing(Run(config)) as run:
+    with contextlib.closing(TimedRun(config)) as run:
         state = run.state
         found = measuring.measure(run, seconds=0.02)
         assert run.state is state
@@ -71,7 +71,7 @@ def test_what_was_loaded_before_the_clock_ran_is_not_counted(prefetch):
     data = configs.default().data
     data.update({"prefetch": prefetch, "threads": 1})
     store = Slow({"label": np.zeros(24, np.int32)})
-    feed = Feed(store, data, meshes.create())
+    feed = Loader(store, data, meshes.create())
     rate = measuring.fed(feed, Order(24, BATCH, 0), 1, prefetch, seconds=0.3)
     assert 0 < rate < 1.1 * BATCH / Slow.seconds
 

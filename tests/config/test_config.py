@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from bcjax import config as configs
 from bcjax import models
 from bcjax.config.table import OLD_NOT_SET
-from bcjax.engine import optim, plan
+from bcjax.engine import optimizer as optimizers
+from bcjax.engine import plan, schedules
 from bcjax.runtime.errors import UserError
 
 FILES = sorted((ROOT / "configs").glob("*.py"))
@@ -139,7 +140,7 @@ def test_a_copy_with_changes_leaves_the_config_as_it_was():
 
 
 def test_each_schedule_may_be_that_of_the_first_phase():
-    for name in (None, *optim.SCHEDULES):
+    for name in (None, *schedules.SCHEDULES):
         configs.check(changed(finetune__first__schedule=name))
 
 
@@ -212,5 +213,5 @@ def test_each_config_file_describes_a_run_that_can_be_built(path: Path):
     assert configs.flatten(config).keys() == configs.KEYS.keys()
     lengths = plan.resolve(config, examples=10_000, steps_per_call=1)
     assert 0 <= lengths.warmup < lengths.length
-    optim.create(config.optim, total_steps=lengths.length, warmup_steps=lengths.warmup)
+    optimizers.create(config.optim, total_steps=lengths.length, warmup_steps=lengths.warmup)
     models.create(config.model.name, classes=8, dtype=config.model.dtype)

@@ -273,7 +273,7 @@ def test_the_reference_is_found_from_any_folder(tmp_path, monkeypatch):
     config = configs.default()
     config.data.update(stain="macenko", stain_reference="reference.png")
     monkeypatch.chdir(tmp_path)
-    network.resolve(config)
+    config = network.resolve(config)
     monkeypatch.chdir(Path(tmp_path.anchor))
     assert InputTransform.from_config(config.data).stain == Macenko.from_reference(CELL)
 

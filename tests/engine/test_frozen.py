@@ -11,8 +11,10 @@ from flax import traverse_util
 from staged import Staged, frozen_but
 from tiny import NUMBERS, RECIPE, batches, placed, same_bits, trainer
 
-from bcjax.engine import dispatch, frozen, losses, steps
+from bcjax.engine import dispatch, losses
 from bcjax.engine import state as states
+from bcjax.engine.step import features_step, infer, normalise, predict_step
+from bcjax.engine.trainable import NOTHING_FROZEN, join
 from bcjax.runtime import mesh as meshes
 
 MESH = meshes.create()
@@ -33,7 +35,7 @@ def first_of(host):
 
 def images(host):
     pixels = np.float32(first_of(host)["image"]) / 255
-    return steps.normalise(pixels, RECIPE.mean, RECIPE.std)
+    return normalise(pixels, RECIPE.mean, RECIPE.std)
 
 
 @pytest.fixture(scope="module")
@@ -163,12 +165,12 @@ def test_a_step_of_the_head_costs_about_a_forward_pass():
         return flops(one.step, one.abstract, host, {}, NUMBERS)
 
     forward = flops(
-        functools.partial(steps.infer, model, mean=RECIPE.mean, std=RECIPE.std),
+        functools.partial(infer, model, mean=RECIPE.mean, std=RECIPE.std),
         trainer(MESH, model).abstract.variables,
         host["image"],
     )
     assert step_flops(HEAD) / forward < 1.3
-    assert step_flops(frozen.NOTHING) / forward > 2.5
+    assert step_flops(NOTHING_FROZEN) / forward > 2.5
 
 
 def test_features_stand_for_their_pictures():
@@ -178,7 +180,7 @@ def test_features_stand_for_their_pictures():
     host = batches(3, BATCH)
     whole, rows = one.call(one.init(), placed(MESH, host), {})
 
-    backbone = dispatch.compile_predict(steps.features_step(model, RECIPE.mean, RECIPE.std), MESH)
+    backbone = dispatch.compile_predict(features_step(model, RECIPE.mean, RECIPE.std), MESH)
     flattened = {name: array.reshape(1, -1, *array.shape[2:]) for name, array in host.items()}
     every = meshes.place(MESH, flattened, np.arange(3 * BATCH), 3 * BATCH, leading=1)
     [features], [labels] = jax.device_get(backbone(one.init().variables, every, {}))
@@ -189,7 +191,7 @@ def test_features_stand_for_their_pictures():
     np.testing.assert_allclose(others, rows, rtol=1e-5)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), cached, whole)
 
-    predict = dispatch.compile_predict(steps.predict_step(model, RECIPE.mean, RECIPE.std), MESH)
+    predict = dispatch.compile_predict(predict_step(model, RECIPE.mean, RECIPE.std), MESH)
     index = meshes.place(MESH, {"index": flattened["index"]}, np.arange(24), 24, leading=1)
     np.testing.assert_allclose(
         predict(whole.variables, index, pictures)[0],
@@ -201,10 +203,10 @@ def test_features_stand_for_their_pictures():
 
 def test_what_is_divided_is_joined_again():
     params = initial()["params"]
-    for part in (frozen.NOTHING, HEAD, STAGE2, frozen_but("norm/scale")):
+    for part in (NOTHING_FROZEN, HEAD, STAGE2, frozen_but("norm/scale")):
         trains, fixed = part.divide(params)
         assert flat(fixed).keys() == part.parameters
-        assert same_bits(frozen.join(trains, fixed), params)
+        assert same_bits(join(trains, fixed), params)
 
 
 def test_averages_of_what_a_phase_freezes_are_it_from_then_on(partial):

@@ -107,11 +107,11 @@ def test_reading_a_run_changes_nothing_in_it(tmp_path):
 
 
 def test_the_networks_own_normalisation_fills_what_the_config_leaves_open():
-    config = make_config()
-    network.resolve(config)
+    config = network.resolve(make_config())
     assert (config.model.mean, config.model.std) == ((0.1,) * 3, (0.2,) * 3)
+    config = make_config()
     config.model.mean = (0.7,) * 3
-    network.resolve(config)
+    config = network.resolve(config)
     assert (config.model.mean, config.model.std) == ((0.7,) * 3, (0.2,) * 3)
 
 

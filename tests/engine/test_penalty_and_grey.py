@@ -7,7 +7,7 @@ import optax
 from flax import linen as nn
 from tiny import CLASSES, RECIPE, SIZE, batches, placed, trainer
 
-from bcjax.engine import steps
+from bcjax.engine.step import METRICS, normalise
 from bcjax.models.layers import Head
 from bcjax.runtime import mesh as meshes
 
@@ -39,21 +39,21 @@ def test_the_penalty_shrinks_the_kernels_of_the_classifier_alone():
         found = penalised["head"][layer].pop("kernel")
         np.testing.assert_allclose(found, plain["head"][layer].pop("kernel") - pull, atol=1e-6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), plain, penalised)
-    reported = steps.METRICS.index("loss")  # what is reported is the loss of the answers
+    reported = METRICS.index("loss")  # what is reported is the loss of the answers
     np.testing.assert_allclose(rows[:, reported], same_rows[:, reported], rtol=1e-6)
 
 
 def test_one_number_for_the_mean_turns_pictures_to_their_luma():
     images = np.random.default_rng(0).random((2, SIZE, SIZE, 3), np.float32)
-    grey = steps.normalise(jnp.asarray(images), (0.25,), (0.5,))
+    grey = normalise(jnp.asarray(images), (0.25,), (0.5,))
     luma = 0.299 * images[..., :1] + 0.587 * images[..., 1:2] + 0.114 * images[..., 2:]
     np.testing.assert_allclose(grey, (luma - 0.25) / 0.5, atol=1e-6)
-    white = steps.normalise(jnp.ones((1, 2, 2, 3)), (0.0,), (1.0,))
+    white = normalise(jnp.ones((1, 2, 2, 3)), (0.0,), (1.0,))
     np.testing.assert_allclose(white, 1.0, atol=1e-6)
 
 
 def test_three_numbers_leave_pictures_their_colours():
     images = np.random.default_rng(0).random((2, SIZE, SIZE, 3), np.float32)
-    found = steps.normalise(jnp.asarray(images), RECIPE.mean, RECIPE.std)
+    found = normalise(jnp.asarray(images), RECIPE.mean, RECIPE.std)
     expected = (images - np.float32(RECIPE.mean)) / np.float32(RECIPE.std)
     np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -88,13 +88,16 @@ def test_a_run_goes_back_to_its_best_be_it_of_an_earlier_phase(two):
     config = configs.load(two[0])
     config.workdir = str(two[0])
     with contextlib.closing(Run(config)) as run:
-        assert (run.phase.position, run.step, run.end) == (1, 10, 10)
-        moments = len(jax.tree.leaves(run.state.opt_state))
-        run.go_back(2)
-        assert (run.phase.position, run.step, run.plan.end, run.end) == (0, 2, 4, 10)
-        assert len(jax.tree.leaves(run.state.opt_state)) < moments
+        last, resumed = run.restore_or_start()
+        phase = run.phase_of(last)
+        assert (resumed, phase.position, int(last.step), run.end_of(phase)) == (True, 1, 10, 10)
+        state = run.restore(2)
+        phase = run.phase_of(state)
+        assert (phase.position, int(state.step), phase.plan.end) == (0, 2, 4)
+        assert run.end_of(phase) == 10
+        assert len(jax.tree.leaves(state.opt_state)) < len(jax.tree.leaves(last.opt_state))
         # On features or pictures, a checkpoint measures the same.
-        again = run.answers("val", run.state.best_variables).measure(resamples=0).to_dict()
+        again = run.predict("val", phase, state).measure(resamples=0).to_dict()
         ran = run_bcjax("evaluate", f"--workdir={two[0]}", "--checkpoint=2", "--split=val")
         assert ran.status == 0, ran.err
         measured = json.loads((two[0] / "eval" / "val.json").read_text())

@@ -5,8 +5,9 @@ import optax
 import pytest
 from tiny import RECIPE, SIZE, Network, batches, pictures, placed, same_bits, trainer
 
-from bcjax.engine import dispatch, losses, steps
-from bcjax.engine.dispatch import Numbers
+from bcjax.engine import dispatch, losses
+from bcjax.engine.dispatch import Hyperparameters
+from bcjax.engine.step import METRICS, normalise, predict_step
 from bcjax.runtime import mesh as meshes
 from bcjax.training.meter import Meter
 
@@ -28,7 +29,7 @@ def train(trainer, host, state=None, store=None):
 
 
 def metrics(rows):
-    return [dict(zip(steps.METRICS, row, strict=True)) for row in np.asarray(rows)]
+    return [dict(zip(METRICS, row, strict=True)) for row in np.asarray(rows)]
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +82,7 @@ WEIGHTS = np.float32((0.5, 3.0, 1.0))
     ("options", "given"),
     [
         ({"label_smoothing": 0.2}, {"label_smoothing": 0.2}),
-        ({"class_weights": WEIGHTS}, {"numbers": Numbers(class_weights=WEIGHTS)}),
+        ({"class_weights": WEIGHTS}, {"numbers": Hyperparameters(class_weights=WEIGHTS)}),
     ],
 )
 def test_the_loss_takes_its_options(plain, options, given):
@@ -162,7 +163,7 @@ def test_randomness_is_of_the_seed_the_step_and_the_index():
     _, again = train(frozen, host)
     assert same_bits(rows, again)
     assert rows[0, 0] != rows[1, 0]  # the same pictures and parameters at another step
-    seed = Numbers(seed=1)
+    seed = Hyperparameters(seed=1)
     seeded = trainer(MESH, model, optimizer=optax.set_to_zero(), ops=("flip", "turn"), numbers=seed)
     assert train(seeded, host)[1][0, 0] != rows[0, 0]
 
@@ -241,7 +242,7 @@ def test_the_state_is_given_to_the_next_step(whole):
 
 @pytest.fixture(scope="module")
 def predict():
-    step = steps.predict_step(Network(dropout=0.5), RECIPE.mean, RECIPE.std)
+    step = predict_step(Network(dropout=0.5), RECIPE.mean, RECIPE.std)
     return dispatch.compile_predict(step, MESH)
 
 
@@ -281,5 +282,5 @@ def test_batches_of_one_call_are_answered_as_alone_and_padding_is_not(whole, pre
 
 def test_a_picture_is_normalised_channel_by_channel():
     white = jnp.ones((1, SIZE, SIZE, 3))
-    seen = steps.normalise(white, RECIPE.mean, RECIPE.std)
+    seen = normalise(white, RECIPE.mean, RECIPE.std)
     np.testing.assert_allclose(seen[0, 0, 0], [2.5, 2.4, 7 / 3], rtol=1e-6)

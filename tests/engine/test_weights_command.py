@@ -177,8 +177,9 @@ def make_config(tmp_path, weights, **changes):
 
 @contextlib.contextmanager
 def run_of(config):
+    """Opens a run; yields it, its state and whether that was restored."""
     with contextlib.closing(Run(config)) as run:
-        yield run
+        yield run, *run.restore_or_start()
 
 
 def same(tree, arrays, but=()):
@@ -188,11 +189,11 @@ def same(tree, arrays, but=()):
 
 
 def test_a_run_starts_from_its_weights_with_a_new_classifier(tmp_path, small):
-    with run_of(make_config(tmp_path, small, **{"optim.ema": 0.9})) as run:
+    with run_of(make_config(tmp_path, small, **{"optim.ema": 0.9})) as (run, state, _):
         arrays = np.load(small)
-        same(run.state.variables, arrays, but="params/head/logits")
-        same(run.state.ema, arrays, but="params/head/logits")
-        kernel = run.state.params["head"]["logits"]["kernel"]
+        same(state.variables, arrays, but="params/head/logits")
+        same(state.ema, arrays, but="params/head/logits")
+        kernel = state.params["head"]["logits"]["kernel"]
         assert kernel.shape[-1] == len(synthetic.CLASSES)
         assert (run.config.model.mean, run.config.data.crop_fraction) == ((0.1, 0.2, 0.3), 0.9)
         assert json.loads((run.workdir / "weights.json").read_text())["file"] == str(small)
@@ -202,22 +203,26 @@ def test_a_run_that_goes_on_needs_its_weights_no_more(tmp_path, small):
     copied = shutil.copytree(small.parent, tmp_path / "copied") / "w.npz"
     with run_of(make_config(tmp_path, copied)):
         pass
-    with run_of(make_config(tmp_path, copied)) as run:  # killed before its first checkpoint
-        same(run.state.variables, np.load(small), but="params/head/logits")
+    with run_of(make_config(tmp_path, copied)) as (
+        run,
+        state,
+        _,
+    ):  # killed before its first checkpoint
+        same(state.variables, np.load(small), but="params/head/logits")
         page = checkpoint.about_page(run.config, run.classes, None)
-        run.checkpoints.save(run.state, page)
+        run.checkpoints.save(state, page)
     shutil.rmtree(copied.parent)
-    with run_of(make_config(tmp_path, copied)) as resumed:
-        assert resumed.resumed
-        assert resumed.config.model.mean == (0.1, 0.2, 0.3)
-        same(resumed.state.variables, np.load(small), but="params/head/logits")
+    with run_of(make_config(tmp_path, copied)) as (run, state, resumed):
+        assert resumed
+        assert run.config.model.mean == (0.1, 0.2, 0.3)
+        same(state.variables, np.load(small), but="params/head/logits")
 
 
 def test_a_run_starts_from_another_run(trained, tmp_path):
     of = network.load(trained.workdir, "best", meshes.create())
     keep = {"model.weights_head": "keep"}
-    with run_of(make_config(tmp_path, trained.workdir, **keep)) as run:
-        same(run.state.variables, traverse_util.flatten_dict(of.variables, sep="/"))
+    with run_of(make_config(tmp_path, trained.workdir, **keep)) as (run, state, _):
+        same(state.variables, traverse_util.flatten_dict(of.variables, sep="/"))
         assert run.config.model.mean == of.config.model.mean
 
 

@@ -11,7 +11,7 @@ from safetensors.numpy import save_file
 
 from bcjax import config as configs
 from bcjax import models
-from bcjax.engine import importing
+from bcjax.engine import weights
 from bcjax.models.norm import Norm
 from bcjax.models.pretrained import convert, families, files
 from bcjax.runtime.errors import UserError
@@ -53,13 +53,13 @@ def folder(tmp_path_factory, tensors):
         save_file({name: tensors[name] for name in part}, folder / "shards" / shard)
     index = {"weight_map": {name: shard for shard, part in shards.items() for name in part}}
     (folder / "shards" / "model.safetensors.index.json").write_text(json.dumps(index))
-    np.savez(folder / "w.npz", **flat(importing.read(folder / "w.pth", make_config())))
+    np.savez(folder / "w.npz", **flat(weights.read(folder / "w.pth", make_config())))
     return folder
 
 
 @pytest.fixture(scope="module")
 def imported(folder):
-    return importing.read(folder / "w.pth", make_config())
+    return weights.read(folder / "w.pth", make_config())
 
 
 def test_kernels_are_turned_and_the_rest_is_as_it_was(imported, tensors):
@@ -84,7 +84,7 @@ def test_kernels_are_turned_and_the_rest_is_as_it_was(imported, tensors):
 
 @pytest.mark.parametrize("file", ["w.safetensors", "shards", "w.npz"])
 def test_every_file_of_the_same_weights_gives_the_same_variables(folder, imported, file):
-    again = importing.read(folder / file, make_config())
+    again = weights.read(folder / file, make_config())
     assert flat(again).keys() == flat(imported).keys()
     for path, array in flat(again).items():
         np.testing.assert_array_equal(array, flat(imported)[path])
@@ -108,7 +108,7 @@ def test_pictures_of_another_size_are_said(imported):
 
 def test_half_precision_becomes_float32(tmp_path, tensors, imported):
     path = torch_format.save(tmp_path / "w.pth", torch_format.half(tensors))
-    for key, array in flat(importing.read(path, make_config())).items():
+    for key, array in flat(weights.read(path, make_config())).items():
         assert array.dtype == np.float32
         np.testing.assert_allclose(array, flat(imported)[key], rtol=2**-8)
 
@@ -124,7 +124,7 @@ def test_what_belongs_to_the_weights_comes_with_them(imported):
 
 def test_what_the_user_says_goes_before_what_the_weights_say(folder):
     config = make_config(**{"model.mean": (0.1, 0.2, 0.3), "data.resize": "squash"})
-    imported = importing.read(folder / "w.pth", config)
+    imported = weights.read(folder / "w.pth", config)
     assert imported.config.model.mean == (0.1, 0.2, 0.3)
     assert imported.config.data.resize == "squash"
     assert imported.config.model.std == (0.229, 0.224, 0.225)
@@ -139,7 +139,7 @@ def test_the_pages_of_timm_beside_a_file_are_heeded(tmp_path, tensors):
         },
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(page))
-    imported = importing.read(tmp_path / "w.pth", make_config())
+    imported = weights.read(tmp_path / "w.pth", make_config())
     model, data = imported.config.model, imported.config.data
     assert (model.convention, model.mean, model.std) == ("tf", (0.5,) * 3, (0.5,) * 3)
     assert (data.resize, data.crop_fraction, imported.input_size) == ("crop", 0.9, 240)
@@ -160,7 +160,7 @@ def test_the_pages_of_transformers_beside_a_file_are_heeded(tmp_path, page, resi
     (tmp_path / "config.json").write_text(json.dumps({"id2label": labels}))
     page |= {"image_mean": [0.4, 0.5, 0.6], "image_std": [0.1, 0.2, 0.3]}
     (tmp_path / "preprocessor_config.json").write_text(json.dumps(page))
-    imported = importing.read(tmp_path, make_config())
+    imported = weights.read(tmp_path, make_config())
     data = imported.config.data
     assert imported.config.model.mean == (0.4, 0.5, 0.6)
     assert (data.resize, data.crop_fraction, imported.input_size) == (resize, fraction, size)
@@ -168,7 +168,7 @@ def test_the_pages_of_transformers_beside_a_file_are_heeded(tmp_path, page, resi
 
 
 def test_a_dropped_classifier_is_left_out_and_said(folder):
-    imported = importing.read(folder / "w.pth", make_config(**{"model.weights_head": "drop"}), 8)
+    imported = weights.read(folder / "w.pth", make_config(**{"model.weights_head": "drop"}), 8)
     assert "head" not in imported.variables["params"]
     assert imported.outputs == 0
     assert any("classifier was dropped (logits)" in note for note in imported.notes)
@@ -176,15 +176,15 @@ def test_a_dropped_classifier_is_left_out_and_said(folder):
 
 def test_a_kept_classifier_needs_its_number_of_classes(folder):
     with pytest.raises(UserError, match="has 1000 outputs, not 8: drop it"):
-        importing.read(folder / "w.pth", make_config(), 8)
+        weights.read(folder / "w.pth", make_config(), 8)
 
 
 def test_weights_without_a_classifier_have_none_to_keep(tmp_path, tensors):
     backbone = {name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
     path = torch_format.save(tmp_path / "w.pth", backbone)
     with pytest.raises(UserError, match="no classifier to keep"):
-        importing.read(path, make_config())
-    imported = importing.read(path, make_config(**{"model.weights_head": "drop"}), 8)
+        weights.read(path, make_config())
+    imported = weights.read(path, make_config(**{"model.weights_head": "drop"}), 8)
     assert "head" not in imported.variables["params"]
 
 
@@ -212,14 +212,14 @@ def test_the_rows_of_alexnets_first_dense_layer_follow_pixels():
 def test_the_background_of_1001_outputs_is_dropped_and_said(tmp_path, tensors):
     more = {name: np.concatenate([t[:1] + 9, t]) for name, t in tensors.items() if "fc" in name}
     path = torch_format.save(tmp_path / "w.pth", {**tensors, **more})
-    imported = importing.read(path, make_config())
+    imported = weights.read(path, make_config())
     assert imported.outputs == 1000
     np.testing.assert_array_equal(flat(imported)["params/head/logits/bias"], tensors["fc.bias"])
     assert any("the background, was dropped" in note for note in imported.notes)
 
 
 def test_grey_pictures_sum_the_first_kernel_over_its_colours(folder, tensors):
-    imported = importing.read(folder / "w.pth", make_config(**{"model.channels": 1}))
+    imported = weights.read(folder / "w.pth", make_config(**{"model.channels": 1}))
     kernel = tensors["conv1.weight"].transpose(2, 3, 1, 0).sum(axis=2, keepdims=True)
     np.testing.assert_array_equal(flat(imported)["params/stem/conv/kernel"], kernel)
     np.testing.assert_allclose(imported.config.model.mean, (0.449,))
@@ -229,7 +229,7 @@ def test_grey_pictures_sum_the_first_kernel_over_its_colours(folder, tensors):
 def test_the_biases_before_a_batch_norm_become_part_of_its_mean(tmp_path, tensors):
     biased = {"conv1.bias": np.float32(0.5) + tensors["bn1.bias"]}
     path = torch_format.save(tmp_path / "w.pth", {**tensors, **biased})
-    imported = importing.read(path, make_config())
+    imported = weights.read(path, make_config())
     np.testing.assert_array_equal(
         flat(imported)["batch_stats/stem/norm/mean"],
         tensors["bn1.running_mean"] - biased["conv1.bias"],
@@ -252,7 +252,7 @@ def in_order():
 
 def test_folded_weights_in_the_order_of_layers_compute_what_they_did(tmp_path, in_order):
     np.savez(tmp_path / "w.npz", **in_order)
-    imported = importing.read(tmp_path / "w.npz", make_config("mobilenet_v2_035"))
+    imported = weights.read(tmp_path / "w.npz", make_config("mobilenet_v2_035"))
     assert imported.config.model.norm == "frozen-batch"
     stem = {part: tree["stem"]["norm"] for part, tree in imported.variables.items()}
     x = np.random.default_rng(1).normal(0, 9, (2, 3, 3, 16)).astype(np.float32)
@@ -271,14 +271,14 @@ def test_folded_weights_in_the_order_of_layers_compute_what_they_did(tmp_path, i
 def test_layers_in_a_row_of_another_network_are_counted(tmp_path, in_order):
     np.savez(tmp_path / "w.npz", **dict(list(in_order.items())[:-2]))
     with pytest.raises(UserError, match="has 52 layers in a row, mobilenet_v2_035 has 53"):
-        importing.read(tmp_path / "w.npz", make_config("mobilenet_v2_035"))
+        weights.read(tmp_path / "w.npz", make_config("mobilenet_v2_035"))
 
 
 def test_a_network_that_flattens_refuses_weights_of_another_size(tmp_path):
     holds = convert.network_tensors(models.create("conv2d", classes=3, hidden=(4,)), 64, 3)
     np.savez(tmp_path / "w.npz", **drawn(holds.shapes))
     config = make_config("conv2d", **{"model.hidden": (4,)})
-    assert importing.read(tmp_path / "w.npz", config).outputs == 3
+    assert weights.read(tmp_path / "w.npz", config).outputs == 3
     config.data.image_size = 80
     with pytest.raises(UserError, match="pictures of another size"):
-        importing.read(tmp_path / "w.npz", config)
+        weights.read(tmp_path / "w.npz", config)

@@ -14,6 +14,7 @@ from ready_runs import near_each_other, settled, variables_of, write
 from bcjax.evaluation import answers as written
 from bcjax.evaluation import ensemble
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.evaluation import Evaluation
 from bcjax.runtime.errors import UserError
 
 
@@ -88,6 +89,7 @@ def test_what_does_not_fit_is_refused_by_name(other, said):
 
 def evaluation(workdir, name):
     result = json.loads((workdir / "eval" / f"{name}.json").read_text())
+    assert Evaluation.from_dict(result).to_dict() == result
     return result, written.read(workdir / "eval" / f"{name}.parquet")
 
 

@@ -8,7 +8,6 @@ import pytest
 
 from bcjax import config as configs
 from bcjax.data.sources import synthetic
-from bcjax.engine.network import Trained
 from bcjax.evaluation.explanation import sanity_checks, stages
 from bcjax.evaluation.explanation.explainer import METHODS, Explainer, explain
 from bcjax.evaluation.explanation.selection import ImageToExplain

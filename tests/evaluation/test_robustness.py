@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from commandline import refused, run_bcjax
 
-from bcjax.evaluation.corruptions.robustness import CorruptedView
+from bcjax.evaluation.corruptions.robustness import CorruptedView, CorruptionEvaluation
 from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bcjax.evaluation.evaluator import Evaluator
 
@@ -22,7 +22,9 @@ def robust(trained, tmp_path_factory):
 
 
 def test_every_corruption_and_severity_has_its_figures(robust):
-    result, out, _ = robust
+    result, out, workdir = robust
+    read = CorruptionEvaluation.read(workdir / "eval" / "val-corruptions.json")
+    assert read.to_dict() == result
     assert [row["name"] for row in result["corruptions"]] == list(CORRUPTIONS)
     for row in result["corruptions"]:
         assert len(row["severities"]) == len(SEVERITIES)

@@ -20,6 +20,7 @@ from bcjax.engine import network
 from bcjax.evaluation import answers as written
 from bcjax.evaluation import soup
 from bcjax.evaluation.batch_statistics import BatchStatistics
+from bcjax.evaluation.evaluation import Evaluation
 from bcjax.models.norm import Norm
 from bcjax.runtime import mesh as meshes
 
@@ -38,6 +39,7 @@ def own(runs, tmp_path):
 
 def evaluation(workdir, name):
     result = json.loads((workdir / "eval" / f"{name}.json").read_text())
+    assert Evaluation.from_dict(result).to_dict() == result
     return result, written.read(workdir / "eval" / f"{name}.parquet")
 
 

@@ -6,9 +6,9 @@ import pytest
 
 from bcjax.config import default
 from bcjax.data.store import DeviceStore, HostStore
-from bcjax.engine import dispatch, steps
-from bcjax.engine.feed import Feed
-from bcjax.engine.forward import predictions
+from bcjax.engine import dispatch
+from bcjax.engine.loader import Loader, predict_split
+from bcjax.engine.step import gather
 from bcjax.evaluation import views
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -116,14 +116,14 @@ def test_views_are_the_same_wherever_the_pictures_live(pictures, mesh):
 
     def network(variables, batch, pictures):
         compiled.append(batch["image"].shape)
-        shown = steps.gather(batch, pictures)
+        shown = gather(batch, pictures)
         return shown["image"].reshape(len(shown["label"]), -1).astype(jnp.float32), shown["label"]
 
     predict = dispatch.compile_predict(network, mesh)
     for store in (HostStore(pictures), DeviceStore(pictures)):
-        feed = Feed(store, default().data, mesh)
+        feed = Loader(store, default().data, mesh)
         for view in views.parse("flip,crop(0.8)")[::5]:
-            pixels, labels = predictions(predict, {}, feed, mesh, BATCH, view)
+            pixels, labels = predict_split(predict, {}, feed, mesh, BATCH, view)
             assert np.array_equal(labels, pictures["label"])
             shown = seen(view, pictures["image"]).reshape(EXAMPLES, -1)
             assert np.array_equal(pixels, shown)

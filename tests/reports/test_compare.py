@@ -182,7 +182,7 @@ def test_settings_that_differ_are_named_and_no_others(pair, tmp_path):
 def test_what_must_be_known_is_said(pair, tmp_path):
     first = run(tmp_path / "a", answers(pair[0]), about={"cautions": ["Chosen by these."]})
     second = run(tmp_path / "b", answers(pair[1]), about={"leaks": "The splits leak"})
-    (second / "pictures.json").write_text('{"digest": "d1"}')
+    (second / "pictures.json").write_text('{"path": "", "digest": "d1"}')
     (second / "sessions.jsonl").unlink()
     notes = compared(first, second).notes
     assert [note for note in notes if note.startswith(("a: ", "b: "))] == [

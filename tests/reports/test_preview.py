@@ -12,7 +12,7 @@ from PIL import Image
 from bcjax import config as configs
 from bcjax.augment.policy import build
 from bcjax.augment.table import OPS
-from bcjax.engine import steps
+from bcjax.engine.step import keys_of, step_key
 from bcjax.reports import preview
 
 MIXED = ("flip", "rotate(30)", "cutmix")
@@ -40,7 +40,7 @@ def batch():
 def test_the_pictures_are_those_of_the_step(batch):
     """As `steps.train_step` draws them: from the seed, the step and the index."""
     policy = build(MIXED)
-    key, _ = steps.keys_of(steps.step_key(0, 3))
+    key, _ = keys_of(step_key(0, 3))
     prepared = preview.prepare(settings().data)
     index = preview.order_of(settings(), prepared)(3)
     images, _ = jax.jit(policy)(key, batch.originals / np.float32(255), index, policy.numbers)

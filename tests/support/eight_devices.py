@@ -10,8 +10,8 @@ from tiny import Network, batches, pictures, placed, same_bits, trainer
 
 from bcjax.augment.policy import build
 from bcjax.augment.table import OPS
-from bcjax.engine import steps
 from bcjax.engine.checkpoint import Checkpoints
+from bcjax.engine.step import METRICS
 from bcjax.evaluation import views
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -136,7 +136,7 @@ def test_every_mesh_begins_with_the_same_state(trainer_of):
 def test_losses_are_those_of_one_device(trained, name):
     """The same augmentation and dropout, and batch norm over the whole batch, or they differ."""
     alone, here = (np.asarray(trained[name][1]) for name in ("1x1", name))
-    loss = steps.METRICS.index("loss")
+    loss = METRICS.index("loss")
     np.testing.assert_allclose(here[:, loss], alone[:, loss], rtol=1e-5)
     assert np.ptp(alone[:, loss]) > 1  # each step has a loss of its own
 

@@ -56,7 +56,7 @@ def run(workdir: Path, answered: Answers, *, rate=200.0, about=None, **settings)
     configs.save(config, workdir / "config.json")
     answering.write(answered, workdir / "eval" / "test.parquet")
     for name, page in (
-        ("pictures.json", {"digest": "d0"}),
+        ("pictures.json", {"path": "", "digest": "d0"}),
         ("eval/test.json", result | (about or {}) | measured),
     ):
         (workdir / name).write_text(json.dumps(page))

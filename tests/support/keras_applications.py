@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from bcjax import config as configs
-from bcjax.engine import importing, network
+from bcjax.engine import network, weights
 
 CLASSES = 7
 
@@ -135,10 +135,10 @@ def imported(file: Path, name: str, size: int, *, head: str = "keep", **options:
     config = configs.default()
     config.model.update({"name": name, "weights_head": head, **options})
     config.data.image_size = size
-    return importing.read(file, config)
+    return weights.read(file, config)
 
 
-def our_logits(weights: importing.Imported, pictures: np.ndarray) -> np.ndarray:
+def our_logits(weights: weights.ImportedWeights, pictures: np.ndarray) -> np.ndarray:
     """What our network says of pictures in 0..255 with imported weights, their settings obeyed."""
     mean, std = (np.asarray(weights.config.model[key], np.float32) for key in ("mean", "std"))
     model = network.build(weights.config, weights.outputs)

@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 from places import ROOT
 
 from bcjax.runtime.run_dir import RunDir
-from bcjax.training import loggers as writers
+from bcjax.training import loggers
 
 _PATIENCE_SECONDS = 240
 
@@ -63,7 +63,7 @@ def devices(count: int) -> dict[str, str]:
 
 def log(workdir: Path) -> list[dict[str, Any]]:
     """Returns the lines of metrics.jsonl but for the speed, which no two runs share."""
-    lines = writers.read(RunDir(workdir).metrics)
+    lines = loggers.read(RunDir(workdir).metrics)
     return [{k: v for k, v in line.items() if not k.endswith("images_per_s")} for line in lines]
 
 

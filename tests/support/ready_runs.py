@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax.data.preparation import prepare
 from bcjax.data.sources import synthetic
-from bcjax.engine import network, saving
+from bcjax.engine import network
 from bcjax.engine.state import Variables
 
 SIZE = 16
@@ -51,7 +51,7 @@ def write(config: ConfigDict, variables: Variables, workdir: Path) -> Path:
     prepared = prepare(config.data)
     pictures = {"path": str(prepared.path), "digest": prepared.digest}
     (workdir / "pictures.json").write_text(json.dumps(pictures))
-    saving.write_run(config, variables, synthetic.CLASSES, workdir)
+    network.write_run(config, variables, synthetic.CLASSES, workdir)
     return workdir
 
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bcjax.engine import frozen, trainable
+from bcjax.engine.trainable import freeze_all_but, layers_of, select
 from bcjax.models.layers import Conv, DropPath, Head
 from bcjax.models.norm import Norm
 
@@ -62,12 +62,12 @@ class Staged(nn.Module):
         return self.classify(self.features(images, train), train)
 
 
-def layers(model, size=8):
+def layers_of_model(model, size=8):
     pictures = jnp.zeros((1, size, size, 3))
-    return trainable.layers(lambda: model.init(jax.random.key(0), pictures))
+    return layers_of(lambda: model.init(jax.random.key(0), pictures))
 
 
-def frozen_but(asked):
-    """What is frozen of a `Staged` where `finetune.trainable` is `asked`."""
-    found = layers(Staged())
-    return frozen.all_but(trainable.select(asked, found), trainable.select("all", found))
+def frozen_but(pattern):
+    """What is frozen of a `Staged` where `finetune.trainable` is `pattern`."""
+    layers = layers_of_model(Staged())
+    return freeze_all_but(select(pattern, layers), select("all", layers))

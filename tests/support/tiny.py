@@ -11,17 +11,18 @@ from flax import linen as nn
 from jax.sharding import Mesh
 
 from bcjax.augment import policy
-from bcjax.engine import dispatch, steps
+from bcjax.engine import dispatch
 from bcjax.engine import state as states
-from bcjax.engine.dispatch import Numbers
-from bcjax.engine.frozen import NOTHING, Frozen
+from bcjax.engine.dispatch import Hyperparameters
 from bcjax.engine.state import State
+from bcjax.engine.step import Recipe, train_step
+from bcjax.engine.trainable import NOTHING_FROZEN, Frozen
 from bcjax.runtime import mesh as meshes
 
 CLASSES = 3
 SIZE = 8
-RECIPE = steps.Recipe(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
-NUMBERS = Numbers()
+RECIPE = Recipe(mean=(0.5, 0.4, 0.3), std=(0.2, 0.25, 0.3))
+NUMBERS = Hyperparameters()
 
 
 class Network(nn.Module):
@@ -56,9 +57,9 @@ def trainer(
     *,
     optimizer: optax.GradientTransformation | None = None,
     fsdp_min_size: int = 1 << 30,
-    frozen: Frozen = NOTHING,
+    frozen: Frozen = NOTHING_FROZEN,
     ops: tuple[str, ...] = (),
-    numbers: Numbers = NUMBERS,
+    numbers: Hyperparameters = NUMBERS,
     **recipe,
 ) -> Trainer:
     optimizer = optimizer or optax.adam(1e-2)
@@ -69,7 +70,7 @@ def trainer(
         return states.begin(bare(seed), phase=0, optimizer=optimizer, mode="max", frozen=frozen)
 
     abstract = states.shapes(lambda: init(0), mesh, fsdp_min_size)
-    step = steps.train_step(model, optimizer, recipe, frozen)
+    step = train_step(model, optimizer, recipe, frozen)
     call = dispatch.TrainCall(dispatch.several(step), mesh, abstract)
     start = states.compile_init(init, abstract)
     given = dispatch.place(mesh, numbers._replace(augment=recipe.policy.numbers))

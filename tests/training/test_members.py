@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import processes
 import pytest
-from commandline import ROOT, refused, run_bcjax
+from commandline import refused, run_bcjax
+from places import SUPPORT
 
 from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation import answers
 from bcjax.evaluation.evaluation import NetworkScores
 from bcjax.evaluation.member_summary import summarise_members
-from bcjax.training import together
+from bcjax.training import members
 
 NORM = (
-    f"--config={ROOT / 'tests' / 'support' / 'norm_config.py'}",
+    f"--config={SUPPORT / 'norm_config.py'}",
     "--config.train.length=6 steps",
     "--config.train.log_every=1 steps",
     "--config.eval.every=3 steps",
@@ -62,16 +63,16 @@ def test_on_a_cpu_each_member_is_the_run_alone_bit_for_bit(pair, alone):
 
 
 def test_under_vmap_each_member_is_the_run_alone(alone, tmp_path, monkeypatch):
-    monkeypatch.setattr(together, "choose", together.AtOnce)
+    monkeypatch.setattr(members, "choose", members.AtOnce)
     train(tmp_path, "--config.seed=5", "--config.train.members=2")
     for member, own in zip(members_of(tmp_path), alone, strict=True):
         np.testing.assert_allclose(processes.losses(member), processes.losses(own), rtol=1e-5)
         assert processes.steps(member) == processes.steps(own)
 
 
-@pytest.mark.parametrize("way", [together.InTurn, together.AtOnce])
+@pytest.mark.parametrize("way", [members.InTurn, members.AtOnce])
 def test_another_rate_is_the_run_alone_at_that_rate(way, tmp_path, monkeypatch):
-    monkeypatch.setattr(together, "choose", way)
+    monkeypatch.setattr(members, "choose", way)
     train(
         tmp_path / "all", "--config.train.members=2", "--config.train.vary=lr",
         "--config.train.lrs=(1e-2,3e-3)",
@@ -129,8 +130,8 @@ def test_a_mean_is_within_its_interval_as_often_as_it_says():
     rng, count, held = np.random.default_rng(0), 2000, 0
     for _ in range(count):
         drawn = enumerate(rng.normal(0.9, 0.02, 4))
-        members = [NetworkScores(str(i), 0, {"x": value}) for i, value in drawn]
-        found = summarise_members(members).metrics["x"]
+        each = [NetworkScores(str(i), 0, {"x": value}) for i, value in drawn]
+        found = summarise_members(each).metrics["x"]
         held += found.low < 0.9 < found.high
     assert abs(held / count - 0.95) < 3 * np.sqrt(0.95 * 0.05 / count)
 

@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from bcjax.engine.steps import METRICS
+from bcjax.engine.step import METRICS
 from bcjax.runtime.errors import UserError
 from bcjax.training.meter import Meter
 

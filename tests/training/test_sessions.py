@@ -5,9 +5,9 @@ import pytest
 
 from bcjax import config as configs
 from bcjax.runtime.run_dir import RunDir
-from bcjax.training import loggers as writers
-from bcjax.training.loggers import energy
-from bcjax.training.loggers.energy import Counter
+from bcjax.training import loggers
+from bcjax.training.loggers import sessions as energy
+from bcjax.training.loggers.sessions import Counter
 
 
 @pytest.fixture
@@ -19,12 +19,12 @@ def config(tmp_path):
 
 
 def sessions(config):
-    return writers.read(RunDir(config.workdir).sessions)
+    return loggers.read(RunDir(config.workdir).sessions)
 
 
 def test_a_session_says_when_how_much_and_on_what(config):
-    session = writers.Session(config, step=10)
-    session.write(14, {})
+    session = loggers.Session(config, step=10)
+    session.scalars(14, {})
     (line,) = sessions(config)
     began = datetime.datetime.fromisoformat(line["began"])
     assert abs(datetime.datetime.now(datetime.UTC) - began) < datetime.timedelta(minutes=1)
@@ -38,13 +38,13 @@ def test_a_session_says_when_how_much_and_on_what(config):
 
 
 def test_a_session_is_written_anew_at_each_log_line_and_a_resumed_run_adds_its_own(config):
-    first = writers.Session(config, step=0)
+    first = loggers.Session(config, step=0)
     assert sessions(config) == []  # nothing was done yet
-    first.write(2, {})
-    first.write(4, {})
-    second = writers.Session(config, step=4)  # the first was killed: it closed nothing
-    second.write(5, {})
-    second.write(8, {})
+    first.scalars(2, {})
+    first.scalars(4, {})
+    second = loggers.Session(config, step=4)  # the first was killed: it closed nothing
+    second.scalars(5, {})
+    second.scalars(8, {})
     second.close()
     assert [(line["first_step"], line["last_step"]) for line in sessions(config)] == [
         (0, 4),
@@ -53,7 +53,7 @@ def test_a_session_is_written_anew_at_each_log_line_and_a_resumed_run_adds_its_o
 
 
 def test_a_run_leaves_a_session(trained):
-    (line,) = writers.read(RunDir(trained.workdir).sessions)
+    (line,) = loggers.read(RunDir(trained.workdir).sessions)
     assert (line["first_step"], line["last_step"], line["images"]) == (0, 6, 48)
 
 
@@ -62,20 +62,22 @@ def counter(readings, **options):
 
 
 def test_energy_is_what_the_counters_add_up_to():
-    meter = energy.Meter([counter(iter([100.0, 130.0, 150.0])), counter(iter([7.0, 8.0, 8.5]))])
+    meter = energy.EnergyMeter(
+        [counter(iter([100.0, 130.0, 150.0])), counter(iter([7.0, 8.0, 8.5]))]
+    )
     assert meter.joules() == 31.0
     assert meter.joules() == 51.5
     assert meter.of == ["processors"]
 
 
 def test_a_counter_that_begins_anew_goes_on():
-    meter = energy.Meter([counter(iter([90.0, 5.0, 25.0]), wraps=100.0)])
+    meter = energy.EnergyMeter([counter(iter([90.0, 5.0, 25.0]), wraps=100.0)])
     assert meter.joules() == 15.0
     assert meter.joules() == 35.0
 
 
 def test_where_nothing_counts_the_energy_is_not_known():
-    assert energy.Meter([]).joules() is None
+    assert energy.EnergyMeter([]).joules() is None
 
 
 def test_packages_are_read_and_not_their_parts(tmp_path):
@@ -94,8 +96,8 @@ def test_packages_are_read_and_not_their_parts(tmp_path):
 
 
 def test_a_session_is_one_line_of_json(config):
-    session = writers.Session(config, step=0)
-    session.write(1, {})
+    session = loggers.Session(config, step=0)
+    session.scalars(1, {})
     text = (RunDir(config.workdir).sessions).read_text()
     assert text.count("\n") == 1
     assert json.loads(text)["joules"] is None or json.loads(text)["joules"] >= 0

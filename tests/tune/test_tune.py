@@ -10,7 +10,7 @@ from commandline import ROOT, refused, run_bcjax
 from bcjax import models
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
-from bcjax.training import loggers as writers
+from bcjax.training import loggers
 from bcjax.tune import processes
 from bcjax.tune import sweep as sweeping
 from bcjax.tune.study import PRUNERS, Study
@@ -35,7 +35,7 @@ def page(out):
 
 
 def evaluated(workdir, metric="accuracy"):
-    lines = writers.read(RunDir(workdir).metrics)
+    lines = loggers.read(RunDir(workdir).metrics)
     return [(line["step"], line[f"val/{metric}"]) for line in lines if f"val/{metric}" in line]
 
 
@@ -146,7 +146,7 @@ def test_a_killed_trial_goes_on_in_its_folder_and_a_pruned_one_ends(tmp_path, mo
     first, second = page(out)["trials"]
     assert (first["state"], second["state"]) == ("complete", "pruned")
     assert first["params"] == killed_trial.params
-    sessions = writers.read(RunDir(out / "trial-0000").sessions)
+    sessions = loggers.read(RunDir(out / "trial-0000").sessions)
     assert len(sessions) == 2
     assert sessions[1]["first_step"] >= 2  # from a checkpoint, not from the beginning
     assert [step for step, _ in evaluated(out / "trial-0000")] == [2, 4, 6]

@@ -170,9 +170,8 @@ def _odd(pictures: MeasuredPictures) -> Bool[np.ndarray, "N"]:
 def _far(logarithm: np.ndarray, factor: float) -> Bool[np.ndarray, "N"]:
     """Returns where a quantity is `factor` times the median, and far outside its usual range."""
     distance = np.abs(logarithm - np.median(logarithm))
-    sigma = 1.4826 * np.median(
-        distance
-    )  # the standard deviation of normal data, without its outliers
+    # The standard deviation of normal data, whatever its outliers are.
+    sigma = 1.4826 * np.median(distance)
     return distance > max(np.log(factor), _ODD_SIGMAS * sigma)
 
 

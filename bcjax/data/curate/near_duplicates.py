@@ -5,8 +5,7 @@ middle of a frame from every other; 16 x 16 pixels in colour can.
 """
 
 import itertools
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -17,7 +16,6 @@ from scipy import sparse
 _SIDE = 32  # pixels of the grey picture that is hashed
 _KEPT = 8  # lowest frequencies, each way, that a hash holds
 _FAINT = 1.0  # a wave of 1/16 of a grey level: the noise of a flat picture
-_THUMBNAIL = 16
 _BRIGHTER = 24  # grey levels between the means of what may still be one picture
 _BANDS = 4
 _BAND_BITS = 64 // _BANDS
@@ -51,7 +49,8 @@ def perceptual_hash(pixels: UInt8[np.ndarray, "H W 3"]) -> np.uint64:
     frequencies and a transposition swaps the axes, so `hashes_in_all_layouts` can turn the hash
     itself.
     """
-    luma = cv2.cvtColor(_reduced(pixels, _SIDE), cv2.COLOR_RGB2GRAY).astype(np.float32)
+    small = cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)
+    luma = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
     waves = cv2.dct(luma)[:_KEPT, :_KEPT]
     waves[0, 0] = 0  # the mean, which is positive in every picture
     return _packed(waves[None] > _FAINT)[0]
@@ -65,29 +64,6 @@ def hashes_in_all_layouts(hashes: UInt64[np.ndarray, "N"]) -> UInt64[np.ndarray,
     flips += [flips[1].T, flips[1] ^ flips[1].T]
     faces = (bits, bits.transpose(0, 2, 1))
     return np.stack([_packed(face ^ flip) for face in faces for flip in flips], 1)
-
-
-def hash_pictures(
-    pictures: Sequence[UInt8[np.ndarray, "H W 3"]], *, threads: int | None = None
-) -> PictureHashes:
-    """Returns hash and thumbnail of each picture.
-
-    Args:
-      pictures: RGB, of any sizes. `__getitem__` may decode: it is called once for each index, by
-        several threads.
-      threads: None for a few more than there are cores.
-    """
-
-    def look(index: int) -> tuple[np.uint64, np.ndarray]:
-        pixels = pictures[index]
-        return perceptual_hash(pixels), _reduced(pixels, _THUMBNAIL)
-
-    with ThreadPoolExecutor(threads) as pool:
-        looks = list(pool.map(look, range(len(pictures))))
-    return PictureHashes(
-        np.array([hash_ for hash_, _ in looks], np.uint64),
-        np.array([small for _, small in looks], np.uint8).reshape(-1, _THUMBNAIL, _THUMBNAIL, 3),
-    )
 
 
 def find_near_duplicates(
@@ -212,10 +188,6 @@ def _bands(hashes: np.ndarray) -> np.ndarray:
 def _packed(bits: np.ndarray) -> np.ndarray:
     """Packs bool (N, 8, 8) into uint64 (N,)."""
     return np.packbits(bits.reshape(-1, 64), axis=1).view(">u8")[:, 0].astype(np.uint64)
-
-
-def _reduced(pixels: np.ndarray, side: int) -> np.ndarray:
-    return cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
 
 
 def _thumbnails_agree(one: np.ndarray, other: np.ndarray, tolerance: float) -> np.ndarray:

@@ -66,6 +66,13 @@ def register_source(
 ) -> Callable[[Callable[[SourceRequest], Source]], Callable[[SourceRequest], Source]]:
     """Returns a decorator that adds the reader of a kind of source to `SOURCES`.
 
+    With this reader, `data.source` may be "slides" or "slides:/mnt/scanner":
+
+      @register_source("slides")
+      def read_slides(request: SourceRequest) -> Source:
+          records = [Record("1.png", 0, ...), ...]
+          return Source("slides", request.location, ("a", "b"), records, fingerprint(...))
+
     Args:
       name: Name of the kind.
       recognises: Returns whether a location is of this kind; None: if it is `name` or starts with

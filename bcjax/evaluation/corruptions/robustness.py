@@ -12,8 +12,8 @@ import jax
 from jax.sharding import Sharding
 from jaxtyping import Array, Int32
 
-from bcjax.engine.dispatch import Batch, Pictures
-from bcjax.engine.steps import gather
+from bcjax.engine.dispatch import Batch, StoredArrays
+from bcjax.engine.step import gather
 from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bcjax.evaluation.evaluation import Estimates
 from bcjax.evaluation.evaluator import Evaluator
@@ -168,14 +168,14 @@ class CorruptedView:
     name: str
     severity: int
 
-    def __call__(self, batch: Batch, pictures: Pictures) -> Batch:
+    def __call__(self, batch: Batch, pictures: StoredArrays) -> Batch:
         """Returns the batch with the corrupted pictures, uint8, from whatever store they came."""
         return _corrupted(batch, pictures, self.severity, self.name, batch["index"].sharding)
 
 
 @functools.partial(jax.jit, static_argnames=("name", "sharding"))
 def _corrupted(
-    batch: Batch, pictures: Pictures, severity: Int32[Array, ""], name: str, sharding: Sharding
+    batch: Batch, pictures: StoredArrays, severity: Int32[Array, ""], name: str, sharding: Sharding
 ) -> Batch:
     gathered = gather(batch, pictures)
     gathered["image"] = corrupt(name, gathered["image"], gathered["index"], severity)

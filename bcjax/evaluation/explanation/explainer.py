@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from scipy.special import softmax
 
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
 from bcjax.evaluation.explanation import stages
 from bcjax.evaluation.explanation.methods import (
@@ -45,7 +45,7 @@ class Explainer:
       shape: Height, width and channels of that output.
     """
 
-    def __init__(self, network: Trained, methods: Sequence[str] = METHODS, stage: str = ""):
+    def __init__(self, network: RestoredNetwork, methods: Sequence[str] = METHODS, stage: str = ""):
         """Builds the methods.
 
         Args:
@@ -195,7 +195,7 @@ def targets(
 
 def explain(
     explainer: Explainer,
-    network: Trained,
+    network: RestoredNetwork,
     images: Sequence[ImageToExplain],
     targets: Sequence[int | None],
     on_explained: Callable[[Explanation], None] = lambda explanation: None,

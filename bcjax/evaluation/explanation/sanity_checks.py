@@ -16,7 +16,7 @@ from scipy import stats
 
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.sources import synthetic
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
 from bcjax.evaluation.explanation.explainer import Explainer, Explanation
 from bcjax.models import initialisers
@@ -27,7 +27,7 @@ Figures = dict[str, Any]
 
 
 def randomisation_test(
-    explainer: Explainer, network: Trained, explanations: Sequence[Explanation]
+    explainer: Explainer, network: RestoredNetwork, explanations: Sequence[Explanation]
 ) -> Figures:
     """Compares maps with those of the same network with random parameters.
 
@@ -54,7 +54,7 @@ def randomisation_test(
     return figures
 
 
-def localisation(network: Trained, explanations: Sequence[Explanation]) -> Figures:
+def localisation(network: RestoredNetwork, explanations: Sequence[Explanation]) -> Figures:
     """Measures how much of each method's maps lies on the cell, in images that are drawn.
 
     Returns:

@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from bcjax.data.decode import BadImageError, read_file
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
-from bcjax.engine.network import Trained
+from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation import answers as answers_file
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluator import Evaluator
@@ -44,7 +44,7 @@ def kept_answers(workdir: Path, split: str, step: int) -> Answers | None:
     return answers_file.read(kept)
 
 
-def new_answers(workdir: Path, split: str, network: Trained) -> Answers:
+def new_answers(workdir: Path, split: str, network: RestoredNetwork) -> Answers:
     """Returns the network's answers to a split, computed now.
 
     Raises:

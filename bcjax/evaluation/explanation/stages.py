@@ -14,8 +14,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from bcjax.engine import steps
 from bcjax.engine.state import Variables
+from bcjax.engine.step import normalise
 from bcjax.runtime.errors import UserError
 
 MapShape = tuple[int, int, int]  # height, width, channels
@@ -89,7 +89,7 @@ def logits(model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) ->
     """Returns the function (variables, images in 0..1) -> logits."""
 
     def apply(variables: Variables, images: Array) -> Array:
-        return cast(Array, model.apply(variables, steps.normalise(images, mean, std), train=False))
+        return cast(Array, model.apply(variables, normalise(images, mean, std), train=False))
 
     return apply
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bcjax.metrics.names import metric_name
 from bcjax.reports.comparison.comparison import ComparedRun, Comparison
 from bcjax.reports.pages.charts import (
     INK,
@@ -17,7 +18,6 @@ from bcjax.reports.pages.charts import (
     style,
     ticker,
 )
-from bcjax.reports.pages.formatting import metric_name
 from bcjax.reports.pages.page import Chart
 
 _MARKERS = "osD^vP*X<>"  # beside the colours, for people who cannot tell these apart

@@ -10,8 +10,8 @@ import numpy as np
 from bcjax import metrics
 from bcjax.evaluation.answers import Answers
 from bcjax.metrics import resampling
+from bcjax.metrics.names import sign
 from bcjax.metrics.resampling import Difference, ResampledMetrics
-from bcjax.metrics.scores import higher_is_better
 from bcjax.reports.comparison import runs as read
 from bcjax.reports.comparison import significance
 from bcjax.reports.comparison.runs import AlignedAnswers, Cost, DifferingSetting, LearningCurves
@@ -291,11 +291,10 @@ def _per_class(
 
 def _pareto(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]]:
     """Returns the undominated runs for each cost that is known, and differs, for two or more."""
-    sign = 1 if higher_is_better(metric) else -1
     fronts = {}
     for kind in _COSTS:
         known = [
-            (run.name, cost, sign * value)
+            (run.name, cost, sign(metric) * value)
             for run in runs
             if (cost := getattr(run.cost, kind)) is not None
             and (value := run.metrics[metric]["value"]) is not None

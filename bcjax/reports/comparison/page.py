@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+from bcjax.metrics.names import metric_name
 from bcjax.reports.comparison import charts
 from bcjax.reports.comparison.comparison import Comparison
 from bcjax.reports.comparison.significance import PairedTest
 from bcjax.reports.pages import formatting
-from bcjax.reports.pages.formatting import NONE, enumeration, metric_name, value_with_interval
+from bcjax.reports.pages.formatting import NONE, enumeration, value_with_interval
 from bcjax.reports.pages.page import Block, Charts, Page, Section, Table, Text, write_page
 from bcjax.runtime import files
 

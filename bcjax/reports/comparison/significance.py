@@ -8,10 +8,9 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from bcjax.metrics import resampling
+from bcjax.metrics.names import metric_name, sign
 from bcjax.metrics.resampling import Difference, McNemar, ResampledMetrics
-from bcjax.metrics.scores import higher_is_better
 from bcjax.reports.pages import formatting
-from bcjax.reports.pages.formatting import metric_name
 
 ALPHA = 0.05
 
@@ -122,7 +121,7 @@ def _sentence(
         figures += f", p {text if text.startswith('<') else f'= {text}'}"
     if p is None or p >= ALPHA:
         return f"{run} and {reference} cannot be told apart by these pictures: {figures}."
-    better = (found.value > 0) == higher_is_better(metric)
+    better = sign(metric) * found.value > 0
     return f"{run} is {'better' if better else 'worse'} than {reference}: {figures}."
 
 

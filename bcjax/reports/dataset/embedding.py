@@ -66,7 +66,7 @@ class NetworkFeatures:
 
         from bcjax.data.input_transform import InputTransform
         from bcjax.engine import network
-        from bcjax.engine.steps import infer
+        from bcjax.engine.step import infer
         from bcjax.runtime import compilation, mesh
 
         compilation.use_cache()

@@ -13,28 +13,6 @@ NONE = "-"  # what is undefined
 
 Figure = Mapping[str, Any]
 
-_METRICS = {
-    "kappa": "Cohen's kappa",
-    "mcc": "Matthews correlation",
-    "log_loss": "log loss (nats)",
-    "brier": "Brier score",
-    "ece": "expected calibration error",
-    "ace": "adaptive calibration error",
-    "mce": "maximum calibration error",
-    "aurc": "area under risk-coverage",
-    "selective_accuracy_80": "accuracy on the surest 80 %",
-    "selective_accuracy_90": "accuracy on the surest 90 %",
-    "selective_accuracy_95": "accuracy on the surest 95 %",
-}
-
-
-def metric_name(key: str) -> str:
-    """Returns the name of a metric: "macro F1" for "macro_f1"."""
-    if key in _METRICS:
-        return _METRICS[key]
-    words = key.replace("_", " ").split()
-    return " ".join(word.upper() if word in ("auc", "f1") else word for word in words)
-
 
 def number(value: float | None) -> str:
     """Returns "0.9620"."""

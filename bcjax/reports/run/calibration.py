@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from bcjax.evaluation.answers import Answers
 from bcjax.metrics import curves
+from bcjax.metrics.names import metric_name
 from bcjax.reports.pages.charts import (
     ACCENT,
     INK,
@@ -21,11 +22,7 @@ from bcjax.reports.pages.page import Block, Chart, Charts, Table, Text
 from bcjax.reports.run_record import RunRecord
 
 _MAX_CURVES = 10  # classes that have a curve of their own
-_LOSSES = {
-    "log_loss": "log loss (nats)",
-    "ece": "expected calibration error",
-    "brier": "Brier score",
-}
+_LOSSES = ("log_loss", "ece", "brier")
 
 
 def confidence(run: RunRecord) -> list[Block]:
@@ -178,8 +175,8 @@ def _calibration(run: RunRecord) -> list[Block]:
         f"{number(found['temperature'])}. Measured here, on {found['n']:,}."
     )
     losses = [
-        [name, number(found[key]["raw"]), number(found[key]["scaled"])]
-        for key, name in _LOSSES.items()
+        [metric_name(key), number(found[key]["raw"]), number(found[key]["scaled"])]
+        for key in _LOSSES
     ]
     sets, abstention = found["conformal"], found["abstention"]
     by_class, coverage = sets["by_class"], percent(sets["coverage"])

@@ -10,11 +10,11 @@ from typing import Any
 
 import yaml
 
+from bcjax.metrics.names import metric_name
 from bcjax.reports.pages import page
 from bcjax.reports.pages.formatting import (
     enumeration,
     interval,
-    metric_name,
     number,
     percent_interval,
 )

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bcjax.metrics.names import metric_name
 from bcjax.reports.pages.charts import INK, class_colours, draw_grid, new_figure, style
 from bcjax.reports.pages.formatting import (
     NONE,
     interval,
-    metric_name,
     number,
     percent,
     percent_interval,

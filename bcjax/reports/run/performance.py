@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from bcjax.metrics.names import metric_name
 from bcjax.reports.pages.charts import (
     INK,
     Figure,
@@ -16,7 +17,6 @@ from bcjax.reports.pages.formatting import (
     NONE,
     enumeration,
     interval,
-    metric_name,
     number,
     percent,
     percent_interval,

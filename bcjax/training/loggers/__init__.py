@@ -1,28 +1,25 @@
-"""Where a run's numbers, pictures and files go; `open_writers` opens all that it asked for.
+"""Loggers: where the metrics, pictures and files of a run go.
 
-`metrics.jsonl`, `sessions.jsonl` and TensorBoard's events always; MLflow and Weights & Biases where
-`track.to` names them; and a line for the person.
+`metrics.jsonl`, `sessions.jsonl` and TensorBoard's events are always written; MLflow and Weights &
+Biases are told too where `track.to` names them.
 """
 
-from bcjax.training.loggers.background import InBackground
-from bcjax.training.loggers.jsonl import JsonLines, read
-from bcjax.training.loggers.opening import archive, check, open_writers
-from bcjax.training.loggers.progress import ProgressLine
+from bcjax.training.loggers.evaluations import evaluated
+from bcjax.training.loggers.logger import BackgroundLogger, Logger
+from bcjax.training.loggers.metrics_file import JsonLines, read
+from bcjax.training.loggers.opening import archive, check, open_loggers
 from bcjax.training.loggers.sessions import Session
 from bcjax.training.loggers.tensorboard import TensorBoard
-from bcjax.training.loggers.watched import evaluated
-from bcjax.training.loggers.writer import Writer
 
 __all__ = [
-    "InBackground",
+    "BackgroundLogger",
     "JsonLines",
-    "ProgressLine",
+    "Logger",
     "Session",
     "TensorBoard",
-    "Writer",
     "archive",
     "check",
     "evaluated",
-    "open_writers",
+    "open_loggers",
     "read",
 ]

@@ -15,22 +15,22 @@ from mlflow.exceptions import MlflowException
 
 from bcjax import config as configs
 from bcjax.runtime.errors import UserError
-from bcjax.training.loggers.writer import Writer
+from bcjax.training.loggers.logger import Logger
 
 log = logging.getLogger("bcjax")
 
 _AT_ONCE = 100  # parameters that MLflow takes in one request
 
 
-class MLflow(Writer):
+class MLflow(Logger):
     """Metrics, pictures and files of one MLflow run, by the experiment `track.project`.
 
     Attributes:
-      id: Of the run there.
+      id: The id of the run there.
     """
 
     def __init__(self, config: ConfigDict, id: str | None):
-        """Begins a run with the config as its parameters, or goes on with run `id`.
+        """Starts a run with the config as its parameters, or goes on with run `id`.
 
         Raises:
           UserError: If the tracking store cannot be reached.
@@ -58,28 +58,28 @@ class MLflow(Writer):
             self._client.log_batch(id, params=leaves[start : start + _AT_ONCE])
         return id
 
-    def write(self, step: int, values: dict[str, float]) -> None:
+    def scalars(self, step: int, values: dict[str, float]) -> None:
         now = int(1000 * time.time())
-        with _never_mind(f"step {step}"):
+        with _warn_only(f"step {step}"):
             metrics = [Metric(name, float(value), now, step) for name, value in values.items()]
             self._client.log_batch(self.id, metrics=metrics)
 
-    def show(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
-        with _never_mind(name):
+    def image(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+        with _warn_only(name):
             self._client.log_image(self.id, picture, key=name, step=step)
 
-    def keep(self, path: Path) -> None:
-        with _never_mind(str(path)):
+    def artifact(self, path: Path) -> None:
+        with _warn_only(str(path)):
             self._client.log_artifact(self.id, str(path))
 
     def close(self) -> None:
-        with _never_mind("the end"):
+        with _warn_only("the end"):
             self._client.set_terminated(self.id)
 
 
 @contextlib.contextmanager
-def _never_mind(what: str) -> Iterator[None]:
-    """Says what was not taken, and lets the training go on: its own files have it, too."""
+def _warn_only(what: str) -> Iterator[None]:
+    """Turns a failure into a warning: training goes on, and its own files hold the same."""
     try:
         yield
     except MlflowException as error:

@@ -1,4 +1,4 @@
-"""Which writers a run has, by its config."""
+"""Opens the loggers that a config asks for."""
 
 import importlib
 import importlib.util
@@ -11,21 +11,20 @@ from ml_collections import ConfigDict
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
-from bcjax.training.loggers.background import InBackground
-from bcjax.training.loggers.jsonl import JsonLines
+from bcjax.training.loggers.logger import BackgroundLogger, Logger
+from bcjax.training.loggers.metrics_file import JsonLines
 from bcjax.training.loggers.sessions import Session
 from bcjax.training.loggers.tensorboard import TensorBoard
-from bcjax.training.loggers.writer import Writer
 
 _INSTALL = {"mlflow": "mlflow", "wandb": "wandb"}  # what to give to pip, by name in `track.to`
 _CLASSES = {"mlflow": "MLflow", "wandb": "WeightsAndBiases"}
 
 
 def check(track: ConfigDict) -> None:
-    """Refuses a tracker that is not installed, before anything is written.
+    """Checks, before anything is written, that the trackers in `track.to` are installed.
 
     Raises:
-      UserError: Naming what to install.
+      UserError: If one is not; the sentence says how to install it.
     """
     for name in track.to:
         if importlib.util.find_spec(name) is None:
@@ -35,39 +34,42 @@ def check(track: ConfigDict) -> None:
             )
 
 
-def open_writers(config: ConfigDict, step: int) -> list[Writer]:
-    """Opens all that takes what a run has to tell, when it starts, or goes on, at `step`.
+def open_loggers(config: ConfigDict, step: int) -> list[Logger]:
+    """Opens the loggers of a run that starts, or goes on, at `step`.
 
     Raises:
       UserError: If a tracker cannot be reached.
     """
     workdir = Path(config.workdir)
-    files = [JsonLines(workdir, step), Session(config, step)]  # what a kill must not lose
-    return [*files, InBackground([TensorBoard(workdir, step), *_trackers(config)])]
+    files = [
+        JsonLines(workdir, step),
+        Session(config, step),
+    ]  # at once: a kill must not lose their lines
+    return [*files, BackgroundLogger([TensorBoard(workdir, step), *_trackers(config)])]
 
 
 def archive(config: ConfigDict) -> None:
-    """Hands what a finished run has written for people to its trackers.
+    """Uploads the config, evaluations and reports of a finished run to its trackers.
 
     Raises:
       UserError: If a tracker cannot be reached.
     """
     run_dir = RunDir(config.workdir)
-    found = [run_dir.config, *run_dir.evaluations()]
-    found += [path for path in (run_dir.report, run_dir.card) if path.exists()]
+    paths = [run_dir.config, *run_dir.evaluations()]
+    paths += [path for path in (run_dir.report, run_dir.card) if path.exists()]
     for tracker in _trackers(config):
-        for path in found:
-            tracker.keep(path)
+        for path in paths:
+            tracker.artifact(path)
         tracker.close()
 
 
-def _trackers(config: ConfigDict) -> Sequence[Writer]:
-    """Opens the trackers; a run that was there before goes on as the same one there."""
+def _trackers(config: ConfigDict) -> Sequence[Logger]:
+    """Opens the trackers; a resumed run goes on as the same run there."""
     page = RunDir(config.workdir).trackers
     ids = json.loads(page.read_text()) if page.exists() else {}
     opened = []
     for name in config.track.to:
-        # Only here, for each takes seconds to import.
+        # Imported here, since each takes seconds.
         tracker = getattr(importlib.import_module(f"bcjax.training.loggers.{name}"), _CLASSES[name])
         opened.append(tracker(config, ids.get(name)))
         ids[name] = opened[-1].id

@@ -1,35 +1,41 @@
-"""`sessions.jsonl`: for each process that trained a run, when, how long, on what, at what cost."""
+"""`sessions.jsonl`: when, for how long, on what hardware and at what energy a run was trained."""
 
+import contextlib
+import dataclasses
 import datetime
+import functools
+import importlib.util
+import math
 import os
 import platform
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
-from bcjax.engine import checkpoint
+from bcjax.runtime import environment
 from bcjax.runtime.run_dir import RunDir
-from bcjax.training.loggers.energy import Meter
-from bcjax.training.loggers.jsonl import read, rewrite
-from bcjax.training.loggers.writer import Writer
+from bcjax.training.loggers.logger import Logger
+from bcjax.training.loggers.metrics_file import read, rewrite
+
+_POWERCAP = Path("/sys/class/powercap")
 
 
-class Session(Writer):
-    """The line of this session, written anew at each log line: a kill loses nothing that counted.
+class Session(Logger):
+    """Writes the line of this session anew at each log line, so that a kill loses almost nothing.
 
-    Log lines come at least as often as checkpoints, so what a resumed run goes on from is in some
-    session. The keys of a line:
+    Log lines come at least as often as checkpoints, so every step that a resumed run goes on from
+    is counted in some session. The keys of a line:
 
     - `began`: ISO 8601, UTC; `seconds` from then to `last_step`, compilation included
-    - `first_step`, `last_step`: of the run, when it began and at the last log line
-    - `images`: shown to the network between them
+    - `first_step`, `last_step`: the step of the run at the beginning and at the last log line
+    - `images`: pictures that the network saw between the two
     - `device` (kind), `devices` (of all processes), `processes`
     - `host`: `cpu`, `cores` (that this process may use), `platform` of the lead process's host
-    - `joules`: that this host's `joules_of` (processors, GPUs) took, whatever else they did; None
-      where nothing can be read. Memory, discs, fans and other hosts are not in it.
+    - `joules`: the energy that this host's `joules_of` (processors, GPUs) used, whatever ran on
+      them; None where no counter can be read. Memory, discs, fans and other hosts are left out.
     - `versions`: of the packages
     """
 
@@ -37,7 +43,7 @@ class Session(Writer):
         self._path = RunDir(config.workdir).sessions
         self._before = read(self._path)
         self._batch_size = config.train.batch_size
-        self._energy = Meter()
+        self._energy = EnergyMeter()
         self._clock = time.monotonic()
         self._line = {
             "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
@@ -45,13 +51,17 @@ class Session(Writer):
             "device": jax.devices()[0].device_kind,
             "devices": jax.device_count(),
             "processes": jax.process_count(),
-            "host": _host(),
+            "host": {
+                "cpu": environment.processor(),
+                "cores": environment.usable_cores(),
+                "platform": platform.platform(),
+            },
             "joules_of": self._energy.of,
-            "versions": checkpoint.versions(),
+            "versions": environment.versions(),
         }
 
-    def write(self, step: int, values: dict[str, float]) -> None:
-        """Counts what was done up to `step`."""
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Counts the work up to `step`."""
         done = {
             "last_step": step,
             "images": (step - self._line["first_step"]) * self._batch_size,
@@ -61,13 +71,85 @@ class Session(Writer):
         rewrite(self._path, [*self._before, self._line | done])
 
 
-def _host() -> dict[str, Any]:
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    may_use = getattr(os, "sched_getaffinity", None)  # not on macOS
-    return {
-        "cpu": models[0] if models else platform.processor() or platform.machine(),
-        "cores": len(may_use(0)) if may_use else os.cpu_count(),
-        "platform": platform.platform(),
-    }
+@dataclasses.dataclass(frozen=True)
+class Counter:
+    """A counter of energy.
+
+    Attributes:
+      of: "processors" or "GPUs".
+      read: Returns joules since some moment.
+      wraps: The number of joules at which it begins again at 0.
+    """
+
+    of: str
+    read: Callable[[], float]
+    wraps: float = math.inf
+
+
+class EnergyMeter:
+    """Adds up the energy that all counters report from now on."""
+
+    def __init__(self, counters: list[Counter] | None = None):
+        """Reads each counter once.
+
+        Args:
+          counters: The counters; None: those of this machine that can be read.
+        """
+        found = [*_rapl(_POWERCAP), *_nvml()] if counters is None else counters
+        self._last = {counter: counter.read() for counter in found}
+        self._joules = 0.0
+
+    @property
+    def of(self) -> list[str]:
+        """Which parts of the machine are counted."""
+        return sorted({counter.of for counter in self._last})
+
+    def joules(self) -> float | None:
+        """Returns the joules used so far; None if there is no counter.
+
+        To be called more often than a counter wraps, which takes some hours.
+        """
+        for counter, last in self._last.items():
+            now = counter.read()
+            self._joules += now - last if now >= last else now + counter.wraps - last
+            self._last[counter] = now
+        return round(self._joules, 3) if self._last else None
+
+
+def _rapl(powercap: Path) -> Iterator[Counter]:
+    """Yields a counter for each processor package (Linux; AMD's are called intel-rapl, too)."""
+    for zone in sorted(powercap.glob("intel-rapl:*")):
+        path = zone / "energy_uj"
+        # One colon: zones with two are parts of a package. Often root alone may read them.
+        if zone.name.count(":") == 1 and os.access(path, os.R_OK):
+            wraps = _joules(zone / "max_energy_range_uj")
+            yield Counter("processors", functools.partial(_joules, path), wraps)
+
+
+def _joules(path: Path) -> float:
+    return int(path.read_text()) / 1e6
+
+
+def _nvml() -> Iterator[Counter]:
+    """Yields a counter for each NVIDIA GPU of this process, if nvidia-ml-py is installed."""
+    if jax.default_backend() != "gpu" or importlib.util.find_spec("pynvml") is None:
+        return
+    import pynvml
+
+    with contextlib.suppress(pynvml.NVMLError):
+        pynvml.nvmlInit()
+        visible = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+        for device in jax.local_devices():
+            number = device.local_hardware_id
+            name = visible[number].strip() if visible != [""] else str(number)
+            by_uuid = name.startswith("GPU-")
+            find = (
+                pynvml.nvmlDeviceGetHandleByUUID if by_uuid else pynvml.nvmlDeviceGetHandleByIndex
+            )
+            handle = find(name if by_uuid else int(name))
+
+            def read(handle=handle) -> float:
+                return pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3
+
+            read()  # raises on what is too old to count
+            yield Counter("GPUs", read)

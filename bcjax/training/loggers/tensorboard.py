@@ -8,12 +8,12 @@ from jaxtyping import Float, UInt8
 from tensorboardX import SummaryWriter
 
 from bcjax.runtime.run_dir import RunDir
-from bcjax.training.loggers.writer import Writer
+from bcjax.training.loggers.logger import Logger
 
 _BINS = 30  # as many as TensorBoard shows
 
 
-class TensorBoard(Writer):
+class TensorBoard(Logger):
     """Scalars, pictures and histograms in `tensorboard/`."""
 
     def __init__(self, workdir: Path, step: int):
@@ -25,15 +25,15 @@ class TensorBoard(Writer):
             filename_suffix=f".{time.time_ns()}",
         )
 
-    def write(self, step: int, values: dict[str, float]) -> None:
+    def scalars(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)
 
-    def show(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+    def image(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
         self._writer.add_image(name, picture, step, dataformats="HWC")
 
-    def spread(self, step: int, name: str, values: Float[np.ndarray, "..."]) -> None:
-        # Counted here, for the library's own 1,500 unequal bins take a hundred times as long.
+    def histogram(self, step: int, name: str, values: Float[np.ndarray, "..."]) -> None:
+        # Counted here: the library's own 1,500 unequal bins take a hundred times as long.
         counts, edges = np.histogram(values, _BINS)
         self._writer.add_histogram_raw(
             name,

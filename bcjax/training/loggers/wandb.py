@@ -9,24 +9,23 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.runtime.errors import UserError
-from bcjax.training.loggers.writer import Writer
+from bcjax.training.loggers.logger import Logger
 
 
-class WeightsAndBiases(Writer):
+class WeightsAndBiases(Logger):
     """Metrics, pictures, histograms and files of one W&B run.
 
-    WANDB_MODE=offline, which `wandb sync` follows later, and W&B's other environment variables
-    hold.
+    W&B's environment variables apply, such as WANDB_MODE=offline (upload later with `wandb sync`).
 
     Attributes:
-      id: Of the run there.
+      id: The id of the run there.
     """
 
     def __init__(self, config: ConfigDict, id: str | None):
-        """Begins a run, or goes on with run `id`.
+        """Starts a run, or goes on with run `id`.
 
         Raises:
-          UserError: If W&B cannot be reached, or knows nobody.
+          UserError: If W&B cannot be reached, or nobody is logged in.
         """
         workdir = Path(config.workdir).absolute()
         server = {"base_url": config.track.uri} if config.track.uri else {}
@@ -41,24 +40,24 @@ class WeightsAndBiases(Writer):
                 settings=wandb.Settings(silent=True, **server),
             )
         except wandb.Error as error:
-            said = str(error).splitlines()[0].rstrip(".")
+            reason = str(error).splitlines()[0].rstrip(".")
             raise UserError(
-                f"Weights & Biases cannot be written to ({said}): run wandb login, set "
+                f"Weights & Biases cannot be written to ({reason}): run wandb login, set "
                 "WANDB_MODE=offline, or leave wandb out of config.track.to."
             ) from error
         self.id = self._run.id
 
-    def write(self, step: int, values: dict[str, float]) -> None:
+    def scalars(self, step: int, values: dict[str, float]) -> None:
         self._run.log(values, step=step)
 
-    def show(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
+    def image(self, step: int, name: str, picture: UInt8[np.ndarray, "H W 3"]) -> None:
         self._run.log({name: wandb.Image(picture)}, step=step)
 
-    def spread(self, step: int, name: str, values: Float[np.ndarray, "..."]) -> None:
+    def histogram(self, step: int, name: str, values: Float[np.ndarray, "..."]) -> None:
         histogram = wandb.Histogram(np_histogram=np.histogram(values, 30))
         self._run.log({name: histogram}, step=step)
 
-    def keep(self, path: Path) -> None:
+    def artifact(self, path: Path) -> None:
         self._run.save(path, base_path=path.parent, policy="now")
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""What an evaluation during training shows beside its numbers."""
+"""What an evaluation during training shows beside its metrics."""
 
 import functools
 from collections.abc import Sequence
@@ -9,26 +9,26 @@ from flax import traverse_util
 from jaxtyping import Int, UInt8
 
 from bcjax.metrics.measurements import Measurements
-from bcjax.training.loggers.writer import Writer
+from bcjax.training.loggers.logger import Logger
 
-_MANY = 20  # classes whose counts no longer fit their cells
+_MOST_WRITTEN = 20  # with more classes than this, counts and names do not fit
 
 
 def evaluated(
-    outputs: Sequence[Writer], step: int, split: str, result: Measurements, params: dict[str, Any]
+    loggers: Sequence[Logger], step: int, split: str, result: Measurements, params: dict[str, Any]
 ) -> None:
-    """Shows the confusion matrix and how the parameters are spread.
+    """Logs the confusion matrix as an image, and histograms of the parameters.
 
     Args:
-      outputs: Where.
-      step: At which it was evaluated.
-      split: On which.
-      result: From `metrics.measure`.
-      params: A pytree of float arrays. What lies on other hosts' devices alone is left out.
+      loggers: Where to log.
+      step: The step of the evaluation.
+      split: The split that was evaluated.
+      result: The evaluation, from `metrics.measure`.
+      params: A pytree of float arrays. Those that lie on devices of other hosts are left out.
     """
-    if not outputs:
+    if not loggers:
         return
-    # Copied: the next step takes the devices' own.
+    # Copied, since the next step overwrites the arrays on the devices.
     kept = {
         path: np.array(leaf)
         for path, leaf in traverse_util.flatten_dict(params, sep="/").items()
@@ -36,32 +36,32 @@ def evaluated(
     }
     picture = functools.cache(lambda: confusion(np.array(result.confusion_matrix), result.classes))
 
-    def story(writer: Writer) -> None:
-        writer.show(step, f"{split}/confusion", picture())
+    def log(logger: Logger) -> None:
+        logger.image(step, f"{split}/confusion", picture())
         for path, values in kept.items():
-            writer.spread(step, f"parameters/{path}", values)
+            logger.histogram(step, f"parameters/{path}", values)
 
-    for output in outputs:
-        output.tell(story)
+    for logger in loggers:
+        logger.defer(log)
 
 
 def confusion(matrix: Int[np.ndarray, "C C"], classes: Sequence[str]) -> UInt8[np.ndarray, "H W 3"]:
-    """Draws counts, a row for each true class, coloured by their share of the row."""
-    # Here, for it takes most of a second to import, and the first step should not wait for it.
+    """Draws the counts, one row for each true class, coloured by their share of the row."""
+    # Imported here: it takes most of a second, and the first step should not wait for it.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     size = len(classes)
     share = matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1)
-    # Inches, by hand: matplotlib's own layout draws everything several times.
-    margin = 0.6 + 0.08 * max(len(name) for name in classes) * (size <= _MANY)
+    # Laid out in inches by hand: matplotlib's own layout draws everything several times.
+    margin = 0.6 + 0.08 * max(len(name) for name in classes) * (size <= _MOST_WRITTEN)
     side = margin + min(1.2 + 0.45 * size, 10.0)
     figure = Figure(figsize=(side, side), dpi=80)
     corner, width = margin / side, 1 - (margin + 0.1) / side
     axis = figure.add_axes((corner, corner, width, width))
     axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
     axis.set(xlabel="predicted", ylabel="true")
-    if size <= _MANY:
+    if size <= _MOST_WRITTEN:
         axis.set_xticks(range(size), classes, rotation=90)
         axis.set_yticks(range(size), classes)
         for row, column in np.argwhere(matrix):

@@ -1,7 +1,8 @@
-"""The pure step functions: one that trains, one that answers.
+"""The pure step functions: one trains, one predicts, one returns features.
 
 Everything that happens to a picture after it is decoded happens here, inside one compiled program:
-gather, conversion, augmentation, normalisation, network, loss, gradient, optimizer, averages.
+gather, conversion to float, augmentation, normalisation, network, loss, gradient, optimizer, and
+the running averages.
 """
 
 import dataclasses
@@ -19,11 +20,11 @@ from jaxtyping import Array, Float, Int32, Key, UInt8, UInt32
 from bcjax.augment import mix
 from bcjax.augment.policy import NO_AUGMENTATION, Policy
 from bcjax.engine import losses
-from bcjax.engine.dispatch import Batch, Numbers, Pictures, scan
-from bcjax.engine.frozen import NOTHING, Frozen, join
+from bcjax.engine.dispatch import Batch, Hyperparameters, StoredArrays, scan
 from bcjax.engine.state import State, Variables
+from bcjax.engine.trainable import NOTHING_FROZEN, Frozen, join
 
-# What a training step reports, in this order: sums over its examples, and the gradient's norm.
+# What a training step returns, in this order: sums over its examples, and the gradient's norm.
 METRICS = ("loss", "correct", "examples", "grad_norm")
 
 _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
@@ -31,19 +32,20 @@ _LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """What the training step does, beside network and optimizer.
+    """How the training step works, apart from the network and the optimizer.
 
     Attributes:
-      mean: Per-channel mean of pictures in 0..1, subtracted; one number: pictures turn grey.
-      std: Per-channel deviation, divided by.
-      policy: How pictures are augmented, and perhaps mixed.
-      dtype: Of pictures while they are augmented.
+      mean: Mean of each channel of pictures in 0..1, which is subtracted. A single number makes
+        the pictures grey.
+      std: Standard deviation of each channel, by which pictures are divided.
+      policy: The augmentation policy, which may also mix pictures.
+      dtype: The dtype of pictures while they are augmented.
       focal: Gamma of the focal loss; None: cross-entropy.
-      label_smoothing: In [0, 1).
-      accumulate: Micro-batches per step.
-      ema: Decay of the averages; 0: none.
-      l1: Times the sum of |w| over the classifier's kernels, added to the loss.
-      l2: Times the sum of w^2, likewise.
+      label_smoothing: The share of the target spread over all classes, in [0, 1).
+      accumulate: Micro-batches whose gradients are averaged in one step.
+      ema: Decay of the averages of parameters and batch statistics; 0: no averages.
+      l1: Factor of the sum of |w| over the classifier's kernels, which is added to the loss.
+      l2: Factor of the sum of w^2 over the same kernels.
     """
 
     mean: tuple[float, ...]
@@ -61,58 +63,59 @@ class Recipe:
 def normalise(
     images: Float[Array, "B H W 3"], mean: tuple[float, ...], std: tuple[float, ...]
 ) -> Float[Array, "B H W C"]:
-    """Pictures in 0..1 to what the network was made for: their luma if that is one channel."""
+    """Normalises pictures in 0..1; a network of one channel gets their luma (ITU-R BT.601)."""
     if len(mean) == 1:
         images = images @ jnp.asarray(_LUMA, jnp.float32)[:, None]
     return (images - jnp.asarray(mean, jnp.float32)) / jnp.asarray(std, jnp.float32)
 
 
 def step_key(seed: UInt32[Array, ""] | int, step: Int32[Array, ""] | int) -> Key[Array, ""]:
-    """The key of all that is random in a step."""
+    """Returns the key from which everything random in a step is derived."""
     return jax.random.fold_in(jax.random.key(seed), step)
 
 
 def keys_of(key: Key[Array, ""]) -> tuple[Key[Array, ""], Key[Array, ""]]:
-    """The keys of a step's augmentation and of its dropout."""
+    """Returns the keys of a step's augmentation and of its dropout."""
     augment_key, dropout_key = jax.random.split(key)
     return augment_key, dropout_key
 
 
 def micro_key(key: Key[Array, ""], part: Int32[Array, ""] | int) -> Key[Array, ""]:
-    """The step's key for one of its micro-batches."""
+    """Returns the key of one micro-batch of a step."""
     return jax.random.fold_in(key, part)
 
 
 def to_float(pixels: UInt8[Array, "B H W C"], dtype: str) -> Float[Array, "B H W C"]:
-    """Decoded pictures in 0..1."""
+    """Converts decoded pictures to floats in 0..1."""
     return (pixels.astype(jnp.float32) / 255).astype(dtype)
 
 
-def gather(batch: Batch, pictures: Pictures) -> Batch:
-    """Returns the batch with what the device store, if there is one, holds at its `index`."""
-    return batch | {name: array[batch["index"]] for name, array in pictures.items()}
+def gather(batch: Batch, stored: StoredArrays) -> Batch:
+    """Returns the batch with the stored arrays' rows at its `index`, if there are any."""
+    return batch | {name: array[batch["index"]] for name, array in stored.items()}
 
 
 def train_step(
     model: nn.Module,
     optimizer: optax.GradientTransformation,
     recipe: Recipe,
-    frozen: Frozen = NOTHING,
-) -> Callable[[State, Batch, Pictures, Numbers], tuple[State, Float[Array, "metrics"]]]:
+    frozen: Frozen = NOTHING_FROZEN,
+) -> Callable[[State, Batch, StoredArrays, Hyperparameters], tuple[State, Float[Array, "metrics"]]]:
     """Returns the pure function of one optimizer step.
 
-    It is `(state, batch, pictures, numbers) -> (state, sums)`. The sums are those of `METRICS`,
-    float32. Randomness comes from (seed, step, index) alone, so it does not depend on the topology,
-    the store or how often the run was restarted.
+    The function is `(state, batch, stored, values) -> (state, metrics)`; the metrics are those of
+    `METRICS`, float32. Randomness depends on (seed, step, index) alone, and so not on the topology,
+    the store or the number of restarts.
 
-    Where the pictures are features (see `features_step`), the classifier alone runs.
+    Where the batch holds features instead of pictures (see `features_step`), only the classifier
+    runs.
 
     Args:
       model: The network.
-      optimizer: Of what is not frozen.
-      recipe: The rest.
-      frozen: What does not train. Nothing is computed for its gradient; it, its statistics and its
-        averages stay as they are, bit for bit.
+      optimizer: The optimizer of the parameters that train.
+      recipe: Everything else.
+      frozen: The parameters that do not train. Nothing is computed for their gradients; they, their
+        batch statistics and their averages stay the same, bit for bit.
     """
     policy = recipe.policy
     if recipe.focal is None:
@@ -122,17 +125,17 @@ def train_step(
 
     def loss_of(
         trains: Variables, fixed: Variables, batch_stats: Variables, key: Key[Array, ""],
-        batch: Batch, pictures: Pictures, numbers: Numbers,
+        batch: Batch, stored: StoredArrays, values: Hyperparameters,
     ) -> tuple[Array, tuple[Variables, Array]]:  # fmt: skip
         augment_key, dropout_key = keys_of(key)
-        shown = gather(batch, pictures)
-        labels = targets = shown["label"]
-        if "features" in shown:
-            inputs, method = shown["features"], "classify"
+        batch = gather(batch, stored)
+        labels = targets = batch["label"]
+        if "features" in batch:
+            inputs, method = batch["features"], "classify"
         else:
             with jax.named_scope("augmentation"):
-                images = to_float(shown["image"], recipe.dtype)
-                images, share = policy(augment_key, images, batch["index"], numbers.augment)
+                images = to_float(batch["image"], recipe.dtype)
+                images, share = policy(augment_key, images, batch["index"], values.augment)
                 inputs, method = normalise(images, recipe.mean, recipe.std), "__call__"
         with frozen.in_inference():
             logits, updated = model.apply(
@@ -145,19 +148,21 @@ def train_step(
             )
         if policy.mixes:
             targets = mix.soft_labels(labels, share, logits.shape[-1])
-        each = loss(logits, targets, class_weights=numbers.class_weights)
+        each = loss(logits, targets, class_weights=values.class_weights)
         correct = (logits.argmax(-1) == labels).sum().astype(jnp.float32)
         sums = jnp.stack([each.sum(), correct, jnp.float32(len(each))])
         penalty = _penalty(trains, recipe) if recipe.l1 or recipe.l2 else 0.0
         return each.mean() + penalty, (updated.get("batch_stats", batch_stats), sums)
 
     def step(
-        state: State, batch: Batch, pictures: Pictures, numbers: Numbers
+        state: State, batch: Batch, stored: StoredArrays, values: Hyperparameters
     ) -> tuple[State, Array]:
-        key = step_key(numbers.seed, state.step)
+        key = step_key(values.seed, state.step)
         trains, fixed = frozen.divide(state.params)
-        beside = {"pictures": pictures, "numbers": numbers}
-        gradient = functools.partial(jax.grad(loss_of, has_aux=True), trains, fixed, **beside)
+        fixed_arguments = {"stored": stored, "values": values}
+        gradient = functools.partial(
+            jax.grad(loss_of, has_aux=True), trains, fixed, **fixed_arguments
+        )
         if recipe.accumulate == 1:
             grads, (batch_stats, sums) = gradient(state.batch_stats, key, batch)
         else:
@@ -165,7 +170,7 @@ def train_step(
             grads, batch_stats, sums = _accumulated(gradient, start, key, batch, recipe.accumulate)
         with jax.named_scope("optimizer"):
             updates, opt_state = optimizer.update(grads, state.opt_state, trains)
-            scale = state.patience.lr_scale * numbers.rate
+            scale = state.patience.lr_scale * values.lr_scale
             updates = jax.tree.map(lambda u: u * scale, updates)
             trains = optax.apply_updates(trains, updates)
         state = state.replace(
@@ -184,7 +189,7 @@ def train_step(
 
 
 def _penalty(params: Variables, recipe: Recipe) -> Float[Array, ""]:
-    """Keras's L1L2 of the classifier's kernels, as far as they are among `params`."""
+    """Keras's L1L2 penalty of those of the classifier's kernels that are in `params`."""
     head = traverse_util.flatten_dict(params.get("head", {}))
     kernels = [leaf for path, leaf in head.items() if path[-1] == "kernel"]
     each = [recipe.l1 * jnp.abs(k).sum() + recipe.l2 * jnp.square(k).sum() for k in kernels]
@@ -194,7 +199,7 @@ def _penalty(params: Variables, recipe: Recipe) -> Float[Array, ""]:
 def _accumulated(
     gradient: Callable, start: tuple, key: Key[Array, ""], batch: Batch, parts: int
 ) -> tuple[Any, Variables, Array]:  # fmt: skip
-    """Averages the gradients of `parts` micro-batches; batch norm's statistics follow in turn."""
+    """Averages the gradients of `parts` micro-batches, which update batch statistics in turn."""
 
     # Micro-batch i takes rows i, i + parts, ...: contiguous rows would leave devices idle.
     def divide(array: Array) -> Array:
@@ -220,35 +225,35 @@ def infer(
     std: tuple[float, ...],
     method: str = "__call__",
 ) -> Float[Array, "B classes"]:
-    """Logits of decoded pictures, as they are; or what another method of the network returns."""
+    """Returns the logits of decoded pictures, or what another method of the network returns."""
     images = normalise(pixels.astype(jnp.float32) / 255, mean, std)
     return cast(Array, model.apply(variables, images, train=False, method=method))
 
 
 def predict_step(
     model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Callable[[Variables, Batch, Pictures], tuple[Array, Array]]:
-    """Returns the pure function of evaluation: (variables, batch, pictures) -> (logits, labels)."""
+) -> Callable[[Variables, Batch, StoredArrays], tuple[Array, Array]]:
+    """Returns the pure function of evaluation: (variables, batch, stored) -> (logits, labels)."""
 
-    def step(variables: Variables, batch: Batch, pictures: Pictures) -> tuple[Array, Array]:
-        shown = gather(batch, pictures)
-        if "features" in shown:
-            logits = model.apply(variables, shown["features"], train=False, method="classify")
+    def step(variables: Variables, batch: Batch, stored: StoredArrays) -> tuple[Array, Array]:
+        batch = gather(batch, stored)
+        if "features" in batch:
+            logits = model.apply(variables, batch["features"], train=False, method="classify")
         else:
-            logits = infer(model, variables, shown["image"], mean, std)
-        return cast(Array, logits), shown["label"]
+            logits = infer(model, variables, batch["image"], mean, std)
+        return cast(Array, logits), batch["label"]
 
     return step
 
 
 def features_step(
     model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Callable[[Variables, Batch, Pictures], tuple[Array, Array]]:
-    """Returns (variables, batch, pictures) -> (features, labels): what the classifier reads."""
+) -> Callable[[Variables, Batch, StoredArrays], tuple[Array, Array]]:
+    """Returns (variables, batch, stored) -> (features, labels): the input of the classifier."""
 
-    def step(variables: Variables, batch: Batch, pictures: Pictures) -> tuple[Array, Array]:
-        shown = gather(batch, pictures)
-        features = infer(model, variables, shown["image"], mean, std, method="features")
-        return features.astype(jnp.float32), shown["label"]
+    def step(variables: Variables, batch: Batch, stored: StoredArrays) -> tuple[Array, Array]:
+        batch = gather(batch, stored)
+        features = infer(model, variables, batch["image"], mean, std, method="features")
+        return features.astype(jnp.float32), batch["label"]
 
     return step

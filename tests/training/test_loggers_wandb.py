@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bcjax import config as configs
-from bcjax.training import loggers as writers
+from bcjax.training import loggers
 
 pytest.importorskip("wandb")
 
@@ -26,11 +26,11 @@ def test_a_run_is_written_offline_and_goes_on_by_its_id(config, tmp_path):
     workdir = tmp_path / "a_run"
     ids = []
     for step in (1, 2):
-        (*_, tracker) = writers.open_writers(config, step - 1)
-        tracker.write(step, {"train/loss": 0.5})
-        tracker.show(step, "val/confusion", np.zeros((4, 4, 3), np.uint8))
-        tracker.spread(step, "parameters/head", np.arange(5.0))
-        tracker.keep(workdir / "config.json")
+        (*_, tracker) = loggers.open_loggers(config, step - 1)
+        tracker.scalars(step, {"train/loss": 0.5})
+        tracker.image(step, "val/confusion", np.zeros((4, 4, 3), np.uint8))
+        tracker.histogram(step, "parameters/head", np.arange(5.0))
+        tracker.artifact(workdir / "config.json")
         tracker.close()
         ids.append(json.loads((workdir / "trackers.json").read_text())["wandb"])
     assert ids[0] == ids[1]

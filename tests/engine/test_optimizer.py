@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ml_collections import ConfigDict
 
-from bcjax.engine import optim
+from bcjax.engine import optimizer as optimizers
+from bcjax.engine import schedules
 from bcjax.runtime.errors import UserError
 
 PARAMS = {
@@ -72,14 +73,14 @@ def assert_trees_close(a, b, rtol=1e-6):
     jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=rtol, atol=1e-9), a, b)
 
 
-@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 def test_every_optimizer_descends_a_quadratic(name):
-    tx = optim.create(make_config(name=name, lr=0.02), total_steps=400, warmup_steps=10)
+    tx = optimizers.create(make_config(name=name, lr=0.02), total_steps=400, warmup_steps=10)
     before, after = minimise(tx, lambda p: optax.tree.norm(p, squared=True), PARAMS, steps=400)
     assert after < 0.05 * before
 
 
-@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 def test_every_optimizer_fits_a_logistic_regression(name):
     x = jax.random.normal(jax.random.key(0), (64, 5))
     labels = (x @ jnp.arange(-2.0, 3.0) > 0.5).astype(jnp.int32)
@@ -89,13 +90,13 @@ def test_every_optimizer_fits_a_logistic_regression(name):
         logits = x @ p["kernel"] + p["bias"]
         return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 
-    tx = optim.create(make_config(name=name, lr=0.05), total_steps=100, warmup_steps=5)
+    tx = optimizers.create(make_config(name=name, lr=0.05), total_steps=100, warmup_steps=5)
     before, after = minimise(tx, loss, params, steps=100)
     assert before == pytest.approx(np.log(2))
     assert after < 0.5 * before
 
 
-DECAY = {"weight_decay": 0.1, "mask": optim.decay_mask}
+DECAY = {"weight_decay": 0.1, "mask": optimizers.decay_mask}
 
 
 def with_l2(alias):
@@ -118,15 +119,15 @@ def with_l2(alias):
 )
 def test_agrees_with_the_alias_of_optax(changes, alias):
     config = make_config(weight_decay=0.1, **changes)
-    ours = optim.create(config, total_steps=6, warmup_steps=2)
-    theirs = alias(optim.schedule(config, 6, 2))
+    ours = optimizers.create(config, total_steps=6, warmup_steps=2)
+    theirs = alias(schedules.create(config, 6, 2))
     grads = gradients(6)
     assert_trees_close(run(ours, grads)[0], run(theirs, grads)[0])
 
 
 def test_rmsprop_agrees_with_optax_while_the_learning_rate_is_constant():
     config = make_config(name="rmsprop", schedule="constant", weight_decay=0.0)
-    ours = optim.create(config, total_steps=5, warmup_steps=0)
+    ours = optimizers.create(config, total_steps=5, warmup_steps=0)
     theirs = optax.rmsprop(1e-3, 0.99, momentum=0.9, eps_in_sqrt=False, bias_correction=True)
     grads = gradients(5)
     assert_trees_close(run(ours, grads)[0], run(theirs, grads)[0])
@@ -134,27 +135,27 @@ def test_rmsprop_agrees_with_optax_while_the_learning_rate_is_constant():
 
 def test_adafactor_agrees_with_optax_without_decay():
     config = make_config(name="adafactor", weight_decay=0.0)
-    ours = optim.create(config, total_steps=5, warmup_steps=0)
-    theirs = optax.adafactor(optim.schedule(config, 5, 0), multiply_by_parameter_scale=False)
+    ours = optimizers.create(config, total_steps=5, warmup_steps=0)
+    theirs = optax.adafactor(schedules.create(config, 5, 0), multiply_by_parameter_scale=False)
     grads = gradients(5)
     assert_trees_close(run(ours, grads)[0], run(theirs, grads)[0])
 
 
-@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 def test_updates_are_linear_in_the_learning_rate_and_the_state_does_not_know_it(name):
     def at(lr):
         config = make_config(name=name, lr=lr, weight_decay=0.1, clip_norm=1.0)
-        return run(optim.create(config, total_steps=6, warmup_steps=2), gradients(6))
+        return run(optimizers.create(config, total_steps=6, warmup_steps=2), gradients(6))
 
     (slow, slow_state), (fast, fast_state) = at(1e-3), at(4e-3)
     assert_trees_close(jax.tree.map(lambda u: 4 * u, slow), fast)
     assert_trees_close(slow_state, fast_state)
 
 
-@pytest.mark.parametrize("name", optim.OPTIMIZERS)
+@pytest.mark.parametrize("name", optimizers.OPTIMIZERS)
 def test_decay_shrinks_kernels_and_leaves_vectors_alone(name):
     config = make_config(name=name, schedule="constant", lr=0.01, weight_decay=0.5)
-    tx = optim.create(config, total_steps=3, warmup_steps=0)
+    tx = optimizers.create(config, total_steps=3, warmup_steps=0)
     (updates,), _ = run(tx, [jax.tree.map(jnp.zeros_like, PARAMS)])
     kernel, shrink = PARAMS["dense"]["kernel"], updates["dense"]["kernel"]
     assert jnp.all(jnp.sign(shrink) == -jnp.sign(kernel))
@@ -171,7 +172,7 @@ def test_decay_mask_takes_what_has_two_dimensions_or_more():
         "gamma": jnp.zeros(4),
         "temperature": jnp.zeros(()),
     }
-    assert optim.decay_mask(params) == {
+    assert optimizers.decay_mask(params) == {
         "conv": {"kernel": True, "bias": False},
         "embedding": True,
         "gamma": False,
@@ -186,7 +187,7 @@ def test_clipping_bounds_the_step_and_keeps_its_direction(scale, clip_norm):
         name="sgd", momentum=0.0, lr=1.0, schedule="constant", weight_decay=0.0, clip_norm=clip_norm
     )
     grad = jax.tree.map(lambda g: scale * g, gradients(1)[0])
-    tx = optim.create(config, total_steps=1, warmup_steps=0)
+    tx = optimizers.create(config, total_steps=1, warmup_steps=0)
     updates, _ = tx.update(grad, tx.init(PARAMS), PARAMS)
     factor = min(1.0, clip_norm / float(optax.tree.norm(grad)))
     assert_trees_close(updates, jax.tree.map(lambda g: -factor * g, grad), rtol=1e-5)
@@ -203,7 +204,7 @@ def test_clipping_bounds_the_step_and_keeps_its_direction(scale, clip_norm):
     ],
 )
 def test_schedule_at_its_corners(kind, middle, end):
-    lr = optim.schedule(
+    lr = schedules.create(
         make_config(lr=2.0, schedule=kind, final_lr_fraction=0.1), 110, warmup_steps=10
     )
     assert lr(0) == pytest.approx(2.0 / 11)
@@ -216,17 +217,17 @@ def test_schedule_at_its_corners(kind, middle, end):
 
 def test_step_decay_counts_from_the_start_of_the_run():
     config = make_config(lr=1.0, schedule="step", step_at=(0.2, 0.5), step_factor=0.5)
-    lr = optim.schedule(config, 20, warmup_steps=6)
+    lr = schedules.create(config, 20, warmup_steps=6)
     np.testing.assert_allclose([lr(5), lr(6), lr(9), lr(10), lr(19)], [6 / 7, 0.5, 0.5, 0.25, 0.25])
 
 
-@given(data=st.data(), kind=st.sampled_from(list(optim.SCHEDULES)))
+@given(data=st.data(), kind=st.sampled_from(list(schedules.SCHEDULES)))
 @settings(max_examples=60, deadline=None)
 def test_schedule_starts_above_zero_and_stays_between_zero_and_lr(data, kind):
     total = data.draw(st.integers(1, 60))
     warmup = data.draw(st.integers(0, total - 1))
     final_lr_fraction = data.draw(st.floats(0.0 if kind != "exponential" else 1e-6, 1.0))
-    lr = optim.schedule(
+    lr = schedules.create(
         make_config(lr=0.3, schedule=kind, final_lr_fraction=final_lr_fraction), total, warmup
     )
     values = np.array([lr(step) for step in range(total + 3)])
@@ -260,10 +261,10 @@ def test_schedule_starts_above_zero_and_stays_between_zero_and_lr(data, kind):
 )
 def test_a_wrong_value_is_named(changes, said):
     with pytest.raises(UserError, match=said):
-        optim.create(make_config(**changes), total_steps=10, warmup_steps=1)
+        optimizers.create(make_config(**changes), total_steps=10, warmup_steps=1)
 
 
 @pytest.mark.parametrize("warmup_steps", [10, 11, -1])
 def test_a_warmup_that_does_not_fit_the_run_is_refused(warmup_steps):
     with pytest.raises(UserError, match=f"warm-up of {warmup_steps} steps .* run of 10 steps"):
-        optim.create(make_config(), total_steps=10, warmup_steps=warmup_steps)
+        optimizers.create(make_config(), total_steps=10, warmup_steps=warmup_steps)

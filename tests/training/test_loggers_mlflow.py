@@ -9,7 +9,7 @@ from commandline import ROOT
 from bcjax import config as configs
 from bcjax import models
 from bcjax.runtime.errors import UserError
-from bcjax.training import loggers as writers
+from bcjax.training import loggers
 from bcjax.training.loggers.mlflow import MLflow
 
 pytest.importorskip("mlflow")
@@ -54,12 +54,12 @@ def history(store, config, name):
 
 
 def write(config, *steps, at=0):
-    outputs = writers.open_writers(config, at)
+    outputs = loggers.open_loggers(config, at)
     for step in steps:
         for output in outputs:
-            output.write(step, {"train/loss": step / 4})
-            output.show(step, "val/confusion", np.zeros((4, 4, 3), np.uint8))
-            output.spread(step, "parameters/head", np.zeros(3))
+            output.scalars(step, {"train/loss": step / 4})
+            output.image(step, "val/confusion", np.zeros((4, 4, 3), np.uint8))
+            output.histogram(step, "parameters/head", np.zeros(3))
     for output in outputs:
         output.close()
 
@@ -69,7 +69,7 @@ def test_metrics_settings_pictures_and_files_are_taken(config, store, tmp_path):
     (tmp_path / "a_run" / "eval").mkdir()
     (tmp_path / "a_run" / "eval" / "test.json").write_text("{}")
     (tmp_path / "a_run" / "report.html").write_text("a page")
-    writers.archive(config)
+    loggers.archive(config)
     run = found(store, config)
     assert run.info.run_name == "a_run"
     assert run.info.status == "FINISHED"
@@ -89,13 +89,13 @@ def test_a_resumed_run_goes_on_in_the_same_one(config, store):
 def test_a_store_that_cannot_be_reached_is_said_before_training(config):
     config.track.uri = "nosuch://store"
     with pytest.raises(UserError, match=r"nosuch://store"):
-        writers.open_writers(config, 0)
+        loggers.open_loggers(config, 0)
 
 
 def test_training_goes_on_where_the_store_fails(config, store, caplog):
     tracker = MLflow(config, None)
     tracker.id = "no such run"
-    tracker.write(1, {"train/loss": 0.5})
+    tracker.scalars(1, {"train/loss": 0.5})
     tracker.close()
     assert "MLflow did not take step 1" in caplog.text
 

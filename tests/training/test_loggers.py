@@ -13,20 +13,22 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from bcjax import config as configs
 from bcjax.runtime.run_dir import RunDir
-from bcjax.training import loggers as writers
+from bcjax.training import loggers
+from bcjax.training.loggers.evaluations import confusion
+from bcjax.training.progress import ProgressLine
 
 
 def steps_written(workdir):
-    return [line["step"] for line in writers.read(RunDir(workdir).metrics)]
+    return [line["step"] for line in loggers.read(RunDir(workdir).metrics)]
 
 
 def write(writer, *steps):
     for step in steps:
-        writer.write(step, {"train/loss": step / 4, "train/accuracy": np.float64(0.5)})
+        writer.scalars(step, {"train/loss": step / 4, "train/accuracy": np.float64(0.5)})
 
 
 def test_each_line_is_on_disk_when_it_is_written(tmp_path):
-    writer = writers.JsonLines(tmp_path, step=0)
+    writer = loggers.JsonLines(tmp_path, step=0)
     write(writer, 10)
     assert json.loads((tmp_path / "metrics.jsonl").read_text()) == {
         "step": 10, "train/loss": 2.5, "train/accuracy": 0.5,
@@ -38,10 +40,10 @@ def test_each_line_is_on_disk_when_it_is_written(tmp_path):
     ("step", "kept"), [(0, []), (10, [10]), (15, [10]), (20, [10, 20, 20]), (99, [10, 20, 20, 30])]
 )
 def test_a_resumed_run_drops_the_lines_after_its_step(tmp_path, step, kept):
-    writer = writers.JsonLines(tmp_path, step=0)
+    writer = loggers.JsonLines(tmp_path, step=0)
     write(writer, 10, 20, 20, 30)
     writer.close()
-    writer = writers.JsonLines(tmp_path, step=step)
+    writer = loggers.JsonLines(tmp_path, step=step)
     write(writer, 100)
     writer.close()
     assert steps_written(tmp_path) == [*kept, 100]
@@ -49,20 +51,20 @@ def test_a_resumed_run_drops_the_lines_after_its_step(tmp_path, step, kept):
 
 @pytest.mark.parametrize("cut", range(1, 20))
 def test_a_line_cut_short_by_a_kill_is_left_out(tmp_path, cut):
-    writer = writers.JsonLines(tmp_path, step=0)
+    writer = loggers.JsonLines(tmp_path, step=0)
     write(writer, 10, 20)
     writer.close()
     path = RunDir(tmp_path).metrics
     path.write_bytes(path.read_bytes()[:-1][:-cut])
     assert steps_written(tmp_path) == [10]
-    writer = writers.JsonLines(tmp_path, step=20)
+    writer = loggers.JsonLines(tmp_path, step=20)
     write(writer, 30)
     writer.close()
     assert [json.loads(line)["step"] for line in path.read_text().splitlines()] == [10, 30]
 
 
 def test_no_file_has_no_lines(tmp_path):
-    assert writers.read(RunDir(tmp_path).metrics) == []
+    assert loggers.read(RunDir(tmp_path).metrics) == []
 
 
 def scalars(workdir, name):
@@ -72,7 +74,7 @@ def scalars(workdir, name):
 
 
 def test_tensorboard_reads_the_events(tmp_path):
-    writer = writers.TensorBoard(tmp_path, step=0)
+    writer = loggers.TensorBoard(tmp_path, step=0)
     write(writer, 1, 2)
     writer.close()
     assert scalars(tmp_path, "train/loss") == [(1, 0.25), (2, 0.5)]
@@ -80,21 +82,21 @@ def test_tensorboard_reads_the_events(tmp_path):
 
 
 def test_tensorboard_does_not_show_what_was_written_after_the_last_checkpoint(tmp_path):
-    writer = writers.TensorBoard(tmp_path, step=0)
+    writer = loggers.TensorBoard(tmp_path, step=0)
     write(writer, 1, 2, 3, 4)
     writer.close()
-    writer = writers.TensorBoard(tmp_path, step=2)
-    writer.write(3, {"train/loss": 9.0})
+    writer = loggers.TensorBoard(tmp_path, step=2)
+    writer.scalars(3, {"train/loss": 9.0})
     writer.close()
     assert scalars(tmp_path, "train/loss") == [(1, 0.25), (2, 0.5), (3, 9.0)]
 
 
 def test_tensorboard_shows_pictures_and_histograms(tmp_path):
-    writer = writers.TensorBoard(tmp_path, step=0)
+    writer = loggers.TensorBoard(tmp_path, step=0)
     picture = np.full((4, 6, 3), 200, np.uint8)
     values = np.array([-1.0, 0.0, 0.0, 3.0], np.float32)
-    writer.show(2, "val/confusion", picture)
-    writer.spread(2, "parameters/head", values)
+    writer.image(2, "val/confusion", picture)
+    writer.histogram(2, "parameters/head", values)
     writer.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()
@@ -107,16 +109,16 @@ def test_tensorboard_shows_pictures_and_histograms(tmp_path):
     assert sum(counted.bucket) == 4
 
 
-class Told(writers.Writer):
+class Told(loggers.Logger):
     """Keeps what it is told."""
 
     def __init__(self):
         self.shown, self.spreads = {}, {}
 
-    def show(self, step, name, picture):
+    def image(self, step, name, picture):
         self.shown[name] = picture
 
-    def spread(self, step, name, values):
+    def histogram(self, step, name, values):
         self.spreads[name] = values
 
 
@@ -124,8 +126,8 @@ def test_an_evaluation_shows_its_confusion_and_the_parameters():
     told = Told()
     params = {"head": {"kernel": jnp.ones((2, 3)), "bias": jnp.zeros(3)}}
     result = SimpleNamespace(confusion_matrix=((5, 1), (0, 4)), classes=("monocyte", "platelet"))
-    output = writers.InBackground([told])
-    writers.evaluated([output], 3, "val", result, params)
+    output = loggers.BackgroundLogger([told])
+    loggers.evaluated([output], 3, "val", result, params)
     output.close()
     assert set(told.spreads) == {"parameters/head/kernel", "parameters/head/bias"}
     np.testing.assert_array_equal(told.spreads["parameters/head/kernel"], np.ones((2, 3)))
@@ -138,7 +140,7 @@ def test_an_evaluation_shows_its_confusion_and_the_parameters():
 @pytest.mark.parametrize("classes", [2, 20, 21])
 def test_a_confusion_matrix_of_any_size_is_drawn(classes):
     matrix = np.eye(classes, dtype=int) * 7
-    picture = writers.watched.confusion(matrix, [f"class {i}" for i in range(classes)])
+    picture = confusion(matrix, [f"class {i}" for i in range(classes)])
     side = picture.shape[0]
     assert picture.shape == (side, side, 3)
     assert side <= 1200
@@ -147,12 +149,12 @@ def test_a_confusion_matrix_of_any_size_is_drawn(classes):
 def test_every_writer_is_given_a_run(tmp_path):
     config = configs.default()
     config.workdir = str(tmp_path)
-    for writer in writers.open_writers(config, 0):
+    for writer in loggers.open_loggers(config, 0):
         write(writer, 4)
         writer.close()
     assert steps_written(tmp_path) == [4]
     assert scalars(tmp_path, "train/loss") == [(4, 1.0)]
-    assert writers.read(RunDir(tmp_path).sessions)[0]["last_step"] == 4
+    assert loggers.read(RunDir(tmp_path).sessions)[0]["last_step"] == 4
 
 
 def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_written(
@@ -182,7 +184,7 @@ def clock(monkeypatch):
 
 def plain(**options):
     out = io.StringIO()
-    return out, writers.ProgressLine(Console(file=out, width=200), start=1000, **options)
+    return out, ProgressLine(Console(file=out, width=200), start=1000, **options)
 
 
 def test_the_line_says_how_far_the_run_is_and_how_long_it_will_take(clock):
@@ -216,7 +218,7 @@ def test_plain_lines_come_no_more_often_than_asked_and_at_the_end(clock):
 def test_a_terminal_has_one_live_line():
     out = io.StringIO()
     console = Console(file=out, width=200, force_terminal=True, color_system=None)
-    line = writers.ProgressLine(console, total=3000, start=1000)
+    line = ProgressLine(console, total=3000, start=1000)
     line.show(1500, 1.5, VALUES)
     line.show(3000, 3.0, VALUES)
     line.close()
@@ -229,12 +231,12 @@ def test_a_terminal_has_one_live_line():
 def test_what_is_told_in_the_background_is_told_in_order_and_all_of_it(tmp_path):
     told = []
 
-    class Slow(writers.Writer):
-        def write(self, step, values):
+    class Slow(loggers.Logger):
+        def scalars(self, step, values):
             time.sleep(0.001)
             told.append(step)
 
-    output = writers.InBackground([Slow(), writers.TensorBoard(tmp_path, step=0)])
+    output = loggers.BackgroundLogger([Slow(), loggers.TensorBoard(tmp_path, step=0)])
     write(output, *range(1, 100))
     output.close()
     assert told == list(range(1, 100))
@@ -244,15 +246,15 @@ def test_what_is_told_in_the_background_is_told_in_order_and_all_of_it(tmp_path)
 def test_what_fails_in_the_background_is_raised_at_the_end_and_all_is_closed():
     closed = []
 
-    class Broken(writers.Writer):
-        def write(self, step, values):
+    class Broken(loggers.Logger):
+        def scalars(self, step, values):
             raise OSError("no space left")
 
         def close(self):
             closed.append(self)
 
-    output = writers.InBackground([Broken()])
-    output.write(1, {})
+    output = loggers.BackgroundLogger([Broken()])
+    output.scalars(1, {})
     with pytest.raises(OSError, match="no space left"):
         output.close()
     assert closed

@@ -1,4 +1,4 @@
-"""From the `optim` branch of the config to one Optax transformation.
+"""Optimizers: the `optim` branch of a config as one Optax transformation.
 
 Every transformation has the same shape: clip the gradient, find a direction, multiply it by
 minus the learning rate. Nothing before that last factor knows the learning rate, so scaling
@@ -7,18 +7,16 @@ is why the optimizers are put together here from Optax's parts: its `rmsprop` al
 momentum, and its `adafactor` alias decays weights, after the learning rate is applied.
 """
 
-import difflib
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import optax
 from ml_collections import ConfigDict
 
-from bcjax.runtime.errors import UserError
-
-T = TypeVar("T")
+from bcjax.engine import schedules
+from bcjax.engine.schedules import check, choose
 
 
 def _momentum(config: ConfigDict) -> optax.GradientTransformation:
@@ -46,88 +44,8 @@ OPTIMIZERS: dict[str, Callable[[ConfigDict], optax.GradientTransformation]] = {
 _DECOUPLED_DECAY = frozenset({"adamw", "nadamw", "lion", "adafactor"})
 
 
-def _step_decay(config: ConfigDict, total_steps: int, warmup_steps: int) -> optax.Schedule:
-    stages = [
-        optax.constant_schedule(config.lr * config.step_factor**i)
-        for i in range(len(config.step_at) + 1)
-    ]
-    return optax.join_schedules(
-        stages, [round(at * total_steps) - warmup_steps for at in config.step_at]
-    )
-
-
-# What follows the warm-up; step 0 of these schedules is the first step after it.
-SCHEDULES: dict[str, Callable[[ConfigDict, int, int], optax.Schedule]] = {
-    "constant": lambda c, total, warmup: optax.constant_schedule(c.lr),
-    "cosine": lambda c, total, warmup: optax.cosine_decay_schedule(
-        c.lr, total - warmup, alpha=c.final_lr_fraction
-    ),
-    "linear": lambda c, total, warmup: optax.linear_schedule(
-        c.lr, c.lr * c.final_lr_fraction, total - warmup
-    ),
-    "exponential": lambda c, total, warmup: optax.exponential_decay(
-        c.lr, total - warmup, c.final_lr_fraction, end_value=c.lr * c.final_lr_fraction
-    ),
-    "step": _step_decay,
-}
-
-
-def schedule(config: ConfigDict, total_steps: int, warmup_steps: int) -> optax.Schedule:
-    """The learning rate of each step.
-
-    The warm-up is linear and its first step already moves: step k < warmup_steps has
-    lr * (k + 1) / (warmup_steps + 1), so that step `warmup_steps` is the first at `lr`. The decay
-    then runs over the rest and would reach lr * final_lr_fraction at step `total_steps`, one past
-    the last step of the run, and stays there. `step_at` counts from the start of the run, warm-up
-    included; a drop that falls within the warm-up is taken at its end.
-
-    Args:
-      config: The `optim` branch: schedule, lr, final_lr_fraction (cosine, linear, exponential),
-        step_at (fractions of the run) and step_factor (step).
-      total_steps: Length of the run.
-      warmup_steps: Length of the warm-up, 0 or more and less than `total_steps`.
-
-    Returns:
-      A function from the step, an integer counted from 0, to a learning rate of 0 or more.
-
-    Raises:
-      UserError: For an unknown schedule, a value out of range, or a warm-up as long as the run.
-    """
-    decay = _choose("schedule", config.schedule, SCHEDULES)
-    at = tuple(config.step_at)
-    rises = all(a < b for a, b in zip((0, *at), (*at, 1), strict=True))
-    _check(
-        config,
-        lr=(0 <= config.lr < math.inf, "0 or more"),
-        final_lr_fraction=(
-            0 <= config.final_lr_fraction <= 1,
-            "a fraction of optim.lr, from 0 to 1",
-        ),
-        step_at=(rises, "rising fractions of the run, each between 0 and 1"),
-        step_factor=(0 < config.step_factor < math.inf, "more than 0"),
-    )
-    if config.schedule == "exponential":
-        _check(
-            config,
-            final_lr_fraction=(
-                config.final_lr_fraction > 0,
-                "more than 0 for an exponential decay",
-            ),
-        )
-    if not 0 <= warmup_steps < total_steps:
-        raise UserError(
-            f"A warm-up of {warmup_steps} steps does not fit in a run of {total_steps} steps: "
-            "shorten the warm-up or lengthen the run."
-        )
-    after = decay(config, total_steps, warmup_steps)
-    if warmup_steps == 0:
-        return after
-    warmup = optax.linear_schedule(config.lr / (warmup_steps + 1), config.lr, warmup_steps)
-    return optax.join_schedules([warmup, after], [warmup_steps])
-
-
 def decay_mask(params: Any) -> Any:
-    """Which parameters weight decay applies to.
+    """Returns which parameters weight decay applies to.
 
     Kernels and embeddings decay. Biases, scales of norms and layer-scale gammas, all of them
     vectors or scalars, do not (He et al. 2019, https://arxiv.org/abs/1812.01187, section 3.1).
@@ -144,7 +62,7 @@ def decay_mask(params: Any) -> Any:
 def create(
     config: ConfigDict, *, total_steps: int, warmup_steps: int
 ) -> optax.GradientTransformation:
-    """The optimizer that the config describes.
+    """Returns the optimizer that the config describes.
 
     What each name takes from the config, beside lr, clip_norm and weight_decay:
 
@@ -173,10 +91,10 @@ def create(
       A transformation whose `update` needs the params, and whose updates are linear in lr.
 
     Raises:
-      UserError: For an unknown optimizer, a value out of range, and as `schedule` does.
+      UserError: For an unknown optimizer, a value out of range, and as `schedules.create` does.
     """
-    direction = _choose("name", config.name, OPTIMIZERS)(config)
-    _check(
+    direction = choose("name", config.name, OPTIMIZERS)(config)
+    check(
         config,
         b1=(0 <= config.b1 < 1, "at least 0 and less than 1"),
         b2=(0 <= config.b2 < 1, "at least 0 and less than 1"),
@@ -191,19 +109,5 @@ def create(
     return optax.chain(
         clip,
         *((direction, decay) if decoupled else (decay, direction)),
-        optax.scale_by_learning_rate(schedule(config, total_steps, warmup_steps)),
+        optax.scale_by_learning_rate(schedules.create(config, total_steps, warmup_steps)),
     )
-
-
-def _choose(key: str, name: str, table: Mapping[str, T]) -> T:
-    if name in table:
-        return table[name]
-    near = difflib.get_close_matches(name.lower(), table, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise UserError(f"optim.{key} is {name!r}: choose one of {', '.join(table)}{hint}.")
-
-
-def _check(config: ConfigDict, **rules: tuple[bool, str]) -> None:
-    for key, (holds, need) in rules.items():
-        if not holds:
-            raise UserError(f"optim.{key} is {config[key]!r}: it must be {need}.")

@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: a run's numbers, one JSON object a line."""
+"""`metrics.jsonl`: the metrics of a run, one JSON object a line."""
 
 import json
 from pathlib import Path
@@ -6,18 +6,18 @@ from typing import Any
 
 from bcjax.runtime import files
 from bcjax.runtime.run_dir import RunDir
-from bcjax.training.loggers.writer import Writer
+from bcjax.training.loggers.logger import Logger
 
 
-class JsonLines(Writer):
-    """One JSON object a line; those after `step` are dropped: a resumed run writes them anew."""
+class JsonLines(Logger):
+    """Writes one JSON object a line; drops the lines after `step`, which will be written anew."""
 
     def __init__(self, workdir: Path, step: int):
         path = RunDir(workdir).metrics
         rewrite(path, [line for line in read(path) if line["step"] <= step])
         self._file = path.open("a", buffering=1)  # a killed run loses no whole line
 
-    def write(self, step: int, values: dict[str, float]) -> None:
+    def scalars(self, step: int, values: dict[str, float]) -> None:
         self._file.write(json.dumps({"step": step} | values) + "\n")
 
     def close(self) -> None:
@@ -25,7 +25,7 @@ class JsonLines(Writer):
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """Returns the lines of a metrics file; one cut short by a kill is left out."""
+    """Returns the lines of a JSON Lines file, without one that a kill cut short."""
     lines = []
     for text in path.read_text().splitlines() if path.exists() else ():
         try:
@@ -36,5 +36,5 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def rewrite(path: Path, lines: list[dict[str, Any]]) -> None:
-    """Writes all lines of a file, atomically."""
+    """Writes all lines of a file anew, atomically."""
     files.write_text(path, "".join(json.dumps(line) + "\n" for line in lines))

@@ -14,9 +14,9 @@ from bcjax.data.input_transform import InputTransform
 from bcjax.data.order import Order
 from bcjax.data.sources import synthetic
 from bcjax.data.store import load_ahead, open_store
-from bcjax.engine import steps
-from bcjax.engine.feed import Feed, bytes_needed, whole_batches
+from bcjax.engine.loader import Loader, bytes_needed, whole_batches
 from bcjax.engine.plan import Call
+from bcjax.engine.step import gather
 from bcjax.runtime import mesh as meshes
 
 SIZE = 16
@@ -40,11 +40,11 @@ def mesh():
     return meshes.create()
 
 
-def feed(prepared, mesh, kind, split="train", **changes):
+def loader(prepared, mesh, kind, split="train", **changes):
     data = configs.default().data
     data.update({"image_size": SIZE, "threads": 2, **changes})
     store = open_store(prepared, split, kind, InputTransform(SIZE), data.threads)
-    return Feed(store, data, mesh)
+    return Loader(store, data, mesh)
 
 
 def on_host(batches):
@@ -60,7 +60,7 @@ def assert_same(batches, others):
 
 @pytest.mark.parametrize("kind", ["disk", "host", "device"])
 def test_training_batches_follow_the_order(prepared, mesh, kind):
-    training = feed(prepared, mesh, kind)
+    training = loader(prepared, mesh, kind)
     assert training.examples == 24
     batches = list(training.training(CALLS, ORDER))
     whole = open_store(prepared, "train", "host", InputTransform(SIZE))
@@ -71,27 +71,27 @@ def test_training_batches_follow_the_order(prepared, mesh, kind):
         assert all(isinstance(array, jax.Array) for array in batch.values())
         for i in range(call.steps):
             one = {name: array[i] for name, array in batch.items()}
-            shown = steps.gather(one, training.pictures)
+            shown = gather(one, training.stored)
             for name, array in whole.arrays.items():
                 np.testing.assert_array_equal(shown[name], array[expected[i]])
 
 
 def test_only_the_device_store_keeps_pictures_on_the_devices(prepared, mesh):
-    device = feed(prepared, mesh, "device")
+    device = loader(prepared, mesh, "device")
     whole = open_store(prepared, "train", "disk", InputTransform(SIZE)).read(np.arange(24))
-    assert {name: array.dtype for name, array in device.pictures.items()} == {
+    assert {name: array.dtype for name, array in device.stored.items()} == {
         "image": np.uint8,
         "label": np.int32,
     }
-    assert_same(on_host([device.pictures]), [whole])
+    assert_same(on_host([device.stored]), [whole])
     (batch,) = device.training([Call(0, 1)], ORDER)
     assert batch.keys() == {"index"}
-    assert feed(prepared, mesh, "host").pictures == {}
-    assert feed(prepared, mesh, "disk").pictures == {}
+    assert loader(prepared, mesh, "host").stored == {}
+    assert loader(prepared, mesh, "disk").stored == {}
 
 
 def test_a_later_start_gives_what_an_unbroken_run_would_get(prepared, mesh):
-    training = feed(prepared, mesh, "host")
+    training = loader(prepared, mesh, "host")
     unbroken = on_host(training.training(CALLS, ORDER))
     assert_same(on_host(training.training(CALLS[2:], ORDER)), unbroken[2:])
 
@@ -104,7 +104,7 @@ def test_the_batch_after_the_yielded_one_is_on_its_way(prepared, mesh, monkeypat
         return sent[-1]
 
     monkeypatch.setattr(meshes, "place", recorded)
-    sent_by_then = [len(sent) for _ in feed(prepared, mesh, "host").training(CALLS, ORDER)]
+    sent_by_then = [len(sent) for _ in loader(prepared, mesh, "host").training(CALLS, ORDER)]
     # The first step waits for its own batch alone.
     assert sent_by_then == [1, 3, 4, 4]
 
@@ -114,11 +114,11 @@ def test_the_batch_after_the_yielded_one_is_on_its_way(prepared, mesh, monkeypat
 def test_once_gives_each_picture_once_and_masks_the_padding(
     prepared, mesh, kind, batch_size, per_call
 ):
-    val = feed(prepared, mesh, kind, split="val")
+    val = loader(prepared, mesh, kind, split="val")
     whole = open_store(prepared, "val", "host", InputTransform(SIZE))
     seen = []
     for batch, mask in val.once(batch_size, per_call):
-        shown = steps.gather(batch, val.pictures)
+        shown = gather(batch, val.stored)
         assert shown["image"].shape == (per_call, batch_size, SIZE, SIZE, 3)
         index = np.asarray(batch["index"])
         for name, array in whole.arrays.items():
@@ -130,7 +130,7 @@ def test_once_gives_each_picture_once_and_masks_the_padding(
 
 @pytest.mark.parametrize("hosts", [1, 2, 4])
 def test_the_hosts_rows_are_together_the_same_batches(prepared, mesh, monkeypatch, hosts):
-    everything = feed(prepared, mesh, "disk")
+    everything = loader(prepared, mesh, "disk")
     training = on_host(everything.training(CALLS, ORDER))
     evaluation = on_host(batch for batch, _ in everything.once(BATCH))
 
@@ -141,7 +141,7 @@ def test_the_hosts_rows_are_together_the_same_batches(prepared, mesh, monkeypatc
     parts = []
     for own in rows:
         monkeypatch.setattr(meshes, "host_rows", lambda mesh, batch_size, own=own: own)
-        host = feed(prepared, mesh, "disk")
+        host = loader(prepared, mesh, "disk")
         once = [batch for batch, _ in host.once(BATCH)]
         parts.append((list(host.training(CALLS, ORDER)), once))
 
@@ -154,8 +154,8 @@ def test_the_hosts_rows_are_together_the_same_batches(prepared, mesh, monkeypatc
 
 def test_worker_processes_give_what_threads_give(prepared, mesh):
     flags.FLAGS.mark_as_parsed()  # as `main` does: grain's workers read absl's flags
-    threads = feed(prepared, mesh, "disk").training(CALLS, ORDER)
-    workers = feed(prepared, mesh, "disk", workers=1).training(CALLS, ORDER)
+    threads = loader(prepared, mesh, "disk").training(CALLS, ORDER)
+    workers = loader(prepared, mesh, "disk", workers=1).training(CALLS, ORDER)
     assert_same(on_host(threads), on_host(workers))
 
 

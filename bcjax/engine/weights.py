@@ -1,0 +1,326 @@
+"""Weights from a file or another run: reading, fitting to a network, starting a run from them."""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from flax import traverse_util
+from ml_collections import ConfigDict
+
+from bcjax import config as configs
+from bcjax import models
+from bcjax.engine import network
+from bcjax.engine.state import State, Variables
+from bcjax.models import initialisers
+from bcjax.models.pretrained import convert, families
+from bcjax.models.pretrained import files as weight_files
+from bcjax.models.pretrained.naming import Naming, Rule, Tensors
+from bcjax.runtime import files
+from bcjax.runtime import mesh as meshes
+from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
+
+# Keys of the config that weights set where the user does not, by their names in this file.
+SETTINGS = {
+    "resize": "data.resize", "crop_fraction": "data.crop_fraction",
+    "convention": "model.convention", "norm": "model.norm", "epsilon": "model.epsilon",
+    "mean": "model.mean", "std": "model.std",
+}  # fmt: skip
+
+_OURS = Naming(
+    source="bcjax",
+    convention="torch",  # a file of bcjax does not say: see `_opened`
+    rules=(Rule(r"((?:params|batch_stats)/.+)", lambda path: path),),
+    orient=lambda path, tensor: tensor,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportedWeights:
+    """Weights in the tree of a network.
+
+    Attributes:
+      variables: Float32 arrays in the network's tree; the classifier only if it was kept.
+      config: The config of the network, completed with the settings that these weights need.
+      classes: Names of the logits that were kept, where they are known.
+      outputs: The number of logits that were kept; 0: the classifier was dropped.
+      input_size: The side in pixels of the pictures that the weights were trained with.
+      origin: Plain values for weights.json: the file, its kind and digest, the library whose names
+        its tensors have, and how many there are.
+      notes: What was changed on the way that the user should know, in plain sentences.
+    """
+
+    variables: Variables
+    config: ConfigDict
+    classes: tuple[str, ...]
+    outputs: int
+    input_size: int
+    origin: dict[str, Any]
+    notes: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class _WeightSource:
+    """The tensors at a path, before it is known whether they fit the network.
+
+    Attributes:
+      tensors: The tensors by their names in the file.
+      naming: The library whose names they have; None: they stand in the order of the layers.
+      settings: Settings that the tensors and the files beside them state, by keys of `SETTINGS`.
+      classes: Names of the logits; () where they are not stated.
+      input_size: As in `ImportedWeights`.
+      origin: As in `ImportedWeights`.
+    """
+
+    tensors: Tensors
+    naming: Naming | None
+    settings: dict[str, Any]
+    classes: tuple[str, ...]
+    input_size: int
+    origin: dict[str, Any]
+
+    @property
+    def outputs(self) -> int:
+        """The number of logits without a background class; 0: there is no classifier."""
+        found = list(self.tensors)[-1:]
+        tensors = self.tensors
+        if self.naming:
+            tensors = self.naming.prepare(tensors)
+            found = [name for name in tensors if self.naming.place(name) == convert.LOGITS[1]]
+        count = tensors[found[0]].shape[-1] if found else 0
+        return count - 1 if count == convert.BACKGROUND else count
+
+
+def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
+    """Reads weights for the network that a config describes.
+
+    Args:
+      path: A file of weights, a folder in Hugging Face's layout, or the folder of a run.
+      config: The config that names the network and its options. The weights set what it leaves
+        open, including the size of pictures where that is 0. `model.weights_head` says whether
+        their classifier is kept.
+      classes: The number of classes; 0: as many as the weights have.
+
+    Raises:
+      UserError: If the file cannot be read, or its tensors are not those of the network.
+    """
+    keep = config.model.weights_head == "keep"
+    network.build(config, 2)  # a name or an option that does not exist is said first
+    source = _opened(path, config.model.name)
+    config = _resolved(config, source)
+    model = network.build(config, classes or source.outputs or 2)
+    holds = convert.network_tensors(model, config.data.image_size, config.model.channels)
+    if source.naming is None:
+        fitting = convert.place_by_order(source.tensors, holds, config.model.name, str(path))
+    else:
+        fitting = convert.place_by_name(source.naming, source.tensors, holds.blocks, str(path))
+    convert.fold_biases(fitting, holds)
+    convert.choose_classifier(fitting, holds, keep=keep)
+    convert.fit(fitting, holds)
+    optional = [p for p in holds.shapes if p.startswith("params/head/") and not keep]
+    convert.check(fitting, holds, model=config.model.name, optional=optional)
+    arrays = {p: np.ascontiguousarray(t, np.float32) for p, t in fitting.tensors.items()}
+    variables = traverse_util.unflatten_dict(arrays, sep="/")
+    outputs = holds.shapes[convert.LOGITS[1]][0] if keep else 0
+    named = source.classes[-outputs:] if len(source.classes) - outputs in (0, 1) else ()
+    made_at, side = source.input_size, config.data.image_size
+    if made_at != side:
+        fitting.notes.append(
+            f"They were made with pictures of {made_at} px; here they have {side}."
+        )
+    return ImportedWeights(
+        variables={"params": variables.get("params", {}),
+                   "batch_stats": variables.get("batch_stats", {})},
+        config=config,
+        classes=named if keep else (),
+        outputs=outputs,
+        input_size=made_at,
+        origin=source.origin,
+        notes=tuple(fitting.notes),
+    )  # fmt: skip
+
+
+def _opened(path: Path, model: str) -> _WeightSource:
+    if RunDir(path).exists() and RunDir(path).checkpoints.exists():
+        return _open_run(path)
+    path = weight_files.find(path)
+    tensors, kind = weight_files.read(path)
+    origin = {"file": str(path.absolute()), "kind": kind, "sha256": weight_files.digest(path),
+              "tensors": len(tensors)}  # fmt: skip
+    said = weight_files.settings_beside(path)
+    naming: Naming | None
+    if any(_OURS.place(name) for name in tensors):
+        naming, settings = _OURS, said
+    elif naming := families.best(families.namings(model), tensors):
+        in_file = naming.settings_in(tensors)
+        settings = {"convention": naming.convention, **naming.settings, **in_file, **said}
+    elif kind == "npz":
+        settings = {**convert.ordered_settings(tensors), **said}
+    else:
+        whose = families.recognised(tensors)
+        hint = f"they look like {whose}" if whose else f"its first tensor is {next(iter(tensors))}"
+        raise UserError(f"{path} does not hold weights of {model}: {hint}; name their network.")
+    return _WeightSource(
+        tensors,
+        naming,
+        settings,
+        classes=weight_files.classes_beside(path),
+        input_size=settings.get("input_size") or models.MODELS[model].input_size,
+        origin=origin | {"names": naming.source if naming else "none: the order of the layers"},
+    )
+
+
+def _open_run(workdir: Path) -> _WeightSource:
+    trained = network.load(workdir, "best", meshes.create())
+    tensors = traverse_util.flatten_dict(jax.device_get(trained.variables), sep="/")
+    of = trained.config
+    said = configs.flatten(of)
+    settings = {key: said[name] for key, name in SETTINGS.items()}
+    origin = {"file": str(workdir.absolute()), "kind": "a run of bcjax", "step": trained.step,
+              "tensors": len(tensors), "names": _OURS.source}  # fmt: skip
+    return _WeightSource(tensors, _OURS, settings, trained.classes, of.data.image_size, origin)
+
+
+def _resolved(config: ConfigDict, source: _WeightSource) -> ConfigDict:
+    """Returns the config, completed with the settings of the weights where it states none."""
+    config = config.copy_and_resolve_references()
+    entry = models.MODELS[config.model.name]
+    config.data.image_size = config.data.image_size or source.input_size
+    for key, name in SETTINGS.items():
+        branch, leaf = name.split(".")
+        value = source.settings.get(key)
+        is_option = key in ("convention", "norm", "epsilon")
+        if (
+            not value
+            or config[branch][leaf] is not None
+            or (is_option and key not in entry.options)
+        ):
+            continue
+        if key in ("mean", "std") and len(value) != config.model.channels:
+            value = network.per_channel(value, config)
+        config[branch][leaf] = value
+    return config
+
+
+def settings_of_run(
+    config: ConfigDict, workdir: Path, classes: Sequence[str]
+) -> tuple[dict[str, Any], ImportedWeights | None]:
+    """Returns the settings that a run's weights need, by flat key, and the weights.
+
+    A run that is resumed takes the settings from its own saved config: the weights are not needed
+    again, and None is returned for them. So it is for a run that names no weights.
+
+    Args:
+      config: The config; `model.weights` names the weights, if any.
+      workdir: The folder of the run.
+      classes: The class names of the run's pictures.
+
+    Raises:
+      UserError: If the weights cannot be read or are not those of the network.
+    """
+    if not config.model.weights:
+        return {}, None
+    if RunDir(workdir).exists():
+        imported, complete = None, configs.load(workdir)
+    else:
+        imported = _read_for(config, classes)
+        complete = imported.config
+    flat = configs.flatten(complete)
+    return {key: flat[key] for key in SETTINGS.values()}, imported
+
+
+def initial_state(
+    state: State, config: ConfigDict, classes: Sequence[str], imported: ImportedWeights | None
+) -> State:
+    """Returns the state of step 0 with weights in place of the random initial values.
+
+    Args:
+      state: The state of step 0 with random parameters.
+      config: The resolved config of the run.
+      classes: The class names of the run's pictures.
+      imported: The weights; None: they are read now, if the config names any.
+
+    Raises:
+      UserError: As `settings_of_run`.
+    """
+    if not config.model.weights:
+        return state
+    new = (imported or _read_for(config, classes)).variables
+    return state.replace(
+        params=_replaced(state.params, new["params"]),
+        batch_stats=_replaced(state.batch_stats, new["batch_stats"]),
+        ema={part: _replaced(tree, new[part]) for part, tree in state.ema.items()},
+    )
+
+
+def _read_for(config: ConfigDict, classes: Sequence[str]) -> ImportedWeights:
+    imported = read(Path(config.model.weights), config, len(classes))
+    if imported.classes and imported.classes != tuple(classes):
+        raise UserError(
+            f"{config.model.weights} tells {', '.join(imported.classes[:3])}, ... apart, not "
+            f"{', '.join(classes[:3])}, ...: drop its classifier (model.weights_head=drop), or "
+            "set data.classes."
+        )
+    return imported
+
+
+def _replaced(tree: Variables, new: Variables) -> Variables:
+    """Replaces the leaves of the same paths; each array goes to the devices of the one before."""
+    flat = traverse_util.flatten_dict(tree)
+    for path, array in traverse_util.flatten_dict(new).items():
+        sharding = flat[path].sharding
+        flat[path] = jax.make_array_from_callback(array.shape, sharding, array.__getitem__)
+    return traverse_util.unflatten_dict(flat)
+
+
+def write(imported: ImportedWeights, workdir: Path, classes: Sequence[str]) -> None:
+    """Writes imported weights as the folder of a run at step 0, which every command takes.
+
+    A classifier that was dropped is initialised at random.
+
+    Args:
+      imported: The weights, from `read`.
+      workdir: The folder to make.
+      classes: The class names, in the order of the logits.
+
+    Raises:
+      UserError: If the folder is not empty.
+    """
+    network.check_free(workdir)
+    config = network.resolve(imported.config)
+    config = configs.replaced(config, {"data.classes": tuple(classes)})
+    model = network.build(config, len(classes))
+    side, channels = config.data.image_size, config.model.channels
+    new = _initial_head(model, np.zeros((1, side, side, channels), np.float32), config.seed)
+    params = traverse_util.flatten_dict(new) | traverse_util.flatten_dict(
+        imported.variables["params"]
+    )
+    variables = imported.variables | {"params": traverse_util.unflatten_dict(params)}
+    workdir.mkdir(parents=True, exist_ok=True)
+    write_origin(imported, workdir)
+    network.write_run(config, variables, classes, workdir)
+
+
+def write_origin(imported: ImportedWeights, workdir: Path) -> None:
+    """Writes weights.json: where the weights of a run come from, and what was changed in them."""
+    page = imported.origin | {"input_size": imported.input_size, "notes": list(imported.notes)}
+    files.write_json(RunDir(workdir).weights, page)
+
+
+def _initial_head(model: nn.Module, pictures: np.ndarray, seed: int) -> Variables:
+    """Makes the random parameters of a new classifier, {"head": ...}."""
+
+    def init() -> Variables:
+        key = jax.random.key(seed)
+        features, _ = model.init_with_output(key, pictures, train=False, method="features")
+        return initialisers.variables(
+            model, key, jnp.zeros_like(features), train=False, method="classify"
+        )["params"]
+
+    # Only the shape of the features is used, so the compiler leaves out what computes them.
+    return jax.jit(init)()

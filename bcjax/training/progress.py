@@ -1,0 +1,138 @@
+"""What a person reads while a run trains: a summary before the first step, then a progress line."""
+
+import itertools
+import time
+
+import jax
+from flax import traverse_util
+from rich.console import Console
+from rich.padding import Padding
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.table import Table
+
+from bcjax.engine import state as states
+from bcjax.engine.state import State
+from bcjax.engine.trainable import stage_of
+from bcjax.training.run import Run
+
+_INDENT = 12  # columns of the summary's left side
+
+
+def print_summary(run: Run, state: State, resumed: bool, console: Console) -> None:
+    """Prints the devices, the pictures by class and split, the network, what trains, the folder."""
+
+    def line(name: str, text: str) -> None:
+        console.print(f"{name:<{_INDENT}}{text}", highlight=False, soft_wrap=True)
+
+    config, phase_now = run.config, run.phase_of(state)
+    devices = jax.devices()
+    shape = " x ".join(f"{axis} {size}" for axis, size in run.mesh.shape.items())
+    line("devices", f"{len(devices)} x {devices[0].device_kind}, mesh {shape}")
+    if jax.process_count() > 1:
+        line("", f"{jax.process_count()} processes")
+    line("pictures", str(run.prepared.path))
+    line("", f"{config.data.image_size} px, {run.store} store ({run.store_reason})")
+    for note in run.prepared.notes:
+        line("", note)
+    counts = run.prepared.counts
+    width = max(len(name) for name in run.classes)
+    line("", f"{'':<{width}}" + "".join(f"{split:>8}" for split in counts))
+    for label, name in enumerate(run.classes):
+        row = "".join(f"{by_label[label]:>8,}" for by_label in counts.values())
+        line("", f"{name:<{width}}{row}")
+    size = states.parameter_count(state)
+    line("model", f"{config.model.name}, {size:,} parameters, {config.model.dtype}")
+    if config.model.weights:
+        line("", f"from {config.model.weights}")
+    for note in run.weights_notes:
+        line("", note)
+    everything = all(rate == 1 for phase in run.phases for rate in phase.lr_scales.values())
+    line("trains", "all of them" if everything else "these, at their share of the learning rate:")
+    if not everything:
+        console.print(Padding.indent(_what_trains(run, state), _INDENT))
+    if not config.model.weights and any(phase.frozen.parameters for phase in run.phases):
+        line("", "What is frozen is as chance made it: config.model.weights would name weights.")
+    for phase in run.phases:
+        length = phase.config.train.length
+        line(
+            "run" if phase.position == 0 else "then",
+            f"{phase.plan.length:,} steps of {config.train.batch_size} pictures ({length}), "
+            f"{phase_now.plan.steps_per_call} per call, {config.optim.name}"
+            + (", on features computed once" if phase.caches_features else ""),
+        )
+    line(
+        "written to",
+        str(run.workdir) + (f", resumed at step {int(state.step):,}" if resumed else ""),
+    )
+
+
+def _what_trains(run: Run, state: State) -> Table:
+    """Returns a row for each stage: parameters, how many train in each phase, at which rates."""
+    table = Table(box=None, pad_edge=False)
+    table.add_column("stage")
+    table.add_column("parameters", justify="right")
+    for phase in run.phases:
+        heading = f"phase {phase.position + 1}" if len(run.phases) > 1 else "train"
+        table.add_column(heading, justify="right")
+        table.add_column("lr x", justify="right")
+    params = traverse_util.flatten_dict(state.params, sep="/")
+    for stage, group in itertools.groupby(run.phases[0].lr_scales, stage_of):
+        paths = list(group)
+        row = [f"{sum(params[path].size for path in paths):,}"]
+        for phase in run.phases:
+            trains = [path for path in paths if phase.lr_scales[path]]
+            row.append(f"{sum(params[path].size for path in trains):,}")
+            rates = sorted({phase.lr_scales[path] for path in trains})
+            row.append(" - ".join(f"{rate:.2g}" for rate in dict.fromkeys(rates[:1] + rates[-1:])))
+        table.add_row(stage, *row)
+    return table
+
+
+class ProgressLine:
+    """One live line: epoch, step, loss, accuracy, images/s, time left.
+
+    Where there is no terminal it prints plain lines, at most one every `seconds`.
+    """
+
+    def __init__(self, console: Console, total: int, start: int, seconds: float = 10.0):
+        self._console = console
+        self._total = total
+        self._start = start
+        self._seconds = seconds
+        self._began = self._shown = time.monotonic()
+        self._live = None
+        if console.is_terminal:
+            self._live = Progress(
+                BarColumn(bar_width=20), TextColumn("{task.description}"), console=console
+            )
+            self._live.start()
+            self._task: TaskID = self._live.add_task("compiling ...", total=total, completed=start)
+
+    def show(self, step: int, epoch: float, values: dict[str, float]) -> None:
+        """Shows how far the run is, with metrics as they are written to the metrics file."""
+        now = time.monotonic()
+        left = (now - self._began) / max(1, step - self._start) * (self._total - step)
+        text = (
+            f"epoch {epoch:.1f}  step {step:,}/{self._total:,}  loss {values['loss']:.4f}  "
+            f"accuracy {values['accuracy']:.1%}  {values['images_per_s']:,.0f} images/s  "
+            f"{_clock(left)} left"
+        )
+        if self._live is not None:
+            self._live.update(self._task, completed=step, description=text)
+        elif now - self._shown >= self._seconds or step == self._total:
+            self._shown = now
+            self._console.print(text, highlight=False)
+
+    def restart_clock(self, step: int) -> None:
+        """Begins the estimate of the time left at `step`, since the first step compiles."""
+        self._began, self._start = time.monotonic(), step
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+
+def _clock(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
