@@ -10,7 +10,7 @@ help: ## list these commands
 
 install: ## make .venv with bcjax, its tests and its pages
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install -q -c .ci/constraints.txt -e '.[test,docs]'
+	$(BIN)/pip install -q -c .ci/constraints.txt -e '.[all,test,docs]'
 
 test: ## run every test, as the README says
 	$(BIN)/pytest

@@ -3,8 +3,9 @@
     import bcjax
 
     config = bcjax.get_config("convnext_tiny", {"data.source": "cells/", "optim.lr": 3e-4})
+    outcome = bcjax.train(config)
     net = bcjax.load("runs/convnext_tiny")
-    net.predict("cells/")
+    net.predict("more_cells/")
 
 `import bcjax` is quick: a name is imported when it is first used. All public names are in `_NAMES`
 below; the rooms (`bcjax.engine`, `bcjax.metrics`, ...) are modules as usual.
@@ -14,29 +15,57 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES`
+    from bcjax.api import calibrate as calibrate
+    from bcjax.api import compare as compare
+    from bcjax.api import evaluate as evaluate
+    from bcjax.api import explore as explore
     from bcjax.api import get_config as get_config
     from bcjax.api import load as load
+    from bcjax.api import prepare as prepare
+    from bcjax.api import report as report
+    from bcjax.api import train as train
+    from bcjax.data.prepared import PreparedSet as PreparedSet
+    from bcjax.evaluation.calibration.calibration import Calibration as Calibration
+    from bcjax.evaluation.evaluation import Evaluation as Evaluation
+    from bcjax.evaluation.explanation.explainer import Explanation as Explanation
     from bcjax.evaluation.predictions import Embeddings as Embeddings
     from bcjax.evaluation.predictions import Prediction as Prediction
     from bcjax.evaluation.predictions import Predictions as Predictions
     from bcjax.evaluation.predictor import Predictor as Predictor
+    from bcjax.reports.comparison import Comparison as Comparison
+    from bcjax.reports.run import Report as Report
     from bcjax.runtime.errors import UserError as UserError
+    from bcjax.training.loop import Outcome as Outcome
 
 __version__ = "0.1.0"
 
 # Every public name, and the module that it is in.
 _NAMES = {
+    "calibrate": "bcjax.api",
+    "compare": "bcjax.api",
+    "evaluate": "bcjax.api",
+    "explore": "bcjax.api",
     "get_config": "bcjax.api",
     "load": "bcjax.api",
-    "Predictor": "bcjax.evaluation.predictor",
-    "Predictions": "bcjax.evaluation.predictions",
-    "Prediction": "bcjax.evaluation.predictions",
+    "prepare": "bcjax.api",
+    "report": "bcjax.api",
+    "train": "bcjax.api",
+    "Calibration": "bcjax.evaluation.calibration.calibration",
+    "Comparison": "bcjax.reports.comparison",
     "Embeddings": "bcjax.evaluation.predictions",
+    "Evaluation": "bcjax.evaluation.evaluation",
+    "Explanation": "bcjax.evaluation.explanation.explainer",
+    "Outcome": "bcjax.training.loop",
+    "Prediction": "bcjax.evaluation.predictions",
+    "Predictions": "bcjax.evaluation.predictions",
+    "Predictor": "bcjax.evaluation.predictor",
+    "PreparedSet": "bcjax.data.prepared",
+    "Report": "bcjax.reports.run",
     "UserError": "bcjax.runtime.errors",
 }
 _ROOMS = (
     "augment", "benchmark", "config", "data", "engine", "evaluation", "metrics", "models",
-    "reports", "runtime", "training", "tune",
+    "register", "reports", "runtime", "training", "tune",
 )  # fmt: skip
 
 __all__ = ["__version__", *_NAMES]

@@ -1,19 +1,35 @@
 """The functions of `import bcjax`: what the commands call, for notebooks and scripts.
 
-They print nothing, take paths as text or `Path`, and raise `UserError`, with the sentence that the
-command line prints, for whatever the user can mend.
+They print nothing but the progress that is asked for, take paths as text or `Path`, and raise
+`UserError`, with the sentence that the command line prints, for whatever the user can mend.
 """
 
-from collections.abc import Mapping
+import copy
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from bcjax import config as configs
-from bcjax import models
 from bcjax.config import ConfigDict
-from bcjax.evaluation import predictor
-from bcjax.evaluation.predictor import Predictor
-from bcjax.runtime import compilation, plugins
+from bcjax.runtime import plugins
+
+if TYPE_CHECKING:
+    from bcjax.data.prepared import PreparedSet
+    from bcjax.evaluation.calibration.calibration import Calibration
+    from bcjax.evaluation.calibration.measure import CalibrationMeasurements
+    from bcjax.evaluation.evaluation import Evaluation
+    from bcjax.evaluation.predictor import Predictor
+    from bcjax.reports.comparison import Comparison
+    from bcjax.reports.dataset import Exploration
+    from bcjax.reports.run import Report
+    from bcjax.training.loop import Outcome
+
+# A run: its folder, what `train` returned, or what `load` returned.
+Run: TypeAlias = Union[str, Path, "Outcome", "Predictor"]
+Checkpoint: TypeAlias = str | int  # "best", "latest" or a step
+
+# Each room is imported where it is needed: none pays for the imports of another.
 
 
 def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
@@ -21,23 +37,83 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
 
     Example:
       >>> config = bcjax.get_config("resnet18", {"optim.lr": 3e-4})
-      >>> config.model.name, config.optim.lr
-      ('resnet18', 0.0003)
+      >>> config.model.name, config.optim.lr, config.workdir
+      ('resnet18', 0.0003, 'runs/resnet18')
 
     Args:
       name: The path of a config file; the name of one in configs/, such as "quickstart", perhaps
         with its variant ("resnet18:small"); or the name of a network, for the defaults with it.
-      overrides: Values by key.
+      overrides: Values by key. Where neither they nor the file name a `workdir`, it is runs/<name>.
 
     Raises:
       UserError: If there is no such config, network or key, or a key may not have that value.
     """
+    from bcjax import models
+
     overrides = overrides or {}
     plugins.load(overrides.get("imports", ()))  # which may register the network
-    return configs.get(name, overrides, networks=models.MODELS)
+    config = configs.get(name, overrides, networks=models.MODELS)
+    if config.workdir is None:
+        config.workdir = f"runs/{Path(str(name).partition(':')[0]).stem}"
+    return config
 
 
-def load(workdir: str | Path, checkpoint: str | int = "best") -> Predictor:
+def train(
+    config: ConfigDict,
+    *,
+    progress: bool | None = None,
+    on_evaluation: Callable[[int, dict[str, float]], bool | None] | None = None,
+) -> "Outcome":
+    """Trains, or goes on training, the run that a config describes.
+
+    The same config with the same workdir goes on where the last checkpoint stands, and ends with
+    the same parameters as a run that was never interrupted. Ctrl-C saves a checkpoint and returns.
+    At the end the best checkpoint is evaluated and, with `config.eval.report`, reported.
+
+    Example:
+      >>> outcome = bcjax.train(bcjax.get_config("quickstart"))      # doctest: +SKIP
+      >>> outcome.evaluation.metrics["accuracy"]                     # doctest: +SKIP
+
+    Args:
+      config: The config, which stays as it is. Where it names no workdir, that is
+        runs/<name of the network>.
+      progress: Whether to print how far the run is; None: in a terminal and in a notebook.
+      on_evaluation: Called after each evaluation with the step and the metrics of the watched
+        split; where it returns True, the run ends there.
+
+    Returns:
+      How the run ended: where it was written, the best checkpoint and its evaluation.
+
+    Raises:
+      UserError: For whatever the user can mend; nothing that was written before is lost.
+    """
+    import jax
+    from rich.console import Console
+
+    from bcjax.runtime import compilation
+    from bcjax.training import loggers, loop
+
+    config = copy.deepcopy(config)
+    config.workdir = config.workdir or f"runs/{config.model.name}"
+    compilation.use_cache()
+    console = Console(file=sys.stdout)
+    shown = (console.is_terminal or console.is_jupyter) if progress is None else progress
+    if not shown:
+        console = Console(quiet=True)
+
+    def evaluated(step: int, metrics: dict[str, float]) -> bool:
+        return bool(on_evaluation and on_evaluation(step, metrics))
+
+    outcome = loop.train(config, console, evaluated)
+    if outcome.evaluation and config.eval.report and jax.process_index() == 0:
+        from bcjax.reports.run import write_report
+
+        write_report(outcome.workdir)
+        loggers.archive(config)
+    return outcome
+
+
+def load(run: "Run", checkpoint: Checkpoint = "best") -> "Predictor":
     """Reads a trained network from the folder of its run.
 
     Example:
@@ -45,11 +121,234 @@ def load(workdir: str | Path, checkpoint: str | int = "best") -> Predictor:
       >>> net.predict("cells/")                                      # doctest: +SKIP
 
     Args:
-      workdir: The run's folder.
+      run: The run, such as its folder.
       checkpoint: "best", "latest" or a step.
 
     Raises:
       UserError: If there is no such checkpoint, or it needs something that is gone.
     """
+    from bcjax.evaluation import predictor
+    from bcjax.runtime import compilation
+
     compilation.use_cache()
-    return predictor.load(workdir, checkpoint)
+    return predictor.load(_workdir(run), checkpoint)
+
+
+def evaluate(
+    run: "Run",
+    data: str | Path = "test",
+    *,
+    checkpoint: Checkpoint | Sequence[Checkpoint] | None = None,
+    split: str = "test",
+    map_classes: str | Mapping[str, str] | None = None,
+    stain: str | None = None,
+    stain_reference: str | Path | None = None,
+    batch_size: int | None = None,
+    views: str | None = None,
+    runs: Sequence["Run"] = (),
+    soup: Literal["uniform", "greedy"] | None = None,
+    out: str | Path | None = None,
+) -> "Evaluation":
+    """Evaluates a run on a split of its data or on other data, and writes the result to its folder.
+
+    Example:
+      >>> bcjax.evaluate("runs/a")                                   # doctest: +SKIP
+      >>> bcjax.evaluate("runs/a", "other_lab/", map_classes="band=neutrophil")  # doctest: +SKIP
+      >>> bcjax.evaluate("runs/a", views="flip, turn").to_pandas()   # doctest: +SKIP
+
+    Args:
+      run: The run, such as its folder; a network of `load` stands for its checkpoint.
+      data: "train", "val" or "test": that split of the run's own data. Else other data, as in
+        `config.data.source`, such as a folder.
+      checkpoint: "best", "latest" or a step; several are averaged. None: that of the network, or
+        the best.
+      split: The split of other data; where it has no splits, all of it is evaluated.
+      map_classes: Which class of other data is which of the run's: a mapping, or text such as
+        "band=neutrophil,artefact=-", where - leaves a class out. None: by name.
+      stain: How the stain of other data is normalised: "none", "reinhard" or "macenko"; None: as
+        the run's.
+      stain_reference: The picture whose stain other data is given.
+      batch_size: Images at a time; None: as the run did.
+      views: Views of each image to average, such as "flip, turn, crop(0.9)".
+      runs: Further runs to average with the first one.
+      soup: Averages the weights instead of the answers.
+      out: The folder to write the soup to, as a run.
+
+    Raises:
+      UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
+        view or class.
+    """
+    from bcjax.data.records import SPLITS
+    from bcjax.evaluation import evaluate as evaluating
+    from bcjax.runtime import compilation
+
+    compilation.use_cache()
+    own = str(data) in SPLITS
+    return evaluating.evaluate(
+        _workdir(run),
+        str(data) if own else split,
+        checkpoint=_checkpoint(run) if checkpoint is None else checkpoint,
+        source=None if own else data,
+        map_classes=map_classes,
+        stain=stain,
+        stain_reference=stain_reference,
+        batch_size=batch_size,
+        views=views,
+        runs=[_workdir(other) for other in runs],
+        soup=soup,
+        out=out,
+    )
+
+
+def calibrate(
+    run: "Run",
+    *,
+    checkpoint: Checkpoint | None = None,
+    split: str = "val",
+    coverage: float = 0.9,
+    error_rate: float = 0.05,
+    not_cells: str | Path | None = None,
+    batch_size: int | None = None,
+) -> tuple["Calibration", "CalibrationMeasurements"]:
+    """Fits what a checkpoint's confidence is worth, and writes it to the run's folder.
+
+    `load(run).predict` and `evaluate` use it from then on: probabilities are calibrated, and what
+    is uncertain or no cell is said to be.
+
+    Example:
+      >>> calibration, measurements = bcjax.calibrate("runs/a")      # doctest: +SKIP
+
+    Args:
+      run: The run, such as its folder.
+      checkpoint: "best", "latest" or a step; None: that of the network, or the best.
+      split: The split it is fitted on, which the network was not trained on.
+      coverage: Share of the conformal sets that shall hold the true class, in (0, 1).
+      error_rate: The highest error rate among answers that are not `uncertain`, in (0, 1).
+      not_cells: A folder of pictures that are no cells, to measure how well they are told from
+        cells.
+      batch_size: Images at a time; None: as the run did.
+
+    Raises:
+      UserError: If there is no such checkpoint or split, or a number is out of range.
+    """
+    from bcjax.evaluation import calibrate as calibrating
+    from bcjax.runtime import compilation
+
+    compilation.use_cache()
+    return calibrating.calibrate(
+        _workdir(run),
+        _checkpoint(run) if checkpoint is None else checkpoint,
+        split=split,
+        coverage=coverage,
+        error_rate=error_rate,
+        not_cells=not_cells,
+        batch_size=batch_size,
+    )
+
+
+def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
+    """Compares runs, each with the first one, from what their evaluations wrote.
+
+    Example:
+      >>> bcjax.compare("runs/a", "runs/b").to_pandas()              # doctest: +SKIP
+
+    Args:
+      *runs: Two runs or more, or one folder of members (`config.train.members`).
+      evaluation: Name of the evaluation: a split, or another that `evaluate` wrote.
+      metric: The metric that decides.
+
+    Raises:
+      UserError: If a run or its evaluation is missing, or the runs cannot be compared.
+    """
+    from bcjax.reports import comparison
+
+    return comparison.compare(*map(_workdir, runs), evaluation=evaluation, metric=metric)
+
+
+def prepare(
+    source: str | Path,
+    out: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> "PreparedSet":
+    """Measures, cleans, groups and splits pictures, and writes them as a set to train on.
+
+    A config whose `data.source` is the set's folder trains on it. Pictures need not be prepared by
+    hand: `train` does that on first use.
+
+    Example:
+      >>> cells = bcjax.prepare("cells/", overrides={"data.drop": ("conflicts",)})  # doctest: +SKIP
+      >>> cells.counts                                               # doctest: +SKIP
+
+    Args:
+      source: As `config.data.source`: a folder, .csv, .npz, TFDS name, or "synthetic".
+      out: The folder to make; None: in the cache, where a run finds it.
+      overrides: Values of keys of the config, such as {"data.drop": ("conflicts",)}.
+
+    Raises:
+      UserError: If there are no such pictures, or what they hold does not fit the rules.
+    """
+    from bcjax.data import preparation
+
+    changes = {"data.source": str(source), **(overrides or {})}
+    config = configs.check(configs.replaced(configs.default(), changes))
+    return preparation.prepare(config.data, None if out is None else Path(out))
+
+
+def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
+    """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
+
+    Example:
+      >>> bcjax.report("runs/a").html                                # doctest: +SKIP
+
+    Args:
+      run: The run, such as its folder.
+      evaluation: Name of the evaluation to report; "": the one that the run ended with.
+      out: The HTML file to write, with the other files beside it; None: report.html in the run's
+        folder.
+
+    Raises:
+      UserError: If there is no run, or it was not evaluated.
+    """
+    from bcjax.reports.run import write_report
+
+    return write_report(_workdir(run), evaluation, out)
+
+
+def explore(
+    source: str | Path,
+    out: str | Path = "explore.html",
+    *,
+    run: "Run | None" = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> "Exploration":
+    """Writes a page that shows a data set: counts, samples, colours, doubles, a map.
+
+    Example:
+      >>> bcjax.explore("cells/").html                               # doctest: +SKIP
+
+    Args:
+      source: As `config.data.source`.
+      out: The HTML file to write.
+      run: A run, whose features place the pictures on the map; None: their colours do.
+      overrides: Values of keys of the config, such as {"data.drop": ("conflicts",)}.
+
+    Raises:
+      UserError: If the pictures or the run cannot be read.
+    """
+    from bcjax.reports import dataset
+
+    changes = {"data.source": str(source), **(overrides or {})}
+    config = configs.check(configs.replaced(configs.default(), changes))
+    if run is None:
+        return dataset.explore(config, out)
+    return dataset.explore(config, out, workdir=_workdir(run), checkpoint=str(_checkpoint(run)))
+
+
+def _workdir(run: "Run") -> Path:
+    return Path(run if isinstance(run, str | Path) else run.workdir)
+
+
+def _checkpoint(run: "Run") -> Checkpoint:
+    from bcjax.engine.network import RestoredNetwork
+
+    return run.step if isinstance(run, RestoredNetwork) else "best"

@@ -19,6 +19,7 @@ import numpy as np
 import page as pages
 
 from bcjax.evaluation import answers
+from bcjax.runtime.run_dir import RunDir
 
 COUNT = 13_000
 NOISE = 0.7  # deviation of what is added to each logit
@@ -70,7 +71,7 @@ def measured(workdir: Path) -> dict[str, float]:
         return {
             "evaluation_s": round(took, 2),
             "report_s": round(time.perf_counter() - began, 2),
-            "report_mb": round((run / "report.html").stat().st_size / 1e6, 2),
+            "report_mb": round(RunDir(run).report.stat().st_size / 1e6, 2),
         }
 
 

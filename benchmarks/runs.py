@@ -16,6 +16,7 @@ import page as pages
 
 from bcjax import config as configs
 from bcjax.cli import arguments, config_flag, train
+from bcjax.runtime.run_dir import RunDir
 
 WEIGHTS = "../shared/weights/mobilenetv2_1.0_224_imagenet.npz"
 TRAINED = (
@@ -49,11 +50,12 @@ def row(command: str, runs: Path) -> dict:
     config = configs.load(workdir)
     if apart := differing(asked, config):
         sys.exit(f"{workdir} was not made by {command}: {', '.join(apart)}")
-    result = json.loads((workdir / "eval" / "test.json").read_text())
-    lines = (workdir / "sessions.jsonl").read_text().splitlines()
+    run_dir = RunDir(workdir)
+    result = json.loads(run_dir.evaluation("test").read_text())
+    lines = run_dir.sessions.read_text().splitlines()
     sessions = [json.loads(line) for line in lines]
     last = sessions[-1]
-    counts = json.loads((workdir / "pictures.json").read_text())["counts"]
+    counts = json.loads(run_dir.pictures.read_text())["counts"]
     return {
         "name": workdir.name,
         "command": command,

@@ -89,11 +89,11 @@ def other_laboratory(compared: "LaboratoryComparison") -> Group:
     for way, among in (("open", "all"), ("closed", "mapped")):
         for metric, there in getattr(compared.other, way).items():
             kind = "balanced" if metric == "balanced_accuracy" else "plain"
-            row = [among, kind, percent(there.value), percent_interval(there.to_dict())]
+            row = [among, kind, percent(there.value), percent_interval(there)]
             if compared.home and compared.drop:
                 home = getattr(compared.home, way)[metric]
                 drop = getattr(compared.drop, way)[metric]
-                row += [percent(home.value), percent(drop.value), percent_interval(drop.to_dict())]
+                row += [percent(home.value), percent(drop.value), percent_interval(drop)]
             table.add_row(*row)
     pairs = (f"{theirs} = {home}" for theirs, home in compared.classes.items())
     lines = [f"classes: {', '.join(pairs)}; stain: {compared.stain}"]
@@ -108,7 +108,7 @@ def corruptions(result: "CorruptionEvaluation") -> Table:
     clean = result.clean["balanced_accuracy"]
     title = (
         f"balanced accuracy in %, {result.split} split, checkpoint {result.checkpoint}, "
-        f"n = {result.n:,}\nclean: {percent(clean.value)} ({percent_interval(clean.to_dict())})"
+        f"n = {result.n:,}\nclean: {percent(clean.value)} ({percent_interval(clean)})"
     )
     table = Table(title=title, title_justify="left")
     for column in ("corruption", *map(str, result.severities), "mean", "95 % interval"):
@@ -116,12 +116,10 @@ def corruptions(result: "CorruptionEvaluation") -> Table:
     for row in result.corruptions:
         each = (_short(metrics["balanced_accuracy"]) for metrics in row.severities)
         mean = row.mean["balanced_accuracy"]
-        table.add_row(row.name, *each, _short(mean), percent_interval(mean.to_dict()))
+        table.add_row(row.name, *each, _short(mean), percent_interval(mean))
     table.add_section()
     mean = result.mean["balanced_accuracy"]
-    table.add_row(
-        "all", *[""] * len(result.severities), _short(mean), percent_interval(mean.to_dict())
-    )
+    table.add_row("all", *[""] * len(result.severities), _short(mean), percent_interval(mean))
     return table
 
 

@@ -38,27 +38,20 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     name = Path(config_flag.filename(values)).stem
     config.data.allow_leaks |= values["allow-leaks"].value
     config.workdir = values.workdir or config.workdir or f"runs/{name}"
-    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    # Here, because JAX takes a second to import, and a mistake in the flags should show first.
     import jax
 
+    from bcjax import api
     from bcjax.cli import tables
-    from bcjax.runtime import compilation
-    from bcjax.training import loggers
-    from bcjax.training.loop import train
+    from bcjax.runtime.run_dir import RunDir
 
-    compilation.use_cache()
-    console = Console()
-    outcome = train(config, console)
-    lead = jax.process_index() == 0
-    console.quiet = not lead
-    if outcome.final:
-        console.print(tables.evaluation(outcome.final))
-    if outcome.final and outcome.final.members:
-        console.print(tables.members(outcome.final.members))
-    if outcome.final and config.eval.report and lead:
-        from bcjax.reports.run import write_report
-
-        page = write_report(config.workdir).html
-        loggers.archive(config)
+    outcome = api.train(config, progress=True)
+    console = Console(quiet=jax.process_index() != 0)
+    if outcome.evaluation:
+        console.print(tables.evaluation(outcome.evaluation))
+    if outcome.evaluation and outcome.evaluation.members:
+        console.print(tables.members(outcome.evaluation.members))
+    if outcome.evaluation and config.eval.report:
+        page = RunDir(config.workdir).report
         console.print(f"written to {page}", highlight=False, soft_wrap=True)
     return outcome.exit_status

@@ -442,6 +442,10 @@ _TRAIN = {
         "cross_entropy", "The loss.", choices=("cross_entropy", "focal"),
         also="criterion loss_fn loss_function objective",
     ),
+    "callbacks": _key(
+        (), "Functions of bcjax.register.callback that are called after each evaluation.", "texts",
+        also="hooks",
+    ),
     "focal_gamma": _key(
         2.0, "The exponent of the focal loss.", range=at_least(0), also="fl_gamma",
     ),

@@ -14,7 +14,7 @@ from tensorflow_datasets.proto import tf_example_pb2
 
 from bcjax.data.curate.findings import Finding
 from bcjax.data.curate.leaks import Leak, LeakReport
-from bcjax.runtime.errors import UserError
+from bcjax.runtime import extras
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,10 +157,9 @@ class PreparedSet:
         Raises:
           UserError: If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise UserError("Tables need pandas: install it with pip install pandas.") from error
+        extras.check("pandas", "A table of pictures")
+        import pandas as pd
+
         return pd.DataFrame(self._rows(), columns=["filename", "label", "split", "group"])
 
     def _rows(self, split: str | None = None) -> list[dict[str, str]]:

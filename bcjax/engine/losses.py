@@ -1,5 +1,6 @@
 """The classification loss, and the weights that balance rare classes in it."""
 
+from collections.abc import Callable
 from typing import Literal
 
 import jax
@@ -73,6 +74,32 @@ def focal(
     log_p = jnp.take_along_axis(log_p, labels[:, None], axis=-1)[:, 0]
     # -expm1 keeps 1 - p exact where p is nearly 1; the floor, the gradient of its power finite.
     return entropy * jnp.maximum(-jnp.expm1(log_p), 1e-12) ** gamma
+
+
+# From logits (B, C) and probabilities of the classes (B, C), both float32, to a loss each (B,).
+Loss = Callable[[Float[Array, "B C"], Float[Array, "B C"]], Float[Array, " B"]]
+
+# Those of `bcjax.register.loss`, by name, for `train.loss`.
+REGISTERED: dict[str, Loss] = {}
+
+
+def registered(
+    loss: Loss,
+    logits: Float[Array, "B C"],
+    labels: Int[Array, " B"] | Float[Array, "B C"],
+    *,
+    label_smoothing: float = 0.0,
+    class_weights: Float[Array, " C"] | None = None,
+) -> Float[Array, " B"]:
+    """Applies a registered loss to smoothed targets; the other arguments as of `cross_entropy`."""
+    targets = labels
+    if labels.ndim < logits.ndim:
+        targets = jax.nn.one_hot(labels, logits.shape[-1])
+    targets = targets.astype(jnp.float32)
+    each = loss(logits.astype(jnp.float32), optax.smooth_labels(targets, label_smoothing))
+    if class_weights is not None:
+        each *= jnp.sum(targets * class_weights, axis=-1)
+    return each
 
 
 def class_weights(

@@ -7,7 +7,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from bcjax.augment.policy import Policy
-from bcjax.engine import dispatch, network, phases
+from bcjax.engine import dispatch, losses, network, phases
 from bcjax.engine import state as states
 from bcjax.engine.patience import Mode
 from bcjax.engine.phases import Phase
@@ -100,6 +100,7 @@ def _recipe(config: ConfigDict, policy: Policy) -> Recipe:
         std=config.model.std,
         policy=policy,
         dtype=config.model.dtype,
+        loss=losses.REGISTERED.get(config.train.loss),
         focal=config.train.focal_gamma if focal else None,
         label_smoothing=config.train.label_smoothing,
         accumulate=config.optim.accumulate,

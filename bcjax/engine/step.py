@@ -40,6 +40,7 @@ class Recipe:
       std: Standard deviation of each channel, by which pictures are divided.
       policy: The augmentation policy, which may also mix pictures.
       dtype: The dtype of pictures while they are augmented.
+      loss: A registered loss; None: cross-entropy or the focal loss.
       focal: Gamma of the focal loss; None: cross-entropy.
       label_smoothing: The share of the target spread over all classes, in [0, 1).
       accumulate: Micro-batches whose gradients are averaged in one step.
@@ -52,6 +53,7 @@ class Recipe:
     std: tuple[float, ...]
     policy: Policy = NO_AUGMENTATION
     dtype: str = "float32"
+    loss: losses.Loss | None = None
     focal: float | None = None
     label_smoothing: float = 0.0
     accumulate: int = 1
@@ -118,7 +120,12 @@ def train_step(
         batch statistics and their averages stay the same, bit for bit.
     """
     policy = recipe.policy
-    if recipe.focal is None:
+    loss: Callable[..., Array]
+    if recipe.loss is not None:
+        loss = functools.partial(
+            losses.registered, recipe.loss, label_smoothing=recipe.label_smoothing
+        )
+    elif recipe.focal is None:
         loss = functools.partial(losses.cross_entropy, label_smoothing=recipe.label_smoothing)
     else:
         loss = functools.partial(losses.focal, gamma=recipe.focal)

@@ -11,7 +11,7 @@ from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration.measure import CalibrationMeasurements
 from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.measurements import Measurements
-from bcjax.runtime import files
+from bcjax.runtime import extras, files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
@@ -299,10 +299,9 @@ class Evaluation(Measurements):
         Raises:
           UserError: If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise UserError("A table of an evaluation needs pandas: pip install pandas.") from error
+        extras.check("pandas", "A table of an evaluation")
+        import pandas
+
         return pandas.DataFrame(self.to_rows())
 
     def to_dict(self) -> dict[str, Any]:

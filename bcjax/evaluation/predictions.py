@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
-from bcjax.runtime.errors import UserError
+from bcjax.runtime import extras
 
 if TYPE_CHECKING:
     import pandas
@@ -173,10 +173,9 @@ class Predictions:
         Raises:
           UserError: If pandas is not installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise UserError("A table needs pandas: pip install pandas.") from error
+        extras.check("pandas", "A table of predictions")
+        import pandas
+
         columns: dict[str, Any] = {"filename": self.names, "label": self.labels}
         if self.sets is not None:
             columns["set"] = [";".join(self._names_in(row)) for row in self.sets]

@@ -4,7 +4,7 @@ Each is defined once, for weighted pictures. With a weight of 1 for every pictur
 value; with the counts of a resample it gives a draw of the bootstrap.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
@@ -30,10 +30,13 @@ BINS = 15  # of the calibration errors
 # The metric that holds a resample's noise, by the calibration error that the noise is part of.
 NOISE = {name: f"{name}_noise" for name in ("ece", "ace", "mce")}
 
+# Metrics from outside, see `bcjax.register.metric`: from probabilities (N, C) and labels (N,).
+REGISTERED: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {}
+
 
 def all_metrics(predictions: Predictions) -> WeightedMetrics:
     """Returns every metric as a function of weights; what can be sorted and counted once, is."""
-    kinds = (counts, mean_scores, calibration_error, ranking, selective)
+    kinds = (counts, mean_scores, calibration_error, ranking, selective, registered)
     functions = [kind(predictions) for kind in kinds]
 
     def metrics(weights: Weights) -> dict[str, np.ndarray]:
@@ -50,6 +53,23 @@ def unweighted(metrics: WeightedMetrics, n: int) -> dict[str, np.ndarray]:
 def overall(names: Iterable[str]) -> list[str]:
     """Returns those names that are metrics of all classes together."""
     return [name for name in names if name not in PER_CLASS and name not in NOISE.values()]
+
+
+def registered(predictions: Predictions) -> WeightedMetrics:
+    """The metrics that were registered from outside, see `bcjax.register.metric`."""
+
+    def metrics(weights: Weights) -> dict[str, np.ndarray]:
+        # A picture that counts twice is there twice; the metric knows of no weights.
+        draws = [np.repeat(np.arange(predictions.n), column.astype(int)) for column in weights.T]
+        return {
+            name: np.array(
+                [function(predictions.probabilities[i], predictions.labels[i]) for i in draws],
+                dtype=np.float64,
+            )
+            for name, function in REGISTERED.items()
+        }
+
+    return metrics
 
 
 def counts(predictions: Predictions) -> WeightedMetrics:

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
@@ -12,11 +12,13 @@ from bcjax import config as configs
 from bcjax.data.prepared import DATASHEET
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.evaluation import check_together
+from bcjax.evaluation.evaluation import Evaluation, check_together
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.files import read_json
-from bcjax.runtime.run_dir import RunDir
-from bcjax.training import loggers
+from bcjax.runtime.files import read_json, read_json_lines
+from bcjax.runtime.run_dir import RunDir, TrainedOn
+
+if TYPE_CHECKING:
+    from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation
 
 Json = Mapping[str, Any]
 
@@ -27,56 +29,67 @@ class RunRecord:
 
     Attributes:
       run_dir: The folder of the run.
-      evaluation: Name of the evaluation, mostly that of a split.
+      name: Name of the evaluation, mostly that of its split.
       config: The config that the run was trained with.
-      result: The figures of the evaluation.
-      answers: The logits of the evaluation; None if only figures were kept.
+      evaluation: The evaluation.
+      answers: The predictions that it is made of; None if they were not kept.
     """
 
     run_dir: RunDir
-    evaluation: str
+    name: str
     config: ConfigDict
-    result: Json
+    evaluation: Evaluation
     answers: Answers | None
 
     @functools.cached_property
-    def trained_on(self) -> Json:
-        """`path`, `digest` and `counts` of the prepared set; empty if they were not kept."""
-        return _json(self.run_dir.pictures)
+    def trained_on(self) -> TrainedOn | None:
+        """The prepared set that the run was trained on; None if it was not written down."""
+        return self.run_dir.trained_on()
+
+    @property
+    def prepared_path(self) -> Path | None:
+        """The folder of that set; None if it is not known."""
+        path = self.trained_on.path if self.trained_on else ""
+        return Path(path) if path else None
 
     @functools.cached_property
     def datasheet(self) -> Json:
         """The datasheet of the prepared set; empty if the set is gone."""
-        return _json(self.prepared_path / DATASHEET) if self.trained_on.get("path") else {}
+        return _json(self.prepared_path / DATASHEET) if self.prepared_path else {}
 
     @functools.cached_property
     def log(self) -> list[dict[str, Any]]:
         """Lines of `metrics.jsonl`: figures of training and of the evaluations during it."""
-        return loggers.read(self.run_dir.metrics)
+        return read_json_lines(self.run_dir.metrics)
 
     @functools.cached_property
     def sessions(self) -> list[dict[str, Any]]:
         """Lines of `sessions.jsonl`: one for each training process."""
-        return loggers.read(self.run_dir.sessions)
+        return read_json_lines(self.run_dir.sessions)
 
     @functools.cached_property
-    def others(self) -> dict[str, Json]:
-        """The other evaluations of the run that have metrics, by name."""
-        own = self.run_dir.evaluation(self.evaluation)
+    def others(self) -> dict[str, Evaluation]:
+        """The other evaluations of the run, by name; but for those on corrupted pictures."""
+        own = self.run_dir.evaluation(self.name)
         paths = self.run_dir.evaluations(corruptions=False)
-        found = {path.stem: _json(path) for path in paths if path != own}
-        return {name: result for name, result in found.items() if "metrics" in result}
+        return {path.stem: Evaluation.read(path) for path in paths if path != own}
 
     @property
-    def other_laboratories(self) -> dict[str, Json]:
+    def other_laboratories(self) -> dict[str, Evaluation]:
         """The evaluations on other data than the run's own, by name."""
         own = self.config.data.source
-        return {name: result for name, result in self.others.items() if result["source"] != own}
+        return {name: each for name, each in self.others.items() if each.source != own}
 
     @functools.cached_property
-    def corruptions(self) -> Json:
-        """The evaluation on corrupted pictures; empty if there is none."""
-        return _json(self.run_dir.corruptions(self.evaluation))
+    def corruptions(self) -> "CorruptionEvaluation | None":
+        """The evaluation on corrupted pictures; None if there is none."""
+        path = self.run_dir.corruptions(self.name)
+        if not path.exists():
+            return None
+        # Here, because it imports JAX, and the rest of a report does without it.
+        from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation
+
+        return CorruptionEvaluation.from_dict(read_json(path))
 
     @functools.cached_property
     def explained(self) -> Json:
@@ -89,20 +102,10 @@ class RunRecord:
         return Path(self.config.data.source).name or str(self.config.data.source)
 
     @property
-    def split(self) -> str:
-        """The split that was evaluated."""
-        return str(self.result["split"])
-
-    @property
-    def prepared_path(self) -> Path:
-        """The folder of the prepared set that the run was trained on."""
-        return Path(self.trained_on.get("path", ""))
-
-    @property
     def cautions(self) -> list[str]:
         """Sentences without which the figures must not be read."""
-        leaks = self.result.get("leaks")
-        return [*self.result.get("cautions", ()), *([f"{leaks}."] if leaks else [])]
+        leaks = self.evaluation.leaks
+        return [*self.evaluation.cautions, *([f"{leaks}."] if leaks else [])]
 
     def command(self, name: str, *flags: str) -> str:
         """Returns a command about this run, as code: "`bcjax evaluate --workdir=runs/a`"."""
@@ -123,17 +126,18 @@ def read_run(workdir: Path, evaluation: str = "") -> RunRecord:
     config = configs.load(workdir)
     name = evaluation or config.eval.final_split
     path, answers_path = run_dir.evaluation(name), run_dir.answers(name)
-    result = _json(path)
-    if "metrics" not in result:
-        others = ", ".join(other.stem for other in run_dir.evaluations(corruptions=False))
+    others = run_dir.evaluations(corruptions=False)
+    if path not in others:
+        names = ", ".join(other.stem for other in others)
         raise UserError(
             f"{workdir} has no evaluation {name!r}: run bcjax evaluate --workdir={workdir} "
-            f"--split={name}" + (f", or name one that it has ({others})." if others else " first.")
+            f"--split={name}" + (f", or name one that it has ({names})." if names else " first.")
         )
+    found = Evaluation.read(path)
     answers = answering.read(answers_path) if answers_path.exists() else None
     if answers:
-        check_together(path, result["n"], result["classes"], answers)
-    return RunRecord(run_dir, name, config, result, answers)
+        check_together(path, found.n, found.classes, answers)
+    return RunRecord(run_dir, name, config, found, answers)
 
 
 def _json(path: Path) -> Json:

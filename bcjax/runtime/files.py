@@ -98,6 +98,20 @@ def read_json(path: Path, mend: str = "delete it, or write it anew") -> Any:
         raise UserError(f"{path} is damaged ({error}): {mend}.") from error
 
 
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Reads a file with one JSON object a line; [] if there is none.
+
+    A line that was cut short by a kill is left out.
+    """
+    lines = []
+    for text in path.read_text().splitlines() if path.exists() else ():
+        try:
+            lines.append(json.loads(text))
+        except json.JSONDecodeError:
+            continue
+    return lines
+
+
 def _remove(path: Path) -> None:
     """Removes a file or a folder, if it is there."""
     if path.is_dir() and not path.is_symlink():

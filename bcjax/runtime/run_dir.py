@@ -198,7 +198,7 @@ class RunDir(os.PathLike[str]):
         if not self.pictures.exists():
             return None
         page = files.read_json(self.pictures)
-        return TrainedOn(page["path"], page["digest"], page.get("counts", {}))
+        return TrainedOn(page.get("path", ""), page["digest"], page.get("counts", {}))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:

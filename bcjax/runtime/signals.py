@@ -1,6 +1,7 @@
 """SIGTERM and SIGINT make a run save and stop instead of killing it."""
 
 import signal
+import threading
 from types import FrameType
 
 import jax
@@ -11,13 +12,18 @@ EXIT_STATUS: dict[int, int] = {signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 class Interrupts:
-    """Notes the first signal inside its `with` block; a second signal has its usual effect."""
+    """Notes the first signal inside its `with` block; a second signal has its usual effect.
+
+    Only the main thread of a process can handle signals: in another thread nothing is noted.
+    """
 
     def __init__(self) -> None:
         self.received: int = 0
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "Interrupts":
+        if threading.current_thread() is not threading.main_thread():
+            return self
         for number in EXIT_STATUS:
             self._before[number] = signal.signal(number, self._note)
         return self

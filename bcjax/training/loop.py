@@ -24,10 +24,11 @@ from bcjax.engine.patience import Patience
 from bcjax.engine.phases import Phase
 from bcjax.engine.state import State
 from bcjax.evaluation import evaluation as evaluations
-from bcjax.evaluation import member_summary
+from bcjax.evaluation import member_summary, predictor
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import evaluate_final
+from bcjax.evaluation.predictor import Predictor
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -45,28 +46,37 @@ _SHOWN = 16  # pictures of the first step that the loggers show
 # ends there, its checkpoint saved. Where there are several processes, all must return the same.
 OnEvaluation = Callable[[int, dict[str, float]], bool]
 
+# Those of `bcjax.register.callback`, by name, for `train.callbacks`.
+CALLBACKS: dict[str, OnEvaluation] = {}
+
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
     """How a run ended.
 
     Attributes:
+      workdir: The folder that the run was written to.
       step: Steps taken; with several members, those of the first.
       best: The step of the best checkpoint; None if there was no evaluation, or several members.
-      final: The evaluation of the best checkpoint on `eval.final_split`, with several members that
-        of all of them together; None if there was none.
+      evaluation: The evaluation of the best checkpoint on `eval.final_split`, with several members
+        that of all of them together; None if there was none.
       signal: The signal that interrupted the run; 0 if it came to its end.
     """
 
+    workdir: Path
     step: int
     best: int | None
-    final: Evaluation | None
+    evaluation: Evaluation | None
     signal: int = 0
 
     @property
     def exit_status(self) -> int:
         """The exit status of a program that trained this run."""
         return EXIT_STATUS.get(self.signal, 0)
+
+    def load(self, checkpoint: str | int = "best") -> Predictor:
+        """Reads the trained network at "best", "latest" or a step, as `bcjax.load` does."""
+        return predictor.load(self.workdir, checkpoint)
 
 
 @dataclasses.dataclass
@@ -117,6 +127,8 @@ def train(
       UserError: For whatever the user can mend; nothing that was written before is lost.
     """
     began = time.monotonic()
+    configs.check(config)
+    workdir, on_evaluation = Path(config.workdir), _with_callbacks(config, on_evaluation)
     loggers.check(config.track)
     meshes.initialize(config.mesh)
     lead = jax.process_index() == 0
@@ -135,17 +147,34 @@ def train(
             member.run.checkpoints.wait()
         if signal:
             _print_stopped(all_members, signal, console)
-            return Outcome(first.step, first.run.checkpoints.best(), None, signal)
+            return Outcome(workdir, first.step, first.run.checkpoints.best(), None, signal)
         for i, member in enumerate(all_members):
             if member.fault:
                 console.print(f"member {i} stopped: {member.fault}", highlight=False)
         if all(member.fault for member in all_members):
             raise UserError(first.fault)
         if len(all_members) > 1:
-            return Outcome(first.step, None, evaluate_members(config, all_members, states))
+            return Outcome(workdir, first.step, None, evaluate_members(config, all_members, states))
         if first.step == start:
             console.print(f"Step {start} is already the end of this run.")
         return evaluate_best(first.run, states[0])
+
+
+def _with_callbacks(config: ConfigDict, on_evaluation: OnEvaluation) -> OnEvaluation:
+    """Returns a function that calls `on_evaluation` and the callbacks that the config names."""
+    for name in config.train.callbacks:
+        if name not in CALLBACKS:
+            raise UserError(
+                f"config.train.callbacks has {name!r}, which is not registered"
+                f"{configs.nearest(name, CALLBACKS)}"
+            )
+    callbacks = [CALLBACKS[name] for name in config.train.callbacks]
+
+    def call_all(step: int, metrics: dict[str, float]) -> bool:
+        ends = [call(step, metrics) for call in (on_evaluation, *callbacks)]  # all are called
+        return any(ends)
+
+    return call_all if callbacks else on_evaluation
 
 
 def open_runs(
@@ -403,9 +432,9 @@ def evaluate_best(run: Run, state: State) -> Outcome:
     """Evaluates the best checkpoint on the final split, if that split has pictures."""
     step, best = int(state.step), run.checkpoints.best()
     if not run.prepared.size(run.config.eval.final_split):
-        return Outcome(step, best, None)
+        return Outcome(run.workdir, step, best, None)
     final, _ = evaluate_best_checkpoint(run, state)
-    return Outcome(step, best, final)
+    return Outcome(run.workdir, step, best, final)
 
 
 def evaluate_members(

@@ -71,7 +71,7 @@ def work(ablation: Ablation, console: Console) -> tuple[dict[str, str], int]:
             try:
                 outcome = trials.run(config, workdir)
                 if not outcome.signal:
-                    (value,) = objectives.measure([metric], workdir, outcome.final)
+                    (value,) = objectives.measure([metric], workdir, outcome.evaluation)
             except Exception as error:
                 fault = trials.failure(error)
                 if not fault or name == REFERENCE:

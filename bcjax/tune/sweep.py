@@ -128,7 +128,7 @@ def _train(sweep: Sweep, study: Study, claimed: Claimed) -> int:
         if watch.pruned:
             study.optuna.tell(trial, state=TrialState.PRUNED)
             return 0
-        study.optuna.tell(trial, objectives.measure(sweep.objectives, workdir, outcome.final))
+        study.optuna.tell(trial, objectives.measure(sweep.objectives, workdir, outcome.evaluation))
     except Exception as error:
         trial.set_user_attr("error", str(error).partition("\n")[0])
         study.optuna.tell(trial, state=TrialState.FAIL)

@@ -315,7 +315,7 @@ def test_predict_sees_the_pictures_that_the_stores_hold(monkeypatch, tmp_path):
     config.data.update(stain="reinhard", stain_reference=str(tmp_path / "reference.png"))
     (tmp_path / "reference.png").write_bytes(encode(CELL))
     logits = tuple(f"{place:03}" for place in range(8 * 8 * 3))
-    mirror = network.Trained(config, logits, Mirror(), {}, 0)
+    mirror = network.RestoredNetwork(config, logits, Mirror(), {}, 0)
     monkeypatch.setattr(network, "load", lambda *_: mirror)
     source = synthetic.source(40, size=48)
     prepared = preparation.write_set(source, tmp_path / "set", config.data)

@@ -7,11 +7,11 @@ import os
 
 import pytest
 from commandline import ROOT, refused, run_bcjax
-from ml_collections import ConfigDict, config_flags
 from places import SUPPORT
 
 from bcjax import config as configs
 from bcjax import models
+from bcjax.models.elu_cnn import EluCNN
 
 GOLDEN = SUPPORT / "configs.json"
 
@@ -26,20 +26,12 @@ NAMES = [path.stem for path in sorted((ROOT / "configs").glob("*.py"))]
 ALL = [name for stem in NAMES for name in (stem, *(f"{stem}:{v}" for v in VARIANTS.get(stem, ())))]
 
 
-def read(name: str) -> ConfigDict:
-    stem, _, variant = name.partition(":")
-    path = ROOT / "configs" / f"{stem}.py"
-    return config_flags.config_flags._LoadConfigModule("golden", str(path)).get_config(
-        *([variant] if variant else [])
-    )
-
-
 def resolved() -> dict[str, dict]:
     """The default tree, and for each config file what differs from it."""
     default = configs.flatten(configs.default())
     everything = {"default": default}
     for name in ALL:
-        leaves = configs.flatten(read(name))
+        leaves = configs.flatten(configs.get(name))
         everything[name] = {key: leaves[key] for key in leaves if leaves[key] != default[key]}
     return json.loads(json.dumps(everything))
 
@@ -58,37 +50,48 @@ UNTRAINED |= {"bccd", "an2dl"}  # on data of their own: tests/integration/test_r
 UNTRAINED |= {f"efficientnet:{variant}" for variant in VARIANTS["efficientnet"]}
 
 
-def shallow(entry: models.NetworkInfo) -> models.NetworkInfo:
-    """The network with one block in each stage: more add compilation, and nothing to a recipe."""
-    if not isinstance(entry.build, functools.partial):
-        return entry
-    less = dict(entry.build.keywords)
+def small(entry: models.NetworkInfo) -> models.NetworkInfo:
+    """The network with one narrow block in each stage: more adds compilation, not to a recipe."""
+    build = entry.build if isinstance(entry.build, functools.partial) else None
+    module = build.func if build else entry.build
+    less = dict(build.keywords) if build else {}
+    if module is EluCNN:
+        less["widths"] = (8,) * len(EluCNN.widths)
+    if "widths" in less:
+        less["widths"] = (8,) * len(less["widths"])
+    if "width" in less:
+        less["width"] = 8
     if "depths" in less:
         less["depths"] = (1,) * len(less["depths"])
+    if "rows" in less:
+        less["rows"] = tuple((8, 1) for _ in less["rows"])
     if "layout" in less:
-        rows = tuple(dataclasses.replace(row, depth=1) for row in less["layout"].rows)
-        less["layout"] = dataclasses.replace(less["layout"], rows=rows)
-    return dataclasses.replace(entry, build=functools.partial(entry.build.func, **less))
+        layout = less["layout"]
+        rows = tuple(dataclasses.replace(row, depth=1, width=8) for row in layout.rows)
+        less["layout"] = dataclasses.replace(layout, rows=rows, stem=8, top=min(8, layout.top))
+    return dataclasses.replace(entry, build=functools.partial(module, **less))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ALL if name not in UNTRAINED])
 def test_each_config_trains(name, tmp_path, monkeypatch):
-    network = read(name).model.name
-    monkeypatch.setitem(models.MODELS, network, shallow(models.MODELS[network]))
-    stem, _, variant = name.partition(":")
-    two_phases = read(name).finetune.first.length != "0 steps"
-    side = 64 if stem == "alexnet" else 32
+    config = configs.get(name)
+    network = config.model.name
+    monkeypatch.setitem(models.MODELS, network, small(models.MODELS[network]))
+    two_phases = config.finetune.first.length != "0 steps"
+    hidden = config.model.hidden or {"alexnet": (9, 9), "simple_cnn": (9,)}.get(network)
     ran = run_bcjax(
         "train",
-        f"--config={ROOT / 'configs' / stem}.py" + (f":{variant}" if variant else ""),
+        f"--config={name}",
         f"--workdir={tmp_path}",
-        f"--config.data.image_size={side}",
+        f"--config.data.image_size={64 if name == 'alexnet' else 32}",
         "--config.data.synthetic_images=80",
         "--config.train.batch_size=8",
         "--config.eval.report=false",
         "--config.train.length=1 steps",
         "--config.optim.warmup=0 steps",
         "--config.eval.resamples=0",
+        *([f"--config.model.hidden={(8,) * len(hidden)}"] if hidden else []),
         *(["--config.finetune.first.length=1 steps"] if two_phases else []),
     )
     assert ran.status == 0, ran.err

@@ -1,6 +1,9 @@
 """What pages are made of: words that stay as they are, figures that read alike, charts."""
 
+import importlib
 import re
+import subprocess
+import sys
 
 import hypothesis.strategies as st
 import numpy as np
@@ -10,6 +13,7 @@ from commandline import contents
 from hypothesis import given, settings
 from markdown_it import MarkdownIt
 
+from bcjax.metrics import Estimate
 from bcjax.reports.pages import charts, formatting
 from bcjax.reports.pages.page import (
     CaptionedPicture,
@@ -26,6 +30,7 @@ from bcjax.reports.pages.page import (
     to_markdown,
     write_page,
 )
+from bcjax.runtime.errors import UserError
 
 NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=0x17F), min_size=1, max_size=12)
 
@@ -107,9 +112,9 @@ def test_a_chart_takes_its_ink_from_the_page():
 @pytest.mark.parametrize(
     ("figure", "said"),
     [
-        ({"value": 0.96234, "low": 0.9511, "high": 0.97}, "0.962 (0.951 - 0.970)"),
-        ({"value": 0.5, "interval": None}, "0.500"),
-        ({"value": None}, formatting.NONE),
+        (Estimate(0.96234, 10, "wilson", 0.9511, 0.97), "0.962 (0.951 - 0.970)"),
+        (Estimate(0.5, 10), "0.500"),
+        (Estimate(None, 0), formatting.NONE),
         (None, formatting.NONE),
     ],
 )
@@ -121,3 +126,19 @@ def test_names_are_listed_as_a_person_does():
     assert [formatting.enumeration(list(names)) for names in ("", "a", "ab", "abc")] == [
         "", "a", "a and b", "a, b and c",
     ]  # fmt: skip
+
+
+def test_without_matplotlib_the_install_line_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.delitem(sys.modules, charts.__name__)
+    with pytest.raises(UserError, match="pip install matplotlib"):
+        importlib.import_module(charts.__name__)
+
+
+def test_a_report_is_made_without_jax():
+    """Which takes seconds to import and wakes the accelerator."""
+    script = (
+        "import sys, bcjax.reports.run, bcjax.reports.comparison.page, bcjax.reports.dataset; "
+        "sys.exit('jax' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

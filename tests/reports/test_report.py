@@ -1,20 +1,20 @@
-"""What a run came to: told from its files alone, the same as a page and as Markdown."""
+"""The report of a run says what its files say, the same as a page and as Markdown."""
 
 import json
 import re
 import shutil
-import subprocess
-from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from commandline import contents, refused, run_bcjax
 from markdown_it import MarkdownIt
 from PIL import Image
-from webpage import CHROMIUM, Page, check_is_whole
+from webpage import CHROMIUM, Page, check_is_whole, console_messages
 
 from bcjax.evaluation import answers as answering
 from bcjax.reports.pages.page import to_markdown
+from bcjax.reports.run.model_card import model_card
 from bcjax.reports.run.report import report_page
 from bcjax.reports.run_record import read_run
 
@@ -272,23 +272,49 @@ def test_a_mistake_is_said_in_a_sentence(own, tmp_path):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
 def test_a_browser_shows_it_without_an_error(page, tmp_path):
-    check = """<script>addEventListener("load", async () => {
+    script = """addEventListener("load", async () => {
       const images = [...document.images];
       images.forEach(image => image.loading = "eager");
       await Promise.all(images.map(image => image.decode()));
       const wide = document.documentElement.scrollWidth > innerWidth;
       console.log(`shown ${images.length}, too wide: ${wide}`);
-    })</script></body>"""
-    file = Path(tmp_path / "page.html")
-    file.write_text(page.html.replace("</body>", check))
-    done = subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
-            "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--v=0",
-            "--window-size=500,900", "--virtual-time-budget=5000", "--dump-dom", file.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    said = re.findall(r'CONSOLE[^"]*"(.*)", source', done.stderr)
-    assert said == [f"shown {len(page.all('img'))}, too wide: false"]
+    })"""
+    messages = console_messages(page.html, tmp_path, script)
+    assert messages == [f"shown {len(page.all('img'))}, too wide: false"]
+
+
+@pytest.fixture(scope="module")
+def card(trained):
+    return model_card(read_run(trained.workdir, "test"))
+
+
+def test_the_front_matter_of_the_card_holds_every_defined_metric(card, workdir):
+    _, front, _ = card.split("---\n", 2)
+    known = yaml.safe_load(front)
+    (index,) = known["model-index"]
+    (found,) = index["results"]
+    values = [figure["value"] for figure in result_of(workdir)["metrics"].values()]
+    assert [metric["value"] for metric in found["metrics"]] == [v for v in values if v is not None]
+    assert found["dataset"] == {"name": "synthetic", "type": "synthetic", "split": "test"}
+    assert known["license"] == "unknown"  # which is for the user to say
+    assert known["pipeline_tag"] == "image-classification"
+
+
+def test_the_card_names_the_classes_the_headline_and_the_limitations(card, workdir):
+    result = result_of(workdir)
+    assert all(name in card for name in result["classes"])
+    for key in ("accuracy", "balanced_accuracy", "macro_f1"):
+        assert f"{result['metrics'][key]['value']:.4f}" in card
+    assert "medical device" in card
+
+
+def test_the_hub_reads_the_card(card, workdir):
+    hub = pytest.importorskip("huggingface_hub")
+    data = hub.ModelCard(card).data
+    scores = {each.metric_type: each.metric_value for each in data.eval_results}
+    assert scores["accuracy"] == result_of(workdir)["metrics"]["accuracy"]["value"]
+    assert data.model_name
+
+
+def test_the_card_names_no_folder_of_this_machine(card, trained):
+    assert str(trained.workdir.parent) not in card

@@ -1,4 +1,4 @@
-"""What other commands left is in the report: calibration, spoilt pictures, laboratories, ways."""
+"""A report holds what other commands left: calibration, corruptions, laboratories, averages."""
 
 import json
 
@@ -9,25 +9,23 @@ from PIL import Image
 
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.measure import measure
-from bcjax.evaluation.evaluation import NetworkScores
+from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation, CorruptionScores
+from bcjax.evaluation.evaluation import LaboratoryComparison, NetworkScores, OpenAndClosed
 from bcjax.evaluation.member_summary import summarise_members
+from bcjax.metrics import Estimate
 from bcjax.reports.pages.page import to_markdown
 from bcjax.reports.run.report import report_page
 from bcjax.reports.run_record import read_run
+from bcjax.runtime.files import write_json
+from bcjax.runtime.run_dir import RunDir
 
 
 def told(workdir):
     return to_markdown(report_page(read_run(workdir, "test")))
 
 
-def figure(value, n=90):
-    return {
-        "value": value,
-        "n": n,
-        "interval": "bootstrap",
-        "low": value - 0.02,
-        "high": value + 0.03,
-    }
+def figure(value):
+    return Estimate(value, 90, "bootstrap", value - 0.02, value + 0.03)
 
 
 def both(accuracy, balanced):
@@ -72,21 +70,20 @@ def test_a_calibration_is_told_as_it_was_measured(run, answers):
 
 def test_each_corruption_has_a_row_and_all_have_one(run):
     workdir = run()
-    rows = [
-        {
-            "name": name,
-            "severities": [both(0.9, level) for level in levels],
-            "mean": both(0.9, 0.55),
-            "over_clean": figure(0.25),
-        }
+    rows = tuple(
+        CorruptionScores(
+            name, tuple(both(0.9, level) for level in levels), both(0.9, 0.55), figure(0.45),
+            over_clean=figure(0.25),
+        )
         for name, levels in (("motion_blur", (0.7, 0.6)), ("bubble", (0.5, 0.4)))
-    ]
-    page = {
-        "split": "test", "checkpoint": 20, "n": 90, "severities": [1, 2],
-        "clean": both(0.85, 0.8), "corruptions": rows,
-        "mean": both(0.9, 0.5123), "over_clean": figure(0.2877),
-    }  # fmt: skip
-    (workdir / "eval" / "test-corruptions.json").write_text(json.dumps(page))
+    )  # fmt: skip
+    page = CorruptionEvaluation(
+        split="test", checkpoint=20, source="cells", cautions=(), leaks="", n=90, augment=(),
+        classes=fabricated.CLASSES, severities=(1, 2), resamples=300, seed=0,
+        clean=both(0.85, 0.8), corruptions=rows, mean=both(0.9, 0.5123),
+        mean_corruption_error=figure(0.4877), over_clean=figure(0.2877),
+    )  # fmt: skip
+    write_json(RunDir(workdir).corruptions("test"), page.to_dict())
     said = told(workdir)
     assert "| motion blur | 0.7000 | 0.6000 | 0.5500 | 0.5300 - 0.5800 | 0.2500 |" in said
     assert "| all |  |  | 0.5123 | 0.4923 - 0.5423 | 0.2877 |" in said
@@ -97,12 +94,13 @@ def test_each_corruption_has_a_row_and_all_have_one(run):
 
 def test_the_drop_in_another_laboratory_stands_beside_the_home_figure(run):
     workdir = run()
-    section = {
-        "classes": {"BAS": "basophil"}, "left_out": {"blast": 12}, "stain": "reinhard",
-        "n": 30, "open": both(0.4, 0.35), "closed": both(0.5, 0.45),
-        "home": {"split": "test", "n": 60, "open": both(0.9, 0.85), "closed": both(0.95, 0.92)},
-        "drop": {"open": both(0.5, 0.5), "closed": both(0.45, 0.47)},
-    }  # fmt: skip
+    comparison = LaboratoryComparison(
+        classes={"BAS": "basophil"}, left_out={"blast": 12}, stain="reinhard", home_stain="none",
+        n=30, other=OpenAndClosed(both(0.4, 0.35), both(0.5, 0.45)),
+        home=OpenAndClosed(both(0.9, 0.85), both(0.95, 0.92)), home_split="test", home_n=60,
+        drop=OpenAndClosed(both(0.5, 0.5), both(0.45, 0.47)),
+    )  # fmt: skip
+    section = comparison.to_dict()
     seen = ["The network was trained on 3 of these 30 pictures."]
     other(workdir, "theirs-all", source="theirs", split="all", laboratory=section, cautions=seen)
     said = told(workdir)
@@ -110,7 +108,7 @@ def test_the_drop_in_another_laboratory_stands_beside_the_home_figure(run):
     assert "BAS = basophil" in said
     assert "blast (12)" in said
     assert f"> **Caution.** theirs-all: {seen[0]}" in said
-    assert "All pictures are of one source" not in said
+    assert "All pictures are from one source" not in said
     section |= {"home": None, "drop": None, "why": "There are no home pictures."}
     other(workdir, "theirs-all", source="theirs", split="all", laboratory=section, cautions=[])
     assert "There are no home pictures." in told(workdir)

@@ -205,7 +205,7 @@ def test_a_view_is_divided_as_its_batch_is(mesh_of, name):
     rows = meshes.host_rows(mesh, BATCH)
     index = np.arange(BATCH, dtype=np.int32)
     batch = meshes.place(mesh, {"index": index}, rows, BATCH)
-    shown = views.read("turn")[1](batch, meshes.everywhere(mesh, store))
+    shown = views.parse("turn")[1](batch, meshes.everywhere(mesh, store))
     assert np.array_equal(shown["image"], np.rot90(store["image"], -1, axes=(1, 2)))
     for array in shown.values():
         assert array.sharding.is_equivalent_to(meshes.batch_sharding(mesh), array.ndim)

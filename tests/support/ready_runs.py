@@ -26,8 +26,7 @@ def settled(images: int = 80, **model) -> ConfigDict:
     config.train.batch_size = 8
     config.eval.resamples = 10
     config.model.update({"name": "custom_cnn", "norm": "batch", "hidden": (8,), **model})
-    network.resolve(config)
-    return config
+    return network.resolve(config)
 
 
 def variables_of(config: ConfigDict, seed: int = 0) -> Variables:

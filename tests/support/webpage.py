@@ -1,7 +1,8 @@
-"""A page as a test reads it."""
+"""A page as a test reads it, and as a browser does."""
 
 import re
 import shutil
+import subprocess
 from html.parser import HTMLParser
 
 VOID = {"img", "link", "meta", "br", "input"}
@@ -60,3 +61,19 @@ def check_is_whole(page):
     asked = [a["href"] for _, a in page.tags if a.get("href", "").startswith("#")]
     asked += re.findall(r"url\((#[^)]+)\)", page.html)
     assert {name.removeprefix("#") for name in asked} <= set(ids)
+
+
+def console_messages(html, folder, script):
+    """Opens a page in Chromium, runs a script in it and returns what was written to the console."""
+    file = folder / "page.html"
+    file.write_text(html.replace("</body>", f"<script>{script}</script></body>"))
+    done = subprocess.run(
+        [
+            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update", "--disable-sync",
+            f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--v=0",
+            "--window-size=500,900", "--virtual-time-budget=5000", "--dump-dom", file.as_uri(),
+        ],
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    return re.findall(r'CONSOLE[^"]*"(.*)", source', done.stderr)

@@ -162,7 +162,7 @@ def test_a_tracker_that_is_not_installed_is_refused_before_anything_is_written(
 ):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     flags = ("--config.track.to=('wandb',)", f"--workdir={tmp_path / 'run'}")
-    refused(bcjax("train", *TINY, *flags), "wandb", "pip install wandb")
+    refused(bcjax("train", *TINY, *flags), "wandb", "pip install 'bcjax[track]'")
     assert not (tmp_path / "run").exists()
 
 

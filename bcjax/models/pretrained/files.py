@@ -18,8 +18,9 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
-from bcjax.models.pretrained import keras_files, torch_files
+from bcjax.models.pretrained import torch_files
 from bcjax.models.pretrained.naming import Tensors
+from bcjax.runtime import extras
 from bcjax.runtime.errors import UserError
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -59,7 +60,7 @@ def read(path: Path) -> tuple[Tensors, str]:
     with path.open("rb") as file:
         start = file.read(16)
     if start.startswith(_HDF5):
-        return keras_files.read(path), "HDF5"
+        return _read_hdf5(path), "HDF5"
     if start.startswith(_ZIP):
         return _read_zip(path)
     if path.suffix == ".json":
@@ -90,10 +91,17 @@ def _read_zip(path: Path) -> tuple[Tensors, str]:
     if any(name.endswith("data.pkl") for name in names):
         return torch_files.read(path), "PyTorch"
     if any(name.endswith(".weights.h5") for name in names):
-        return keras_files.read(path), "Keras"
+        return _read_hdf5(path), "Keras"
     if names and all(name.endswith(".npy") for name in names):
         return _read_npz(path), "npz"
     raise UserError(f"{path} is an archive, but not one of weights: unpack it and name the file.")
+
+
+def _read_hdf5(path: Path) -> Tensors:
+    extras.check("h5py", f"Reading {path}")
+    from bcjax.models.pretrained import keras_files
+
+    return keras_files.read(path)
 
 
 def _read_npz(path: Path) -> Tensors:

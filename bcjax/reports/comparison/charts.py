@@ -5,7 +5,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
+from bcjax.metrics.resampling import Difference
 from bcjax.reports.comparison.comparison import ComparedRun, Comparison
 from bcjax.reports.pages.charts import (
     INK,
@@ -48,13 +50,11 @@ def metric_charts(comparison: Comparison) -> list[Chart]:
     with style():
         figure, axes = figure_with_rows(comparison.names)
         for row, (run, look) in enumerate(looks):
-            value = run.metrics[comparison.metric]
-            _whisker(axes, value["value"], value.get("low"), value.get("high"), row, look)
+            _whisker(axes, run.metrics[comparison.metric], row, look)
         _finish(axes, metric)
         differences, axes = figure_with_rows(comparison.names[1:])
         for row, (test, (_, look)) in enumerate(zip(comparison.tests, looks[1:], strict=True)):
-            found = test.difference
-            _whisker(axes, found.value, found.low, found.high, row, look)
+            _whisker(axes, test.difference, row, look)
         axes.axvline(0, color=INK, lw=0.8)
         _finish(axes, f"{metric}, less that of {reference}")
         axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
@@ -105,9 +105,7 @@ def recall_chart(comparison: Comparison) -> Chart:
         offsets = np.linspace(-0.3, 0.3, count)
         for (run, look), offset in zip(_looks(comparison), offsets, strict=True):
             for row, class_ in enumerate(comparison.per_class):
-                if recall := class_.recall[run.name]:
-                    low, high = recall.get("low"), recall.get("high")
-                    _whisker(axes, recall["value"], low, high, row + offset, look)
+                _whisker(axes, class_.recall[run.name], row + offset, look)
         _finish(axes, "recall")
         return Chart("classes", "Recall of each class", _add_legend(figure), "With 95 % intervals.")
 
@@ -124,19 +122,14 @@ def _looks(comparison: Comparison) -> Iterator[tuple[ComparedRun, Mapping[str, A
 
 
 def _whisker(
-    axes: Axes,
-    value: float | None,
-    low: float | None,
-    high: float | None,
-    row: float,
-    look: Mapping[str, Any],
+    axes: Axes, found: Estimate | Difference | None, row: float, look: Mapping[str, Any]
 ) -> None:
     """Draws a value and its interval in a row."""
-    if value is None:
+    if found is None or found.value is None:
         return
-    if low is not None and high is not None:
-        axes.plot((low, high), (row, row), color=look["color"], lw=1.2)
-    axes.plot(value, row, ls="", ms=5, **look)
+    if found.low is not None and found.high is not None:
+        axes.plot((found.low, found.high), (row, row), color=look["color"], lw=1.2)
+    axes.plot(found.value, row, ls="", ms=5, **look)
 
 
 def _finish(axes: Axes, label: str) -> None:
@@ -151,15 +144,15 @@ def _metric_against_cost(comparison: Comparison, kind: str) -> Figure:
     front, costs = [], []
     for run, look in _looks(comparison):
         metric, cost = run.metrics[comparison.metric], getattr(run.cost, kind)
-        if cost is None or metric["value"] is None:
+        if cost is None or metric.value is None:
             continue
         costs.append(cost / unit)
-        if metric.get("low") is not None:
-            ends = (metric["low"], metric["high"])
+        if metric.low is not None and metric.high is not None:
+            ends = (metric.low, metric.high)
             axes.plot((costs[-1],) * 2, ends, color=look["color"], lw=1, alpha=0.6)
-        axes.plot(costs[-1], metric["value"], ls="", ms=6, **look)
+        axes.plot(costs[-1], metric.value, ls="", ms=6, **look)
         if run.name in comparison.pareto[kind]:
-            front.append((costs[-1], metric["value"]))
+            front.append((costs[-1], metric.value))
     x, y = zip(*sorted(front), strict=True)
     axes.step(x, y, where="post", color=INK, lw=0.8, alpha=0.5, zorder=0)
     if max(costs) > _LOGARITHMIC * min(costs):

@@ -9,15 +9,16 @@ import numpy as np
 
 from bcjax import metrics
 from bcjax.evaluation.answers import Answers
-from bcjax.metrics import resampling
+from bcjax.metrics import Estimate, Measurements, resampling
 from bcjax.metrics.names import sign
 from bcjax.metrics.resampling import Difference, ResampledMetrics
 from bcjax.reports.comparison import runs as read
 from bcjax.reports.comparison import significance
 from bcjax.reports.comparison.runs import AlignedAnswers, Cost, DifferingSetting, LearningCurves
 from bcjax.reports.comparison.significance import PairedTest
-from bcjax.reports.pages.formatting import Figure, enumeration
-from bcjax.reports.run_record import Json, RunRecord
+from bcjax.reports.pages.formatting import enumeration
+from bcjax.reports.run_record import RunRecord
+from bcjax.runtime import extras
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class ComparedRun:
     network: str
     checkpoint: int
     cost: Cost
-    metrics: Mapping[str, Figure]
+    metrics: Mapping[str, Estimate]
     curves: LearningCurves
     left_out: int
 
@@ -59,7 +60,7 @@ class ComparedRun:
             "network": self.network,
             "checkpoint": self.checkpoint,
             **dataclasses.asdict(self.cost),
-            "metrics": self.metrics,
+            "metrics": {name: each.to_dict() for name, each in self.metrics.items()},
             "curves": dataclasses.asdict(self.curves),
             "left_out": self.left_out,
         }
@@ -78,7 +79,7 @@ class ClassComparison:
 
     name: str
     n: int
-    recall: Mapping[str, Figure]
+    recall: Mapping[str, Estimate | None]
     difference: Mapping[str, Difference]
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +88,7 @@ class ClassComparison:
         return {
             "name": self.name,
             "n": self.n,
-            "recall": dict(self.recall),
+            "recall": {name: each and each.to_dict() for name, each in self.recall.items()},
             "difference": differences,
         }
 
@@ -149,17 +150,15 @@ class Comparison:
         Raises:
           UserError: If pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ModuleNotFoundError as error:
-            raise UserError("This needs pandas: run pip install pandas.") from error
+        extras.check("pandas", "A table of a comparison")
+        import pandas as pd
 
         rows = [
             {
                 "network": run.network,
                 "checkpoint": run.checkpoint,
                 **dataclasses.asdict(run.cost),
-                **{key: figure["value"] for key, figure in run.metrics.items()},
+                **{key: estimate.value for key, estimate in run.metrics.items()},
             }
             for run in self.runs
         ]
@@ -187,15 +186,15 @@ def compare(
         for each in zip(records.values(), aligned.answers, aligned.left_out, strict=True)
     ]
     for record, result in zip(records.values(), results, strict=True):
-        if metric not in result["metrics"]:
+        if metric not in result.metrics:
             raise UserError(
                 f"The evaluation of {record.run_dir} has no metric {metric!r}: choose among "
-                f"{', '.join(result['metrics'])}."
+                f"{', '.join(result.metrics)}."
             )
-    wanted = results[0]["resamples"]
+    wanted = results[0].resamples
     # With R resamples no p is below 2 / (R + 1), and Holm multiplies it by the number of tests.
     resamples = wanted and max(wanted, _RESAMPLES_PER_TEST * (len(records) - 1))
-    seed = results[0]["seed"]
+    seed = results[0].seed
     resampled = [
         resampling.resample(answers.predictions(), answers.groups, resamples=resamples, seed=seed)
         for answers in aligned.answers
@@ -205,9 +204,9 @@ def compare(
             name=name,
             workdir=record.run_dir.path,
             network=record.config.model.name,
-            checkpoint=record.result["checkpoint"],
+            checkpoint=record.evaluation.checkpoint,
             cost=read.cost(record),
-            metrics=result["metrics"],
+            metrics=result.metrics,
             curves=read.learning_curves(record, metric),
             left_out=left_out,
         )
@@ -231,18 +230,18 @@ def compare(
     )
 
 
-def _result(run: RunRecord, answers: Answers, left_out: int) -> Json:
+def _result(run: RunRecord, answers: Answers, left_out: int) -> Measurements:
     """Returns the evaluation as it was written, or that of the common pictures alone."""
     if not left_out:
-        return run.result
+        return run.evaluation
     return metrics.measure(
         answers.probabilities(),
         answers.labels,
         answers.classes,
         groups=answers.groups,
-        resamples=run.result["resamples"],
-        seed=run.result["seed"],
-    ).to_dict()
+        resamples=run.evaluation.resamples,
+        seed=run.evaluation.seed,
+    )
 
 
 def _notes(
@@ -255,7 +254,7 @@ def _notes(
             "The runs were not evaluated on the same pictures: all figures are of the "
             f"{aligned.n:,} that they have in common; left out are {enumeration(parts)}."
         )
-    if len({record.trained_on.get("digest", "") for record in records.values()}) > 1:
+    if len({each.digest if (each := record.trained_on) else "" for record in records.values()}) > 1:
         notes.append("The runs were not trained on the same pictures, or not on the same splits.")
     if len({run.cost.hardware for run in runs}) > 1:
         notes.append(
@@ -268,16 +267,16 @@ def _notes(
 
 def _per_class(
     names: Sequence[str],
-    results: Sequence[Json],
+    results: Sequence[Measurements],
     resampled: Sequence[ResampledMetrics],
     classes: Sequence[str],
 ) -> list[ClassComparison]:
-    rows = [{row["name"]: row for row in result["per_class"]} for result in results]
+    rows = [{row.name: row for row in result.per_class} for result in results]
     return [
         ClassComparison(
             name=class_,
-            n=rows[0][class_]["n"],
-            recall={name: row[class_]["recall"] for name, row in zip(names, rows, strict=True)},
+            n=rows[0][class_].n,
+            recall={name: row[class_].recall for name, row in zip(names, rows, strict=True)},
             difference={
                 name: resampling.difference(
                     each.metric("recall", label), resampled[0].metric("recall", label)
@@ -297,7 +296,7 @@ def _pareto(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]]:
             (run.name, cost, sign(metric) * value)
             for run in runs
             if (cost := getattr(run.cost, kind)) is not None
-            and (value := run.metrics[metric]["value"]) is not None
+            and (value := run.metrics[metric].value) is not None
         ]
         if len({cost for _, cost, _ in known}) > 1:
             names, costs, values = zip(*known, strict=True)

@@ -64,12 +64,7 @@ def read_runs(paths: Sequence[Path], evaluation: str) -> dict[str, RunRecord]:
 def _read(path: Path, evaluation: str) -> RunRecord:
     run = read_run(path, evaluation)
     if run.answers is None:
-        answering.read(run.run_dir.answers(evaluation))  # raises, for there are none
-    elif len(set(run.answers.ids)) != run.answers.n:
-        raise UserError(
-            f"{run.run_dir.answers(evaluation)} holds a picture twice: run bcjax evaluate "
-            f"--workdir={path} --split={evaluation} anew."
-        )
+        answering.read(run.run_dir.answers(evaluation))  # raises, because there are none
     return run
 
 
@@ -205,7 +200,7 @@ def cost(run: RunRecord) -> Cost:
     from bcjax.engine import network  # here, because it imports JAX
 
     config = run.config
-    model = network.build(config, len(run.result["classes"]))
+    model = network.build(config, len(run.evaluation.classes))
     counted = _counter()(model, config.data.image_size, config.model.channels)
     rates = [line["train/images_per_s"] for line in run.log if "train/images_per_s" in line]
     rate = float(np.median(rates)) if rates else 0.0

@@ -24,7 +24,7 @@ try:
     from matplotlib.patches import Rectangle
 except ModuleNotFoundError as error:
     raise UserError(
-        "Pages and charts need matplotlib, which is not installed: run pip install 'bcjax[report]'."
+        "Pages and charts need matplotlib, which is not installed: pip install matplotlib."
     ) from error
 
 __all__ = [

@@ -1,17 +1,21 @@
-"""How numbers are written: figures with their intervals, shares, times, p-values, settings.
+"""How numbers are written: estimates with their intervals, shares, times, p-values, settings."""
 
-A `Figure` is a value with its interval, as the metrics give it: it has the keys `value`, `low` and
-`high`, of which the last two may be absent.
-"""
+from collections.abc import Sequence
+from typing import Any, Protocol
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
+from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.resampling import Difference
 
 NONE = "-"  # what is undefined
 
-Figure = Mapping[str, Any]
+
+class HasInterval(Protocol):
+    """What has an interval: its ends are None where it has none."""
+
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
 
 
 def number(value: float | None) -> str:
@@ -24,28 +28,27 @@ def percent(value: float | None) -> str:
     return NONE if value is None else f"{100 * value:.1f} %"
 
 
-def interval(figure: Figure | None) -> str:
-    """Returns the interval of a figure: "0.9510 - 0.9710"."""
-    if not figure or figure.get("low") is None:
+def interval(estimate: HasInterval | None) -> str:
+    """Returns the interval of an estimate: "0.9510 - 0.9710"."""
+    if not estimate or estimate.low is None:
         return NONE
-    return f"{number(figure['low'])} - {number(figure['high'])}"
+    return f"{number(estimate.low)} - {number(estimate.high)}"
 
 
-def percent_interval(figure: Figure | None) -> str:
-    """Returns the interval of a figure in percent: "95.1 - 97.1 %"."""
-    if not figure or figure.get("low") is None:
+def percent_interval(estimate: HasInterval | None) -> str:
+    """Returns the interval of an estimate in percent: "95.1 - 97.1 %"."""
+    if not estimate or estimate.low is None:
         return NONE
-    return f"{100 * figure['low']:.1f} - {percent(figure['high'])}"
+    return f"{100 * estimate.low:.1f} - {percent(estimate.high)}"
 
 
-def value_with_interval(figure: Figure | None) -> str:
+def value_with_interval(estimate: Estimate | None) -> str:
     """Returns "0.962 (0.951 - 0.971)"."""
-    if not figure or figure["value"] is None:
+    if not estimate or estimate.value is None:
         return NONE
-    value = f"{figure['value']:.3f}"
-    if figure.get("low") is None:
-        return value
-    return f"{value} ({figure['low']:.3f} - {figure['high']:.3f})"
+    if estimate.low is None:
+        return f"{estimate.value:.3f}"
+    return f"{estimate.value:.3f} ({estimate.low:.3f} - {estimate.high:.3f})"
 
 
 def difference(found: Difference) -> str:

@@ -1,10 +1,10 @@
 """What the network's probabilities are worth: curves, reliability, and the fitted calibration."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Literal
 
 from bcjax.evaluation.answers import Answers
-from bcjax.metrics import curves
+from bcjax.metrics import ClassMetrics, Estimate, curves
 from bcjax.metrics.names import metric_name
 from bcjax.reports.pages.charts import (
     ACCENT,
@@ -22,24 +22,23 @@ from bcjax.reports.pages.page import Block, Chart, Charts, Table, Text
 from bcjax.reports.run_record import RunRecord
 
 _MAX_CURVES = 10  # classes that have a curve of their own
-_LOSSES = ("log_loss", "ece", "brier")
 
 
 def confidence(run: RunRecord) -> list[Block]:
     """Returns the charts of the probabilities and what the calibration makes of them."""
     if run.answers is None:
         return [no_answers(run)]
-    charts = confidence_charts(run.answers, run.result["per_class"])
+    charts = confidence_charts(run.answers, run.evaluation.per_class)
     return [Charts(charts), *_calibration(run)]
 
 
 def no_answers(run: RunRecord) -> Text:
     """Returns the sentence for a run of which only figures were kept."""
-    again = run.command("evaluate", f"--split={run.evaluation}")
+    again = run.command("evaluate", f"--split={run.name}")
     return Text(f"The predictions themselves were not kept: {again} writes them.", "soft")
 
 
-def confidence_charts(answers: Answers, per_class: Sequence[Mapping[str, Any]]) -> list[Chart]:
+def confidence_charts(answers: Answers, per_class: Sequence[ClassMetrics]) -> list[Chart]:
     """Draws ROC and precision-recall curves, the reliability and the risk over the coverage.
 
     Args:
@@ -53,20 +52,19 @@ def confidence_charts(answers: Answers, per_class: Sequence[Mapping[str, Any]]) 
     ]
 
 
-def _curves_of_classes(answers: Answers, per_class: Sequence[Mapping[str, Any]]) -> list[Chart]:
+def _curves_of_classes(answers: Answers, per_class: Sequence[ClassMetrics]) -> list[Chart]:
     """Draws the classes that have an AUC; of many classes, those with the lowest."""
-    auc = {c: row["auc"]["value"] for c, row in enumerate(per_class) if row["auc"]}
+    auc = _areas(row.auc for row in per_class)
+    precision = _areas(row.average_precision for row in per_class)
     shown = sorted(sorted(auc, key=lambda c: auc[c])[:_MAX_CURVES])
     if not shown:
         return []
     which = f" The {len(shown)} classes with the lowest areas." * (len(shown) < len(auc))
-    roc = _curves(answers, per_class, shown, curves.roc, "auc", "default")
+    roc = _curves(answers, auc, shown, curves.roc, "default")
     axes = roc.axes[0]
     axes.plot((0, 1), (0, 1), color=INK, lw=0.8, ls=":")
     _unit_axes(axes, "false positive rate", "true positive rate (recall)")
-    pr = _curves(
-        answers, per_class, shown, curves.precision_recall, "average_precision", "steps-pre"
-    )
+    pr = _curves(answers, precision, shown, curves.precision_recall, "steps-pre")
     _unit_axes(pr.axes[0], "recall", "precision")
     return [
         Chart(
@@ -84,19 +82,23 @@ def _curves_of_classes(answers: Answers, per_class: Sequence[Mapping[str, Any]])
     ]
 
 
+def _areas(estimates: Iterable[Estimate | None]) -> dict[int, float]:
+    """Returns the value for each class that has one."""
+    return {c: e.value for c, e in enumerate(estimates) if e and e.value is not None}
+
+
 def _curves(
     answers: Answers,
-    per_class: Sequence[Mapping[str, Any]],
+    areas: Mapping[int, float],
     shown: Sequence[int],
     curve: Callable,
-    area: str,
     steps: Literal["default", "steps-pre"],
 ) -> Figure:
     probabilities = answers.probabilities()
     with style():
         figure, axes = new_figure(5.2, 3.4)
         for c, colour in zip(shown, class_colours(len(shown)), strict=True):
-            label = f"{answers.classes[c]} {per_class[c][area]['value']:.3f}"
+            label = f"{answers.classes[c]} {areas[c]:.3f}"
             x, y = curve(probabilities, answers.labels, c)
             axes.plot(x, y, color=colour, lw=1.4, label=label, drawstyle=steps)
         figure.legend(loc="outside right upper", borderpad=0, handlelength=1, fontsize=8)
@@ -159,10 +161,10 @@ def _risk_coverage(answers: Answers) -> Chart:
 
 def _calibration(run: RunRecord) -> list[Block]:
     """Returns what was measured with the calibration of the checkpoint, or how to get one."""
-    found = run.result.get("calibration")
+    found = run.evaluation.calibration
     if not found:
         calibrate = run.command("calibrate")
-        evaluate = run.command("evaluate", f"--split={run.evaluation}")
+        evaluate = run.command("evaluate", f"--split={run.name}")
         return [
             Text(
                 "The probabilities are as the network gives them; to calibrate them, run "
@@ -171,48 +173,48 @@ def _calibration(run: RunRecord) -> list[Block]:
             )
         ]
     fitted = (
-        f"Fitted on {found['fitted_n']:,} pictures of the {found['fitted_on']} split: temperature "
-        f"{number(found['temperature'])}. Measured here, on {found['n']:,}."
+        f"Fitted on {found.fitted_n:,} pictures of the {found.fitted_on} split: temperature "
+        f"{number(found.temperature)}. Measured here, on {found.n:,}."
     )
-    losses = [
-        [metric_name(key), number(found[key]["raw"]), number(found[key]["scaled"])]
-        for key in _LOSSES
-    ]
-    sets, abstention = found["conformal"], found["abstention"]
-    by_class, coverage = sets["by_class"], percent(sets["coverage"])
+    losses = {"log_loss": found.log_loss, "ece": found.ece, "brier": found.brier}
+    conformal, abstention = found.conformal, found.abstention
+    coverage = percent(conformal.coverage)
     promises = [
-        _promise("sets hold the true class", coverage, sets["measured"]),
-        _promise("the same, fitted by class", coverage, by_class["measured"]),
-        _promise("answered, not `uncertain`", NONE, abstention["answered"]),
-        _promise(
-            "errors among these", f"≤ {percent(abstention['error_rate'])}", abstention["error"]
-        ),
+        _promise("sets hold the true class", coverage, conformal.sets.measured),
+        _promise("the same, fitted by class", coverage, conformal.by_class.measured),
+        _promise("answered, not `uncertain`", NONE, abstention.answered),
+        _promise("errors among these", f"≤ {percent(abstention.error_rate)}", abstention.error),
     ]
-    if "energy" in found:
-        unlike = found["energy"]["above"]
-        promises.append(_promise("unlike training pictures (energy)", NONE, unlike))
+    if found.energy:
+        promises.append(_promise("unlike training pictures (energy)", NONE, found.energy.above))
     sizes = (
-        f"A set holds {sets['mean_size']:.2f} classes on average; fitted by class, "
-        f"{by_class['mean_size']:.2f}."
+        f"A set holds {conformal.sets.mean_size:.2f} classes on average; fitted by class, "
+        f"{conformal.by_class.mean_size:.2f}."
     )
-    if by_class["too_few"]:
+    if conformal.too_few:
         sizes += (
             " These classes had too few pictures to fit a set by class: "
-            f"{enumeration(by_class['too_few'])}."
+            f"{enumeration(conformal.too_few)}."
         )
     blocks: list[Block] = [
         Text(fitted),
-        Table(["probabilities", "as they are", "calibrated"], losses),
+        Table(
+            ["probabilities", "as they are", "calibrated"],
+            [
+                [metric_name(key), number(each.raw), number(each.scaled)]
+                for key, each in losses.items()
+            ],
+        ),
         Table(["promise", "asked for", "measured", "95 % interval", "n"], promises),
         Text(sizes),
     ]
-    if abstention["answered"] is None:
-        needed = abstention["needed"]
+    if abstention.answered is None:
+        needed = abstention.needed
         blocks.append(Text(f"To guarantee an error rate, {needed:,} pictures are needed.", "soft"))
     return blocks
 
 
-def _promise(name: str, target: str, share: Mapping[str, Any] | None) -> list[str]:
+def _promise(name: str, target: str, share: Estimate | None) -> list[str]:
     if not share:
         return [name, target, NONE, NONE, "0"]
-    return [name, target, percent(share["value"]), percent_interval(share), f"{share['n']:,}"]
+    return [name, target, percent(share.value), percent_interval(share), f"{share.n:,}"]

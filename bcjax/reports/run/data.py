@@ -10,32 +10,32 @@ from bcjax.reports.run_record import RunRecord
 
 def task(run: RunRecord) -> list[Block]:
     """Returns the task, the data and how many pictures there are of each class."""
-    result, split, config = run.result, run.split, run.config
-    counts = run.trained_on.get("counts", {})
+    result, split, config = run.evaluation, run.evaluation.split, run.config
+    counts = run.trained_on.counts if run.trained_on else {}
     size = config.data.image_size
-    own = split in counts and result["source"] == config.data.source
+    own = split in counts and result.source == config.data.source
     learnt = f"{sum(counts['train']):,} pictures" if "train" in counts else "other pictures"
     kind = run.datasheet.get("source", {}).get("kind", "")
-    where = f"the {split} split of {run.source}" if own else f"{Path(result['source']).name}"
+    where = f"the {split} split of {run.source}" if own else f"{Path(result.source).name}"
     blocks: list[Block] = [
         Text(
-            f"Which of {len(result['classes'])} classes is the cell in a picture of {size} by "
+            f"Which of {len(result.classes)} classes is the cell in a picture of {size} by "
             f"{size} pixels? A network, {config.model.name}, was trained on {learnt} and "
-            f"evaluated on {where}: {result['n']:,} pictures."
+            f"evaluated on {where}: {result.n:,} pictures."
         ),
         Facts(
             [
                 ("data", run.source, kind),
-                ("pictures measured on", f"{result['n']:,}", f"{split} split"),
-                ("classes", str(len(result["classes"])), ""),
-                ("network", config.model.name, f"checkpoint {result['checkpoint']:,}"),
+                ("pictures measured on", f"{result.n:,}", f"{split} split"),
+                ("classes", str(len(result.classes)), ""),
+                ("network", config.model.name, f"checkpoint {result.checkpoint:,}"),
             ]
         ),
     ]
     if counts:
         rows = [
             [name, *(f"{each[label]:,}" for each in counts.values())]
-            for label, name in enumerate(result["classes"])
+            for label, name in enumerate(result.classes)
             if label < len(next(iter(counts.values())))
         ]
         rows.append(["all", *(f"{sum(each):,}" for each in counts.values())])
@@ -45,9 +45,10 @@ def task(run: RunRecord) -> list[Block]:
 
 def datasheet(run: RunRecord) -> list[Block]:
     """Returns what the datasheet says: origin, findings, what was left out, leaks."""
-    sheet = run.datasheet
-    if not sheet:
-        return [Text(f"The prepared set and its datasheet are gone: {run.prepared_path}.")]
+    sheet, path = run.datasheet, run.prepared_path
+    if not sheet or path is None:
+        where = "" if path is None else f": {path}"
+        return [Text(f"The prepared set and its datasheet are gone{where}.")]
     leaks, canary = sheet["leaks"]["sentence"], sheet.get("canary")
     blocks: list[Block] = [
         Text(f"{leaks}.", "bad")
@@ -65,6 +66,6 @@ def datasheet(run: RunRecord) -> list[Block]:
         "found": "; ".join(each["sentence"] for each in sheet["findings"]) or "nothing",
         "left out": f"{len(removed):,}" + (f" ({enumeration(reasons)})" if reasons else ""),
         "splits made": enumeration(sheet["splits"]["carving"]) or "none: the source has its own",
-        "full datasheet": f"`{run.prepared_path / PAGE}`",
+        "full datasheet": f"`{path / PAGE}`",
     }
     return [*blocks, Table(["datasheet", ""], list(facts.items()), text_columns=2)]

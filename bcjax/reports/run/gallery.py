@@ -24,13 +24,13 @@ def errors(run: RunRecord) -> list[Block]:
     """Returns the surest errors and the least sure predictions, if their pictures are there."""
     if run.answers is None:
         return [no_answers(run)]
-    path = run.prepared_path
-    if run.result["source"] != run.config.data.source or not PreparedSet.is_at(path):
+    own, path = run.evaluation.source == run.config.data.source, run.prepared_path
+    if not own or path is None or not PreparedSet.is_at(path):
         return [Text("The pictures are no longer there, so they cannot be shown.", "soft")]
     prepared = PreparedSet(path)
-    if prepared.digest != run.trained_on["digest"]:
+    if run.trained_on and prepared.digest != run.trained_on.digest:
         return [Text(f"{path} holds other pictures now, so none is shown.", "soft")]
-    return _galleries(run.answers, prepared, run.split)
+    return _galleries(run.answers, prepared, run.evaluation.split)
 
 
 def _galleries(answers: Answers, prepared: PreparedSet, split: str) -> list[Block]:
@@ -79,11 +79,11 @@ def explanations(run: RunRecord) -> list[Block]:
     if not explained:
         return [Text(f"No prediction was explained: {run.command('explain')} does so.", "soft")]
     blocks: list[Block] = []
-    if explained["checkpoint"] != run.result["checkpoint"]:
+    if explained["checkpoint"] != run.evaluation.checkpoint:
         blocks.append(
             Text(
                 f"The maps are of checkpoint {explained['checkpoint']:,}, and everything else is "
-                f"of {run.result['checkpoint']:,}: {run.command('explain')} draws them anew.",
+                f"of {run.evaluation.checkpoint:,}: {run.command('explain')} draws them anew.",
                 "bad",
             )
         )

@@ -4,20 +4,16 @@ After Mitchell et al., "Model Cards for Model Reporting" (FAT* 2019). The licenc
 choose.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
 from bcjax.reports.pages import page
-from bcjax.reports.pages.formatting import (
-    enumeration,
-    interval,
-    number,
-    percent_interval,
-)
+from bcjax.reports.pages.formatting import enumeration, interval, number, percent_interval
 from bcjax.reports.run.performance import HEADLINE
 from bcjax.reports.run_record import RunRecord
 
@@ -34,7 +30,7 @@ _NAMED = 12  # classes that a sentence names
 
 def model_card(run: RunRecord) -> str:
     """Returns the card: YAML that the hub searches, then Markdown for people."""
-    metrics = run.result["metrics"]
+    metrics = run.evaluation.metrics
     front = yaml.safe_dump(_front_matter(run), sort_keys=False, allow_unicode=True, width=100)
     template = page.environment("bcjax.reports.run").get_template("model_card.md")
     return template.render(
@@ -43,13 +39,13 @@ def model_card(run: RunRecord) -> str:
         name=_name(run),
         model=run.config.model.name,
         size=run.config.data.image_size,
-        classes=run.result["classes"],
+        classes=run.evaluation.classes,
         rows=[
             (
                 metric_name(key),
-                number(metrics[key]["value"]),
+                number(metrics[key].value),
                 interval(metrics[key]),
-                f"{metrics[key]['n']:,}",
+                f"{metrics[key].n:,}",
             )
             for key in HEADLINE
         ],
@@ -59,7 +55,7 @@ def model_card(run: RunRecord) -> str:
 
 def limitations(run: RunRecord) -> list[str]:
     """Returns sentences about what the figures do not say, as far as it can be computed."""
-    result = run.result
+    result = run.evaluation
     sentences = [
         "This is not a medical device: nothing here was tried on patients, and no figure is of "
         "use for a diagnosis.",
@@ -67,16 +63,16 @@ def limitations(run: RunRecord) -> list[str]:
     ]
     if run.config.data.source == "synthetic":
         sentences.append("The pictures are drawings: nothing follows from them about blood.")
-    if few := [row for row in result["per_class"] if 0 < row["n"] < _FEW]:
-        widest = max(few, key=lambda row: row["recall"]["high"] - row["recall"]["low"])
-        bounds = percent_interval(widest["recall"]).replace(" - ", " and ")
+    if few := [row for row in result.per_class if 0 < row.n < _FEW]:
+        widest = max(few, key=lambda row: _width(row.recall))
+        bounds = percent_interval(widest.recall).replace(" - ", " and ")
         sentences.append(
             f"These classes have fewer than {_FEW} pictures each: "
-            f"{_first_names([row['name'] for row in few])}. The recall of {widest['name']} "
-            f"({widest['n']:,} pictures), for example, is only known to lie between {bounds} "
+            f"{_first_names([row.name for row in few])}. The recall of {widest.name} "
+            f"({widest.n:,} pictures), for example, is only known to lie between {bounds} "
             "(95 %)."
         )
-    if absent := [row["name"] for row in result["per_class"] if not row["n"]]:
+    if absent := [row.name for row in result.per_class if not row.n]:
         sentences.append(
             f"There are no pictures of these classes to measure on: {_first_names(absent)}."
         )
@@ -104,6 +100,12 @@ def limitations(run: RunRecord) -> list[str]:
     return sentences
 
 
+def _width(estimate: Estimate | None) -> float:
+    if not estimate or estimate.low is None or estimate.high is None:
+        return 0.0
+    return estimate.high - estimate.low
+
+
 def _first_names(names: Sequence[str]) -> str:
     more = len(names) - _NAMED
     return enumeration([*names[:_NAMED], *([f"{more:,} more"] if more > 0 else [])])
@@ -115,12 +117,12 @@ def _name(run: RunRecord) -> str:
 
 def _front_matter(run: RunRecord) -> dict[str, Any]:
     data = Path(run.source).stem
-    metrics = {key: m for key, m in run.result["metrics"].items() if m["value"] is not None}
+    metrics = {key: m for key, m in run.evaluation.metrics.items() if m.value is not None}
     tags = ["bcjax", "jax", "flax", "image-classification", "blood-cells", run.config.model.name]
     result = {
         "task": {"type": "image-classification"},
-        "dataset": {"name": data, "type": data, "split": run.split},
-        "metrics": [_hub_metric(key, figure) for key, figure in metrics.items()],
+        "dataset": {"name": data, "type": data, "split": run.evaluation.split},
+        "metrics": [_hub_metric(key, estimate) for key, estimate in metrics.items()],
     }
     return {
         "license": "unknown",
@@ -133,6 +135,6 @@ def _front_matter(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def _hub_metric(key: str, figure: Mapping[str, Any]) -> dict[str, Any]:
-    name = f"{metric_name(key)} (95 % interval {interval(figure)}, n = {figure['n']:,})"
-    return {"type": _HUB.get(key, key), "name": name, "value": figure["value"]}
+def _hub_metric(key: str, estimate: Estimate) -> dict[str, Any]:
+    name = f"{metric_name(key)} (95 % interval {interval(estimate)}, n = {estimate.n:,})"
+    return {"type": _HUB.get(key, key), "name": name, "value": estimate.value}

@@ -1,21 +1,26 @@
 """Other evaluations of a run: other laboratories, corrupted pictures, averages, members."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
+from bcjax.evaluation.evaluation import (
+    Evaluation,
+    LaboratoryComparison,
+    NetworkScores,
+    ViewScores,
+)
+from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
 from bcjax.reports.pages.charts import INK, class_colours, draw_grid, new_figure, style
-from bcjax.reports.pages.formatting import (
-    NONE,
-    interval,
-    number,
-    percent,
-    percent_interval,
-)
+from bcjax.reports.pages.formatting import NONE, interval, number, percent, percent_interval
 from bcjax.reports.pages.page import Block, Chart, Charts, Details, Table, Text
 from bcjax.reports.run.performance import HEADLINE
-from bcjax.reports.run_record import Json, RunRecord
+from bcjax.reports.run_record import RunRecord
+
+if TYPE_CHECKING:
+    from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation
 
 _PART_METRICS = ("accuracy", "macro_f1", "log_loss")
 _AMONG = {"open": "all classes", "closed": "the common ones"}
@@ -26,9 +31,9 @@ def other_data(run: RunRecord) -> list[Block]:
     """Returns the figures on other data sets, beside those of the same classes of the own."""
     blocks: list[Block] = []
     for name, result in run.other_laboratories.items():
-        blocks += [Text(f"{name}: {caution}", "bad") for caution in result.get("cautions", ())]
-        if "laboratory" in result:
-            blocks.append(_beside_own_data(name, result["laboratory"]))
+        blocks += [Text(f"{name}: {caution}", "bad") for caution in result.cautions]
+        if result.other_laboratory:
+            blocks.append(_beside_own_data(name, result.other_laboratory))
         else:
             blocks.append(_table(run, {name: result}, "The same network on other pictures"))
     if not run.other_laboratories:
@@ -38,27 +43,28 @@ def other_data(run: RunRecord) -> list[Block]:
     return blocks
 
 
-def _beside_own_data(name: str, laboratory: Json) -> Table:
-    own, drop = laboratory["home"], laboratory["drop"]
+def _beside_own_data(name: str, comparison: LaboratoryComparison) -> Table:
+    other, own, drop = comparison.other, comparison.home, comparison.drop
     head = ["asked among", "metric", "there", "95 % interval", "own data", "drop", "95 % interval"]
     rows = []
-    for key, among in _AMONG.items():
-        for metric, there in laboratory[key].items():
-            row = [among, metric_name(metric), number(there["value"]), interval(there)]
-            if own:
-                lost = drop[key][metric]
-                row += [number(own[key][metric]["value"]), number(lost["value"]), interval(lost)]
+    for kind, among in _AMONG.items():
+        for metric, there in getattr(other, kind).items():
+            row = [among, metric_name(metric), number(there.value), interval(there)]
+            if own and drop:
+                here, lost = getattr(own, kind)[metric], getattr(drop, kind)[metric]
+                row += [number(here.value), number(lost.value), interval(lost)]
             else:
                 row += [NONE] * 3
             rows.append(row)
-    pairs = ", ".join(f"{theirs} = {ours}" for theirs, ours in laboratory["classes"].items())
-    left_out = ", ".join(f"{theirs} ({n:,})" for theirs, n in laboratory["left_out"].items())
+    pairs = ", ".join(f"{theirs} = {ours}" for theirs, ours in comparison.classes.items())
+    left_out = ", ".join(f"{theirs} ({n:,})" for theirs, n in comparison.left_out.items())
+    own_data = f"own data: {comparison.home_split} split, n = {comparison.home_n:,}"
     caption = [
-        f"{name}: n = {laboratory['n']:,}",
-        f"own data: {own['split']} split, n = {own['n']:,}" if own else laboratory["why"],
+        f"{name}: n = {comparison.n:,}",
+        own_data if own else comparison.why,
         f"classes: {pairs}",
         f"left out: {left_out}" if left_out else "",
-        f"stain: {laboratory['stain']}",
+        f"stain: {comparison.stain}",
     ]
     return Table(head, rows, "; ".join(filter(None, caption)), text_columns=2)
 
@@ -67,42 +73,45 @@ def corruptions(run: RunRecord) -> list[Block]:
     """Returns a row and a curve for each corruption, with a column for each severity."""
     found = run.corruptions
     if not found:
-        command = run.command("evaluate", f"--split={run.evaluation}", "--corruptions")
+        command = run.command("evaluate", f"--split={run.name}", "--corruptions")
         return [Text(f"Corrupted pictures were not tried: {command}.", "soft")]
-    clean = found["clean"][_CORRUPTION_METRIC]
-    head = ["corruption", *(f"severity {each}" for each in found["severities"])]
+    clean = found.clean[_CORRUPTION_METRIC]
+    head = ["corruption", *(f"severity {each}" for each in found.severities)]
     head += ["mean", "95 % interval", "lost", "95 % interval"]
     rows = [
         [
-            row["name"].replace("_", " "),
-            *(number(each[_CORRUPTION_METRIC]["value"]) for each in row["severities"]),
-            *_mean_and_loss(row),
+            row.name.replace("_", " "),
+            *(number(each[_CORRUPTION_METRIC].value) for each in row.severities),
+            *_mean_and_loss(row.mean, row.over_clean),
         ]
-        for row in found["corruptions"]
+        for row in found.corruptions
     ]
-    rows.append(["all", *[""] * len(found["severities"]), *_mean_and_loss(found)])
+    empty = [""] * len(found.severities)
+    rows.append(["all", *empty, *_mean_and_loss(found.mean, found.over_clean)])
     caption = (
-        f"Balanced accuracy on corrupted pictures, {found['split']} split, n = {found['n']:,}, "
-        f"checkpoint {found['checkpoint']:,}; clean: {number(clean['value'])} ({interval(clean)})"
+        f"Balanced accuracy on corrupted pictures, {found.split} split, n = {found.n:,}, "
+        f"checkpoint {found.checkpoint:,}; clean: {number(clean.value)} ({interval(clean)})"
     )
-    return [Charts([_corruption_chart(found, clean["value"])]), Table(head, rows, caption)]
+    return [Charts([_corruption_chart(found)]), Table(head, rows, caption)]
 
 
-def _mean_and_loss(row: Json) -> list[str]:
-    mean, lost = row["mean"][_CORRUPTION_METRIC], row["over_clean"]
-    return [number(mean["value"]), interval(mean), number(lost["value"]), interval(lost)]
+def _mean_and_loss(means: Mapping[str, Estimate], lost: Estimate) -> list[str]:
+    mean = means[_CORRUPTION_METRIC]
+    return [number(mean.value), interval(mean), number(lost.value), interval(lost)]
 
 
-def _corruption_chart(found: Json, clean: float) -> Chart:
-    rows = found["corruptions"]
+def _corruption_chart(found: "CorruptionEvaluation") -> Chart:
+    rows, clean = found.corruptions, found.clean[_CORRUPTION_METRIC].value
+    x = [0, *found.severities]
     with style():
         figure, axes = new_figure(5.8, 3.4)
         for row, colour in zip(rows, class_colours(len(rows)), strict=True):
-            values = [clean, *(each[_CORRUPTION_METRIC]["value"] for each in row["severities"])]
-            name = row["name"].replace("_", " ")
-            x = [0, *found["severities"]]
-            axes.plot(x, values, "o-", ms=3, lw=1.2, color=colour, label=name)
-        axes.axhline(clean, color=INK, lw=0.8, ls=":")
+            values = [clean, *(each[_CORRUPTION_METRIC].value for each in row.severities)]
+            y = [math.nan if value is None else value for value in values]
+            name = row.name.replace("_", " ")
+            axes.plot(x, y, "o-", ms=3, lw=1.2, color=colour, label=name)
+        if clean is not None:
+            axes.axhline(clean, color=INK, lw=0.8, ls=":")
         axes.set_ylim(0, 1.01)
         axes.set_xlabel("severity; 0: not corrupted")
         axes.set_ylabel("balanced accuracy")
@@ -120,51 +129,54 @@ def averages(run: RunRecord) -> list[Block]:
         return []
     blocks: list[Block] = [_table(run, others, "Other evaluations of this run")]
     for name, result in others.items():
-        soup = result.get("soup", {}).get("ingredients", [])
-        if parts := [*result.get("ensemble", []), *soup, *result.get("views", [])]:
+        soup = result.soup.ingredients if result.soup else ()
+        parts: Sequence[NetworkScores | ViewScores] = [*result.ensemble, *soup, *result.views]
+        if parts:
             blocks.append(Details(f"{name}: what was averaged, each alone", [_parts(parts)]))
     return blocks
 
 
 def members(run: RunRecord) -> list[Block]:
     """Returns how far the members of the run lie apart, if it has members."""
-    found = run.result.get("members")
+    found = run.evaluation.members
     if not found:
         return []
     rows = [
-        [metric_name(key), number(m["mean"]), number(m["deviation"]), interval(m), f"{m['n']:,}"]
-        for key, m in found["metrics"].items()
+        [metric_name(key), number(m.mean), number(m.deviation), interval(m), f"{m.n:,}"]
+        for key, m in found.metrics.items()
     ]
     head = ["metric", "mean", "deviation", "95 % interval of the mean", "members"]
     caption = "The members one by one; the figures above are of all of them together"
     return [
         Table(head, rows, caption),
-        Details(f"Each of the {len(found['each']):,} members", [_parts(found["each"])]),
+        Details(f"Each of the {len(found.each):,} members", [_parts(found.each)]),
     ]
 
 
-def _parts(parts: Sequence[Mapping[str, Any]]) -> Table:
-    """Returns the figures of views or networks, each alone."""
+def _parts(parts: Sequence[NetworkScores | ViewScores]) -> Table:
+    """Returns the figures of networks or views, each alone."""
 
-    def rows() -> Iterator[list[str]]:
-        for part in parts:
-            name = part.get("view") or f"{part['workdir']}, checkpoint {part['checkpoint']:,}"
-            name += "" if part.get("kept", True) else ", left out"
-            yield [name, *(number(part["metrics"].get(key)) for key in _PART_METRICS)]
+    def name(part: NetworkScores | ViewScores) -> str:
+        if isinstance(part, ViewScores):
+            return part.view
+        left_out = ", left out" if part.kept is False else ""
+        return f"{part.workdir}, checkpoint {part.checkpoint:,}{left_out}"
 
-    return Table(["", *map(metric_name, _PART_METRICS)], list(rows()))
+    rows = [
+        [name(part), *(number(part.metrics.get(key)) for key in _PART_METRICS)] for part in parts
+    ]
+    return Table(["", *map(metric_name, _PART_METRICS)], rows)
 
 
-def _table(run: RunRecord, evaluations: Mapping[str, Json], caption: str) -> Table:
+def _table(run: RunRecord, evaluations: Mapping[str, Evaluation], caption: str) -> Table:
     """Returns the headline figures of evaluations below those of the report's own."""
     head = ["evaluation", "pictures", "n"]
     for key in HEADLINE:
         head += [metric_name(key), "95 % interval"]
     rows = []
-    for name, result in {run.evaluation: run.result, **evaluations}.items():
-        row = [name, f"{Path(result['source']).name}, {result['split']}", f"{result['n']:,}"]
+    for name, result in {run.name: run.evaluation, **evaluations}.items():
+        row = [name, f"{Path(result.source).name}, {result.split}", f"{result.n:,}"]
         for key in HEADLINE:
-            figure = result["metrics"][key]
-            row += [percent(figure["value"]), percent_interval(figure)]
+            row += [percent(result.metrics[key].value), percent_interval(result.metrics[key])]
         rows.append(row)
     return Table(head, rows, caption, text_columns=2)

@@ -35,12 +35,12 @@ _COLOUR = "#7a5ea8"
 
 def overall(run: RunRecord) -> list[Block]:
     """Returns the headline figures, what they must be read with, and every metric."""
-    metrics = run.result["metrics"]
+    metrics = run.evaluation.metrics
     headline = [
         (
             metric_name(key),
-            percent(metrics[key]["value"]),
-            f"{percent_interval(metrics[key])} (95 %), n = {metrics[key]['n']:,}",
+            percent(metrics[key].value),
+            f"{percent_interval(metrics[key])} (95 %), n = {metrics[key].n:,}",
         )
         for key in HEADLINE
         if key in metrics
@@ -48,15 +48,15 @@ def overall(run: RunRecord) -> list[Block]:
     rows = [
         [
             metric_name(key),
-            number(figure["value"]),
-            interval(figure),
-            figure["interval"] or NONE,
-            f"{figure['n']:,}",
+            number(estimate.value),
+            interval(estimate),
+            estimate.interval or NONE,
+            f"{estimate.n:,}",
         ]
-        for key, figure in metrics.items()
+        for key, estimate in metrics.items()
     ]
     head = ["metric", "value", "95 % interval", "how", "n"]
-    caption = f"Every metric; a bootstrap has {run.result['resamples']:,} resamples"
+    caption = f"Every metric; a bootstrap has {run.evaluation.resamples:,} resamples"
     return [
         Facts(headline),
         *(Text(caution, "bad") for caution in run.cautions),
@@ -66,14 +66,14 @@ def overall(run: RunRecord) -> list[Block]:
 
 def by_class(run: RunRecord) -> list[Block]:
     """Returns the confusion matrix and the figures of each class."""
-    result = run.result
+    result = run.evaluation
     blocks: list[Block] = []
-    if charts := confusion_charts(result["confusion_matrix"], result["classes"]):
+    if charts := confusion_charts(result.confusion_matrix, result.classes):
         blocks.append(Charts(charts))
-    keys = [key for key in result["per_class"][0] if key not in ("name", "n")]
+    keys = [key for key, _ in result.per_class[0].items()]
     rows = [
-        [each["name"], f"{each['n']:,}", *(value_with_interval(each[key]) for key in keys)]
-        for each in result["per_class"]
+        [row.name, f"{row.n:,}", *(value_with_interval(estimate) for _, estimate in row.items())]
+        for row in result.per_class
     ]
     head = ["class", "n", *map(metric_name, keys)]
     caption = "Each class against the rest, with 95 % intervals; n: pictures of the class"
@@ -87,7 +87,7 @@ def by_class(run: RunRecord) -> list[Block]:
             f"{enumeration(names)}.",
             "soft",
         )
-        for key, names in result["undefined"].items()
+        for key, names in result.undefined.items()
         if names and len(names) <= _MAX_TABLE
     ]
     return blocks

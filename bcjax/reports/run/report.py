@@ -79,4 +79,4 @@ def report_page(run: RunRecord) -> Page:
         Section("limitations", "Limitations", [Text(each) for each in model_card.limitations(run)]),
     ]
     title = f"{run.config.model.name} on {run.source}"
-    return Page(title, f"{run.run_dir}, evaluation {run.evaluation}", sections)
+    return Page(title, f"{run.run_dir}, evaluation {run.name}", sections)

@@ -68,7 +68,7 @@ def _chart(
                 marker = "o" if len(points) < 40 else None
                 colour = SPLIT_COLOURS.get(label, INK)
                 axes.plot(x, y, color=colour, lw=1.4, label=label, marker=marker, ms=2.5)
-        checkpoint = run.result["checkpoint"]
+        checkpoint = run.evaluation.checkpoint
         if checkpoint:
             label = f"checkpoint {checkpoint:,}"
             axes.axvline(checkpoint, color=INK, lw=0.8, ls=":", label=label)

@@ -5,8 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from bcjax.runtime import files
+from bcjax.runtime.files import read_json_lines as read
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loggers.logger import Logger
+
+__all__ = ["JsonLines", "read", "rewrite"]
 
 
 class JsonLines(Logger):
@@ -22,17 +25,6 @@ class JsonLines(Logger):
 
     def close(self) -> None:
         self._file.close()
-
-
-def read(path: Path) -> list[dict[str, Any]]:
-    """Returns the lines of a JSON Lines file, without one that a kill cut short."""
-    lines = []
-    for text in path.read_text().splitlines() if path.exists() else ():
-        try:
-            lines.append(json.loads(text))
-        except json.JSONDecodeError:
-            continue
-    return lines
 
 
 def rewrite(path: Path, lines: list[dict[str, Any]]) -> None:

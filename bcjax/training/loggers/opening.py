@@ -1,22 +1,19 @@
 """Opens the loggers that a config asks for."""
 
 import importlib
-import importlib.util
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from bcjax.runtime import files
-from bcjax.runtime.errors import UserError
+from bcjax.runtime import extras, files
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loggers.logger import BackgroundLogger, Logger
 from bcjax.training.loggers.metrics_file import JsonLines
 from bcjax.training.loggers.sessions import Session
 from bcjax.training.loggers.tensorboard import TensorBoard
 
-_INSTALL = {"mlflow": "mlflow", "wandb": "wandb"}  # what to give to pip, by name in `track.to`
 _CLASSES = {"mlflow": "MLflow", "wandb": "WeightsAndBiases"}
 
 
@@ -27,11 +24,7 @@ def check(track: ConfigDict) -> None:
       UserError: If one is not; the sentence says how to install it.
     """
     for name in track.to:
-        if importlib.util.find_spec(name) is None:
-            raise UserError(
-                f"config.track.to asks for {name}, which is not installed: run pip install "
-                f"{_INSTALL[name]}, or leave it out."
-            )
+        extras.check(name, "config.track.to")
 
 
 def open_loggers(config: ConfigDict, step: int) -> list[Logger]:

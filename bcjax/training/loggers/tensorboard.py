@@ -34,7 +34,7 @@ class TensorBoard(Logger):
 
     def histogram(self, step: int, name: str, values: Float[np.ndarray, "..."]) -> None:
         # Counted here: the library's own 1,500 unequal bins take a hundred times as long.
-        counts, edges = np.histogram(values, _BINS)
+        counts, edges = np.histogram(values.astype(np.float64), _BINS)
         self._writer.add_histogram_raw(
             name,
             min=float(values.min()),

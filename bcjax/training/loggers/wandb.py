@@ -54,7 +54,7 @@ class WeightsAndBiases(Logger):
         self._run.log({name: wandb.Image(picture)}, step=step)
 
     def histogram(self, step: int, name: str, values: Float[np.ndarray, "..."]) -> None:
-        histogram = wandb.Histogram(np_histogram=np.histogram(values, 30))
+        histogram = wandb.Histogram(np_histogram=np.histogram(values.astype(np.float64), 30))
         self._run.log({name: histogram}, step=step)
 
     def artifact(self, path: Path) -> None:

@@ -1,21 +1,25 @@
-"""What is said of runs beside each other is so: known answers give known figures."""
+"""Known answers give known figures in a comparison; the command writes them and names mistakes."""
 
 import itertools
 import json
+import re
 
 import numpy as np
 import pytest
+from commandline import TINY, contents, refused, run_bcjax
 from fabricated import CLASSES, answers, run
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from scipy.stats import binomtest
+from webpage import Page, check_is_whole
 
 from bcjax import config as configs
 from bcjax import metrics
 from bcjax.engine import network
 from bcjax.models import MODELS, create
 from bcjax.models.network import Count, count
-from bcjax.reports.comparison import compare
+from bcjax.reports.comparison import compare as compare_runs
 from bcjax.reports.comparison.runs import find_runs
 from bcjax.reports.comparison.significance import holm, pareto_front
 
@@ -33,7 +37,7 @@ def pair():
 
 
 def compared(*folders, metric="accuracy", evaluation="test"):
-    found = compare(*folders, evaluation=evaluation, metric=metric)
+    found = compare_runs(*folders, evaluation=evaluation, metric=metric)
     assert json.loads(json.dumps(found.to_dict(), allow_nan=False)) is not None
     return found
 
@@ -115,9 +119,9 @@ def test_other_pictures_are_left_out_and_said(pair, tmp_path):
     assert [each.left_out for each in found.runs] == [50, 100]
     assert "50 of a and 100 of b" in found.notes[0]
     common = answers(pair[1][50:200], first=50)
-    own = metrics.measure(common.probabilities(), common.labels, CLASSES, resamples=300).to_dict()
-    assert found.runs[1].metrics == own["metrics"]
-    assert found.per_class[0].recall["b"] == own["per_class"][0]["recall"]
+    own = metrics.measure(common.probabilities(), common.labels, CLASSES, resamples=300)
+    assert found.runs[1].metrics == own.metrics
+    assert found.per_class[0].recall["b"] == own.per_class[0].recall
     # None of the pictures that set them apart is among these.
     assert found.tests[0].difference.value == 0
 
@@ -140,7 +144,7 @@ def test_each_class_has_its_own_difference(known, pair):
     for label, row in enumerate(compared(*known).per_class):
         hits = [each[label::3] for each in pair]
         assert row.n == len(hits[0])
-        assert row.recall["a"]["value"] == pytest.approx(hits[0].mean())
+        assert row.recall["a"].value == pytest.approx(hits[0].mean())
         expected = hits[1].mean() - hits[0].mean()
         assert row.difference["b"].value == pytest.approx(expected)
 
@@ -230,3 +234,126 @@ def test_the_front_is_of_costs_that_differ(pair, tmp_path):
     assert compared(first, second, metric="log_loss").pareto == {"seconds_per_picture": ["b"]}
     third = run(tmp_path / "c", answers(pair[0]), rate=200.0)
     assert compared(first, second, third).pareto == {"seconds_per_picture": ["b", "c"]}
+
+
+HITS = np.arange(60) % 5 > 0
+
+
+@pytest.fixture(scope="module")
+def written(trained, tmp_path_factory):
+    """A comparison of two trained runs: what was printed, and the folder."""
+    folder = tmp_path_factory.mktemp("compare")
+    workdir = folder / "shorter"
+    ran = run_bcjax("train", *TINY, "--config.train.length=4 steps", f"--workdir={workdir}")
+    assert ran.status == 0, ran.err
+    out = folder / "new" / "compare"
+    ran = run_bcjax("compare", trained.workdir, workdir, f"--out={out}")
+    assert ran.status == 0, ran.err
+    return ran, out
+
+
+def test_the_runs_are_printed_beside_each_other(written, trained):
+    ran, out = written
+    assert str(out / "compare.html") in ran.out
+    assert trained.workdir.name in ran.out
+    for said in ("elu_cnn", "1,426,376", "macro F1", "McNemar p", "cannot be told apart by"):
+        assert said in ran.out, said
+
+
+def test_page_markdown_figures_and_json_say_the_same(written):
+    _, out = written
+    found = json.loads((out / "compare.json").read_text())
+    page, markdown = ((out / f"compare.{kind}").read_text() for kind in ("html", "md"))
+    (test,) = found["tests"]
+    assert [row["key"] for row in found["settings"]] == ["train.length"]
+    shown = f"{test['difference']['value']:+.4f}"
+    for text in (page, markdown):
+        assert shown in text
+        assert "4 steps" in text
+        assert all(name in text for name in found["classes"])
+    named = set(re.findall(r"\]\((figures/\S+\.png)\)", markdown))
+    assert named == {str(path) for path in contents(out) if path.suffix == ".png"}
+    assert {"figures/metric.png", "figures/curve_loss.png", "figures/classes.png"} <= named
+    for name in named:
+        assert np.asarray(Image.open(out / name).convert("L")).std() > 0
+    assert {str(path) for path in contents(out)} == named | {
+        "compare.html", "compare.md", "compare.json",
+    }  # fmt: skip
+
+
+def test_the_page_needs_nothing_from_elsewhere(written):
+    page = Page((written[1] / "compare.html").read_text())
+    check_is_whole(page)
+    assert len(page.all("svg")) >= 5
+
+
+@pytest.fixture
+def compare(tmp_path):
+    """Compares; whatever is refused leaves nothing."""
+
+    def call(*arguments):
+        out = tmp_path / "compare"
+        ran = run_bcjax("compare", *arguments, f"--out={out}")
+        assert ran.status == 0 or not out.exists()
+        return ran
+
+    return call
+
+
+@pytest.fixture
+def one(tmp_path):
+    return run(tmp_path / "one", answers(HITS))
+
+
+def test_two_runs_are_needed_and_each_once(compare, one, tmp_path):
+    refused(compare(), "bcjax compare runs/a runs/b")
+    refused(compare(one), one, "two runs")
+    refused(compare(one, one), one, "twice")
+    refused(compare(one, tmp_path / "nowhere"), tmp_path / "nowhere", "config.json")
+    refused(compare(one, "--metrc=x"), "--metrc", "metric")
+
+
+def test_a_run_without_the_evaluation_is_told_how_to_get_it(compare, one, tmp_path):
+    other = run(tmp_path / "other", answers(HITS))
+    (other / "eval" / "test.json").rename(other / "eval" / "val.json")
+    command = f"bcjax evaluate --workdir={other} --split=test"
+    refused(compare(one, other), other, command, "val")
+    (other / "eval" / "val.json").rename(other / "eval" / "test.json")
+    (other / "eval" / "test.parquet").unlink()
+    refused(compare(one, other), other, "bcjax evaluate")
+
+
+def test_a_damaged_evaluation_is_named(compare, one, tmp_path):
+    other = run(tmp_path / "other", answers(HITS))
+    page = other / "eval" / "test.json"
+    whole = json.loads(page.read_text())
+    page.write_text(json.dumps(whole | {"n": 59}))
+    refused(compare(one, other), page, "one evaluation")
+    page.write_text(json.dumps(whole)[:40])
+    refused(compare(one, other), page, "damaged")
+
+
+def test_other_classes_are_named(compare, one, tmp_path):
+    other = run(tmp_path / "other", answers(HITS, classes=("basophil", "monocyte", "platelet")))
+    refused(compare(one, other), "lacks eosinophil", "has platelet", one, other)
+
+
+def test_other_pictures_and_other_labels_are_refused(compare, one, tmp_path):
+    other = run(tmp_path / "other", answers(HITS, first=1000))
+    refused(compare(one, other), "no picture in common", one, other)
+    moved = answers(HITS)
+    moved.labels[7] = 0
+    other = run(tmp_path / "moved", moved)
+    refused(compare(one, other), "cell7.png (basophil, not eosinophil)", other)
+
+
+def test_an_unknown_metric_is_answered_with_the_known(compare, one, tmp_path):
+    other = run(tmp_path / "other", answers(HITS))
+    refused(compare(one, other, "--metric=beauty"), "beauty", "accuracy", "log_loss")
+
+
+def test_out_may_not_be_a_file(one, tmp_path):
+    out = tmp_path / "file"
+    out.write_text("mine")
+    refused(run_bcjax("compare", one, one, f"--out={out}"), out)
+    assert out.read_text() == "mine"
