@@ -68,7 +68,9 @@ def network(
     from bcjax.models import MODELS, NetworkInfo
 
     def register(module: T) -> T:
-        info = NetworkInfo(module, input_size, stages, paper=paper, mean=mean, std=std)
+        info = NetworkInfo(
+            module, input_size=input_size, stages=stages, paper=paper, mean=mean, std=std
+        )
         _add("network", name, info, MODELS)
         return module
 
