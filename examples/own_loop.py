@@ -7,6 +7,7 @@ is taken a little uphill of the parameters. The result is a run like any other:
     bcjax predict --workdir=runs/own_loop cell.jpg
 """
 
+import functools
 from pathlib import Path
 
 import jax
@@ -32,7 +33,8 @@ def main(workdir: Path = Path("runs/own_loop"), steps: int = 300, **overrides) -
     model = network.build(config, classes=len(prepared.classes))
     optimizer = optax.adamw(1e-3)
     init = engine.initializer(model, image_size=config.data.image_size, ema=False, mode="max")
-    state = engine.begin(init(config.seed), phase=0, optimizer=optimizer, mode="max")
+    begin = functools.partial(engine.begin, phase=0, optimizer=optimizer, mode="max")
+    state = jax.jit(lambda seed: begin(init(seed)))(config.seed)
 
     @jax.jit
     def step(state: engine.State, batch: engine.Batch) -> tuple[engine.State, jax.Array]:
