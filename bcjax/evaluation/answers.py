@@ -1,4 +1,4 @@
-"""Answers: what a network answered for each picture of a split, from which every figure is made."""
+"""Answers: a network's logits for each picture of a split, from which every metric is computed."""
 
 import dataclasses
 import json

@@ -80,15 +80,15 @@ class BatchStatistics:
 
         @jax.jit
         def moments(variables: Variables, batches: Batch, pictures: StoredArrays) -> Variables:
-            shown = gather({name: array[0] for name, array in batches.items()}, pictures)
+            gathered = gather({name: array[0] for name, array in batches.items()}, pictures)
             images = normalise(
-                shown["image"].astype(jnp.float32) / 255, settings.mean, settings.std
+                gathered["image"].astype(jnp.float32) / 255, settings.mean, settings.std
             )
             with nn.intercept_methods(self._call):
-                _, found = trained.model.apply(
+                _, updated = trained.model.apply(
                     variables, images, train=False, mutable=["batch_stats", "moments"]
                 )
-            return found["moments"]
+            return updated["moments"]
 
         return moments
 
@@ -96,8 +96,8 @@ class BatchStatistics:
         module = context.module
         if not isinstance(module, Norm) or "/".join(module.path) not in self._moved:
             return call(*args, **kwargs)
-        seen = args[0].astype(jnp.float32)
-        positions = range(seen.ndim - 1)
-        module.put_variable("moments", "mean", seen.mean(positions))
-        module.put_variable("moments", "square", jnp.square(seen).mean(positions))
+        inputs = args[0].astype(jnp.float32)
+        positions = range(inputs.ndim - 1)
+        module.put_variable("moments", "mean", inputs.mean(positions))
+        module.put_variable("moments", "square", jnp.square(inputs).mean(positions))
         return call(args[0], train=True)

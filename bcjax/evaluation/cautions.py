@@ -1,7 +1,7 @@
-"""Cautions: what a reader must know of an evaluation, said of whatever answered whichever pictures.
+"""Cautions: sentences that a reader of an evaluation must know.
 
-Every evaluation gets its sentences here: whether the pictures had a part in making the network, in
-choosing it, or in calibrating it.
+Every evaluation gets them here. They say whether its pictures were used to train the network, to
+choose it, or to calibrate it.
 """
 
 import dataclasses
@@ -127,11 +127,11 @@ def _of_other_data(workdir: Path, prepared: PreparedSet, split: str) -> list[str
     if trained_on is None or not PreparedSet.is_at(Path(trained_on.path)):
         return ["Whether the network was trained on any of these pictures is not known."]
     trained = _digests(PreparedSet(Path(trained_on.path)), "train")
-    seen = [digest in trained for digest in _digests(prepared, split)]
-    if not any(seen):
+    known = [digest in trained for digest in _digests(prepared, split)]
+    if not any(known):
         return []
     return [
-        f"The network was trained on {sum(seen):,} of these {len(seen):,} pictures: others will "
+        f"The network was trained on {sum(known):,} of these {len(known):,} pictures: others will "
         "be answered less well."
     ]
 

@@ -65,17 +65,17 @@ def load_networks(
     Raises:
       UserError: If a run has no such checkpoint, or all that is named is a single network.
     """
-    seen: dict[tuple[Path, int], str] = {}
+    loaded: dict[tuple[Path, int], str] = {}
     for evaluator, which in itertools.product(evaluators, checkpoints):
         network = EnsembleNetwork(evaluator, evaluator.load(which))
         key = (network.workdir.resolve(), network.trained.step)
-        if key not in seen:
-            seen[key] = str(network)
+        if key not in loaded:
+            loaded[key] = str(network)
             yield network
-    if len(seen) < 2 <= len(evaluators) * len(checkpoints):
+    if len(loaded) < 2 <= len(evaluators) * len(checkpoints):
+        (only,) = loaded.values()
         raise UserError(
-            f"All that is to be averaged is {next(iter(seen.values()))}: name another checkpoint, "
-            "or another run."
+            f"All that is to be averaged is {only}: name another checkpoint, or another run."
         )
 
 

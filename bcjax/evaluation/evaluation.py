@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bcjax.evaluation import answers as answer_files
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration.measure import CalibrationMeasurements
-from bcjax.metrics.intervals import Estimate
+from bcjax.metrics.intervals import Estimate, from_dicts, to_dicts
 from bcjax.metrics.measurements import Measurements
 from bcjax.runtime import extras, files
 from bcjax.runtime.errors import UserError
@@ -84,7 +84,7 @@ class SoupRecipe:
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the recipe that `to_dict` made the plain values of."""
+        """Returns the recipe that `to_dict` turned into plain values."""
         ingredients = tuple(NetworkScores(**each) for each in page["ingredients"])
         return cls(**{**page, "ingredients": ingredients})
 
@@ -130,7 +130,7 @@ class MemberSummary:
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the summary that `to_dict` made the plain values of."""
+        """Returns the summary that `to_dict` turned into plain values."""
         metrics = {name: MemberStatistic(**each) for name, each in page["metrics"].items()}
         return cls(metrics, tuple(NetworkScores(**each) for each in page["each"]))
 
@@ -149,12 +149,12 @@ class OpenAndClosed:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain values, ready for JSON."""
-        return {"open": _plain(self.open), "closed": _plain(self.closed)}
+        return {"open": to_dicts(self.open), "closed": to_dicts(self.closed)}
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the figures that `to_dict` made the plain values of."""
-        return cls(_estimates(page["open"]), _estimates(page["closed"]))
+        """Returns the figures that `to_dict` turned into plain values."""
+        return cls(from_dicts(page["open"]), from_dicts(page["closed"]))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -204,7 +204,7 @@ class LaboratoryComparison:
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the comparison that `to_dict` made the plain values of."""
+        """Returns the comparison that `to_dict` turned into plain values."""
         home, drop = page["home"], page["drop"]
         names = ("classes", "left_out", "stain", "home_stain", "n")
         return cls(
@@ -398,11 +398,3 @@ def write(evaluation: Evaluation, answers: Answers, workdir: Path, name: str) ->
     answer_files.write(answers, RunDir(workdir).answers(name))
     files.write_json(path, evaluation.to_dict())
     return dataclasses.replace(evaluation, path=path)
-
-
-def _plain(estimates: Estimates) -> dict[str, Any]:
-    return {name: each.to_dict() for name, each in estimates.items()}
-
-
-def _estimates(page: Mapping[str, Any]) -> dict[str, Estimate]:
-    return {name: Estimate.from_dict(each) for name, each in page.items()}

@@ -106,7 +106,7 @@ def parse(text: str) -> tuple[View, ...]:
     for (framing, frame), (orientation, turned) in itertools.product(
         framings.items(), orientations.items()
     ):
-        rows = (frame @ turned)[:2] + 0.0  # no -0.0, that equal ones may be found
+        rows = (frame @ turned)[:2] + 0.0  # no -0.0, so that equal matrices are equal
         matrix: Matrix = tuple(tuple(row) for row in rows.tolist())
         views.setdefault(matrix, View(_join(framing, orientation) or "as it is", matrix))
     return tuple(views.values())

@@ -49,7 +49,7 @@ class Estimate:
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> "Estimate":
-        """Returns the estimate that `to_dict` made the plain values of."""
+        """Returns the estimate that `to_dict` turned into plain values."""
         return cls(page["value"], page["n"], page["interval"], page.get("low"), page.get("high"))
 
     def __str__(self) -> str:
@@ -59,6 +59,16 @@ class Estimate:
         if self.low is None or self.high is None:
             return f"{self.value:.4f}"
         return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
+
+
+def to_dicts(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, Any]]:
+    """Returns estimates by name as plain values, ready for JSON."""
+    return {name: each.to_dict() for name, each in estimates.items()}
+
+
+def from_dicts(pages: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:
+    """Returns the estimates that `to_dicts` turned into plain values."""
+    return {name: Estimate.from_dict(page) for name, page in pages.items()}
 
 
 def estimate(

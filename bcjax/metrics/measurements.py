@@ -56,7 +56,7 @@ class ClassMetrics:
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the metrics that `to_dict` made the plain values of."""
+        """Returns the metrics that `to_dict` turned into plain values."""
         each = {name: page.get(name) for name in PER_CLASS}
         metrics = {name: Estimate.from_dict(one) if one else None for name, one in each.items()}
         return cls(name=page["name"], n=page["n"], **metrics)
@@ -112,7 +112,7 @@ class Measurements:
             "classes": list(self.classes),
             "resamples": self.resamples,
             "seed": self.seed,
-            "metrics": {name: each.to_dict() for name, each in self.metrics.items()},
+            "metrics": intervals.to_dicts(self.metrics),
             "per_class": [each.to_dict() for each in self.per_class],
             "confusion_matrix": [list(row) for row in self.confusion_matrix],
             "undefined": {name: list(classes) for name, classes in self.undefined.items()},
@@ -127,7 +127,7 @@ class Measurements:
             "classes": tuple(page["classes"]),
             "resamples": page.get("resamples", 0),
             "seed": page.get("seed", 0),
-            "metrics": {name: Estimate.from_dict(m) for name, m in page["metrics"].items()},
+            "metrics": intervals.from_dicts(page["metrics"]),
             "per_class": tuple(ClassMetrics.from_dict(each) for each in page["per_class"]),
             "confusion_matrix": tuple(tuple(row) for row in page["confusion_matrix"]),
             "undefined": {name: tuple(v) for name, v in page.get("undefined", {}).items()},
@@ -135,7 +135,7 @@ class Measurements:
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the measurements that `to_dict` made the plain values of."""
+        """Returns the measurements that `to_dict` turned into plain values."""
         return cls(**cls.fields_from(page))
 
 

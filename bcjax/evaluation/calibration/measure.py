@@ -58,7 +58,7 @@ class SetMeasurements:
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the measurements that `to_dict` made the plain values of."""
+        """Returns the measurements that `to_dict` turned into plain values."""
         per_class = {each["name"]: _estimate(each["measured"]) for each in page["per_class"]}
         return cls(
             _estimate(page["measured"]), page["mean_size"], _estimate(page["empty"]), per_class
@@ -94,7 +94,7 @@ class ConformalMeasurements:
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the measurements that `to_dict` made the plain values of."""
+        """Returns the measurements that `to_dict` turned into plain values."""
         return cls(
             page["coverage"],
             page["least"],
@@ -131,7 +131,7 @@ class AbstentionMeasurements:
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the measurements that `to_dict` made the plain values of."""
+        """Returns the measurements that `to_dict` turned into plain values."""
         estimates = {name: _estimate(page[name]) for name in ("answered", "error")}
         return cls(**{**page, **estimates})
 
@@ -203,7 +203,7 @@ class CalibrationMeasurements:
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the measurements that `to_dict` made the plain values of."""
+        """Returns the measurements that `to_dict` turned into plain values."""
         energy = page.get("energy")
         return cls(
             **{name: page[name] for name in ("step", "temperature", "fitted_on", "fitted_n", "n")},

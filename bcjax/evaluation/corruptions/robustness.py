@@ -18,7 +18,7 @@ from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bcjax.evaluation.evaluation import Estimates
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.metrics import scores
-from bcjax.metrics.intervals import Estimate
+from bcjax.metrics.intervals import Estimate, from_dicts, to_dicts
 from bcjax.metrics.resampling import Resampled, combine, mean, resample
 from bcjax.runtime import files
 from bcjax.runtime.run_dir import RunDir
@@ -50,19 +50,19 @@ class CorruptionScores:
         """Returns plain values, ready for JSON."""
         return {
             "name": self.name,
-            "severities": [_plain(each) for each in self.severities],
-            "mean": _plain(self.mean),
+            "severities": [to_dicts(each) for each in self.severities],
+            "mean": to_dicts(self.mean),
             "error": self.error.to_dict(),
             "over_clean": self.over_clean.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the scores that `to_dict` made the plain values of."""
+        """Returns the scores that `to_dict` turned into plain values."""
         return cls(
             page["name"],
-            tuple(_estimates(each) for each in page["severities"]),
-            _estimates(page["mean"]),
+            tuple(from_dicts(each) for each in page["severities"]),
+            from_dicts(page["mean"]),
             Estimate.from_dict(page["error"]),
             Estimate.from_dict(page["over_clean"]),
         )
@@ -127,21 +127,21 @@ class CorruptionEvaluation:
             "resamples": self.resamples,
             "seed": self.seed,
             "augment": list(self.augment),
-            "clean": _plain(self.clean),
+            "clean": to_dicts(self.clean),
             "corruptions": [each.to_dict() for each in self.corruptions],
-            "mean": _plain(self.mean),
+            "mean": to_dicts(self.mean),
             "mean_corruption_error": self.mean_corruption_error.to_dict(),
             "over_clean": self.over_clean.to_dict(),
         }
 
     @classmethod
     def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the evaluation that `to_dict` made the plain values of."""
+        """Returns the evaluation that `to_dict` turned into plain values."""
         plain = ("split", "checkpoint", "source", "n", "resamples", "seed")
         lists = ("cautions", "classes", "severities", "augment")
         attributes = {name: page[name] for name in plain}
         attributes |= {name: tuple(page[name]) for name in lists}
-        attributes |= {name: _estimates(page[name]) for name in ("clean", "mean")}
+        attributes |= {name: from_dicts(page[name]) for name in ("clean", "mean")}
         return cls(
             **attributes,
             leaks=page.get("leaks", ""),
@@ -263,11 +263,3 @@ def _named_estimates(metrics: dict[str, Resampled]) -> Estimates:
 def _mean_estimates(metrics: dict[str, Resampled]) -> Estimates:
     # Without its name, since a mean of proportions is none: its interval is from the resamples.
     return {name: each.estimate() for name, each in metrics.items()}
-
-
-def _plain(estimates: Estimates) -> dict[str, Any]:
-    return {name: each.to_dict() for name, each in estimates.items()}
-
-
-def _estimates(page: Mapping[str, Any]) -> dict[str, Estimate]:
-    return {name: Estimate.from_dict(each) for name, each in page.items()}
