@@ -43,7 +43,8 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     Args:
       name: The path of a config file; the name of one in configs/, such as "quickstart", perhaps
         with its variant ("resnet18:small"); or the name of a network, for the defaults with it.
-      overrides: Values by key. Where neither they nor the file name a `workdir`, it is `runs/<name>`.
+      overrides: Values by key. Where neither they nor the file name a `workdir`, it is
+        `runs/<name>`.
 
     Raises:
       UserError: If there is no such config, network or key, or a key may not have that value.
