@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from commandline import refused, run_bcjax
 
-from bcjax.evaluation.corruptions.robustness import CorruptedView, CorruptionEvaluation
+from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
+from bcjax.evaluation.corruptions.robustness import CorruptedView
 from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bcjax.evaluation.evaluator import Evaluator
 
