@@ -68,7 +68,7 @@ def test_a_figure_is_that_of_the_corrupted_pictures(robust):
     feed = evaluator.feed
     calls, _ = next(iter(feed.once(16)))
     batch = {name: array[0] for name, array in calls.items()}
-    shown = CorruptedView("bubble", 4)(batch, feed.pictures)
+    shown = CorruptedView("bubble", 4)(batch, feed.stored)
     expected = corrupt("bubble", batch["image"], batch["index"], 4)
     assert np.array_equal(shown["image"], expected)
     answers = evaluator.answers(trained, CorruptedView("bubble", 4))
