@@ -35,7 +35,7 @@ Checkpoint: TypeAlias = str | int  # "best", "latest" or a step
 def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
     """Returns a checked config, which may be changed further.
 
-    Example:
+    Examples:
       >>> config = bcjax.get_config("resnet18", {"optim.lr": 3e-4})
       >>> config.model.name, config.optim.lr, config.workdir
       ('resnet18', 0.0003, 'runs/resnet18')
@@ -70,7 +70,7 @@ def train(
     the same parameters as a run that was never interrupted. Ctrl-C saves a checkpoint and returns.
     At the end the best checkpoint is evaluated and, with `config.eval.report`, reported.
 
-    Example:
+    Examples:
       >>> outcome = bcjax.train(bcjax.get_config("quickstart"))      # doctest: +SKIP
       >>> outcome.evaluation.metrics["accuracy"]                     # doctest: +SKIP
 
@@ -116,7 +116,7 @@ def train(
 def load(run: "Run", checkpoint: Checkpoint = "best") -> "Predictor":
     """Reads a trained network from the folder of its run.
 
-    Example:
+    Examples:
       >>> net = bcjax.load("runs/convnext_tiny")                     # doctest: +SKIP
       >>> net.predict("cells/")                                      # doctest: +SKIP
 
@@ -151,7 +151,7 @@ def evaluate(
 ) -> "Evaluation":
     """Evaluates a run on a split of its data or on other data, and writes the result to its folder.
 
-    Example:
+    Examples:
       >>> bcjax.evaluate("runs/a")                                   # doctest: +SKIP
       >>> bcjax.evaluate("runs/a", "other_lab/", map_classes="band=neutrophil")  # doctest: +SKIP
       >>> bcjax.evaluate("runs/a", views="flip, turn").to_pandas()   # doctest: +SKIP
@@ -215,7 +215,7 @@ def calibrate(
     `load(run).predict` and `evaluate` use it from then on: probabilities are calibrated, and what
     is uncertain or no cell is said to be.
 
-    Example:
+    Examples:
       >>> calibration, measurements = bcjax.calibrate("runs/a")      # doctest: +SKIP
 
     Args:
@@ -249,7 +249,7 @@ def calibrate(
 def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
     """Compares runs, each with the first one, from what their evaluations wrote.
 
-    Example:
+    Examples:
       >>> bcjax.compare("runs/a", "runs/b").to_pandas()              # doctest: +SKIP
 
     Args:
@@ -275,7 +275,7 @@ def prepare(
     A config whose `data.source` is the set's folder trains on it. Pictures need not be prepared by
     hand: `train` does that on first use.
 
-    Example:
+    Examples:
       >>> cells = bcjax.prepare("cells/", overrides={"data.drop": ("conflicts",)})  # doctest: +SKIP
       >>> cells.counts                                               # doctest: +SKIP
 
@@ -297,7 +297,7 @@ def prepare(
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
-    Example:
+    Examples:
       >>> bcjax.report("runs/a").html                                # doctest: +SKIP
 
     Args:
@@ -323,7 +323,7 @@ def explore(
 ) -> "Exploration":
     """Writes a page that shows a data set: counts, samples, colours, doubles, a map.
 
-    Example:
+    Examples:
       >>> bcjax.explore("cells/").html                               # doctest: +SKIP
 
     Args:

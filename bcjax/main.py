@@ -53,8 +53,9 @@ def main() -> int:
         print(f"bcjax: There is no command {name!r}{hint}", file=sys.stderr)
         return 2
 
+    from bcjax.cli import flags as command_line
+
     # Imported here so that the help text does not wait for it.
-    from bcjax.cli import arguments as command_line
     from bcjax.runtime import memory
     from bcjax.runtime.errors import UserError, disk_is_full
 

@@ -48,7 +48,7 @@ def network(
     The keys of `config.model` set the fields of the same name that have a default, such as
     `dropout`.
 
-    Example:
+    Examples:
       >>> @bcjax.register.network("tiny_net", input_size=32)         # doctest: +SKIP
       ... class TinyNet(bcjax.models.ImageClassifier):
       ...     classes: int
@@ -68,7 +68,9 @@ def network(
     from bcjax.models import MODELS, NetworkInfo
 
     def register(module: T) -> T:
-        info = NetworkInfo(module, input_size, stages, paper=paper, mean=mean, std=std)
+        info = NetworkInfo(
+            module, input_size=input_size, stages=stages, paper=paper, mean=mean, std=std
+        )
         _add("network", name, info, MODELS)
         return module
 
@@ -89,7 +91,7 @@ def augmentation(
     The image is a float array (H, W, C) in 0..1, before and after; at strength 0 it must stay the
     same. `config.augment.ops = ("flip", "fade(0.3, p=0.5)")` then applies "fade".
 
-    Example:
+    Examples:
       >>> @bcjax.register.augmentation("fade", bcjax.augment.Argument(0.2, 0, 1))  # doctest: +SKIP
       ... def fade(key, image, strength):
       ...     return image + strength * (1 - image)
@@ -126,7 +128,7 @@ def optimizer(name: str) -> Decorator:
     The transformation turns gradients into a direction; clipping, weight decay (added to the
     gradient) and the learning rate are put around it.
 
-    Example:
+    Examples:
       >>> @bcjax.register.optimizer("sign")                          # doctest: +SKIP
       ... def sign(config):
       ...     return optax.scale_by_sign()
@@ -147,7 +149,7 @@ def schedule(name: str) -> Decorator:
 
     Step 0 of the schedule is the first step after the warm-up.
 
-    Example:
+    Examples:
       >>> @bcjax.register.schedule("sqrt")                           # doctest: +SKIP
       ... def sqrt(config, total_steps, warmup_steps):
       ...     return lambda step: config.lr / jnp.sqrt(1 + step)
@@ -169,7 +171,7 @@ def loss(name: str) -> Decorator:
     The targets are probabilities: mixing and label smoothing are in them. The mean over the batch
     and the weights of the classes are applied to what it returns.
 
-    Example:
+    Examples:
       >>> @bcjax.register.loss("squared")                            # doctest: +SKIP
       ... def squared(logits, targets):
       ...     return ((jax.nn.softmax(logits) - targets) ** 2).sum(axis=-1)
@@ -198,7 +200,7 @@ def callback(name: str) -> Decorator:
     The metrics are those of the watched split, such as {"accuracy": 0.97}. Where it returns True,
     the run ends there, its checkpoint saved.
 
-    Example:
+    Examples:
       >>> @bcjax.register.callback("good_enough")                    # doctest: +SKIP
       ... def good_enough(step, metrics):
       ...     return metrics["accuracy"] > 0.99
@@ -217,7 +219,7 @@ def metric(name: str, *, title: str = "", higher_is_better: bool = True) -> Deco
     It is computed in every evaluation, with an interval from the bootstrap, for which it is called
     once for each resample. `config.checkpoint.best` may be its name.
 
-    Example:
+    Examples:
       >>> @bcjax.register.metric("blast_recall")                     # doctest: +SKIP
       ... def blast_recall(probabilities, labels):
       ...     return (probabilities.argmax(1) == labels)[labels == 3].mean()
@@ -252,7 +254,7 @@ def source(
 ) -> Decorator:
     """Registers a reader of pictures: `(SourceRequest) -> Source`.
 
-    Example:
+    Examples:
       >>> @bcjax.register.source("archive")                          # doctest: +SKIP
       ... def read(request):                       # config.data.source = "archive:2024"
       ...     rows = my_database(request.location)

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bcjax.benchmark import host
+from bcjax.benchmark import machine
 
 Answer = dict[str, Any]
 
@@ -135,9 +135,9 @@ def timed(
     `process_s` is from its start to its end, `stolen_share` how much of the processors' time the
     host gave to others meanwhile.
     """
-    began, before = time.monotonic(), host.processors()
+    began, before = time.monotonic(), machine.processors()
     page = answer(command, environment, deadline)
     return (page[part] if part else page) | {
         "process_s": round(time.monotonic() - began, 1),
-        "stolen_share": round(host.stolen_share(before), 3),
+        "stolen_share": round(machine.stolen_share(before), 3),
     }

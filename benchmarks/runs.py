@@ -15,7 +15,8 @@ from pathlib import Path
 import page as pages
 
 from bcjax import config as configs
-from bcjax.cli import arguments, config_flag, train
+from bcjax.cli import flags as cli_flags
+from bcjax.cli import train
 from bcjax.runtime.run_dir import RunDir
 
 WEIGHTS = "../shared/weights/mobilenetv2_1.0_224_imagenet.npz"
@@ -81,9 +82,9 @@ def row(command: str, runs: Path) -> dict:
 
 def described(command: str) -> configs.ConfigDict:
     """The config that a command line of `bcjax train` describes."""
-    values, _ = arguments.parse(train, "train", shlex.split(command)[2:])
-    config = config_flag.read(values)
-    config.workdir = values.workdir or Path(config_flag.filename(values)).stem
+    values, _ = cli_flags.parse(train, "train", shlex.split(command)[2:])
+    config = cli_flags.read_config(values)
+    config.workdir = values.workdir or Path(cli_flags.config_file(values)).stem
     return config
 
 

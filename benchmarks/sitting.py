@@ -2,12 +2,12 @@
 
 import page as pages
 
-from bcjax.benchmark import telling
+from bcjax.benchmark import tables
 
 
 def table(page: dict) -> str:
     """The page as Markdown."""
-    lines = [f"| {' | '.join(telling.HEADINGS)} |", f"|{'---|' * len(telling.HEADINGS)}"]
-    lines += [f"| {' | '.join(line)} |" for subject in telling.subjects(page) for line in subject]
-    told = f"{telling.setting(page)}. {telling.peaks(page)} {pages.measured(page)}"
+    lines = [f"| {' | '.join(tables.HEADINGS)} |", f"|{'---|' * len(tables.HEADINGS)}"]
+    lines += [f"| {' | '.join(line)} |" for subject in tables.subjects(page) for line in subject]
+    told = f"{tables.setting(page)}. {tables.peaks(page)} {pages.measured(page)}"
     return "\n".join([*lines, "", told])

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from programs import NEVER, Answer, CutOffError, Deadline, FailedError
 
-from bcjax.benchmark import host
+from bcjax.benchmark import machine
 
 Turn = dict[str, Answer]  # by side
 Ask = Callable[[], Answer]
@@ -106,7 +106,7 @@ def settled(ask: Callable[[], Turn], deadline: Deadline = NEVER) -> Turn:
     """
     turn = ask()
     seconds = sum(each["process_s"] for each in turn.values())
-    if stolen(turn) <= host.DISTURBED or not deadline.allows(seconds):
+    if stolen(turn) <= machine.DISTURBED or not deadline.allows(seconds):
         return turn
     try:
         return min(turn, ask(), key=stolen)

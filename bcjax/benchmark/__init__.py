@@ -1,6 +1,7 @@
-"""How fast each part of bcjax is here, and how far that is from what the device could do.
+"""How fast each part of bcjax is on this machine, and how far that is from what the device can do.
 
-A room for each subject, with `measure(...) -> dict` in it; `sitting` measures several in a row.
+Each subject has a function `measure_...` that returns plain figures, ready for JSON; `suite`
+measures several of them in one process, and `tables` prints them.
 """
 
 # In the order in which they are measured.

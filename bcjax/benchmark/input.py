@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from bcjax.benchmark.timed_run import TimedRun
+from bcjax.benchmark.training import TimedRun
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.order import Order
 from bcjax.data.prepared import EncodedExamples
@@ -37,15 +37,15 @@ class _Calls(Sequence):
         return Call(position * self.steps, self.steps)
 
 
-def measure(run: TimedRun, seconds: float = 2.0) -> dict[str, Any]:
-    """Measures the feed of the training pictures from each kind of store, and its parts.
+def measure_input(run: TimedRun, seconds: float = 2.0) -> dict[str, Any]:
+    """Measures how fast each kind of store delivers training pictures, and the parts of that.
 
-    Nothing computes beside: on a CPU a training loop shares the cores with its store. Files that
-    the system has in its cache are read from there.
+    Nothing else computes meanwhile: on a CPU a training loop shares the cores with its store. Files
+    in the system's cache are read from there.
 
     Args:
       run: Its config says how pictures enter and how they are loaded ahead.
-      seconds: Of each measurement.
+      seconds: The length of each measurement.
 
     Returns:
       Of "disk", "host" and "device": "images_per_s", as `fed` says, and
@@ -67,12 +67,12 @@ def measure(run: TimedRun, seconds: float = 2.0) -> dict[str, Any]:
 
     host = HostStore(arrays)
     stores: tuple[Store, ...] = (disk, host, DeviceStore(arrays))
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     for store in stores:
         rate = fed(
             Loader(store, config.data, run.run.mesh), order, per_call, config.data.prefetch, seconds
         )
-        found[store.kind] = {
+        figures[store.kind] = {
             "images_per_s": rate,
             "starves_from_images_per_s": math.floor(rate) + 1,
         }
@@ -92,9 +92,9 @@ def measure(run: TimedRun, seconds: float = 2.0) -> dict[str, Any]:
         ("transfer", send, bytes_each),
     ):
         rate = len(index) * repeated(work, seconds)
-        found[name] = {"images_per_s": rate, "mb_per_s": rate * each / 1e6}
-    found["decode"] = {"images_per_s": decoded(examples, entry, seconds)}
-    return found | {
+        figures[name] = {"images_per_s": rate, "mb_per_s": rate * each / 1e6}
+    figures["decode"] = {"images_per_s": decoded(examples, entry, seconds)}
+    return figures | {
         "threads": config.data.threads,
         "workers": config.data.workers,
         "prefetch": config.data.prefetch,
@@ -104,18 +104,18 @@ def measure(run: TimedRun, seconds: float = 2.0) -> dict[str, Any]:
     }
 
 
-def fed(feed: Loader, order: Order, per_call: int, prefetch: int, seconds: float) -> float:
-    """Returns images/s of a feed whose batches are waited for on the devices, and thrown away.
+def fed(loader: Loader, order: Order, per_call: int, prefetch: int, seconds: float) -> float:
+    """Returns images/s of a loader whose batches are waited for on the devices, and thrown away.
 
     Args:
-      feed: Of training pictures.
-      order: Of these.
-      per_call: Steps in a call.
+      loader: The loader of the training pictures.
+      order: Their order.
+      per_call: The steps of a call.
       prefetch: Calls that it loads ahead. So many are left out, for the clock was not running yet
         when they were loaded; the start of worker processes goes with them.
-      seconds: After which it ends.
+      seconds: The time after which it ends.
     """
-    with contextlib.closing(feed.training(_Calls(per_call), order)) as batches:
+    with contextlib.closing(loader.training(_Calls(per_call), order)) as batches:
         for batch in itertools.islice(batches, prefetch + 1):
             jax.block_until_ready(batch)
         times = repeated(lambda: jax.block_until_ready(next(batches)), seconds)
@@ -128,9 +128,9 @@ def decoded(examples: EncodedExamples, entry: InputTransform, seconds: float) ->
     Counted in the thread's own CPU time, so that whatever else the machine does is left out.
 
     Args:
-      examples: Of which some are decoded, from all over the split.
+      examples: The encoded pictures; some from all over the split are decoded.
       entry: That decodes.
-      seconds: After which it ends.
+      seconds: The time after which it ends.
     """
     positions = np.linspace(0, len(examples) - 1, min(_SAMPLE, len(examples))).astype(np.int32)
     encoded = [example.image for example in examples[positions]]

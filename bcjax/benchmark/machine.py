@@ -1,8 +1,9 @@
-"""What is measured on: its name, its versions, and the most that it is seen to do."""
+"""The machine: its name, its versions, the most it is seen to do, and how to time on it."""
 
 import datetime
 import os
 import platform
+import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -10,8 +11,63 @@ import jax
 import jax.numpy as jnp
 import psutil
 
-from bcjax.benchmark import clock
 from bcjax.runtime import environment
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """Returns how long `work` takes, which must wait for what it dispatches."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def in_turns(repeats: int, **works: Callable[[], Any]) -> dict[str, list[float]]:
+    """Times several works A B A B ..., so that what slows the machine for a while slows all alike.
+
+    Args:
+      repeats: The number of turns of each.
+      **works: The works by name; each has been done before, so that none compiles.
+
+    Returns:
+      The seconds of each turn, by name.
+    """
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(repeats):
+        for name, work in works.items():
+            times[name].append(seconds(work))
+    return times
+
+
+#: The share from which on a figure says as much of others' work as of ours.
+DISTURBED = 0.05
+
+
+class Processors(NamedTuple):
+    """Seconds of all processors since they were started.
+
+    Attributes:
+      wanted: Seconds in which something here ran or could have run.
+      stolen: Those of them in which the host ran something else.
+    """
+
+    wanted: float
+    stolen: float
+
+
+def processors() -> Processors:
+    """Returns the counters as they are now; where the system does not say, nothing is stolen."""
+    times = psutil.cpu_times()
+    stolen = getattr(times, "steal", 0.0)
+    ran = sum(getattr(times, kind, 0.0) for kind in ("user", "nice", "system", "irq", "softirq"))
+    return Processors(ran + stolen, stolen)
+
+
+def stolen_share(since: Processors) -> float:
+    """Returns how much of what was wanted since then was stolen, from 0 to 1."""
+    now = processors()
+    wanted = now.wanted - since.wanted
+    return (now.stolen - since.stolen) / wanted if wanted > 0 else 0.0
+
 
 # Rows of the square matrices and bytes of the array: large beside every cache, short to do.
 _ROWS = {"cpu": 1_536}
@@ -43,11 +99,11 @@ def about() -> dict[str, Any]:
 
 
 class Peaks(NamedTuple):
-    """What one device was seen to do.
+    """The most that one device was seen to do.
 
     Attributes:
-      flops_per_s: In a product of two large matrices, a multiply-add counted as two.
-      bytes_per_s: Read and written, in a pass over a large array.
+      flops_per_s: Operations per second in a product of two large matrices; a multiply-add is two.
+      bytes_per_s: Bytes read and written per second in a pass over a large array.
     """
 
     flops_per_s: float
@@ -58,12 +114,12 @@ def peaks(dtype: str) -> Peaks:
     """Times a matrix product and a pass over memory on one device; each the best of several turns.
 
     Args:
-      dtype: Of the product, "float32" or "bfloat16"; its precision is JAX's default, as it is the
-        networks'.
+      dtype: The dtype of the product, "float32" or "bfloat16"; its precision is JAX's default, as
+        in the networks.
     """
     backend = jax.default_backend()
     rows = _ROWS.get(backend, _ROWS_ELSEWHERE)
-    # Random, for a device fed with zeros draws less power and runs faster; scaled, for a product
+    # Random, because with zeros a device draws less power and runs faster; scaled, because products
     # of products would overflow.
     left, right = jax.random.normal(jax.random.key(0), (2, rows, rows), dtype)
     right /= rows**0.5
@@ -88,7 +144,7 @@ def _best(work: Callable, carry: jax.Array, operand: jax.Array) -> float:
                 carry = work(carry, operand)
             carry.block_until_ready()
 
-        return clock.seconds(several)
+        return seconds(several)
 
     turn(1)  # compiles
     count = max(1, round(_TURN_S / turn(1)))

@@ -39,8 +39,8 @@ def cost(lowered: Lowered, compiled: Compiled | None = None, devices: int = 1) -
 
     Args:
       lowered: The program.
-      compiled: From it; None: it is compiled here, unless this process has done so.
-      devices: That share the work.
+      compiled: The compiled program; None: it is compiled here, unless this process already did.
+      devices: The number of devices that share the work.
     """
     compiled = compiled or lowered.compile()
     counted = flops(lowered)
@@ -85,9 +85,9 @@ def against(cost: Cost, seconds: float, peaks: Peaks) -> dict[str, Any]:
     What the backend does not say is left out.
 
     Args:
-      cost: Of one execution.
-      seconds: It took.
-      peaks: Of one device.
+      cost: The cost of one execution.
+      seconds: The time that it took.
+      peaks: What one device was seen to do.
 
     Returns:
       "flops", "bytes_accessed", "peak_memory_mb", "share_of_compute_peak",

@@ -7,9 +7,9 @@ from typing import Any
 import jax
 from jax.profiler import ProfileData
 
-from bcjax.benchmark import step
+from bcjax.benchmark import training
 from bcjax.benchmark.operations import KINDS, Program
-from bcjax.benchmark.timed_run import TimedRun
+from bcjax.benchmark.training import TimedRun
 
 _CALLS = 3
 _LONGEST = 10
@@ -20,21 +20,21 @@ def write(run: TimedRun, folder: Path) -> dict[str, Any]:
 
     Args:
       run: The run, whose state is used up.
-      folder: Where `plugins/profile/<time>/` is written to.
+      folder: The folder for `plugins/profile/<time>/`.
 
     Returns:
       "perfetto": the file that https://ui.perfetto.dev opens; "xprof": the folder that
       `xprof --logdir=` or TensorBoard's profiler does; and what `shares` says.
     """
-    dispatch = step.repeated(run)
+    dispatch = training.repeated(run)
     dispatch(2)  # compiles, and settles
     with jax.profiler.trace(folder, create_perfetto_trace=True):
         dispatch(_CALLS)
     newest = max(folder.rglob("*.xplane.pb"), key=lambda path: path.stat().st_mtime)
     (perfetto,) = newest.parent.glob("perfetto_trace.json.gz")
-    compiled = step.lowered(run, run.plan.steps_per_call).compile()
-    told = shares(Program(compiled.as_text() or ""), operation_seconds(newest))
-    return {"perfetto": str(perfetto), "xprof": str(folder)} | told
+    compiled = training.lowered(run, run.plan.steps_per_call).compile()
+    parts = shares(Program(compiled.as_text() or ""), operation_seconds(newest))
+    return {"perfetto": str(perfetto), "xprof": str(folder)} | parts
 
 
 def operation_seconds(profile: Path) -> dict[str, float]:
@@ -56,8 +56,8 @@ def shares(program: Program, seconds: dict[str, float]) -> dict[str, Any]:
     """Returns what the time of a program's operations goes into.
 
     Args:
-      program: Compiled.
-      seconds: By the operation's name; those of other programs are left out.
+      program: The compiled program.
+      seconds: Seconds by name of the operation; those of other programs are left out.
 
     Returns:
       "shares", by kind, of the operations' summed time (several cores work on several at once);

@@ -1,11 +1,11 @@
-"""Train without each of some named parts of a config, and with each alone.
+"""Train without each of some named parts of a config, and with each of them alone.
 
   bcjax ablate --config=configs/an2dl.py --switches=switches.yaml --out=runs/ablation
   bcjax ablate ... --mode=all-but-one --seeds=3
 
-The switches are a YAML file with the parts of the config, each with what is changed where it is
-left out. An entry of a list is removed, by its name; so several switches may share a list. Where
-the config lacks a part, "with" adds it:
+The switches are a YAML file of named parts of the config, each with the changes that leave it out.
+An entry of a list is removed by its name, so several switches may share a list. A part that the
+config does not have yet is added by "with":
 
   decay: {optim.weight_decay: 0}
   mixing: {augment.ops: {remove: one_of}}
@@ -14,26 +14,29 @@ the config lacks a part, "with" adds it:
     with: {optim.warmup: 2 epochs}
     without: {optim.warmup: 0 steps}
 
-Runs OUT/all, OUT/none, OUT/all-but-decay, ..., OUT/only-decay, ...: ordinary runs, which evaluate,
-report and compare (with --split=val) take. They are judged by config.checkpoint.best on the split
-that is watched during training (val); the test split is not looked at. Differences to `all` are
-paired, picture by picture. The same command again goes on with what was interrupted. Writes
-OUT/ablation.json.
+The runs are OUT/all, OUT/none, OUT/all-but-decay, ..., OUT/only-decay, ...: ordinary runs, which
+bcjax evaluate, report and compare (with --split=val) take. They are judged by
+config.checkpoint.best on the split that is watched during training (val); the test split is not
+used. Differences to `all` are paired, picture by picture. The same command again goes on with what
+was interrupted. It writes OUT/ablation.json.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from bcjax.cli import config_flag
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
+if TYPE_CHECKING:
+    from bcjax.tune.ablation import AblatedRun, AblationResult
+
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values)
+    cli_flags.define_config(values)
     flags.DEFINE_string("switches", None, "The YAML file.", flag_values=values)
     flags.DEFINE_string("out", None, "The folder of the runs.", flag_values=values)
     flags.DEFINE_list(
@@ -47,7 +50,7 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if positional:
         raise UserError(f"bcjax ablate takes flags only, not {positional[0]!r}.")
-    config = config_flag.read(values)
+    config = cli_flags.read_config(values)
     if not values.switches:
         raise UserError("Give the parts to switch, such as --switches=switches.yaml.")
     if not values.out:
@@ -56,17 +59,16 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     from bcjax.runtime import compilation
     from bcjax.training import loggers
     from bcjax.tune import ablation as ablations
-    from bcjax.tune import switches
-    from bcjax.tune.trial import judged_on_watched
+    from bcjax.tune.trials import judged_on_watched
 
-    if wrong := [mode for mode in values.mode if mode not in switches.MODES]:
-        raise UserError(f"--mode={wrong[0]}: choose of {', '.join(switches.MODES)}.")
+    if wrong := [mode for mode in values.mode if mode not in ablations.MODES]:
+        raise UserError(f"--mode={wrong[0]}: choose of {', '.join(ablations.MODES)}.")
     loggers.check(config.track)
     compilation.use_cache()
     console = Console()
     ablation = ablations.Ablation(
         judged_on_watched(config, config.checkpoint.best),
-        switches.read(files.user_path(values.switches), config),
+        ablations.read_switches(files.user_path(values.switches), config),
         values.mode,
         values.seeds,
         files.user_path(values.out),
@@ -74,34 +76,36 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     faults, status = ablations.work(ablation, console)
     if status:
         return status
-    measured = ablations.measure(ablation, faults)
-    path = ablations.write(measured, ablation.out)
-    said = f"on {measured['n']:,} pictures of {measured['split']}, beside `all`:"
-    console.print(f"{measured['metric']} {said}", highlight=False)
-    console.print(_table(measured), highlight=False)
+    result = ablations.measure(ablation, faults)
+    path = result.write(ablation.out)
+    title = f"{result.metric} on {result.n:,} pictures of {result.split}, compared with `all`:"
+    console.print(title, highlight=False)
+    console.print(_table(result), highlight=False)
     console.print(f"written to {path}", highlight=False, soft_wrap=True)
     return 0
 
 
-def _table(measured: dict[str, Any]) -> Table:
+def _table(result: "AblationResult") -> Table:
     table = Table()
     table.add_column("run")
-    for column in (measured["metric"], "over seeds", "difference", "95 % interval", "p"):
+    for column in (result.metric, "over seeds", "difference", "95 % interval", "p"):
         table.add_column(column, justify="right")
-    for row in measured["runs"]:
-        if row["error"]:
-            table.add_row(row["name"], "failed")
+    for run in result.runs:
+        if run.error:
+            table.add_row(run.name, "failed")
             continue
-        deviation = "-" if row["deviation"] is None else f"± {row['deviation']:.4f}"
-        table.add_row(row["name"], f"{row['mean']:.4f}", deviation, *_difference(row))
+        deviation = "-" if run.deviation is None else f"± {run.deviation:.4f}"
+        table.add_row(run.name, f"{run.mean:.4f}", deviation, *_difference(run))
     return table
 
 
-def _difference(row: dict[str, Any]) -> tuple[str, str, str]:
-    found = row["difference"]
-    if found is None or found["value"] is None:
+def _difference(run: "AblatedRun") -> tuple[str, str, str]:
+    """Returns the difference to the reference, its interval and its p, as text."""
+    difference = run.difference
+    if difference is None or difference["value"] is None:
         return "", "", ""
-    value = f"{found['value']:+.4f}"
-    if found["interval"] is None:
+    value = f"{difference['value']:+.4f}"
+    if difference["interval"] is None:
         return value, "-", "-"
-    return value, f"{found['low']:+.4f} - {found['high']:+.4f}", f"{found['p']:.3f}"
+    interval = f"{difference['low']:+.4f} - {difference['high']:+.4f}"
+    return value, interval, f"{difference['p']:.3f}"

@@ -27,13 +27,13 @@ from absl import flags
 
 from bcjax import config as configs
 from bcjax.benchmark import SUBJECTS
-from bcjax.cli import config_flag
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values)
+    cli_flags.define_config(values)
     flags.DEFINE_list("what", ["step", "train"], "Subjects, by commas.", flag_values=values)
     flags.DEFINE_integer("steps", 40, "Steps in a turn.", 1, flag_values=values)
     flags.DEFINE_integer("repeats", 5, "Turns of each of two that compare.", 1, flag_values=values)
@@ -60,7 +60,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
         if name not in SUBJECTS:
             hint = configs.nearest(name, list(SUBJECTS))
             raise UserError(f"--what has no subject {name!r}{hint}")
-    config = config_flag.read(values)
+    config = cli_flags.read_config(values)
     out = files.user_path(values.out) if values.out else None
     if out and not out.absolute().parent.is_dir():
         raise UserError(f"--out={out}: there is no folder {out.absolute().parent}; make it first.")
@@ -68,13 +68,13 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
     if traced and traced.exists() and not traced.is_dir():
         raise UserError(f"--trace={traced} is a file: name a folder.")
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
-    from bcjax.benchmark import sitting
+    from bcjax.benchmark import suite
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    found = sitting.measure(
+    found = suite.measure(
         config,
-        config_flag.arguments(values),
+        cli_flags.config_arguments(values),
         values.what,
         steps=values.steps,
         repeats=values.repeats,
@@ -93,6 +93,6 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
 def _show(page: dict[str, Any]) -> None:
     from rich.console import Console
 
-    from bcjax.benchmark import telling
+    from bcjax.benchmark import tables
 
-    Console().print(telling.table(page))
+    Console().print(tables.table(page))

@@ -14,13 +14,13 @@ from ml_collections import ConfigDict
 from rich.console import Console
 
 from bcjax import config as configs
-from bcjax.cli import config_flag
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values)
+    cli_flags.define_config(values)
     flags.DEFINE_string("out", "explore.html", "The file to write.", flag_values=values)
     flags.DEFINE_string("workdir", None, "A run, for the map.", flag_values=values)
     flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
@@ -56,7 +56,7 @@ def _config(values: flags.FlagValues) -> tuple[ConfigDict, bool]:
     source = values["data.source"].value
     own = False
     if values.config is not None or source:
-        config = config_flag.read(values, needed=False)
+        config = cli_flags.read_config(values, needed=False)
     elif values.workdir:
         config, own = configs.load(files.user_path(values.workdir)), True
     else:

@@ -12,13 +12,13 @@ as well: they are prepared into a cache on first use.
 from absl import flags
 from rich.console import Console
 
-from bcjax.cli import config_flag
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values)
+    cli_flags.define_config(values)
     flags.DEFINE_string("out", None, "The folder to make.", flag_values=values)
     flags.DEFINE_string(
         "data.source",
@@ -47,9 +47,9 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     if not values.out:
         raise UserError("Give the folder to make, such as --out=data/cells.")
     source = values["data.source"].value
-    if values.config is None and not config_flag.overrides(values) and not source:
+    if values.config is None and not cli_flags.config_overrides(values) and not source:
         raise UserError("Give the pictures, such as --data.source=PICTURES.")
-    config = config_flag.read(values, needed=False)
+    config = cli_flags.read_config(values, needed=False)
     config.data.source = source or config.data.source
     config.data.canary = values.canary
     config.data.allow_leaks |= values["allow-leaks"].value

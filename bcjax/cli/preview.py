@@ -10,12 +10,12 @@ and operations.png, every augmentation at five magnitudes on the first of them.
 from absl import flags
 from rich.console import Console
 
-from bcjax.cli import config_flag
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values)
+    cli_flags.define_config(values)
     flags.DEFINE_string("out", "preview", "The folder to write to.", flag_values=values)
     flags.DEFINE_integer(
         "step", 0, "The training step whose batch is drawn.", 0, flag_values=values
@@ -26,7 +26,7 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if positional:
         raise UserError(f"bcjax preview takes flags only, not {positional[0]!r}.")
-    config = config_flag.read(values)
+    config = cli_flags.read_config(values)
     # Here, because JAX takes a second to import, and a mistake in the flags should show first.
     from bcjax.reports.preview import write_preview
     from bcjax.runtime import compilation

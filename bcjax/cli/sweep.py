@@ -13,34 +13,40 @@ The space is a YAML file with a line for each key, a range or a list of values:
 
 or a Python file with a function space(trial) that returns {"optim.lr": trial.suggest_float(...)}.
 
-Each trial is an ordinary run, OUT/trial-0007, which evaluate, report and compare (with
---split=val) take. It is judged on the split that is watched during training (val); the test split
-is not looked at: evaluate the trial you choose on it. The same command again goes on with what was
-interrupted, and does the trials that are left of --trials. The same command elsewhere works on the
-same study: on hosts that share OUT, or that share a database by --storage and have an OUT of their
-own of the same name. Writes OUT/study.json.
+Each trial is an ordinary run, such as OUT/trial-0007, for bcjax evaluate, report and compare (with
+--split=val). It is judged on the split that is watched during training (val); the test split
+is not used: evaluate the trial that you choose on it. The same command again goes on with what was
+interrupted and does the remaining trials. Run elsewhere, it works on the same study: on hosts that
+share OUT, or that share a database (--storage) and have a folder OUT of the same name each. It
+writes OUT/study.json.
 """
 
+import os
+import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from bcjax.cli import config_flag
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.signals import Interrupts
 
 if TYPE_CHECKING:
     from bcjax.tune.study import Study
     from bcjax.tune.sweep import Sweep
 
 _SHOWN = 10  # trials in the table
+_POLL_SECONDS = 0.1
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values)
+    cli_flags.define_config(values)
     flags.DEFINE_string("space", None, "What is tried: a .yaml or .py file.", flag_values=values)
     flags.DEFINE_integer("trials", 20, "How many, in all.", 1, flag_values=values)
     flags.DEFINE_string("out", None, "The folder of the study.", flag_values=values)
@@ -72,17 +78,18 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if positional:
         raise UserError(f"bcjax sweep takes flags only, not {positional[0]!r}.")
-    config = config_flag.read(values)
+    config = cli_flags.read_config(values)
     if not values.space:
         raise UserError("Give what is to be tried, such as --space=space.yaml.")
     if not values.out:
         raise UserError("Give a folder for the trials, such as --out=runs/sweep.")
     # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
     from bcjax.runtime import compilation
-    from bcjax.tune import objectives, processes, results
+    from bcjax.tune import objectives
     from bcjax.tune.space import Space
-    from bcjax.tune.sweep import Sweep, work
-    from bcjax.tune.trial import judged_on_watched
+    from bcjax.tune.study import ranked
+    from bcjax.tune.sweep import Sweep, work, write
+    from bcjax.tune.trials import judged_on_watched
 
     compilation.use_cache()
     console = Console()
@@ -99,15 +106,15 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     study = sweep.open(files.user_path(values.out), values.storage)
     if values.processes > 1:
         again = [*sys.argv[1:], "--processes=1", "--nosummary"]
-        status = processes.run(values.processes, again)
+        status = run_processes(values.processes, again)
     else:
         status = work(sweep, study, console)
     if values.summary:
-        path = results.write(sweep, study)
+        path = write(sweep, study)
         console.print(_title(sweep, study), highlight=False, soft_wrap=True)
         console.print(_table(sweep, study), highlight=False)
         console.print(f"written to {path}", highlight=False, soft_wrap=True)
-    if status == 0 and not results.ranked(sweep, study) and values.summary:
+    if status == 0 and not ranked(sweep.objectives, study) and values.summary:
         raise UserError(_why_none(study))
     return status
 
@@ -115,18 +122,18 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
 def _title(sweep: "Sweep", study: "Study") -> str:
     states = [trial.state.name.lower() for trial in study.trials()]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    shown = "the best" if len(sweep.objectives) == 1 else "those than which none is better in all"
+    shown = "the best" if len(sweep.objectives) == 1 else "the Pareto set"
     return f"{counts}; {shown}, with metrics on {sweep.config.eval.split}:"
 
 
 def _table(sweep: "Sweep", study: "Study") -> Table:
-    """Returns the best trials; with several objectives those than which none is better in all."""
-    from bcjax.tune import results
+    """Returns the best trials; with several objectives those of the Pareto set."""
+    from bcjax.tune.study import pareto_set, ranked
     from bcjax.tune.sweep import short
 
-    found = results.ranked(sweep, study)
+    found = ranked(sweep.objectives, study)
     if len(sweep.objectives) > 1:
-        front = results.best(study)
+        front = pareto_set(study)
         found = [trial for trial in found if trial.number in front]
     params = list(dict.fromkeys(name for trial in found for name in trial.params))
     table = Table()
@@ -142,3 +149,30 @@ def _table(sweep: "Sweep", study: "Study") -> Table:
 def _why_none(study: "Study") -> str:
     errors = [trial.user_attrs["error"] for trial in study.trials() if "error" in trial.user_attrs]
     return errors[0] if errors else "No trial came to its end."
+
+
+def run_processes(count: int, arguments: Sequence[str]) -> int:
+    """Runs `bcjax ARGUMENTS` in several processes and waits for all of them.
+
+    A signal to this process is passed on once: each of them then saves and stops.
+
+    Returns:
+      The signal's exit status, else the first that is not 0, else 0.
+    """
+    # On a GPU the first process would take nearly all of its memory.
+    share = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / count:.3f}"} | os.environ
+    with Interrupts() as interrupts:
+        command = [sys.executable, "-m", "bcjax.main", *arguments]
+        # In sessions of their own: otherwise Ctrl-C would reach them twice.
+        started = [
+            subprocess.Popen(command, env=share, start_new_session=True) for _ in range(count)
+        ]
+        passed_on = False
+        while any(process.poll() is None for process in started):
+            if interrupts.received and not passed_on:
+                for process in started:
+                    process.send_signal(interrupts.received)
+                passed_on = True
+            time.sleep(_POLL_SECONDS)
+    statuses = [process.returncode for process in started]
+    return next((status for status in statuses if status), 0)

@@ -11,12 +11,12 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
-from bcjax.cli import config_flag
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    config_flag.define(values)
+    cli_flags.define_config(values)
     flags.DEFINE_string(
         "workdir",
         None,
@@ -34,8 +34,8 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if positional:
         raise UserError(f"bcjax train takes flags only, not {positional[0]!r}.")
-    config = config_flag.read(values)
-    name = Path(config_flag.filename(values)).stem
+    config = cli_flags.read_config(values)
+    name = Path(cli_flags.config_file(values)).stem
     config.data.allow_leaks |= values["allow-leaks"].value
     config.workdir = values.workdir or config.workdir or f"runs/{name}"
     # Here, because JAX takes a second to import, and a mistake in the flags should show first.

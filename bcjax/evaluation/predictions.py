@@ -83,7 +83,7 @@ class Prediction:
 class Predictions:
     """The answers for N images: a sequence of `Prediction`, and arrays of all of them.
 
-    Example:
+    Examples:
       >>> predictions = bcjax.load("runs/a").predict("cells/")       # doctest: +SKIP
       >>> predictions.labels[0], predictions[0].probability          # doctest: +SKIP
       ('lymphocyte', 0.983)

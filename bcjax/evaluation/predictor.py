@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 class Predictor(RestoredNetwork):
     """A trained network that answers for images, whatever their size and format.
 
-    Example:
+    Examples:
       >>> net = bcjax.load("runs/a")                                 # doctest: +SKIP
       >>> net.predict("cells/")                                      # doctest: +SKIP
       >>> jax.jit(net.logits)(net.preprocess("cells/"))              # doctest: +SKIP

@@ -56,7 +56,8 @@ class NetworkInfo:
     Attributes:
       build: The module's class, or a partial of it that fixes what makes this variant.
       input_size: The side in pixels of the pictures that it was published with.
-      stages: The top-level names of its parameters, from the picture to the logits.
+      stages: The top-level names of its parameters, from the picture to the logits; () if they are
+        not known.
       parameters: The number of parameters for 1,000 classes and RGB pictures of that size; 0 if it
         is not known.
       macs: The multiply-adds of its convolutions and dense layers for one such picture; 0 if they
@@ -67,8 +68,9 @@ class NetworkInfo:
     """
 
     build: Callable[..., nn.Module]
+    _: dataclasses.KW_ONLY
     input_size: int
-    stages: tuple[str, ...]
+    stages: tuple[str, ...] = ()
     parameters: int = 0
     macs: int = 0
     paper: str = ""

@@ -112,19 +112,19 @@ class RunRecord:
         return " ".join((f"`bcjax {name} --workdir={self.run_dir}", *flags)) + "`"
 
 
-def read_run(workdir: Path, evaluation: str = "") -> RunRecord:
+def read_run(workdir: Path, name: str = "") -> RunRecord:
     """Reads a run and one evaluation of it.
 
     Args:
       workdir: The folder of the run.
-      evaluation: Name of the evaluation; "": the split that the run ended with.
+      name: Name of the evaluation; "": the split that the run ended with.
 
     Raises:
       UserError: If there is no run, it has no such evaluation, or a file is damaged.
     """
     run_dir = RunDir(workdir)
     config = configs.load(workdir)
-    name = evaluation or config.eval.final_split
+    name = name or config.eval.final_split
     path, answers_path = run_dir.evaluation(name), run_dir.answers(name)
     others = run_dir.evaluations(corruptions=False)
     if path not in others:
@@ -133,11 +133,11 @@ def read_run(workdir: Path, evaluation: str = "") -> RunRecord:
             f"{workdir} has no evaluation {name!r}: run bcjax evaluate --workdir={workdir} "
             f"--split={name}" + (f", or name one that it has ({names})." if names else " first.")
         )
-    found = Evaluation.read(path)
+    evaluation = Evaluation.read(path)
     answers = answering.read(answers_path) if answers_path.exists() else None
     if answers:
-        check_together(path, found.n, found.classes, answers)
-    return RunRecord(run_dir, name, config, found, answers)
+        check_together(path, evaluation.n, evaluation.classes, answers)
+    return RunRecord(run_dir, name, config, evaluation, answers)
 
 
 def _json(path: Path) -> Json:

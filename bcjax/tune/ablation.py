@@ -1,38 +1,160 @@
-"""What each part of a config is worth: runs without it, and with it alone."""
+"""An ablation: what each named part of a config is worth, by runs without it and with it alone."""
 
 import dataclasses
+import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 from rich.console import Console
 
+from bcjax import config as configs
 from bcjax.evaluation import answers
 from bcjax.metrics import resampling
 from bcjax.metrics.resampling import ResampledMetrics
 from bcjax.runtime import files
+from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
-from bcjax.tune import objectives
-from bcjax.tune import switches as parts
-from bcjax.tune import trial as trials
-from bcjax.tune.switches import Switch
+from bcjax.tune import objectives, trials
+from bcjax.tune.trials import Changes, changed, check, read_yaml
 
+MODES = ("all-but-one", "only-one")
+REFERENCE = "all"  # the kind of run that all others are compared with
 ABLATION_FILE = "ablation.json"
-REFERENCE = "all"
+
+_EXAMPLE = "switches, such as decay: {optim.weight_decay: 0}"
+
+
+# The parts of a config.
+
+
+@dataclasses.dataclass(frozen=True)
+class Switch:
+    """A part of a config that can be switched on and off.
+
+    Attributes:
+      name: The name of the part.
+      on: What changes in the config where the part is on.
+      off: What changes where it is off. A value {"remove": entries} removes entries of a list.
+    """
+
+    name: str
+    on: Changes
+    off: Changes
+
+
+def read_switches(path: Path, config: ConfigDict) -> tuple[Switch, ...]:
+    """Reads switches from a YAML file and tries each of them.
+
+    Args:
+      path: The file; see the help of `bcjax ablate`.
+      config: The config whose parts they are.
+
+    Raises:
+      UserError: If a switch is not understood, changes nothing, or changes a key of another switch.
+    """
+    page = read_yaml(path, _EXAMPLE)
+    switches = tuple(_switch(path, name, value) for name, value in page.items())
+    owners: dict[str, str] = {}
+    for switch in switches:
+        keys = [key for changes in (switch.on, switch.off) for key in changes]
+        for key in dict.fromkeys(keys):
+            removes = all(isinstance(c.get(key, {}), dict) for c in (switch.on, switch.off))
+            owner = owners.setdefault(key, "" if removes else switch.name)
+            if owner != ("" if removes else switch.name):
+                raise UserError(
+                    f"{path}: {switch.name} and another switch both change {key}: let each of them "
+                    "remove its own entries of a list, or make them one switch."
+                )
+    names = [switch.name for switch in switches]
+    everything_on = configs.flatten(check(apply(config, switches, names)))
+    for switch in switches:
+        others = [name for name in names if name != switch.name]
+        if configs.flatten(check(apply(config, switches, others))) == everything_on:
+            raise UserError(f"{path}: {switch.name} changes nothing in this config: leave it out.")
+    check(apply(config, switches, []))
+    return switches
+
+
+def _switch(path: Path, name: Any, value: Any) -> Switch:
+    if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name):
+        raise UserError(f"{path}: {name!r} names no switch: use letters, digits, _, . and -.")
+    if not isinstance(value, dict) or not value:
+        raise UserError(f"{path}: {name} is {value!r}: write {_EXAMPLE.partition(', ')[2]}.")
+    sides = value if set(value) <= {"with", "without"} else {"without": value}
+    on, off = sides.get("with") or {}, sides.get("without") or {}
+    for key, change in (*on.items(), *off.items()):
+        if isinstance(change, dict):
+            if set(change) != {"remove"}:
+                raise UserError(f"{path}: {name} has {key}: {change!r}: write {{remove: ENTRY}}.")
+            configs.convert(key, ())
+        else:
+            configs.convert(key, change)
+    return Switch(name, on, off)
+
+
+def apply(config: ConfigDict, switches: Sequence[Switch], on: Collection[str]) -> ConfigDict:
+    """Returns the config with some switches on and all others off.
+
+    Raises:
+      UserError: If a value is then out of its range.
+    """
+    before = configs.flatten(config)
+    changes: dict[str, Any] = {}
+    for switch in switches:
+        for key, value in (switch.on if switch.name in on else switch.off).items():
+            if isinstance(value, dict):
+                value = _without(switch.name, key, changes.get(key, before[key]), value["remove"])
+            changes[key] = value
+    return changed(config, changes)
+
+
+def _without(name: str, key: str, entries: Sequence[Any], remove: Any) -> tuple[Any, ...]:
+    """Removes entries of a list; an operation may be named without its arguments."""
+    patterns = remove if isinstance(remove, list) else [remove]
+    matches = {
+        pattern: {e for e in entries if pattern in (e, str(e).partition("(")[0])}
+        for pattern in patterns
+    }
+    for pattern, matching in matches.items():
+        if not matching:
+            held = ", ".join(map(str, entries)) or "nothing"
+            raise UserError(f"{name} removes {pattern!r} from {key}, which holds {held}: mend one.")
+    removed = set().union(*matches.values())
+    return tuple(entry for entry in entries if entry not in removed)
+
+
+def kinds_of_run(
+    names: Sequence[str], modes: Collection[str]
+) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yields each kind of run of an ablation once: its name, and which switches are on."""
+    wanted = {REFERENCE: tuple(names), "none": ()}
+    if "all-but-one" in modes:
+        wanted |= {f"all-but-{n}": tuple(o for o in names if o != n) for n in names}
+    if "only-one" in modes:
+        wanted |= {f"only-{n}": (n,) for n in names}
+    seen = set()
+    for name, on in wanted.items():
+        if on not in seen:
+            seen.add(on)
+            yield name, on
+
+
+# The runs.
 
 
 @dataclasses.dataclass(frozen=True)
 class Ablation:
-    """What is tried.
+    """An ablation to be run.
 
     Attributes:
-      config: Judged on the watched split: see `trial.judged_on_watched`.
+      config: The config, judged on the watched split: see `trials.judged_on_watched`.
       switches: Its parts.
-      modes: Some of `switches.MODES`.
-      seeds: Runs of each kind, from `config.seed` on.
-      out: Where their folders are.
+      modes: Some of `MODES`.
+      seeds: The number of runs of each kind, with seeds from `config.seed` on.
+      out: The folder of the runs' folders.
     """
 
     config: ConfigDict
@@ -42,32 +164,32 @@ class Ablation:
     out: Path
 
     def runs(self) -> dict[str, tuple[str, ...]]:
-        """Returns which switches are on, by the name of the kind of run."""
-        return dict(parts.runs([switch.name for switch in self.switches], self.modes))
+        """Returns which switches are on, by the kind of run."""
+        return dict(kinds_of_run([switch.name for switch in self.switches], self.modes))
 
     def workdirs(self, name: str) -> list[Path]:
-        """Returns the folder of each seed's run."""
+        """Returns the folder of each seed's run of a kind."""
         if self.seeds == 1:
             return [self.out / name]
         return [self.out / f"{name}-seed-{i}" for i in range(self.seeds)]
 
 
 def work(ablation: Ablation, console: Console) -> tuple[dict[str, str], int]:
-    """Trains all runs, or goes on with them. One that fails is told, and the next one follows.
+    """Trains all runs, or goes on with them. A run that fails is printed and the next one follows.
 
     Returns:
-      Why runs failed, by name of the kind; and the exit status: not 0 where a signal ended it.
+      Why runs failed, by kind; and the exit status: not 0 if a signal ended the ablation.
 
     Raises:
-      UserError: If a run fails with which all others are compared.
+      UserError: If a run of the reference fails.
     """
     trials.check_alone(ablation.config)
     metric = ablation.config.checkpoint.best
     faults: dict[str, str] = {}
     for name, on in ablation.runs().items():
-        for seed, workdir in enumerate(ablation.workdirs(name)):
-            config = parts.apply(ablation.config, ablation.switches, on)
-            config.seed += seed
+        for i, workdir in enumerate(ablation.workdirs(name)):
+            config = apply(ablation.config, ablation.switches, on)
+            config = configs.replaced(config, {"seed": config.seed + i})
             try:
                 outcome = trials.run(config, workdir)
                 if not outcome.signal:
@@ -86,72 +208,113 @@ def work(ablation: Ablation, console: Console) -> tuple[dict[str, str], int]:
     return faults, 0
 
 
-def measure(ablation: Ablation, faults: dict[str, str]) -> dict[str, Any]:
-    """Compares each kind of run with the one that has all.
+# The result.
+
+
+@dataclasses.dataclass(frozen=True)
+class AblatedRun:
+    """The runs of one kind, compared with the reference.
+
+    Attributes:
+      name: The kind, such as "all-but-decay".
+      on: The switches that are on.
+      workdirs: The folders' names.
+      error: Why a run failed; None if none did. The figures below are None then.
+      values: The metric of each seed.
+      mean: Their mean.
+      deviation: Their standard deviation; None of one.
+      difference: The seeds' mean less that of the reference, an estimate as in JSON. Its interval
+        and p are from resampling the pictures, the same for both; variation between seeds is in
+        `deviation`. None for the reference, or where the pictures differ.
+    """
+
+    name: str
+    on: list[str]
+    workdirs: list[str]
+    error: str | None = None
+    values: list[float] | None = None
+    mean: float | None = None
+    deviation: float | None = None
+    difference: dict[str, Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class AblationResult:
+    """What an ablation found.
+
+    Attributes:
+      split: The split of the metric.
+      metric: The metric, `checkpoint.best`.
+      n: The pictures of the split.
+      seeds: The runs of each kind.
+      reference: The kind that all others are compared with.
+      switches: The parts.
+      runs: The kinds of run.
+    """
+
+    split: str
+    metric: str
+    n: int
+    seeds: int
+    reference: str
+    switches: list[Switch]
+    runs: list[AblatedRun]
+
+    def write(self, out: Path) -> Path:
+        """Writes `ablation.json` into a folder and returns its path."""
+        path = out / ABLATION_FILE
+        files.write_json(path, dataclasses.asdict(self))
+        return path
+
+
+def measure(ablation: Ablation, faults: dict[str, str]) -> AblationResult:
+    """Compares each kind of run with the reference.
 
     Args:
-      ablation: Whose runs have come to their end.
-      faults: From `work`.
-
-    Returns:
-      Plain Python values, ready for JSON: `split`, `metric`, `n`, `seeds`, `reference`, `switches`
-      and `runs`: for each kind its `name`, the switches that are `on`, `workdirs`, `values` of the
-      seeds, their `mean` and standard `deviation` (None of one), `error`, and `difference` to the
-      reference: a figure of the seeds' mean, whose interval (and `p`) is from resampling the
-      pictures, the same for both; what seeds do is in the deviation. None where it failed, or the
-      pictures are others.
+      ablation: The ablation, whose runs have ended.
+      faults: Why runs failed, from `work`.
     """
     config = ablation.config
     split, metric = config.eval.split, config.checkpoint.best
     reference = _read(ablation, REFERENCE)
-    rows = []
+    runs = []
     for name, on in ablation.runs().items():
-        row: dict[str, Any] = {
-            "name": name,
-            "on": list(on),
-            "workdirs": [path.name for path in ablation.workdirs(name)],
-            "error": faults.get(name),
-            **dict.fromkeys(("values", "mean", "deviation", "difference")),
-        }
+        workdirs = [path.name for path in ablation.workdirs(name)]
+        run = AblatedRun(name, list(on), workdirs, error=faults.get(name))
         if name not in faults:
-            each = _read(ablation, name)
-            values = [float(run.values[metric]) for run, _ in each]
-            row |= {
-                "values": values,
-                "mean": statistics.fmean(values),
-                "deviation": statistics.stdev(values) if len(values) > 1 else None,
-            }
-            if name != REFERENCE and each[0][1] == reference[0][1]:
+            seeds = _read(ablation, name)
+            values = [float(resampled.values[metric]) for resampled, _ in seeds]
+            run = dataclasses.replace(
+                run,
+                values=values,
+                mean=statistics.fmean(values),
+                deviation=statistics.stdev(values) if len(values) > 1 else None,
+            )
+            if name != REFERENCE and seeds[0][1] == reference[0][1]:
                 one, other = (
-                    resampling.mean(*(run.metric(metric) for run, _ in seeds))
-                    for seeds in (each, reference)
+                    resampling.mean(*(resampled.metric(metric) for resampled, _ in each))
+                    for each in (seeds, reference)
                 )
-                row["difference"] = resampling.difference(one, other).to_dict()
-        rows.append(row)
-    return {
-        "split": split,
-        "metric": metric,
-        "n": len(reference[0][1]),
-        "seeds": ablation.seeds,
-        "reference": REFERENCE,
-        "switches": [dataclasses.asdict(switch) for switch in ablation.switches],
-        "runs": rows,
-    }
-
-
-def write(measured: dict[str, Any], out: Path) -> Path:
-    """Writes `ablation.json`, atomically, and returns its path."""
-    path = out / ABLATION_FILE
-    files.write_json(path, measured)
-    return path
+                difference = resampling.difference(one, other).to_dict()
+                run = dataclasses.replace(run, difference=difference)
+        runs.append(run)
+    return AblationResult(
+        split=split,
+        metric=metric,
+        n=len(reference[0][1]),
+        seeds=ablation.seeds,
+        reference=REFERENCE,
+        switches=list(ablation.switches),
+        runs=runs,
+    )
 
 
 def _read(ablation: Ablation, name: str) -> list[tuple[ResampledMetrics, tuple[str, ...]]]:
-    """Returns each seed's run on the same resamples, and the pictures that it answered."""
-    found = []
+    """Returns each seed's metrics on the same resamples, and the ids of its pictures."""
+    runs = []
     for workdir in ablation.workdirs(name):
-        read = answers.read(RunDir(workdir).answers(ablation.config.eval.split))
+        kept = answers.read(RunDir(workdir).answers(ablation.config.eval.split))
         resamples = ablation.config.eval.resamples
-        run = resampling.resample(read.predictions(), read.groups, resamples=resamples)
-        found.append((run, read.ids))
-    return found
+        resampled = resampling.resample(kept.predictions(), kept.groups, resamples=resamples)
+        runs.append((resampled, kept.ids))
+    return runs

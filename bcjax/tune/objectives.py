@@ -1,4 +1,4 @@
-"""What a trial is judged by: metrics on the watched split, seconds, bytes."""
+"""The objectives of a sweep: metrics on the watched split, latency and size."""
 
 import statistics
 import time
@@ -28,10 +28,10 @@ _REPEATS = 30
 
 
 def parse(text: str, config: ConfigDict) -> tuple[str, ...]:
-    """Returns the objectives in "accuracy,latency"; of "" that by which checkpoints are chosen.
+    """Returns the objectives in a text such as "accuracy,latency"; for "" `checkpoint.best`.
 
     Raises:
-      UserError: For one that is not known, or is there twice.
+      UserError: If one is unknown or named twice.
     """
     names = tuple(name.strip() for name in (text or config.checkpoint.best).split(","))
     known = [*METRICS, *COSTS]
@@ -46,7 +46,7 @@ def parse(text: str, config: ConfigDict) -> tuple[str, ...]:
 
 
 def direction(name: str) -> Direction:
-    """Returns which way is better."""
+    """Returns whether less or more of an objective is better."""
     return "minimize" if name in COSTS or sign(name) < 0 else "maximize"
 
 
@@ -54,9 +54,9 @@ def measure(names: Sequence[str], workdir: Path, result: Evaluation | None) -> l
     """Measures a finished run.
 
     Args:
-      names: Of objectives.
-      workdir: The run's folder.
-      result: Of its best checkpoint on the split that was watched.
+      names: The objectives.
+      workdir: The folder of the run.
+      result: The evaluation of its best checkpoint on the watched split.
 
     Raises:
       UserError: If a metric is undefined on that split, or nothing was evaluated.
@@ -78,9 +78,9 @@ def measure(names: Sequence[str], workdir: Path, result: Evaluation | None) -> l
 
 
 def latency(trained: RestoredNetwork) -> float:
-    """Seconds in which the compiled network answers one picture: the median of some repeats.
+    """Returns the seconds that the compiled network takes for one picture: a median of repeats.
 
-    The picture is decoded already and comes from the host; so does its answer go back there.
+    A decoded picture is sent from the host, and the logits come back to it.
     """
     config, model = trained.config, trained.model
 
@@ -90,14 +90,14 @@ def latency(trained: RestoredNetwork) -> float:
 
     side = config.data.image_size
     picture = np.full((1, side, side, 3), 128, np.uint8)
-    taken = []
+    seconds = []
     for _ in range(1 + _REPEATS):
         began = time.perf_counter()
         jax.device_get(answer(trained.variables, picture))
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken[1:])  # the first one compiled
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds[1:])  # the first one compiled
 
 
 def size(trained: RestoredNetwork) -> int:
-    """Bytes of the parameters, batch statistics apart."""
+    """Returns the bytes of the parameters, without batch statistics."""
     return sum(leaf.nbytes for leaf in jax.tree.leaves(trained.variables["params"]))

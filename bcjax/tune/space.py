@@ -1,12 +1,12 @@
-"""What a sweep tries: from a file of the user's, any keys of the config.
+"""The space of a sweep: which values of which keys it tries, from a YAML or Python file.
 
-YAML has a line for each key: a range, or a list of values.
+A YAML file has a line for each key: a range, or a list of values.
 
     optim.lr: {low: 1e-4, high: 1e-2, log: true}
     train.batch_size: [32, 64]
     model.name: [elu_cnn, resnet18]
 
-Python has a function of one Optuna trial, so that a key may depend on another:
+A Python file has a function of an Optuna trial, so that one key may depend on another:
 
     def space(trial):
         return {"optim.lr": trial.suggest_float("optim.lr", 1e-4, 1e-2, log=True)}
@@ -29,23 +29,24 @@ from optuna.distributions import (
 
 from bcjax import config as configs
 from bcjax.runtime.errors import UserError
-from bcjax.tune.changes import Changes, changed, check, read_yaml
+from bcjax.tune.trials import Changes, changed, check, read_yaml
 
-_DRAWS = 20  # of a Python space, checked before the first trial
+_DRAWS = 20  # samples of a Python space that are checked before the first trial
 
 
 class Space:
     """A function of an Optuna trial that returns changes to the config.
 
     Attributes:
-      text: The file's, by which a sweep that goes on knows that it is the same.
+      path: The file.
+      text: The text of the file, by which a sweep that goes on recognises the same space.
     """
 
     def __init__(self, path: Path):
         """Reads the file.
 
         Raises:
-          UserError: If it cannot be read, or is no space.
+          UserError: If it cannot be read or describes no space.
         """
         self.path = path
         self._function: Callable[[optuna.Trial], Changes] | None = None
@@ -58,18 +59,18 @@ class Space:
         self.text = path.read_text()
 
     def __call__(self, trial: optuna.Trial) -> Changes:
-        """Returns what a trial changes, once suggested always the same.
+        """Returns the changes of a trial, the same ones whenever it is called with that trial.
 
         Raises:
-          UserError: If the user's function fails.
+          UserError: If the function in the file fails.
         """
         if self._function is None:
             return {key: self._suggest(trial, key) for key in self._listed}
         try:
             changes = self._function(trial)
         except Exception as error:
-            said = f"{type(error).__name__}: {error}"
-            raise UserError(f"space(trial) in {self.path} fails ({said}): mend it.") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise UserError(f"space(trial) in {self.path} fails ({reason}): mend it.") from error
         if not isinstance(changes, dict):
             raise UserError(
                 f"space(trial) in {self.path} returns {changes!r}: let it return a dict of config "
@@ -87,12 +88,13 @@ class Space:
                 return trial.suggest_int(key, d.low, d.high, step=d.step, log=d.log)
 
     def check(self, config: ConfigDict) -> None:
-        """Refuses a space that leads to a value which training would refuse.
+        """Checks that training accepts the values of the space.
 
-        Of YAML each value and each end of a range is tried by itself, of Python some draws.
+        Of a YAML file each value and each end of a range is tried by itself; of a Python file some
+        random draws.
 
         Raises:
-          UserError: Naming key and value.
+          UserError: If a value is not possible; the sentence names the key.
         """
         for changes in self._ends() if self._function is None else self._draws():
             check(changed(config, changes))
@@ -116,19 +118,19 @@ def _function(path: Path) -> Callable[[optuna.Trial], Changes]:
     except FileNotFoundError as error:
         raise UserError(f"There is no space {path}: write one, in YAML or Python.") from error
     except Exception as error:
-        said = f"{type(error).__name__}: {error}"
-        raise UserError(f"The space {path} does not run ({said}): mend it.") from error
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"The space {path} does not run ({reason}): mend it.") from error
     if not callable(names.get("space")):
         raise UserError(f"{path} has no function space(trial): define it.")
     return names["space"]
 
 
 def _distribution(path: Path, key: str, written: Any) -> BaseDistribution:
-    """Returns what a line of YAML says of a key."""
+    """Returns the distribution that a line of YAML describes."""
     where = f"{path}: {key}"
     if isinstance(written, list) and written:
         values = [configs.convert(key, value) for value in written]
-        # The study's storage takes no lists, but their JSON.
+        # Optuna's storage takes no lists, but it takes their JSON.
         lists = configs.KEYS[key].type is tuple
         return CategoricalDistribution([json.dumps(v) if lists else v for v in values])
     if not isinstance(written, dict) or not {"low", "high"} <= set(written):
@@ -150,5 +152,5 @@ def _distribution(path: Path, key: str, written: Any) -> BaseDistribution:
 
 
 def _read(key: str, choice: Any) -> Any:
-    """Returns the value that a choice of the distribution stands for."""
+    """Returns the value behind a choice of a categorical distribution."""
     return json.loads(choice) if configs.KEYS[key].type is tuple else choice

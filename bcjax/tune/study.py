@@ -1,4 +1,4 @@
-"""A sweep's memory: an Optuna study, which several processes and hosts may share."""
+"""The Optuna study of a sweep, which several processes and hosts may share."""
 
 import contextlib
 import json
@@ -14,11 +14,12 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from bcjax.runtime.errors import UserError
+from bcjax.tune import objectives
 from bcjax.tune.objectives import Direction
 
 SAMPLERS = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
 
-# A trial's resource is its number of evaluations.
+# The resource of a trial is its number of evaluations.
 PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "none": optuna.pruners.NopPruner,
     "median": optuna.pruners.MedianPruner,
@@ -26,7 +27,7 @@ PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "hyperband": optuna.pruners.HyperbandPruner,
 }
 
-_HOME = "home"  # the attribute of a trial that says by which folder's processes it is trained
+_HOME = "home"  # the attribute of a trial that names the folder whose processes train it
 _SQLITE_PATIENCE_SECONDS = 60.0
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -40,10 +41,10 @@ class Claimed(NamedTuple):
 
 
 class Study:
-    """The trials of a sweep whose runs are written to one folder.
+    """The trials of a sweep, whose runs are written to one folder.
 
-    Several processes may work in the folder, be it on several hosts. Hosts that share the storage
-    but no folder each train, and take up again, their own trials.
+    Several processes may work in the folder, on one host or several. Hosts that share the storage
+    but no folder each train, and resume, their own trials.
     """
 
     def __init__(
@@ -57,16 +58,16 @@ class Study:
         seed: int,
         about: dict[str, Any],
     ):
-        """Opens the study, named as the folder is, or begins it.
+        """Opens the study with the folder's name, or creates it.
 
         Args:
           out: The folder.
           storage: A database's URL; "": SQLite, in the folder.
-          directions: Of the objectives.
+          directions: Whether less or more of each objective is better.
           sampler: A key of `SAMPLERS`.
           pruner: A key of `PRUNERS`.
-          seed: Of the sampler.
-          about: JSON values that a sweep which goes on must have kept.
+          seed: The seed of the sampler.
+          about: JSON values that must be the same when a sweep goes on.
 
         Raises:
           UserError: If the database cannot be opened, or holds another sweep by that name.
@@ -87,26 +88,26 @@ class Study:
                     load_if_exists=True,
                 )
             except (SQLAlchemyError, ImportError, optuna.exceptions.OptunaError) as error:
-                said = str(error).splitlines()[0].rstrip(".:")
-                raise UserError(f"The study cannot be opened at {url} ({said}).") from error
-            self._settle(about)
+                reason = str(error).splitlines()[0].rstrip(".:")
+                raise UserError(f"The study cannot be opened at {url} ({reason}).") from error
+            self._check_same(about)
             home = self.out / ".home"
             if not home.exists():
                 home.write_text(uuid.uuid4().hex)
             self._home = home.read_text()
 
-    def _settle(self, about: dict[str, Any]) -> None:
+    def _check_same(self, about: dict[str, Any]) -> None:
         about = json.loads(json.dumps(about))
-        there = self.optuna.user_attrs.get("about")
-        if there is None:
+        before = self.optuna.user_attrs.get("about")
+        if before is None:
             self.optuna.set_user_attr("about", about)
             return
         different = []
         for key in about:
             if isinstance(about[key], dict):
-                keys = sorted(k for k in about[key] if about[key][k] != there[key].get(k))
+                keys = sorted(k for k in about[key] if about[key][k] != before[key].get(k))
                 different += [f"{key}.{k}" for k in keys]
-            elif about[key] != there[key]:
+            elif about[key] != before[key]:
                 different.append(key)
         if different:
             raise UserError(
@@ -116,9 +117,9 @@ class Study:
 
     @contextlib.contextmanager
     def claim(self, budget: int) -> Iterator[Claimed | None]:
-        """Takes up a trial whose process has died, else begins one, for as long as this is entered.
+        """Claims a trial for as long as the context lasts: one whose process died, or a new one.
 
-        Yields None where all trials of the budget are done or being trained.
+        Yields None if all trials of the budget are done or being trained.
         """
         with contextlib.ExitStack() as stack:
             with self._lock:
@@ -133,7 +134,7 @@ class Study:
                 and self._hold(frozen.number, stack)
             ):
                 self._sample_for(frozen.number)
-                # Optuna itself begins a killed trial anew; ours has checkpoints to go on from.
+                # Optuna itself would start a killed trial anew; ours has checkpoints.
                 trial = optuna.Trial(self.optuna, frozen._trial_id)
                 return Claimed(trial, self.workdir(frozen.number))
         return None
@@ -149,12 +150,12 @@ class Study:
         return Claimed(trial, self.workdir(trial.number))
 
     def _sample_for(self, number: int) -> None:
-        # Anew for each trial: so a sweep that one process does tries the same values however often
-        # it was interrupted.
+        # A new sampler for each trial, so that a sweep in one process tries the same values however
+        # often it is interrupted.
         self.optuna.sampler = SAMPLERS[self._sampler](seed=self._seed + number)
 
     def _hold(self, number: int, stack: contextlib.ExitStack) -> bool:
-        """Whether nobody held the trial; the lock goes with this process, however that ends."""
+        """Locks a trial until this process ends; returns False if another process holds it."""
         self.workdir(number).mkdir(exist_ok=True)
         try:
             stack.enter_context(FileLock(self.workdir(number) / ".trial.lock", timeout=0))
@@ -167,5 +168,17 @@ class Study:
         return self.out / f"trial-{number:04}"
 
     def trials(self) -> list[FrozenTrial]:
-        """Returns all trials as they stand, by number."""
+        """Returns all trials as they are now, by number."""
         return self.optuna.get_trials(deepcopy=False)
+
+
+def ranked(objective_names: Sequence[str], study: Study) -> list[FrozenTrial]:
+    """Returns the completed trials, the best by the first objective first."""
+    sign = 1 if objectives.direction(objective_names[0]) == "minimize" else -1
+    done = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
+    return sorted(done, key=lambda trial: (sign * trial.values[0], trial.number))
+
+
+def pareto_set(study: Study) -> list[int]:
+    """Returns the numbers of the trials of the Pareto set: none is better in all objectives."""
+    return sorted(trial.number for trial in study.optuna.best_trials)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from bcjax.benchmark import SUBJECTS, clock, host, machine, roofline, telling, trace
+from bcjax.benchmark import SUBJECTS, machine, roofline, tables, trace
 from bcjax.benchmark.machine import Peaks
 from bcjax.benchmark.operations import KINDS, Program
 from bcjax.benchmark.roofline import Cost
@@ -145,7 +145,7 @@ def test_the_profile_is_where_the_page_says(measured, page):
 def test_the_table_says_each_subject_and_the_machine(page):
     console = Console(width=220)
     with console.capture() as capture:
-        console.print(telling.table(page))
+        console.print(tables.table(page))
     text = capture.get()
     for said in (
         "quick, 16 px, 8 pictures a step, float32, host store", "bare step", "training loop",
@@ -270,15 +270,15 @@ def test_what_the_backend_does_not_say_is_left_out(known):
 
 def test_works_take_turns():
     done = []
-    times = clock.in_turns(3, a=lambda: done.append("a"), b=lambda: done.append("b"))
+    times = machine.in_turns(3, a=lambda: done.append("a"), b=lambda: done.append("b"))
     assert "".join(done) == "ababab"
     assert {name: len(each) for name, each in times.items()} == {"a": 3, "b": 3}
 
 
 def test_time_that_the_host_gave_to_others_is_told():
     page = {"peaks": {"flops_per_s": 1e11, "bytes_per_s": 3e10}, "stolen_share": 0.12}
-    assert "12.0 % of the processors' time" in telling.peaks(page)
-    assert "host" not in telling.peaks(page | {"stolen_share": 0.01})
-    before = host.processors()
+    assert "12.0 % of the processors' time" in tables.peaks(page)
+    assert "host" not in tables.peaks(page | {"stolen_share": 0.01})
+    before = machine.processors()
     assert 0 <= before.stolen <= before.wanted
-    assert 0 <= host.stolen_share(before) <= 1
+    assert 0 <= machine.stolen_share(before) <= 1

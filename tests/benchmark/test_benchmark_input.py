@@ -10,7 +10,7 @@ import quick_config
 
 from bcjax import config as configs
 from bcjax.benchmark import input as measuring
-from bcjax.benchmark.timed_run import TimedRun
+from bcjax.benchmark.training import TimedRun
 from bcjax.data.order import Order
 from bcjax.data.store import HostStore
 from bcjax.engine.loader import Loader
@@ -25,7 +25,7 @@ def measured(tmp_path_factory):
     config.workdir = str(tmp_path_factory.mktemp("run"))
     with contextlib.closing(TimedRun(config)) as run:
         state = run.state
-        found = measuring.measure(run, seconds=0.02)
+        found = measuring.measure_input(run, seconds=0.02)
         assert run.state is state
     return found
 

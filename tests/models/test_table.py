@@ -196,7 +196,7 @@ class Average(nn.Module):
 
 def test_a_network_from_outside_is_created_like_any_other():
     with mock.patch.dict(MODELS):
-        register("average", NetworkInfo(Average, input_size=32, stages=("head",)))
+        register("average", NetworkInfo(Average, input_size=32))
         assert parameters(shapes(create("average", classes=5))) == 5 * (3 + 1)
         for name in ("average", "resnet18"):
             with pytest.raises(UserError, match=f"There already is a model '{name}'"):

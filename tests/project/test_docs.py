@@ -14,7 +14,7 @@ import pytest
 from places import ROOT
 
 from bcjax import config as configs
-from bcjax.cli import arguments
+from bcjax.cli import flags as cli_flags
 from bcjax.config.table import OLD_KEYS
 
 DOCS = ROOT / "docs"
@@ -69,7 +69,8 @@ def test_a_path_on_a_page_exists(page):
 
 @each_page
 def test_a_name_of_the_library_on_a_page_exists(page):
-    names = re.findall(r"(?<![\w/.-])bcjax(?:\.[A-Za-z_]\w*)+", page.read_text())
+    text = re.sub(r"```toml.*?```", "", page.read_text(), flags=re.DOTALL)
+    names = re.findall(r"(?<![\w/.-])bcjax(?:\.[A-Za-z_]\w*)+", text)
     for name in dict.fromkeys(names):
         module, attributes = name, []
         while True:
@@ -98,7 +99,7 @@ def test_a_command_on_a_page_is_understood(command, monkeypatch):
     monkeypatch.chdir(ROOT)
     _, name, *words = shlex.split(command, comments=True)
     module = importlib.import_module(f"bcjax.cli.{name.replace('-', '_')}")
-    assert arguments.parse(module, name, words)
+    assert cli_flags.parse(module, name, words)
 
 
 @each_page

@@ -111,7 +111,7 @@ def test_holm_steps_down():
     assert holm([]) == []
 
 
-def test_other_pictures_are_left_out_and_said(pair, tmp_path):
+def test_pictures_of_one_run_alone_are_left_out_and_counted(pair, tmp_path):
     first = run(tmp_path / "a", answers(pair[0][:200]))
     second = run(tmp_path / "b", answers(pair[1][50:], first=50))
     found = compared(first, second)
@@ -183,7 +183,7 @@ def test_settings_that_differ_are_named_and_no_others(pair, tmp_path):
     }
 
 
-def test_what_must_be_known_is_said(pair, tmp_path):
+def test_notes_warn_of_what_a_reader_must_know(pair, tmp_path):
     first = run(tmp_path / "a", answers(pair[0]), about={"cautions": ["Chosen by these."]})
     second = run(tmp_path / "b", answers(pair[1]), about={"leaks": "The splits leak"})
     (second / "pictures.json").write_text('{"path": "", "digest": "d1"}')
@@ -256,8 +256,8 @@ def test_the_runs_are_printed_beside_each_other(written, trained):
     ran, out = written
     assert str(out / "compare.html") in ran.out
     assert trained.workdir.name in ran.out
-    for said in ("elu_cnn", "1,426,376", "macro F1", "McNemar p", "cannot be told apart by"):
-        assert said in ran.out, said
+    for text in ("elu_cnn", "1,426,376", "macro F1", "McNemar p", "cannot be told apart by"):
+        assert text in ran.out, text
 
 
 def test_page_markdown_figures_and_json_say_the_same(written):
@@ -313,7 +313,7 @@ def test_two_runs_are_needed_and_each_once(compare, one, tmp_path):
     refused(compare(one, "--metrc=x"), "--metrc", "metric")
 
 
-def test_a_run_without_the_evaluation_is_told_how_to_get_it(compare, one, tmp_path):
+def test_a_missing_evaluation_is_named_with_its_command(compare, one, tmp_path):
     other = run(tmp_path / "other", answers(HITS))
     (other / "eval" / "test.json").rename(other / "eval" / "val.json")
     command = f"bcjax evaluate --workdir={other} --split=test"

@@ -83,11 +83,11 @@ def test_every_class_is_shown_with_its_counts(page):
     assert re.search(r"all\s+35\s+33\s+68", text)
 
 
-def test_what_was_planted_hangs_in_the_galleries(page):
+def test_the_galleries_show_what_was_planted(page):
     shown = {attrs["alt"].split(": ")[-1].rpartition("/")[2] for attrs in page.all("img")}
     assert {"conflict.png", "leak.png", "near.jpg", "blank.png"} <= shown
     text = page.text()
-    for said in (
+    for sentence in (
         "The splits leak",
         "in train and test",
         "under 2 labels",
@@ -95,7 +95,7 @@ def test_what_was_planted_hangs_in_the_galleries(page):
         "with small differences",
         "of one colour",
     ):
-        assert said in text
+        assert sentence in text
 
 
 def test_each_point_of_the_map_has_its_picture(page, folder):
@@ -124,7 +124,7 @@ def test_a_run_places_the_pictures_by_its_features(trained, tmp_path):
     assert {"train", "val", "test"} == set(page.points["splits"])  # the run's own
 
 
-def test_a_mistake_is_said_in_a_sentence(folder, tmp_path):
+def test_mistakes_end_with_one_sentence(folder, tmp_path):
     out = f"--out={tmp_path / 'page.html'}"
     refused(run_bcjax("explore", out), "--data.source")
     refused(run_bcjax("explore", "PICTURES", out), "PICTURES")

@@ -67,7 +67,7 @@ def test_what_stands_between_backticks_is_code():
     assert r"Run `bcjax evaluate --workdir=a_b*` \<now>." in to_markdown(page)
 
 
-def test_every_kind_of_block_is_told_in_both_ways(tmp_path):
+def test_every_kind_of_block_is_in_the_html_and_the_markdown(tmp_path):
     with charts.style():
         figure, axes = charts.new_figure(3, 2)
         axes.plot([0, 1], [0, 1], color=charts.INK)
@@ -85,10 +85,10 @@ def test_every_kind_of_block_is_told_in_both_ways(tmp_path):
     html = webpage.Page(to_html(page))
     webpage.check_is_whole(html)
     markdown = to_markdown(page)
-    for said in ("96.2 %", "n = 10", "Mind this.", "A line", "It rises.", "Errors", "cell.png",
+    for text in ("96.2 %", "n = 10", "Mind this.", "A line", "It rises.", "Errors", "cell.png",
                  "basophil", "answered ig", "More", "hidden"):  # fmt: skip
-        assert said in html.text(), said
-        assert said in markdown, said
+        assert text in html.text(), text
+        assert text in markdown, text
     write_page(page, tmp_path / "page.html")
     assert {str(path) for path in contents(tmp_path)} == {
         "page.html", "page.md", "figures/line.png", "figures/errors.png",
@@ -110,7 +110,7 @@ def test_a_chart_takes_its_ink_from_the_page():
 
 
 @pytest.mark.parametrize(
-    ("figure", "said"),
+    ("estimate", "text"),
     [
         (Estimate(0.96234, 10, "wilson", 0.9511, 0.97), "0.962 (0.951 - 0.970)"),
         (Estimate(0.5, 10), "0.500"),
@@ -118,8 +118,8 @@ def test_a_chart_takes_its_ink_from_the_page():
         (None, formatting.NONE),
     ],
 )
-def test_a_figure_is_written_with_its_interval(figure, said):
-    assert formatting.value_with_interval(figure) == said
+def test_a_figure_is_written_with_its_interval(estimate, text):
+    assert formatting.value_with_interval(estimate) == text
 
 
 def test_names_are_listed_as_a_person_does():

@@ -23,7 +23,7 @@ class Tables(Page):
     """A page, its tables as rows of text, and its paragraphs and facts."""
 
     def __init__(self, html):
-        self.tables, self.said = [], []
+        self.tables, self.paragraphs = [], []
         super().__init__(html)
 
     def handle_starttag(self, tag, attrs):
@@ -35,14 +35,14 @@ class Tables(Page):
         elif tag in ("th", "td"):
             self.tables[-1][-1].append("")
         elif tag in ("p", "dd"):
-            self.said.append("")
+            self.paragraphs.append("")
 
     def handle_data(self, data):
         super().handle_data(data)
         if {"th", "td"} & set(self._open):
             self.tables[-1][-1][-1] += data
         elif {"p", "dd"} & set(self._open):
-            self.said[-1] += data
+            self.paragraphs[-1] += data
 
 
 def squeezed(text):
@@ -78,7 +78,7 @@ def result_of(workdir):
     return json.loads((workdir / "eval" / "test.json").read_text())
 
 
-def told(workdir):
+def markdown_of(workdir):
     """What a report of the run would say, as Markdown; nothing is drawn but what it takes."""
     return to_markdown(report_page(read_run(workdir, "test")))
 
@@ -133,10 +133,10 @@ def test_the_page_and_the_markdown_say_the_same(page, workdir):
     shown = [table for table in markdown.tables if table[0][0] not in galleries]
     assert len(shown) > 5
     assert shown == page.tables
-    said = squeezed(markdown.text())
-    assert len(page.said) > 15
-    for words in page.said:
-        assert squeezed(words) in said
+    text = squeezed(markdown.text())
+    assert len(page.paragraphs) > 15
+    for words in page.paragraphs:
+        assert squeezed(words) in text
 
 
 def test_what_the_evaluation_says_is_what_the_report_says(own):
@@ -144,7 +144,7 @@ def test_what_the_evaluation_says_is_what_the_report_says(own):
         own / "eval" / "test.json",
         lambda result: result["metrics"]["accuracy"].update(value=0.12345, low=0.1111, high=0.1357),
     )
-    changed = told(own)
+    changed = markdown_of(own)
     assert "**12.3 %** 11.1 - 13.6 % (95 %)" in changed
     assert "| accuracy | 0.1235 | 0.1111 - 0.1357 |" in changed
 
@@ -161,7 +161,7 @@ def test_the_figures_of_a_paper_are_in_print_quality(workdir):
             assert round(image.info["dpi"][0]) == 300
 
 
-def test_the_surest_errors_hang_in_the_gallery(page, workdir):
+def test_the_gallery_shows_the_surest_errors(page, workdir):
     answers = answering.read(workdir / "eval" / "test.parquet")
     probabilities = answers.probabilities()
     wrong = probabilities.argmax(axis=1) != answers.labels
@@ -173,14 +173,14 @@ def test_the_surest_errors_hang_in_the_gallery(page, workdir):
 
 def test_what_is_absent_is_left_out_and_the_command_that_makes_it_named(own):
     change(own / "eval" / "test.json", lambda result: result.pop("calibration", None))
-    said = told(own)
+    text = markdown_of(own)
     for command in ("calibrate", "explain", "evaluate .*--corruptions", "evaluate .*--data.source"):
-        assert re.search(f"`bcjax {command}", said), command
+        assert re.search(f"`bcjax {command}", text), command
     (own / "eval" / "test.parquet").unlink()
     (own / "metrics.jsonl").unlink()
     (own / "sessions.jsonl").unlink(missing_ok=True)
     (own / "pictures.json").unlink()
-    changed = told(own)
+    changed = markdown_of(own)
     assert f"`bcjax evaluate --workdir={own} --split=test`" in changed
     for gone in ("figures/roc", "figures/errors", "figures/loss"):
         assert gone not in changed
@@ -189,7 +189,7 @@ def test_what_is_absent_is_left_out_and_the_command_that_makes_it_named(own):
 
 def test_other_pictures_at_the_place_of_the_prepared_set_are_not_shown(own):
     change(own / "pictures.json", lambda pictures: pictures.update(digest="0"))
-    assert "holds other pictures now" in told(own)
+    assert "holds other pictures now" in markdown_of(own)
 
 
 def test_time_and_energy_are_summed_over_the_sessions(own):
@@ -201,12 +201,12 @@ def test_time_and_energy_are_summed_over_the_sessions(own):
     }  # fmt: skip
     lines = [session, session | {"first_step": 3, "last_step": 6}]
     (own / "sessions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    changed = told(own)
-    for said in ("3.0 min", "1.0 Wh of GPUs", "| pictures seen | 48 |", "2 x abacus", "jax 0.0.1"):
-        assert said in changed, said
+    changed = markdown_of(own)
+    for text in ("3.0 min", "1.0 Wh of GPUs", "| pictures seen | 48 |", "2 x abacus", "jax 0.0.1"):
+        assert text in changed, text
     lines[1]["joules"] = None
     (own / "sessions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert "not readable" in told(own)
+    assert "not readable" in markdown_of(own)
 
 
 def test_a_caution_stands_beside_the_answer_and_under_the_limits(own):
@@ -215,7 +215,7 @@ def test_a_caution_stands_beside_the_answer_and_under_the_limits(own):
         result["leaks"] = "The splits leak: 3 pictures"
 
     change(own / "eval" / "test.json", warn)
-    changed = told(own)
+    changed = markdown_of(own)
     answer = changed.split("## Results")[1].split("## ")[0]
     limits = changed.split("## Limitations")[1]
     for sentence in ("The checkpoint was chosen by these pictures.", "3 pictures."):
@@ -226,7 +226,7 @@ def test_a_caution_stands_beside_the_answer_and_under_the_limits(own):
 
 def test_the_limits_are_computed(own):
     known = result_of(own)
-    limits = told(own).split("## Limitations")[1]
+    limits = markdown_of(own).split("## Limitations")[1]
     assert "medical device" in limits
     assert "drawings" in limits  # of the synthetic set
     assert "fewer than 50 pictures each" in limits
@@ -238,7 +238,7 @@ def test_the_limits_are_computed(own):
         ),
         own / "eval" / "test.parquet",
     )
-    assert "names no patients" not in told(own)
+    assert "names no patients" not in markdown_of(own)
     few = [each for each in known["per_class"] if 0 < each["n"] < 50]
     assert all(each["name"] in limits for each in few)
 
@@ -257,7 +257,7 @@ def test_the_page_goes_where_it_is_asked_for(own, tmp_path):
     assert contents(own) == before
 
 
-def test_a_mistake_is_said_in_a_sentence(own, tmp_path):
+def test_mistakes_end_with_one_sentence(own, tmp_path):
     refused(run_bcjax("report"), "--workdir")
     refused(run_bcjax("report", "RUN"), "RUN")
     refused(run_bcjax("report", f"--workdir={tmp_path / 'none'}"), tmp_path / "none")

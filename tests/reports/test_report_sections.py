@@ -23,7 +23,7 @@ from bcjax.runtime.files import write_json
 from bcjax.runtime.run_dir import RunDir
 
 
-def told(workdir):
+def markdown_of(workdir):
     return to_markdown(report_page(read_run(workdir, "test")))
 
 
@@ -59,16 +59,16 @@ def other(workdir, name, **about):
     (workdir / "eval" / f"{name}.json").write_text(json.dumps(result | about))
 
 
-def test_a_calibration_is_told_as_it_was_measured(run, answers):
+def test_a_calibration_stands_as_it_was_measured(run, answers):
     found = calibrations.fit(answers, step=20, split="val", coverage=0.8, error_rate=0.2)
     measured = measure(found, answers).to_dict()
-    said = told(run(calibration=measured))
-    assert f"temperature {measured['temperature']:.4f}" in said
+    text = markdown_of(run(calibration=measured))
+    assert f"temperature {measured['temperature']:.4f}" in text
     for key in ("log_loss", "ece", "brier"):
         raw, scaled = measured[key]["raw"], measured[key]["scaled"]
-        assert f"| {raw:.4f} | {scaled:.4f} |" in said
+        assert f"| {raw:.4f} | {scaled:.4f} |" in text
     share = measured["conformal"]["measured"]["value"]
-    assert f"| sets hold the true class | 80.0 % | {100 * share:.1f} % |" in said
+    assert f"| sets hold the true class | 80.0 % | {100 * share:.1f} % |" in text
 
 
 def test_each_corruption_has_a_row_and_all_have_one(run):
@@ -87,15 +87,15 @@ def test_each_corruption_has_a_row_and_all_have_one(run):
         mean_corruption_error=figure(0.4877), over_clean=figure(0.2877),
     )  # fmt: skip
     write_json(RunDir(workdir).corruptions("test"), page.to_dict())
-    said = told(workdir)
-    assert "| motion blur | 0.7000 | 0.6000 | 0.5500 | 0.5300 - 0.5800 | 0.2500 |" in said
-    assert "| all |  |  | 0.5123 | 0.4923 - 0.5423 | 0.2877 |" in said
-    assert "clean: 0.8000" in said
-    assert "figures/corruptions.png" in said
-    assert "was not tried" not in said.split("## Limitations")[1]
+    text = markdown_of(workdir)
+    assert "| motion blur | 0.7000 | 0.6000 | 0.5500 | 0.5300 - 0.5800 | 0.2500 |" in text
+    assert "| all |  |  | 0.5123 | 0.4923 - 0.5423 | 0.2877 |" in text
+    assert "clean: 0.8000" in text
+    assert "figures/corruptions.png" in text
+    assert "was not tried" not in text.split("## Limitations")[1]
 
 
-def test_the_drop_in_another_laboratory_stands_beside_the_home_figure(run):
+def test_the_drop_on_other_data_stands_beside_the_own_figure(run):
     workdir = run()
     comparison = LaboratoryComparison(
         classes={"BAS": "basophil"}, left_out={"blast": 12}, stain="reinhard", home_stain="none",
@@ -106,15 +106,15 @@ def test_the_drop_in_another_laboratory_stands_beside_the_home_figure(run):
     section = comparison.to_dict()
     seen = ["The network was trained on 3 of these 30 pictures."]
     other(workdir, "theirs-all", source="theirs", split="all", laboratory=section, cautions=seen)
-    said = told(workdir)
-    assert "| all classes | accuracy | 0.4000 | 0.3800 - 0.4300 | 0.9000 | 0.5000 |" in said
-    assert "BAS = basophil" in said
-    assert "blast (12)" in said
-    assert f"> **Caution.** theirs-all: {seen[0]}" in said
-    assert "All pictures are from one source" not in said
+    text = markdown_of(workdir)
+    assert "| all classes | accuracy | 0.4000 | 0.3800 - 0.4300 | 0.9000 | 0.5000 |" in text
+    assert "BAS = basophil" in text
+    assert "blast (12)" in text
+    assert f"> **Caution.** theirs-all: {seen[0]}" in text
+    assert "All pictures are from one source" not in text
     section |= {"home": None, "drop": None, "why": "There are no home pictures."}
     other(workdir, "theirs-all", source="theirs", split="all", laboratory=section, cautions=[])
-    assert "There are no home pictures." in told(workdir)
+    assert "There are no home pictures." in markdown_of(workdir)
 
 
 def test_views_and_ensembles_stand_beside_the_result_with_their_parts(run):
@@ -122,25 +122,25 @@ def test_views_and_ensembles_stand_beside_the_result_with_their_parts(run):
     alone = {"accuracy": 0.8123, "macro_f1": 0.7, "log_loss": 0.6}
     parts = [{"workdir": "runs/b", "checkpoint": 7, "metrics": alone}]
     other(workdir, "test-ensemble", ensemble=parts, views=[{"view": "flipped", "metrics": alone}])
-    said = told(workdir)
-    assert "| test-ensemble | cells, test | 90 |" in said
-    assert "| runs/b, checkpoint 7 | 0.8123 | 0.7000 | 0.6000 |" in said
-    assert "| flipped | 0.8123 |" in said
+    text = markdown_of(workdir)
+    assert "| test-ensemble | cells, test | 90 |" in text
+    assert "| runs/b, checkpoint 7 | 0.8123 | 0.7000 | 0.6000 |" in text
+    assert "| flipped | 0.8123 |" in text
 
 
-def test_members_are_told_with_mean_and_deviation(run):
+def test_members_have_a_mean_and_a_deviation(run):
     members = [
         NetworkScores(f"member-{i}", 20, {"accuracy": value}) for i, value in enumerate((0.8, 0.9))
     ]
     workdir = run(members=summarise_members(members).to_dict(), held_out=False)
     (workdir / "member-0").mkdir()
-    said = told(workdir)
-    assert "| accuracy | 0.8500 | 0.0707 |" in said
-    assert "| member-1, checkpoint 20 | 0.9000 |" in said
-    assert "another seed" not in said.split("## Limitations")[1]
+    text = markdown_of(workdir)
+    assert "| accuracy | 0.8500 | 0.0707 |" in text
+    assert "| member-1, checkpoint 20 | 0.9000 |" in text
+    assert "another seed" not in text.split("## Limitations")[1]
 
 
-def test_the_overlays_hang_with_the_figures_about_them(run):
+def test_explained_pictures_stand_with_the_figures_about_them(run):
     workdir = run()
     (workdir / "explain").mkdir()
     Image.new("RGB", (90, 30), "teal").save(workdir / "explain" / "01-a.png")
@@ -152,20 +152,20 @@ def test_the_overlays_hang_with_the_figures_about_them(run):
         "pictures": [row | {"file": "01-a.png"}, row | {"id": "gone", "file": "02-gone.png"}],
     }  # fmt: skip
     (workdir / "explain" / "explain.json").write_text(json.dumps(page))
-    said = told(workdir)
-    assert "| a.png | monocyte | predicted basophil, 87.5 % |" in said
-    assert "| gone |" not in said
-    assert "| grad-cam | 0.12, 4 | 75.0 % | 100.0 % |" in said
-    assert "the cell's share of the picture: 25.0 %" in said
+    text = markdown_of(workdir)
+    assert "| a.png | monocyte | predicted basophil, 87.5 % |" in text
+    assert "| gone |" not in text
+    assert "| grad-cam | 0.12, 4 | 75.0 % | 100.0 % |" in text
+    assert "the cell's share of the picture: 25.0 %" in text
     (workdir / "explain" / "explain.json").write_text(json.dumps(page | {"checkpoint": 7}))
-    assert "**Caution.** The maps are of checkpoint 7" in told(workdir)
+    assert "**Caution.** The maps are of checkpoint 7" in markdown_of(workdir)
 
 
 def test_of_many_classes_the_worst_have_curves_and_the_table_is_folded(tmp_path):
     classes = tuple(f"class {i:02d}" for i in range(45))
     many = fabricated.answers(np.arange(450) % 9 > 0, classes=classes)
     workdir = fabricate(tmp_path, many)
-    said = told(workdir)
-    assert "The 10 classes with the lowest areas." in said
-    assert "All 45 classes" in said
-    assert "figures/confusion" not in said
+    text = markdown_of(workdir)
+    assert "The 10 classes with the lowest areas." in text
+    assert "All 45 classes" in text
+    assert "figures/confusion" not in text

@@ -122,14 +122,14 @@ def _looks(comparison: Comparison) -> Iterator[tuple[ComparedRun, Mapping[str, A
 
 
 def _whisker(
-    axes: Axes, found: Estimate | Difference | None, row: float, look: Mapping[str, Any]
+    axes: Axes, estimate: Estimate | Difference | None, row: float, look: Mapping[str, Any]
 ) -> None:
     """Draws a value and its interval in a row."""
-    if found is None or found.value is None:
+    if estimate is None or estimate.value is None:
         return
-    if found.low is not None and found.high is not None:
-        axes.plot((found.low, found.high), (row, row), color=look["color"], lw=1.2)
-    axes.plot(found.value, row, ls="", ms=5, **look)
+    if estimate.low is not None and estimate.high is not None:
+        axes.plot((estimate.low, estimate.high), (row, row), color=look["color"], lw=1.2)
+    axes.plot(estimate.value, row, ls="", ms=5, **look)
 
 
 def _finish(axes: Axes, label: str) -> None:

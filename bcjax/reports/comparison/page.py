@@ -124,7 +124,9 @@ def _mcnemar(test: PairedTest) -> list[str]:
 
 
 def _results(comparison: Comparison) -> list[Block]:
-    verdicts = [Text(test.sentence, "good" * test.significant) for test in comparison.tests]
+    verdicts = [
+        Text(test.sentence, "good" if test.significant else "") for test in comparison.tests
+    ]
     notes = [Text(note, "bad") for note in comparison.notes]
     return [*verdicts, Text(_RESULTS, "soft"), *notes, Charts(charts.metric_charts(comparison))]
 

@@ -1,4 +1,4 @@
-"""The runs that are compared: found, read, their predictions aligned, their costs counted."""
+"""The runs that are compared: their folders, aligned predictions, costs, curves, settings."""
 
 import dataclasses
 import functools
@@ -30,20 +30,20 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     Raises:
       UserError: If there are fewer than two runs, or one is given twice.
     """
-    found: list[Path] = []
+    folders: list[Path] = []
     for path in paths:
         run_dir = RunDir(path)
         members = run_dir.members()
-        found += members if members and (len(paths) == 1 or not run_dir.exists()) else [path]
-    if len(found) < 2:
+        folders += members if members and (len(paths) == 1 or not run_dir.exists()) else [path]
+    if len(folders) < 2:
         raise UserError(
-            "To compare, give two runs or more" + (f", not {found[0]} alone." if found else ".")
+            "To compare, give two runs or more" + (f", not {folders[0]} alone." if folders else ".")
         )
-    resolved = [path.resolve() for path in found]
-    for path, real in zip(found, resolved, strict=True):
+    resolved = [path.resolve() for path in folders]
+    for path, real in zip(folders, resolved, strict=True):
         if resolved.count(real) > 1:
             raise UserError(f"{path} is given twice: a run cannot be compared with itself.")
-    return found
+    return folders
 
 
 def read_runs(paths: Sequence[Path], evaluation: str) -> dict[str, RunRecord]:

@@ -101,27 +101,27 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
     steps = np.arange(len(values), 0, -1) * values[order]
     corrected = np.empty(len(values))
     corrected[order] = np.minimum(np.maximum.accumulate(steps), 1)
-    found: list[float | None] = [None] * len(p)
+    result: list[float | None] = [None] * len(p)
     for i, value in zip(known, corrected.tolist(), strict=True):
-        found[i] = value
-    return found
+        result[i] = value
+    return result
 
 
 def _sentence(
-    run: str, reference: str, found: Difference, p: float | None, metric: str, value: float
+    run: str, reference: str, difference: Difference, p: float | None, metric: str, value: float
 ) -> str:
-    if found.value is None:
+    if difference.value is None:
         return f"{run} and {reference} have no {metric_name(metric)} on these pictures."
     figures = (
-        f"{metric_name(metric)} {value + found.value:.4f} against {value:.4f}, difference "
-        f"{formatting.difference(found)}"
+        f"{metric_name(metric)} {value + difference.value:.4f} against {value:.4f}, difference "
+        f"{formatting.difference(difference)}"
     )
-    if found.interval:
+    if difference.interval:
         text = formatting.p_value(p)
         figures += f", p {text if text.startswith('<') else f'= {text}'}"
     if p is None or p >= ALPHA:
         return f"{run} and {reference} cannot be told apart by these pictures: {figures}."
-    better = sign(metric) * found.value > 0
+    better = sign(metric) * difference.value > 0
     return f"{run} is {'better' if better else 'worse'} than {reference}: {figures}."
 
 

@@ -196,7 +196,7 @@ def far_from_class(
     Returns:
       (position, distance over the median distance in the class), class by class.
     """
-    found = []
+    farthest = []
     for members in positions_by_class(labels[features.positions]).values():
         if len(members) < _FEWEST:
             continue
@@ -204,5 +204,5 @@ def far_from_class(
         distance = np.linalg.norm(values - values.mean(0), axis=1)
         ratio = distance / max(float(np.median(distance)), 1e-6)
         for i in np.argsort(-ratio, kind="stable")[:count]:
-            found.append((int(features.positions[members[i]]), float(ratio[i])))
-    return found
+            farthest.append((int(features.positions[members[i]]), float(ratio[i])))
+    return farthest

@@ -84,7 +84,7 @@ def _render(prepared: PreparedSet, data: ConfigDict, network: NetworkFeatures | 
     labels = np.array([record.label for record in records])
     mapped = sample(labels, _POINTS, rng)
     features = network(records, mapped) if network else colour_features(measures)
-    found = findings.find_remarkable(pictures, max_copies=data.max_copies)
+    remarkable = findings.find_remarkable(pictures, max_copies=data.max_copies)
     galleries = Galleries(records, prepared.classes)
     template = environment("bcjax.reports.dataset").get_template("explore.html")
     return template.render(
@@ -95,8 +95,8 @@ def _render(prepared: PreparedSet, data: ConfigDict, network: NetworkFeatures | 
         leaks=(prepared.leaks if prepared.datasheet else leaks.find_leaks(pictures)).sentence,
         charts=charts.dataset_charts(prepared, measures, labels),
         cards=class_cards(pictures, labels, prepared.classes, data, rng),
-        duplicates=galleries.of_findings(found, DUPLICATES),
-        outliers=galleries.of_findings(found, OUTLIERS),
+        duplicates=galleries.of_findings(remarkable, DUPLICATES),
+        outliers=galleries.of_findings(remarkable, OUTLIERS),
         far=galleries.far_from_class(features),
         features=features,
         map=embedding_map(features, mapped, records, _SEED),

@@ -51,13 +51,13 @@ def value_with_interval(estimate: Estimate | None) -> str:
     return f"{estimate.value:.3f} ({estimate.low:.3f} - {estimate.high:.3f})"
 
 
-def difference(found: Difference) -> str:
+def difference(estimate: Difference) -> str:
     """Returns a difference with its interval: "+0.0120 (+0.0011 to +0.0230)"."""
-    if found.value is None:
+    if estimate.value is None:
         return NONE
-    if found.low is None:
-        return f"{found.value:+.4f}"
-    return f"{found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f})"
+    if estimate.low is None:
+        return f"{estimate.value:+.4f}"
+    return f"{estimate.value:+.4f} ({estimate.low:+.4f} to {estimate.high:+.4f})"
 
 
 def p_value(p: float | None) -> str:

@@ -232,15 +232,15 @@ def environment(package: str) -> jinja2.Environment:
     hold code between backticks, into HTML and into Markdown.
     """
     loaders = [jinja2.PackageLoader(name) for name in (package, "bcjax.reports.pages")]
-    found = jinja2.Environment(
+    result = jinja2.Environment(
         loader=jinja2.ChoiceLoader(loaders),
         autoescape=lambda name: name is not None and name.endswith(".html"),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"code": _code, "plain": _plain}
-    return found
+    result.filters |= {"code": _code, "plain": _plain}
+    return result
 
 
 @functools.cache

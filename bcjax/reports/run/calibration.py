@@ -161,8 +161,8 @@ def _risk_coverage(answers: Answers) -> Chart:
 
 def _calibration(run: RunRecord) -> list[Block]:
     """Returns what was measured with the calibration of the checkpoint, or how to get one."""
-    found = run.evaluation.calibration
-    if not found:
+    calibration = run.evaluation.calibration
+    if not calibration:
         calibrate = run.command("calibrate")
         evaluate = run.command("evaluate", f"--split={run.name}")
         return [
@@ -173,11 +173,11 @@ def _calibration(run: RunRecord) -> list[Block]:
             )
         ]
     fitted = (
-        f"Fitted on {found.fitted_n:,} pictures of the {found.fitted_on} split: temperature "
-        f"{number(found.temperature)}. Measured here, on {found.n:,}."
+        f"Fitted on {calibration.fitted_n:,} pictures of the {calibration.fitted_on} split: "
+        f"temperature {number(calibration.temperature)}. Measured here, on {calibration.n:,}."
     )
-    losses = {"log_loss": found.log_loss, "ece": found.ece, "brier": found.brier}
-    conformal, abstention = found.conformal, found.abstention
+    losses = {"log_loss": calibration.log_loss, "ece": calibration.ece, "brier": calibration.brier}
+    conformal, abstention = calibration.conformal, calibration.abstention
     coverage = percent(conformal.coverage)
     promises = [
         _promise("sets hold the true class", coverage, conformal.sets.measured),
@@ -185,8 +185,10 @@ def _calibration(run: RunRecord) -> list[Block]:
         _promise("answered, not `uncertain`", NONE, abstention.answered),
         _promise("errors among these", f"≤ {percent(abstention.error_rate)}", abstention.error),
     ]
-    if found.energy:
-        promises.append(_promise("unlike training pictures (energy)", NONE, found.energy.above))
+    if calibration.energy:
+        promises.append(
+            _promise("unlike training pictures (energy)", NONE, calibration.energy.above)
+        )
     sizes = (
         f"A set holds {conformal.sets.mean_size:.2f} classes on average; fitted by class, "
         f"{conformal.by_class.mean_size:.2f}."

@@ -71,12 +71,12 @@ def _beside_own_data(name: str, comparison: LaboratoryComparison) -> Table:
 
 def corruptions(run: RunRecord) -> list[Block]:
     """Returns a row and a curve for each corruption, with a column for each severity."""
-    found = run.corruptions
-    if not found:
+    result = run.corruptions
+    if not result:
         command = run.command("evaluate", f"--split={run.name}", "--corruptions")
         return [Text(f"Corrupted pictures were not tried: {command}.", "soft")]
-    clean = found.clean[_CORRUPTION_METRIC]
-    head = ["corruption", *(f"severity {each}" for each in found.severities)]
+    clean = result.clean[_CORRUPTION_METRIC]
+    head = ["corruption", *(f"severity {each}" for each in result.severities)]
     head += ["mean", "95 % interval", "lost", "95 % interval"]
     rows = [
         [
@@ -84,15 +84,15 @@ def corruptions(run: RunRecord) -> list[Block]:
             *(number(each[_CORRUPTION_METRIC].value) for each in row.severities),
             *_mean_and_loss(row.mean, row.over_clean),
         ]
-        for row in found.corruptions
+        for row in result.corruptions
     ]
-    empty = [""] * len(found.severities)
-    rows.append(["all", *empty, *_mean_and_loss(found.mean, found.over_clean)])
+    empty = [""] * len(result.severities)
+    rows.append(["all", *empty, *_mean_and_loss(result.mean, result.over_clean)])
     caption = (
-        f"Balanced accuracy on corrupted pictures, {found.split} split, n = {found.n:,}, "
-        f"checkpoint {found.checkpoint:,}; clean: {number(clean.value)} ({interval(clean)})"
+        f"Balanced accuracy on corrupted pictures, {result.split} split, n = {result.n:,}, "
+        f"checkpoint {result.checkpoint:,}; clean: {number(clean.value)} ({interval(clean)})"
     )
-    return [Charts([_corruption_chart(found)]), Table(head, rows, caption)]
+    return [Charts([_corruption_chart(result)]), Table(head, rows, caption)]
 
 
 def _mean_and_loss(means: Mapping[str, Estimate], lost: Estimate) -> list[str]:
@@ -100,9 +100,9 @@ def _mean_and_loss(means: Mapping[str, Estimate], lost: Estimate) -> list[str]:
     return [number(mean.value), interval(mean), number(lost.value), interval(lost)]
 
 
-def _corruption_chart(found: "CorruptionEvaluation") -> Chart:
-    rows, clean = found.corruptions, found.clean[_CORRUPTION_METRIC].value
-    x = [0, *found.severities]
+def _corruption_chart(result: "CorruptionEvaluation") -> Chart:
+    rows, clean = result.corruptions, result.clean[_CORRUPTION_METRIC].value
+    x = [0, *result.severities]
     with style():
         figure, axes = new_figure(5.8, 3.4)
         for row, colour in zip(rows, class_colours(len(rows)), strict=True):
@@ -138,18 +138,18 @@ def averages(run: RunRecord) -> list[Block]:
 
 def members(run: RunRecord) -> list[Block]:
     """Returns how far the members of the run lie apart, if it has members."""
-    found = run.evaluation.members
-    if not found:
+    summary = run.evaluation.members
+    if not summary:
         return []
     rows = [
         [metric_name(key), number(m.mean), number(m.deviation), interval(m), f"{m.n:,}"]
-        for key, m in found.metrics.items()
+        for key, m in summary.metrics.items()
     ]
     head = ["metric", "mean", "deviation", "95 % interval of the mean", "members"]
     caption = "The members one by one; the figures above are of all of them together"
     return [
         Table(head, rows, caption),
-        Details(f"Each of the {len(found.each):,} members", [_parts(found.each)]),
+        Details(f"Each of the {len(summary.each):,} members", [_parts(summary.each)]),
     ]
 
 

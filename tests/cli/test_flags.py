@@ -4,14 +4,15 @@ import pytest
 from commandline import ROOT, refused, run_bcjax
 
 from bcjax import config as configs
-from bcjax.cli import arguments, config_flag, train
+from bcjax.cli import flags as cli_flags
+from bcjax.cli import train
 
 QUICKSTART = f"--config={ROOT / 'configs' / 'quickstart.py'}"
 
 
 def described(*argv: str):
-    values, _ = arguments.parse(train, "train", list(argv))
-    return config_flag.read(values), values
+    values, _ = cli_flags.parse(train, "train", list(argv))
+    return cli_flags.read_config(values), values
 
 
 def test_keys_on_the_command_line_change_the_file():
@@ -39,7 +40,7 @@ def test_another_process_is_given_the_same_config():
     given = ("--config=resnet50:frozen", "--config.model.dropout=none", "--config.data.grey=true",
              "--config.augment.ops=('flip', 'rotate(30)')")  # fmt: skip
     config, values = described(*given)
-    again, _ = described(*config_flag.arguments(values))
+    again, _ = described(*cli_flags.config_arguments(values))
     assert configs.flatten(again) == configs.flatten(config)
 
 

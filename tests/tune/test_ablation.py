@@ -1,5 +1,6 @@
 """`bcjax ablate`: runs without each part of a config, and what each part is worth."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -10,8 +11,7 @@ from bcjax import models
 from bcjax.evaluation import answers
 from bcjax.evaluation.answers import Answers
 from bcjax.tune import ablation as ablations
-from bcjax.tune.ablation import Ablation
-from bcjax.tune.switches import Switch
+from bcjax.tune.ablation import Ablation, Switch
 
 CONFIG = f"--config={ROOT / 'tests' / 'support' / 'quick_config.py'}"
 
@@ -135,20 +135,20 @@ def test_differences_are_means_over_seeds_paired_picture_by_picture(ablation):
     write(ablation, "only-a", (28, 20))
     write(ablation, "only-b", (36, 32), ids="other")
     measured = ablations.measure(ablation, faults={})
-    whole, none, only_a, only_b = measured["runs"]
-    assert measured["n"] == 40
-    assert measured["seeds"] == 2
-    assert whole["values"] == [0.9, 0.8]
-    assert whole["mean"] == pytest.approx(0.85)
-    assert whole["deviation"] == pytest.approx(0.1 / np.sqrt(2))
-    assert only_a["workdirs"] == ["only-a-seed-0", "only-a-seed-1"]
+    whole, none, only_a, only_b = measured.runs
+    assert measured.n == 40
+    assert measured.seeds == 2
+    assert whole.values == [0.9, 0.8]
+    assert whole.mean == pytest.approx(0.85)
+    assert whole.deviation == pytest.approx(0.1 / np.sqrt(2))
+    assert only_a.workdirs == ["only-a-seed-0", "only-a-seed-1"]
     # The same answers: no resample parts them, though the scores themselves vary.
-    assert (none["difference"]["value"], none["difference"]["low"]) == (0, 0)
-    assert none["difference"]["high"] == 0
-    difference = only_a["difference"]
+    assert (none.difference["value"], none.difference["low"]) == (0, 0)
+    assert none.difference["high"] == 0
+    difference = only_a.difference
     assert difference["value"] == pytest.approx(0.6 - 0.85)
     assert difference["low"] < -0.25 < difference["high"] < 0
-    assert only_b["difference"] is None  # of other pictures
+    assert only_b.difference is None  # of other pictures
 
 
 def test_a_run_that_failed_is_told_and_the_others_are_compared(ablation):
@@ -156,9 +156,9 @@ def test_a_run_that_failed_is_told_and_the_others_are_compared(ablation):
     write(ablation, "none", (20, 20))
     write(ablation, "only-b", (30, 30))
     measured = ablations.measure(ablation, faults={"only-a": "The loss is not finite."})
-    by_name = {run["name"]: run for run in measured["runs"]}
-    assert by_name["only-a"]["error"] == "The loss is not finite."
-    assert by_name["only-a"]["mean"] is None
-    assert by_name["only-b"]["difference"]["value"] == pytest.approx(0.75 - 0.85)
-    path = ablations.write(measured, ablation.out)
-    assert json.loads(path.read_text()) == measured
+    by_name = {run.name: run for run in measured.runs}
+    assert by_name["only-a"].error == "The loss is not finite."
+    assert by_name["only-a"].mean is None
+    assert by_name["only-b"].difference["value"] == pytest.approx(0.75 - 0.85)
+    path = measured.write(ablation.out)
+    assert json.loads(path.read_text()) == dataclasses.asdict(measured)

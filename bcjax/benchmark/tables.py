@@ -5,11 +5,11 @@ from typing import Any, NamedTuple
 
 from rich.table import Table
 
-from bcjax.benchmark import host
+from bcjax.benchmark import machine
 
 _ROOFS = {"compute": "compute", "bandwidth": "memory"}
 HEADINGS = ("what", "images/s", "time", "of the roof", "")
-_TOLD = 0.005  # the least share of a step's time that is worth a line
+_LEAST_SHARE = 0.005  # the least share of a step's time that is worth a line
 _PARTS = {"read": "read from files", "gather": "gathered in RAM", "transfer": "sent to the devices"}
 
 
@@ -19,7 +19,7 @@ class Row(NamedTuple):
     what: str
     images_per_s: float | None
     seconds: float | None
-    told: str
+    note: str
     share_of_roof: float | None = None
 
 
@@ -27,7 +27,7 @@ def table(page: dict[str, Any]) -> Table:
     """Returns a measured page as a table, a line for each figure."""
     about = page["about"]
     trace = f" The profile: {page['trace']['perfetto']}" if "trace" in page else ""
-    made = Table(
+    result = Table(
         title=f"{setting(page)}, on {about['devices']} x {about['device']} "
         f"({about['processor']}, {about['cores']} cores)",
         caption=peaks(page) + trace,
@@ -35,12 +35,12 @@ def table(page: dict[str, Any]) -> Table:
         caption_justify="left",
     )
     for heading in HEADINGS:
-        made.add_column(heading, justify="left" if heading in ("what", "") else "right")
+        result.add_column(heading, justify="left" if heading in ("what", "") else "right")
     for lines in subjects(page):
         for line in lines:
-            made.add_row(*line)
-        made.add_section()
-    return made
+            result.add_row(*line)
+        result.add_section()
+    return result
 
 
 def setting(page: dict[str, Any]) -> str:
@@ -54,16 +54,16 @@ def setting(page: dict[str, Any]) -> str:
 
 def peaks(page: dict[str, Any]) -> str:
     """Returns the sentences on the device's peaks, and on a host that gave it to others."""
-    seen = page["peaks"]
+    peak = page["peaks"]
     disturbed = ""
-    if page["stolen_share"] > host.DISTURBED:
+    if page["stolen_share"] > machine.DISTURBED:
         disturbed = (
             f" The host gave {_share(page['stolen_share'])} of the processors' time to others "
             "meanwhile: measure again when it is quiet."
         )
     return (
-        f"A device's peaks: {seen['flops_per_s'] / 1e9:,.0f} GFLOP/s in a matrix product, "
-        f"{seen['bytes_per_s'] / 1e9:,.1f} GB/s in a pass over memory. The roof is the peak that "
+        f"A device's peaks: {peak['flops_per_s'] / 1e9:,.0f} GFLOP/s in a matrix product, "
+        f"{peak['bytes_per_s'] / 1e9:,.1f} GB/s in a pass over memory. The roof is the peak that "
         f"asks for more time.{disturbed}"
     )
 
@@ -74,7 +74,7 @@ def subjects(page: dict[str, Any]) -> Iterator[list[tuple[str, ...]]]:
         if name in page:
             yield [
                 (row.what, _rate(row.images_per_s), _time(row.seconds),
-                 _share(row.share_of_roof), row.told)
+                 _share(row.share_of_roof), row.note)
                 for row in rows(page[name])
             ]  # fmt: skip
 
@@ -89,74 +89,74 @@ def _roof(measured: dict[str, Any]) -> str:
     return f"{_ROOFS[measured['roof']]} binds{caches}, {_ROOFS[other]} at {at}"
 
 
-def _start(found: dict[str, Any]) -> Iterator[Row]:
-    for name, each in found.items():
-        told = (
+def _start(figures: dict[str, Any]) -> Iterator[Row]:
+    for name, each in figures.items():
+        note = (
             f"imports {_time(each['import_s'])}, data and state {_time(each['build_s'])}, "
             f"compilation and step {_time(each['first_step_s'])}"
         )
-        yield Row(f"to the first step, {name}", None, each["seconds"], told)
+        yield Row(f"to the first step, {name}", None, each["seconds"], note)
 
 
-def _step(found: dict[str, Any]) -> Iterator[Row]:
-    rate, seconds = found["images_per_s"], found["step_ms"] / 1e3
-    yield Row("bare step", rate, seconds, _roof(found), found.get("share_of_roof"))
-    yield Row("its first call", None, found["first_step_s"], "compilation, if it was not kept")
+def _step(figures: dict[str, Any]) -> Iterator[Row]:
+    rate, seconds = figures["images_per_s"], figures["step_ms"] / 1e3
+    yield Row("bare step", rate, seconds, _roof(figures), figures.get("share_of_roof"))
+    yield Row("its first call", None, figures["first_step_s"], "compilation, if it was not kept")
 
 
-def _input(found: dict[str, Any]) -> Iterator[Row]:
+def _input(figures: dict[str, Any]) -> Iterator[Row]:
     for kind in ("disk", "host", "device"):
-        yield Row(f"fed from the {kind} store", found[kind]["images_per_s"], None, "")
-    yield Row("decoded by one core", found["decode"]["images_per_s"], None, "")
+        yield Row(f"fed from the {kind} store", figures[kind]["images_per_s"], None, "")
+    yield Row("decoded by one core", figures["decode"]["images_per_s"], None, "")
     for name in ("read", "gather", "transfer"):
-        told = f"{found[name]['mb_per_s']:,.0f} MB/s"
-        yield Row(_PARTS[name], found[name]["images_per_s"], None, told)
+        note = f"{figures[name]['mb_per_s']:,.0f} MB/s"
+        yield Row(_PARTS[name], figures[name]["images_per_s"], None, note)
 
 
-def _train(found: dict[str, Any]) -> Iterator[Row]:
-    told = f"{_share(found['share_of_bare_step'])} of the bare step"
-    yield Row("training loop", found["images_per_s"], found["step_ms"] / 1e3, told)
-    if whole := found.get("whole"):
-        told = (
+def _train(figures: dict[str, Any]) -> Iterator[Row]:
+    note = f"{_share(figures['share_of_bare_step'])} of the bare step"
+    yield Row("training loop", figures["images_per_s"], figures["step_ms"] / 1e3, note)
+    if whole := figures.get("whole"):
+        note = (
             f"{_share(whole['share_of_bare_step'])} of the bare step: {whole['steps']:,} steps, "
             f"an evaluation of {whole['evaluated']:,} pictures, a checkpoint"
         )
-        yield Row("whole run", whole["images_per_s"], whole["seconds"], told)
+        yield Row("whole run", whole["images_per_s"], whole["seconds"], note)
 
 
-def _augment(found: dict[str, Any]) -> Iterator[Row]:
-    told = f"alone {_share(found['share_of_step'])} of a step's time; {_roof(found)}"
-    seconds = found["batch_ms"] / 1e3
-    yield Row("augmentation", found["images_per_s"], seconds, told, found.get("share_of_roof"))
+def _augment(figures: dict[str, Any]) -> Iterator[Row]:
+    note = f"alone {_share(figures['share_of_step'])} of a step's time; {_roof(figures)}"
+    seconds = figures["batch_ms"] / 1e3
+    yield Row("augmentation", figures["images_per_s"], seconds, note, figures.get("share_of_roof"))
 
 
-def _evaluate(found: dict[str, Any]) -> Iterator[Row]:
-    told = f"{found['images']:,} pictures of {found['split']}"
-    yield Row("evaluation", found["images_per_s"], found["seconds"], told)
-    forward = found["forward"]
-    told, share = _roof(forward), forward.get("share_of_roof")
+def _evaluate(figures: dict[str, Any]) -> Iterator[Row]:
+    note = f"{figures['images']:,} pictures of {figures['split']}"
+    yield Row("evaluation", figures["images_per_s"], figures["seconds"], note)
+    forward = figures["forward"]
+    note, share = _roof(forward), forward.get("share_of_roof")
     name = f"its forward pass, batch {forward['batch_size']}"
-    yield Row(name, forward["images_per_s"], forward["batch_ms"] / 1e3, told, share)
+    yield Row(name, forward["images_per_s"], forward["batch_ms"] / 1e3, note, share)
 
 
-def _predict(found: dict[str, Any]) -> Iterator[Row]:
-    for each in found["batches"]:
-        told = f"p99 {_time(each['p99_ms'] / 1e3)}; {_roof(each)}"
+def _predict(figures: dict[str, Any]) -> Iterator[Row]:
+    for each in figures["batches"]:
+        note = f"p99 {_time(each['p99_ms'] / 1e3)}; {_roof(each)}"
         name, share = f"answers, batch {each['batch_size']}", each.get("share_of_roof")
-        yield Row(name, each["images_per_s"], each["p50_ms"] / 1e3, told, share)
+        yield Row(name, each["images_per_s"], each["p50_ms"] / 1e3, note, share)
 
 
-def _checkpoint(found: dict[str, Any]) -> Iterator[Row]:
-    yield Row("checkpoint, training waits", None, found["save_ms"] / 1e3, "")
+def _checkpoint(figures: dict[str, Any]) -> Iterator[Row]:
+    yield Row("checkpoint, training waits", None, figures["save_ms"] / 1e3, "")
     for name, key in (("written", "on_disk_ms"), ("restored", "restore_ms")):
-        rate = found[f"{'save' if name == 'written' else 'restore'}_mb_per_s"]
-        told = f"{found['state_mb']:,.1f} MB at {rate:,.0f} MB/s"
-        yield Row(f"checkpoint {name}", None, found[key] / 1e3, told)
+        rate = figures[f"{'save' if name == 'written' else 'restore'}_mb_per_s"]
+        note = f"{figures['state_mb']:,.1f} MB at {rate:,.0f} MB/s"
+        yield Row(f"checkpoint {name}", None, figures[key] / 1e3, note)
 
 
-def _trace(found: dict[str, Any]) -> Iterator[Row]:
-    for kind, share in sorted(found.get("shares", {}).items(), key=lambda each: -each[1]):
-        if share >= _TOLD:
+def _trace(figures: dict[str, Any]) -> Iterator[Row]:
+    for kind, share in sorted(figures.get("shares", {}).items(), key=lambda each: -each[1]):
+        if share >= _LEAST_SHARE:
             yield Row(f"time in {kind}", None, None, _share(share))
 
 

@@ -8,10 +8,10 @@ import pytest
 from commandline import ROOT, refused, run_bcjax
 
 from bcjax import models
+from bcjax.cli import sweep as command
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
-from bcjax.tune import processes
 from bcjax.tune import sweep as sweeping
 from bcjax.tune.study import PRUNERS, Study
 
@@ -261,8 +261,8 @@ def test_a_sweep_that_cannot_be_is_refused_before_anything_is_written(tmp_path, 
 
 
 def test_several_processes_end_as_the_worst_of_them(monkeypatch):
-    assert processes.run(2, ["--help"]) == 0
-    assert processes.run(2, ["nonsense"]) == 2
+    assert command.run_processes(2, ["--help"]) == 0
+    assert command.run_processes(2, ["nonsense"]) == 2
 
 
 def test_a_signal_is_passed_on_to_all_processes(monkeypatch):
@@ -273,10 +273,10 @@ def test_a_signal_is_passed_on_to_all_processes(monkeypatch):
             super().__init__(["sleep", "60"], **options)
             started.append(self)
 
-    class Told(processes.Interrupts):
+    class Told(command.Interrupts):
         received = property(lambda self: 15 if len(started) == 2 else 0, lambda self, value: None)
 
-    monkeypatch.setattr(processes.subprocess, "Popen", Sleeping)
-    monkeypatch.setattr(processes, "Interrupts", Told)
-    assert processes.run(2, []) == -15
+    monkeypatch.setattr(command.subprocess, "Popen", Sleeping)
+    monkeypatch.setattr(command, "Interrupts", Told)
+    assert command.run_processes(2, []) == -15
     assert [process.returncode for process in started] == [-15, -15]

@@ -5,9 +5,9 @@ import pytest
 
 from bcjax import config as configs
 from bcjax.runtime.errors import UserError
-from bcjax.tune import objectives, switches
-from bcjax.tune.changes import changed
+from bcjax.tune import ablation, objectives
 from bcjax.tune.space import Space
+from bcjax.tune.trials import changed
 
 YAML = """
 optim.lr: {low: 1e-4, high: 1e-2, log: true}
@@ -158,11 +158,11 @@ ema:
 
 
 def test_switches_leave_out_what_they_name_and_add_what_the_config_lacks(write, config):
-    found = switches.read(write(SWITCHES), config)
+    found = ablation.read_switches(write(SWITCHES), config)
     assert [switch.name for switch in found] == ["decay", "mixing", "moves", "ema"]
 
     def with_on(*on):
-        leaves = configs.flatten(switches.apply(config, found, on))
+        leaves = configs.flatten(ablation.apply(config, found, on))
         keys = ("optim.weight_decay", "augment.ops", "optim.ema")
         return tuple(leaves[key] for key in keys)
 
@@ -192,12 +192,12 @@ def test_switches_leave_out_what_they_name_and_add_what_the_config_lacks(write, 
 )
 def test_switches_that_cannot_be_meant_are_refused(write, config, text, named):
     with pytest.raises(UserError) as raised:
-        switches.read(write(text), config)
+        ablation.read_switches(write(text), config)
     assert all(name in str(raised.value) for name in named), raised.value
 
 
 def test_no_run_of_an_ablation_comes_twice():
-    both = dict(switches.runs("abc", switches.MODES))
+    both = dict(ablation.kinds_of_run("abc", ablation.MODES))
     assert both == {
         "all": ("a", "b", "c"),
         "none": (),
@@ -208,10 +208,10 @@ def test_no_run_of_an_ablation_comes_twice():
         "only-b": ("b",),
         "only-c": ("c",),
     }
-    assert list(dict(switches.runs("abc", ["only-one"]))) == [
+    assert list(dict(ablation.kinds_of_run("abc", ["only-one"]))) == [
         "all", "none", "only-a", "only-b", "only-c",
     ]  # fmt: skip
-    assert list(dict(switches.runs("ab", switches.MODES))) == [
+    assert list(dict(ablation.kinds_of_run("ab", ablation.MODES))) == [
         "all", "none", "all-but-a", "all-but-b",
     ]  # fmt: skip
-    assert list(dict(switches.runs("a", switches.MODES))) == ["all", "none"]
+    assert list(dict(ablation.kinds_of_run("a", ablation.MODES))) == ["all", "none"]

@@ -1,0 +1,125 @@
+"""Inference: the evaluation of a split, and predictions by batch size."""
+
+import statistics
+from collections.abc import Sequence
+from typing import Any, cast
+
+import jax
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from bcjax.benchmark import machine, roofline
+from bcjax.benchmark.machine import Peaks
+from bcjax.benchmark.training import TimedRun
+from bcjax.engine import network
+from bcjax.engine.loader import whole_batches
+from bcjax.engine.state import Variables
+from bcjax.engine.step import infer
+
+_BATCHES = 4  # dispatched in a turn
+
+
+def measure_evaluation(run: TimedRun, peaks: Peaks, repeats: int) -> dict[str, Any]:
+    """Times the evaluation of a split and its compiled forward pass in turns.
+
+    Args:
+      run: The run.
+      peaks: What a device was seen to do.
+      repeats: The number of turns of each.
+
+    Returns:
+      "split" and "images"; "images_per_s" and "seconds" of an evaluation, medians; and "forward":
+      "batch_size", "batch_ms" and "images_per_s" of a batch that is on the devices already, with
+      what `roofline.against` says of it.
+    """
+    split, variables = run.config.eval.split, run.state.best_variables
+    loader = run.loader(split)
+    wanted = run.config.eval.batch_size or run.config.train.batch_size
+    batch_size = whole_batches(run.run.mesh, min(wanted, loader.examples))
+    one, _ = next(loader.once(batch_size, 1))
+    predict = cast(jax.stages.Wrapped, run.run.program.predict)
+
+    def evaluation() -> None:
+        run.run.predict(split, run.phase, run.state)
+
+    def forward() -> None:
+        for _ in range(_BATCHES):
+            done = predict(variables, one, loader.stored)
+        jax.block_until_ready(done)
+
+    evaluation()  # compiles
+    forward()
+    times = machine.in_turns(repeats, evaluation=evaluation, forward=forward)
+    seconds = statistics.median(times["evaluation"])
+    batch_seconds = statistics.median(times["forward"]) / _BATCHES
+    lowered = predict.lower(variables, one, loader.stored)
+    cost = roofline.cost(lowered, devices=run.run.mesh.size)
+    return {
+        "split": split,
+        "images": loader.examples,
+        "images_per_s": loader.examples / seconds,
+        "seconds": seconds,
+        "forward": {
+            "batch_size": batch_size,
+            "batch_ms": 1e3 * batch_seconds,
+            "images_per_s": batch_size / batch_seconds,
+        }
+        | roofline.against(cost, batch_seconds, peaks),
+    }
+
+
+SIZES = (1, 8, 32, 128, 512)
+
+_CALLS, _LEAST_CALLS, _SECONDS = 200, 20, 5.0  # at each size
+
+
+def measure_prediction(run: TimedRun, peaks: Peaks, sizes: Sequence[int]) -> dict[str, Any]:
+    """Times inference on one device, from decoded pictures in RAM to probabilities in RAM.
+
+    Each call is waited for: uint8 pictures go to the device, probabilities come back.
+
+    Args:
+      run: The run whose network predicts.
+      peaks: What a device was seen to do.
+      sizes: The batch sizes.
+
+    Returns:
+      {"batches": [...]}, for each size "batch_size", "p50_ms" and "p99_ms" of a call,
+      "images_per_s" (of the median call), "calls" timed, and what `roofline.against` says.
+    """
+    config = run.config
+    model = network.build(config, len(run.run.classes))
+
+    def answer(variables: Variables, pixels: UInt8[Array, "B H W 3"]) -> Float[Array, "B C"]:
+        logits = infer(model, variables, pixels, config.model.mean, config.model.std)
+        return jax.nn.softmax(logits)
+
+    compiled = jax.jit(answer)
+    variables = jax.device_put(jax.device_get(run.state.best_variables), jax.local_devices()[0])
+    side = config.data.image_size
+    pixels = np.random.default_rng(0).integers(0, 256, (max(sizes), side, side, 3), np.uint8)
+    found = []
+    for size in sizes:
+        times = _calls(lambda batch=pixels[:size]: jax.device_get(compiled(variables, batch)))
+        middle = statistics.median(times)
+        cost = roofline.cost(compiled.lower(variables, pixels[:size]))
+        found.append(
+            {
+                "batch_size": size,
+                "p50_ms": 1e3 * middle,
+                "p99_ms": 1e3 * float(np.percentile(times, 99)),
+                "images_per_s": size / middle,
+                "calls": len(times),
+            }
+            | roofline.against(cost, middle, peaks)
+        )
+    return {"batches": found}
+
+
+def _calls(work: Any) -> list[float]:
+    """Returns the seconds of many calls, or of those that a few seconds allow."""
+    work()  # compiles
+    times = [machine.seconds(work)]
+    while len(times) < _LEAST_CALLS or (len(times) < _CALLS and sum(times) < _SECONDS):
+        times.append(machine.seconds(work))
+    return times

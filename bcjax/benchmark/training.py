@@ -1,0 +1,279 @@
+"""Training, part by part: the bare compiled step, the loop around it, the augmentation alone."""
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.stages import Lowered
+from jaxtyping import Array
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from bcjax.augment import policy as policies
+from bcjax.benchmark import machine, roofline
+from bcjax.benchmark.machine import Peaks
+from bcjax.benchmark.roofline import Cost
+from bcjax.engine.dispatch import Batch, Hyperparameters, StoredArrays
+from bcjax.engine.loader import Loader
+from bcjax.engine.plan import Call, Plan
+from bcjax.engine.step import gather, keys_of, step_key, to_float
+from bcjax.runtime import mesh as meshes
+from bcjax.training.loop import MemberProgress
+from bcjax.training.loop import loop as train_loop
+from bcjax.training.meter import Meter
+from bcjax.training.run import Run
+
+
+class TimedRun:
+    """A run whose state is used up by one measurement after the other.
+
+    Attributes:
+      run: The run.
+      state: Its state now.
+      phase: The phase that the state is in.
+    """
+
+    def __init__(self, config: ConfigDict):
+        """Opens the run that a config describes, in the config's workdir."""
+        self.run = Run(config)
+        self.state, _ = self.run.restore_or_start()
+        self.phase = self.run.phase_of(self.state)
+
+    @property
+    def config(self) -> ConfigDict:
+        """The resolved config."""
+        return self.run.config
+
+    @property
+    def plan(self) -> Plan:
+        """What happens at which step of the phase."""
+        return self.phase.plan
+
+    @property
+    def step(self) -> int:
+        """Steps taken; waits for the devices."""
+        return int(jax.device_get(self.state.step))
+
+    def loader(self, split: str) -> Loader:
+        """Returns the loader of a split."""
+        return self.run.loader(split, self.phase, self.state)
+
+    def train(self, batch: Batch) -> Array:
+        """Takes the steps of a call; returns their metrics."""
+        self.state, metrics = self.run.train(self.phase, self.state, batch)
+        return metrics
+
+    def close(self) -> None:
+        """Waits for the checkpoint that is being written."""
+        self.run.close()
+
+
+def measure_step(run: TimedRun, peaks: Peaks, steps: int) -> dict[str, Any]:
+    """Times compiled calls, waiting for each one.
+
+    Args:
+      run: The run, whose state is used up.
+      peaks: What a device was seen to do.
+      steps: The timed calls; two more before them are left out, of which the first compiles.
+
+    Returns:
+      "images_per_s" and "step_ms", medians; "first_step_s", of the first call; and what
+      `roofline.against` says of the step.
+    """
+    dispatch = repeated(run)
+    first, _, *others = (machine.seconds(lambda: dispatch(1)) for _ in range(steps + 2))
+    seconds = statistics.median(others) / run.plan.steps_per_call
+    return {
+        "images_per_s": run.config.train.batch_size / seconds,
+        "step_ms": 1e3 * seconds,
+        "first_step_s": first,
+    } | roofline.against(cost(run), seconds, peaks)
+
+
+def repeated(run: TimedRun) -> Callable[[int], None]:
+    """Returns a function that does a number of calls and waits for the last.
+
+    It is what training dispatches, over and over on one batch that is on the devices already.
+    """
+    same = next(run.loader("train").training([Call(0, run.plan.steps_per_call)], run.run.order))
+
+    def dispatch(calls: int) -> None:
+        for _ in range(calls):
+            run.train(same)
+        jax.block_until_ready(run.state)
+
+    return dispatch
+
+
+def cost(run: TimedRun) -> Cost:
+    """Returns what one step costs; nothing is known of one that is a loop over micro-batches."""
+    if run.config.optim.accumulate > 1 and jax.default_backend() != "cpu":
+        return Cost()  # XLA counts a loop's body once
+    return roofline.cost(lowered(run, 1), devices=run.run.mesh.size)
+
+
+def lowered(run: TimedRun, steps: int) -> Lowered:
+    """Returns the program of a call of so many steps.
+
+    JAX finds it compiled if there was such a call.
+    """
+    loader = run.loader("train")
+    batches = next(loader.training([Call(0, steps)], run.run.order))
+    return run.phase.train_call.jitted.lower(run.state, batches, loader.stored, run.run.values)
+
+
+def measure_loop(run: TimedRun, steps: int, repeats: int, evaluations: int) -> dict[str, Any]:
+    """Times the bare step and the training loop in turns, on the run's own pictures.
+
+    The loop is what training does between two log lines: order, store, transfer, call, metrics.
+
+    Args:
+      run: The run, whose state is used up.
+      steps: The timed steps of a turn, rounded up to whole calls.
+      repeats: The number of turns of each.
+      evaluations: The periods of `_whole`; 0: it is left out.
+
+    Returns:
+      "images_per_s" and "step_ms" of the loop and "bare_images_per_s", medians;
+      "share_of_bare_step", the median of the turns' ratios; and "whole" (see `_whole`).
+    """
+    per_call, batch_size = run.plan.steps_per_call, run.config.train.batch_size
+    calls = [Call(i * per_call, per_call) for i in range(-(-steps // per_call))]
+    images = len(calls) * per_call * batch_size
+    dispatch = repeated(run)
+
+    def bare() -> None:
+        dispatch(len(calls))
+
+    def loop() -> None:
+        meter = Meter()
+        batches = run.loader("train").training(calls, run.run.order)
+        for call, batch in zip(calls, batches, strict=True):
+            meter.add(call.first, run.train(batch))
+        meter.take()
+
+    dispatch(1)  # compiles
+    times = machine.in_turns(repeats, bare=bare, loop=loop)
+    seconds = statistics.median(times["loop"])
+    found: dict[str, Any] = {
+        "images_per_s": images / seconds,
+        "step_ms": 1e3 * seconds / (len(calls) * per_call),
+        "bare_images_per_s": images / statistics.median(times["bare"]),
+        "share_of_bare_step": statistics.median(
+            bare / loop for bare, loop in zip(times["bare"], times["loop"], strict=True)
+        ),
+    }
+    if evaluations:
+        before = machine.seconds(bare)
+        whole = _whole(run, evaluations)
+        bare_rate = images / statistics.mean((before, machine.seconds(bare)))
+        found["whole"] = whole | {"share_of_bare_step": whole["images_per_s"] / bare_rate}
+    return found
+
+
+def _whole(run: TimedRun, evaluations: int) -> dict[str, Any]:
+    """Times `bcjax train`'s own loop, with log lines, writers, evaluations and checkpoints.
+
+    A period is from the end of an evaluation to the end of the next: a checkpoint is begun, the
+    steps between the two are taken, the split is evaluated. One that is not timed goes before, so
+    that evaluation is compiled.
+
+    Args:
+      run: The run, whose state is used up.
+      evaluations: The number of periods.
+
+    Returns:
+      "images_per_s" and "seconds" of a period, medians; "steps" and "images" in it; "evaluated",
+      pictures evaluated in it.
+    """
+    plan, config = run.plan, run.config
+    period = plan.eval_every
+    # So that the first evaluation, which compiles, is only a call away.
+    start = max(0, period - plan.steps_per_call)
+    # Of the two programs that training dispatches, the one whose call is a single step.
+    run.train(next(run.loader("train").training([Call(0, 1)], run.run.order)))
+    state = run.state.replace(step=meshes.everywhere(run.run.mesh, np.int32(start)))
+    longer = run.run.with_plan(
+        run.phase, dataclasses.replace(plan, save_every=period, length=(evaluations + 2) * period)
+    )
+    moments: list[float] = []
+
+    def evaluated(step: int, result: dict[str, float]) -> bool:
+        moments.append(time.perf_counter())
+        return len(moments) > evaluations
+
+    member = MemberProgress(longer, start)
+    states, signal = train_loop([member], {0: state}, Console(quiet=True), evaluated)
+    if signal:
+        raise KeyboardInterrupt
+    run.run.checkpoints.wait()
+    run.state = states[0]
+    seconds = statistics.median(np.diff(moments))
+    images = period * config.train.batch_size
+    return {
+        "images_per_s": images / seconds,
+        "seconds": seconds,
+        "steps": period,
+        "images": images,
+        "evaluated": run.run.prepared.size(config.eval.split),
+    }
+
+
+def measure_augmentation(run: TimedRun, peaks: Peaks, steps: int, repeats: int) -> dict[str, Any]:
+    """Times the augmentation policy and the bare step in turns.
+
+    Args:
+      run: The run, whose state is used up; its `augment.ops` are not empty.
+      peaks: What a device was seen to do.
+      steps: The timed batches of a turn.
+      repeats: The number of turns of each.
+
+    Returns:
+      "ops"; "images_per_s" and "batch_ms", medians; "share_of_step", the median of the turns'
+      ratios (alone the policy is not fused with what follows); and what `roofline.against` says.
+    """
+    policy = policies.build(run.config.augment.ops)
+    dtype = run.config.model.dtype
+
+    def augment(
+        batches: Batch, stored: StoredArrays, values: Hyperparameters, step: Array
+    ) -> tuple[Array, Array]:
+        key, _ = keys_of(step_key(values.seed, step))
+        batch = {name: array[0] for name, array in batches.items()}
+        images = to_float(gather(batch, stored)["image"], dtype)
+        return policy(key, images, batch["index"], values.augment)
+
+    loader = run.loader("train")
+    one = next(loader.training([Call(0, 1)], run.run.order))
+    everywhere = meshes.replicated(run.run.mesh)
+    compiled = jax.jit(
+        augment,
+        in_shardings=(meshes.batch_sharding(run.run.mesh, leading=1), *3 * [everywhere]),
+    )
+
+    def policy_alone() -> None:
+        for step in range(steps):
+            done = compiled(one, loader.stored, run.run.values, np.int32(step))
+        jax.block_until_ready(done)
+
+    dispatch = repeated(run)
+    calls = -(-steps // run.plan.steps_per_call)
+    steps_in_turn = calls * run.plan.steps_per_call
+    policy_alone()  # compiles
+    dispatch(1)
+    times = machine.in_turns(repeats, policy=policy_alone, step=lambda: dispatch(calls))
+    seconds = statistics.median(times["policy"]) / steps
+    lowered = compiled.lower(one, loader.stored, run.run.values, np.int32(0))
+    return {
+        "ops": list(run.config.augment.ops),
+        "images_per_s": run.config.train.batch_size / seconds,
+        "batch_ms": 1e3 * seconds,
+        "share_of_step": statistics.median(
+            (alone / steps) / (step / steps_in_turn)
+            for alone, step in zip(times["policy"], times["step"], strict=True)
+        ),
+    } | roofline.against(roofline.cost(lowered, devices=run.run.mesh.size), seconds, peaks)

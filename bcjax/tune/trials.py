@@ -1,0 +1,116 @@
+"""The trials of a sweep or an ablation: ordinary runs of a changed config, judged on val."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import yaml
+from ml_collections import ConfigDict
+from rich.console import Console
+
+from bcjax import config as configs
+from bcjax.augment import policy
+from bcjax.engine import network
+from bcjax.engine import optimizer as optimizers
+from bcjax.runtime import mesh as meshes
+from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
+from bcjax.training.loop import OnEvaluation, Outcome, train
+
+Changes = Mapping[str, Any]  # values by the key of the config: {"optim.lr": 3e-4}
+
+_LONG = 1 << 30  # steps: so that no schedule is refused for being longer than the run
+
+
+def changed(config: ConfigDict, changes: Changes) -> ConfigDict:
+    """Returns a copy of a config with other values of some keys.
+
+    Raises:
+      UserError: If a key is unknown or a value is out of its range.
+    """
+    return configs.check(configs.replaced(config, changes))
+
+
+def check(config: ConfigDict) -> ConfigDict:
+    """Checks everything that training checks before it looks at the pictures.
+
+    Raises:
+      UserError: If the augmentation, the optimizer or the network is not possible.
+    """
+    if config.train.members > 1:
+        raise UserError(
+            f"config.train.members is {config.train.members}: leave it at 1, for each trial is one "
+            "run."
+        )
+    policy.build(config.augment.ops)
+    optimizers.create(config.optim, total_steps=_LONG, warmup_steps=0)
+    network.build(config, classes=2)
+    return config
+
+
+def read_yaml(path: Path, holding: str) -> dict[str, Any]:
+    """Reads a YAML file with one entry or more.
+
+    Args:
+      path: The file.
+      holding: What it should hold, for the error message.
+
+    Raises:
+      UserError: If there is no such file, or it holds something else.
+    """
+    try:
+        page = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UserError(f"There is no file {path}: write {holding} to it.") from error
+    except yaml.YAMLError as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} is no YAML ({reason}): mend it.") from error
+    if not isinstance(page, dict) or not page:
+        raise UserError(f"{path} names nothing: write {holding}, a line for each.")
+    return page
+
+
+def judged_on_watched(config: ConfigDict, metric: str) -> ConfigDict:
+    """Returns a config whose final evaluation is on the watched split, by a metric.
+
+    The test split stays unseen: a run that was chosen by it could not be tested with it any more.
+    """
+    return configs.replaced(
+        config, {"checkpoint.best": metric, "eval.final_split": config.eval.split}
+    )
+
+
+def check_alone(config: ConfigDict) -> None:
+    """Checks that this process is not one of several of a JAX job.
+
+    Raises:
+      UserError: If it is.
+    """
+    meshes.initialize(config.mesh)
+    if jax.process_count() > 1:
+        raise UserError(
+            "Each of many runs has one process: start this command outside of a job of several, "
+            "for a sweep on each host by itself, with the same --storage or a common --out."
+        )
+
+
+def run(
+    config: ConfigDict, workdir: Path, on_evaluation: OnEvaluation = lambda step, result: False
+) -> Outcome:
+    """Trains, or goes on training, a config in a folder; its console output goes to a log there.
+
+    Raises:
+      UserError: As `train` does.
+    """
+    config = configs.replaced(config, {"workdir": str(workdir)})
+    workdir.mkdir(parents=True, exist_ok=True)
+    with RunDir(workdir).log.open("a") as file:
+        return train(config, Console(file=file, width=120), on_evaluation)
+
+
+def failure(error: Exception) -> str:
+    """Returns why a run failed if its settings are the reason; "" for a defect of the program."""
+    if isinstance(error, UserError) or "RESOURCE_EXHAUSTED" in str(error):
+        return str(error).partition("\n")[0]
+    return ""
