@@ -21,8 +21,8 @@ Every key of the config. [Settings](settings.md) explains how they are changed.
 - A key marked with ↻ may change when a run is resumed, because it changes no bit of the result.
   (The keys of `mesh` change the rounding of sums.)
 - The last column has the names that other tools (timm, Keras, Ultralytics, PyTorch) give to the
-  same thing. Whoever writes one of them is told the key: `--config.learning_rate=0.1` is answered
-  with "did you mean 'optim.lr'?".
+  same thing. A command that uses one of them is answered with the key: `--config.learning_rate=0.1`
+  gives "did you mean 'optim.lr'?".
 """
 
 _KINDS: dict[Kind, str] = {

@@ -12,7 +12,7 @@ from bcjax.runtime.run_dir import RunDir
 
 
 def rates(config: ConfigDict) -> list[float]:
-    """Returns what the updates of each member are multiplied by.
+    """Returns the factor on the updates of each member.
 
     Raises:
       UserError: If the members are not what can be trained together.
@@ -48,8 +48,8 @@ def member_config(config: ConfigDict, position: int, examples: int | None) -> Co
     """Returns the config with which a member would be trained alone.
 
     Args:
-      config: Of all of them.
-      position: Of the member, from 0.
+      config: The config of the whole run.
+      position: The position of the member, counted from 0.
       examples: Training pictures of the first member's epoch; None: this is the first.
     """
     train, data = config.train, config.data

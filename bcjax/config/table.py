@@ -54,7 +54,7 @@ SPLITS = ("train", "val", "test")
 
 _RUN = {
     "seed": _key(
-        0, "Decides everything that chance decides: first weights, order, augmentation.",
+        0, "The seed of all random numbers: first weights, order, augmentation.",
         range=at_least(0), also="random_seed random_state manual_seed",
     ),
     "workdir": _key(
@@ -105,7 +105,7 @@ _DATA = {
         range=FRACTION, also="test_split test_size",
     ),
     "split_seed": _key(
-        0, "Decides which picture goes into which split.", also="split_random_state",
+        0, "The seed that decides which picture goes into which split.", also="split_random_state",
     ),
     "folds": _key(
         0, "The folds of cross-validation into which all but the test split is cut; 0: none.",
@@ -144,7 +144,7 @@ _DATA = {
         (), "Findings to leave out: conflicts, copies, duplicates, blank, tiny, odd, grey.",
         "texts", also="clean deduplicate remove_duplicates",
     ),
-    "max_copies": _key(20, "A picture with more exact copies than this is no cell."),
+    "max_copies": _key(20, "A picture with more exact copies than this is not taken for a cell."),
     "group_by": _key(
         None,
         "What must stay in one split: column:NAME, regex:PATTERN, hash or copies; not set: as the "
@@ -301,11 +301,11 @@ _MODEL = {
         "floats", also="image_std pixel_std img_std",
     ),
     "l1": _key(
-        0.0, "Times the sum of |w| of the classifier's kernels, added to the loss; 0: off.",
+        0.0, "The weight of the L1 norm of the classifier's kernels in the loss; 0: off.",
         range=at_least(0), also="l1_regularization kernel_regularizer_l1",
     ),
     "l2": _key(
-        0.0, "Times the sum of w squared of the classifier's kernels, added to the loss; 0: off.",
+        0.0, "The weight of the squared L2 norm of the classifier's kernels in the loss; 0: off.",
         range=at_least(0), also="l2_regularization kernel_regularizer kernel_regularizer_l2",
     ),
 }  # fmt: skip
@@ -317,7 +317,7 @@ _FINETUNE = {
         "layers_to_freeze",
     ),
     "layer_decay": _key(
-        1.0, "Times the learning rate for each block further from the classifier; 1: off.",
+        1.0, "The factor on the learning rate for each block further from the classifier; 1: off.",
         range=POSITIVE_SHARE, also="layer_wise_lr_decay layerwise_decay llrd",
         advice="0.75 is customary",
     ),
@@ -359,7 +359,8 @@ _OPTIM = {
         range=FRACTION, also="beta2 beta_2 rho rmsprop_decay",
     ),
     "eps": _key(
-        1e-8, "Added where the optimizer divides.", range=POSITIVE, also="epsilon opt_eps adam_eps",
+        1e-8, "The number that the optimizer adds to denominators.",
+        range=POSITIVE, also="epsilon opt_eps adam_eps",
     ),
     "momentum": _key(0.9, "The momentum (sgd, rmsprop).", range=FRACTION, also="sgd_momentum"),
     "nesterov": _key(False, "Nesterov's momentum (sgd, rmsprop)."),
@@ -389,7 +390,7 @@ _OPTIM = {
         also="milestones decay_milestones decay_epochs boundaries step_size",
     ),
     "step_factor": _key(
-        0.1, 'Times the learning rate at each drop of the schedule "step".', range=POSITIVE,
+        0.1, 'The factor on the learning rate at each drop of the schedule "step".', range=POSITIVE,
         also="decay_rate gamma lr_gamma",
     ),
     "accumulate": _key(
@@ -407,10 +408,11 @@ _OPTIM = {
         also="reduce_lr_patience patience_epochs lr_patience reduce_on_plateau reducelronplateau",
     ),
     "plateau.factor": _key(
-        0.2, "Times the learning rate at each lowering.", also="reduce_lr_factor factor lr_factor",
+        0.2, "The factor on the learning rate each time that it is lowered.",
+        also="reduce_lr_factor factor lr_factor",
     ),
     "plateau.min_scale": _key(
-        1e-3, "The learning rate is never lowered below this share of itself.",
+        1e-3, "The least share of the learning rate that is left.",
         also="reduce_lr_min_lr",
     ),
 }  # fmt: skip
@@ -526,12 +528,15 @@ _EVAL = {
         0.05, "The share of errors among the answers that are not called uncertain.",
         range=FRACTION, may_change=True, also="risk selective_risk max_error",
     ),
-    "report": _key(True, "Writes report.html and its kin at the end.", may_change=True),
+    "report": _key(
+        True, "Writes report.html, figures and a model card at the end.", may_change=True,
+    ),
 }  # fmt: skip
 
 _TRACK = {
     "to": _key(
-        (), "Trackers that are told as well: mlflow, wandb.", "texts", choices=("mlflow", "wandb"),
+        (), "Trackers that receive the results as well: mlflow, wandb.",
+        "texts", choices=("mlflow", "wandb"),
         may_change=True, also="log_wandb wandb mlflow report_to logger loggers tracker",
     ),
     "project": _key(

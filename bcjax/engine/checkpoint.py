@@ -1,4 +1,4 @@
-"""Checkpoints: asynchronous, atomic, the latest few and the best kept. The only user of orbax."""
+"""Checkpoints: asynchronous and atomic; the latest few and the best are kept. Only orbax user."""
 
 import contextlib
 import json
@@ -25,20 +25,20 @@ log = logging.getLogger("bcjax")
 
 
 class Checkpoints:
-    """The checkpoints of one workdir, by step.
+    """The checkpoints of a run, by step.
 
-    Each holds the state, sharded as it was, and a page about it: class names, the resolved config,
-    package versions, and the evaluation if there was one at that step.
+    Each holds the state, and a page about it: class names, the resolved config, package versions,
+    and the evaluation at that step if there was one.
     """
 
     def __init__(self, workdir: Path, *, keep: int, metric: str, read_only: bool = False):
         """Opens `workdir/checkpoints`.
 
         Args:
-          workdir: The run's folder.
-          keep: How many of the latest to keep, besides the best.
+          workdir: The folder of the run.
+          keep: How many of the latest checkpoints to keep besides the best.
           metric: The evaluation's metric that decides which is best.
-          read_only: For readers of a run that may be going on.
+          read_only: Whether this only reads a run, which may be training elsewhere.
         """
         self.folder = RunDir(workdir).checkpoints.absolute()  # orbax insists
         self._keep = keep
@@ -48,7 +48,7 @@ class Checkpoints:
             self.folder,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=self,
-                cleanup_tmp_directories=not read_only,  # what a killed run left half-written
+                cleanup_tmp_directories=not read_only,  # checkpoints that a kill left unfinished
                 create=not read_only,
                 read_only=read_only,
             ),
@@ -56,7 +56,7 @@ class Checkpoints:
         )
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
-        """Keeps the latest few and the best: orbax asks, before it deletes."""
+        """Returns which checkpoints to keep, the latest few and the best; orbax calls this."""
         steps = [checkpoint.step for checkpoint in checkpoints]
         best = self._best_of(steps)
         return [step == best or step in steps[-self._keep :] for step in steps]
@@ -66,7 +66,7 @@ class Checkpoints:
         return max(scored)[1] if scored else None
 
     def _score(self, step: int) -> float | None:
-        """Returns the step's evaluation, more being better; None if there was none."""
+        """Returns the score of the evaluation at a step, higher is better; None without one."""
         if step not in self._scores:
             try:
                 evaluation = self.about(step)["evaluation"]
@@ -81,13 +81,13 @@ class Checkpoints:
         self._scores[step] = None if value is None else sign(self._metric) * value
 
     def save(self, state: State, about: dict[str, Any]) -> None:
-        """Starts to write the state; returns once it is copied off the devices.
+        """Starts to write a state; returns once it is copied off the devices.
 
-        A failure in the background shows at the next `save` or `wait`.
+        A failure in the background is raised by the next `save` or `wait`.
 
         Args:
-          state: To be written; may be donated to the next step at once.
-          about: From `about_page`.
+          state: The state; it may be donated to the next step at once.
+          about: The page about it, from `about_page`.
 
         Raises:
           UserError: If the disk is full. The checkpoints written before are whole.
@@ -96,7 +96,7 @@ class Checkpoints:
         self._remember(step, about["evaluation"])
         page = about | {"checksum": _checksum(state)}
         page["crc32"] = _crc32(page)
-        with self._full_disk_said():
+        with self._full_disk_is_a_user_error():
             self._manager.check_for_errors()
             self._manager.save(
                 step,
@@ -106,33 +106,34 @@ class Checkpoints:
             )
 
     def wait(self) -> None:
-        """Returns once everything is on disk.
+        """Waits until everything is on disk.
 
         Raises:
           UserError: If the disk is full.
         """
-        with self._full_disk_said():
+        with self._full_disk_is_a_user_error():
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
 
     def close(self) -> None:
-        with self._full_disk_said():
+        """Waits until everything is on disk and releases the folder."""
+        with self._full_disk_is_a_user_error():
             self._manager.close()
 
     def steps(self) -> list[int]:
-        """Returns the steps on disk, ascending; looks anew each time."""
+        """Returns the steps on disk in ascending order; reads the folder at each call."""
         self._manager.reload()
         return sorted(self._manager.all_steps())
 
     def best(self) -> int | None:
-        """Returns the step with the best evaluation, the latest among equals; None if none."""
+        """Returns the step of the best evaluation, the latest among equals; None without any."""
         return self._best_of(self.steps())
 
     def about(self, step: int) -> dict[str, Any]:
-        """Returns the page about a checkpoint: see `about_page`.
+        """Returns the page about a checkpoint, see `about_page`.
 
         Raises:
-          ValueError: If what was read is not what was written.
+          ValueError: If it differs from what was written.
         """
         only = ocp.args.Composite(about=ocp.args.JsonRestore())
         page = self._manager.restore(step, args=only)["about"]
@@ -141,14 +142,15 @@ class Checkpoints:
         return page
 
     def restore(self, step: int, abstracts: Sequence[State]) -> State:
-        """Reads a whole state onto the devices that its abstract one names, whatever wrote it.
+        """Reads a whole state onto any devices, whichever devices it was saved from.
 
         Args:
-          step: Of the checkpoint.
-          abstracts: The abstract state of each phase of the run: what an optimizer keeps differs.
+          step: The step of the checkpoint.
+          abstracts: The state of each phase of the run as shapes with shardings; the optimizer's
+            state differs between phases.
 
         Raises:
-          ValueError: If what was read is not what was written.
+          ValueError: If it differs from what was written.
         """
         checksum = self.about(step)["checksum"]
         phase = int(self.restore_variables(step, {"phase": abstracts[0].phase})["phase"])
@@ -159,14 +161,14 @@ class Checkpoints:
         return state
 
     def restore_latest(self, abstracts: Sequence[State]) -> State | None:
-        """Reads the newest whole state; None if there is none. See `restore`.
+        """Reads the newest undamaged state, see `restore`; returns None if there is none.
 
-        A damaged checkpoint is moved aside with a warning, and the one before it is taken.
+        A damaged checkpoint is moved aside with a warning, and the one before it is read.
         """
         for step in reversed(self.steps()):
             try:
                 return self.restore(step, abstracts)
-            except (MemoryError, jax.errors.JaxRuntimeError):  # no fault of the checkpoint's
+            except (MemoryError, jax.errors.JaxRuntimeError):  # the checkpoint may be undamaged
                 raise
             except Exception as error:
                 aside = RunDir(self.folder.parent).damaged / str(step)
@@ -179,7 +181,7 @@ class Checkpoints:
         return None
 
     def restore_variables(self, step: int, abstract: Variables) -> Variables:
-        """Reads only the named parts of a state (phase, params, batch_stats, ema)."""
+        """Reads only some parts of a state, such as {"params": ..., "batch_stats": ...}."""
         with ocp.PyTreeCheckpointer() as reader:
             return reader.restore(
                 self.folder / str(step) / "state",
@@ -199,7 +201,7 @@ class Checkpoints:
         self._manager.reload()
 
     @contextlib.contextmanager
-    def _full_disk_said(self) -> Iterator[None]:
+    def _full_disk_is_a_user_error(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
@@ -212,14 +214,14 @@ class Checkpoints:
 
 
 def _checksum(state: State) -> int:
-    """Adds up the bits of a state: the same on any topology, since integer sums are associative.
+    """Adds up the bits of a state, with the same result on any topology: integer sums commute.
 
-    Orbax notices files that are cut short, but not a flipped bit. On the host, because one program
-    of so many sums would take longer to compile than many a run to train.
+    Orbax notices truncated files but no flipped bit. Computed on the host, because a program of so
+    many sums would take longer to compile than some runs take to train.
     """
     total = 0
     for position, leaf in enumerate(jax.tree.leaves(state)):
-        for part in _counted_here(leaf):
+        for part in _first_copies(leaf):
             bits = part.reshape(-1).view(f"uint{8 * part.itemsize}")
             total += (2 * position + 1) * int(bits.sum(dtype=np.uint32))
     if jax.process_count() > 1:
@@ -228,8 +230,8 @@ def _checksum(state: State) -> int:
     return total % 2**32
 
 
-def _counted_here(leaf: Any) -> list[np.ndarray]:
-    """Returns the parts of an array of which this process holds the first copy."""
+def _first_copies(leaf: Any) -> list[np.ndarray]:
+    """Returns the shards of an array of which this process holds the first copy."""
     if not isinstance(leaf, jax.Array):
         return [np.asarray(leaf)] if jax.process_index() == 0 else []
     return [np.asarray(shard.data) for shard in leaf.addressable_shards if shard.replica_id == 0]
@@ -242,12 +244,12 @@ def _crc32(page: dict[str, Any]) -> int:
 def about_page(
     config: ConfigDict, classes: Sequence[str], evaluation: dict[str, float] | None
 ) -> dict[str, Any]:
-    """Returns what is written beside each state.
+    """Returns the page that is written beside each state.
 
     Args:
-      config: Resolved.
-      classes: In label order.
-      evaluation: Headline values of the evaluation at this step, if there was one.
+      config: The resolved config.
+      classes: The class names, in the order of the logits.
+      evaluation: The headline metrics of the evaluation at this step, if there was one.
     """
     return {
         "classes": list(classes),

@@ -19,7 +19,7 @@ def cross_entropy(
     label_smoothing: float = 0.0,
     class_weights: Float[Array, " C"] | None = None,
 ) -> Float[Array, " B"]:
-    """Softmax cross-entropy of each example, in nats.
+    """Returns the softmax cross-entropy of each example, in nats.
 
     Computed in float32 whatever the dtype of the logits.
 
@@ -55,7 +55,9 @@ def focal(
     gamma: float,
     class_weights: Float[Array, " C"] | None = None,
 ) -> Float[Array, " B"]:
-    """Focal loss (Lin et al. 2017, https://arxiv.org/abs/1708.02002), in nats, in float32.
+    """Returns the focal loss of each example, in nats, in float32.
+
+    Lin et al. 2017, https://arxiv.org/abs/1708.02002.
 
     Cross-entropy times (1 - p)^gamma, where p is the probability of the label: what is learnt
     already weighs little. It is defined for labels, not for probabilities.
@@ -105,7 +107,7 @@ def registered(
 def class_weights(
     counts: Int[np.ndarray, " C"], kind: Literal["none", "balanced"]
 ) -> Float[np.ndarray, " C"]:
-    """The weight of each class in the loss.
+    """Returns the weight of each class in the loss.
 
     Args:
       counts: Training examples of each class.

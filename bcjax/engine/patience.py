@@ -16,7 +16,7 @@ _SIGN = {"max": 1, "min": -1}
 
 
 class Patience(NamedTuple):
-    """What evaluations have shown so far; numpy or jax arrays of no dimensions.
+    """The history of evaluations, as far as it matters; numpy or jax arrays of no dimensions.
 
     Attributes:
       best: float32, the metric's value at the last improvement; infinite before the first. Within
@@ -33,7 +33,7 @@ class Patience(NamedTuple):
 
 
 def init(mode: Mode) -> Patience:
-    """The state before the first evaluation.
+    """Returns the patience before the first evaluation.
 
     Args:
       mode: "max" where more of the metric is better (accuracy), "min" where less is (loss).
@@ -51,7 +51,7 @@ def update(
     plateau_patience: int,
     min_scale: float,
 ) -> Patience:
-    """Takes in one evaluation.
+    """Returns the patience after one more evaluation.
 
     As Keras's EarlyStopping and ReduceLROnPlateau (without cooldown): after `plateau_patience`
     evaluations in a row without improvement the learning rate drops, and the count restarts.

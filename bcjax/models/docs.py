@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from bcjax.models.table import MODELS
+from bcjax.models.table import BUILT_IN, MODELS
 
 PAGE = Path(__file__).parents[2] / "docs" / "networks.md"
 
@@ -29,7 +29,8 @@ def render() -> str:
         "| name | parameters | GFLOPs | size | mean | std | paper |",
         "|---|---:|---:|---:|---|---|---|",
     ]
-    for name, info in MODELS.items():
+    for name in BUILT_IN:
+        info = MODELS[name]
         cells = (
             f"`{name}`",
             f"{info.parameters:,}",

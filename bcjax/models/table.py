@@ -24,6 +24,7 @@ MODELS: dict[str, NetworkInfo] = {
     **efficientnet.NETWORKS,
     **mobilenet.NETWORKS,
 }
+BUILT_IN = tuple(MODELS)  # without what is registered from outside
 
 
 def register(name: str, info: NetworkInfo) -> NetworkInfo:

@@ -1,4 +1,4 @@
-"""Metric sums of training steps, fetched late so that the host never waits for the device."""
+"""The metrics of training steps, fetched late so that the host does not wait for the devices."""
 
 import collections
 import time
@@ -12,7 +12,7 @@ _IN_FLIGHT = 2  # calls that the host may run ahead of the devices
 
 
 class Meter:
-    """Adds up what steps report, between two log lines."""
+    """Adds up the metrics of training steps between two log lines."""
 
     def __init__(self) -> None:
         self._pending: collections.deque[tuple[int, jax.Array]] = collections.deque()
@@ -26,15 +26,15 @@ class Meter:
         self._began = time.monotonic()
 
     def restart_clock(self) -> None:
-        """Leaves what has been fetched out of images/s: the first call compiles."""
+        """Leaves the steps fetched so far out of images/s, since the first call compiles."""
         self._untimed = self._sums[2]
         self._began = time.monotonic()
 
     def add(self, first: int, metrics: jax.Array) -> None:
-        """Takes what the call that began at step `first` reported, (steps, metrics).
+        """Takes the metrics, (steps, metrics), of the call that began at step `first`.
 
-        Waits for the call before the one before: so the host cannot run away from the devices and
-        fill their memory with batches.
+        Waits for the call before the previous one, so that the host cannot run ahead of the devices
+        and fill their memory with batches.
         """
         self._pending.append((first, metrics))
         while len(self._pending) > _IN_FLIGHT:
@@ -58,13 +58,13 @@ class Meter:
         """Fetches everything.
 
         Raises:
-          UserError: If a loss or a gradient was not finite, naming the step.
+          UserError: If a loss or a gradient is not finite; the sentence names the step.
         """
         while self._pending:
             self._fetch()
 
     def values(self) -> dict[str, float]:
-        """Returns means of what was fetched since the last `take`, or that `take`'s own."""
+        """Returns the means since the last `take`; if nothing was fetched, those of that `take`."""
         loss, correct, examples = self._sums
         if not examples:
             return self._taken
@@ -77,7 +77,7 @@ class Meter:
         }
 
     def take(self) -> dict[str, float]:
-        """Fetches everything, returns its means and starts anew."""
+        """Fetches everything, returns the means and starts anew."""
         self.flush()
         self._taken = self.values()
         self._reset()
