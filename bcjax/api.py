@@ -43,7 +43,8 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     Args:
       name: The path of a config file; the name of one in configs/, such as "quickstart", perhaps
         with its variant ("resnet18:small"); or the name of a network, for the defaults with it.
-      overrides: Values by key. Where neither they nor the file name a `workdir`, it is runs/<name>.
+      overrides: Values by key. Where neither they nor the file name a `workdir`, it is
+        `runs/<name>`.
 
     Raises:
       UserError: If there is no such config, network or key, or a key may not have that value.
@@ -76,7 +77,7 @@ def train(
 
     Args:
       config: The config, which stays as it is. Where it names no workdir, that is
-        runs/<name of the network>.
+        `runs/<name of the network>`.
       progress: Whether to print how far the run is; None: in a terminal and in a notebook.
       on_evaluation: Called after each evaluation with the step and the metrics of the watched
         split; where it returns True, the run ends there.
