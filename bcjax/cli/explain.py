@@ -34,7 +34,7 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
     flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
     flags.DEFINE_enum("method", "all", _METHODS, "The method.", flag_values=values)
     flags.DEFINE_string(
-        "stage", "", "The stage whose map Grad-CAM reads; default: the last whose map is fine enough.",
+        "stage", "", "The stage whose map Grad-CAM reads; default: the last that is fine enough.",
         flag_values=values,
     )  # fmt: skip
     flags.DEFINE_integer(

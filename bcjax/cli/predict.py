@@ -37,13 +37,13 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     if not positional:
         raise UserError("Give pictures or folders to label.")
     # Imported here, because JAX takes a second: a mistake in the flags should show before that.
-    from bcjax.evaluation import predictor
+    from bcjax.evaluation import trained_network
     from bcjax.evaluation.images import find_pictures
     from bcjax.runtime import compilation
 
     paths = find_pictures(positional)  # before the checkpoint is read, which takes longer
     compilation.use_cache()
-    network = predictor.load(values.workdir, values.checkpoint)
+    network = trained_network.load(values.workdir, values.checkpoint)
     predictions = network.predict(paths, values.batch_size)
     if values.json:
         print(json.dumps([each.to_dict() for each in predictions], indent=2))

@@ -84,7 +84,9 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     if not values.out:
         raise UserError("Give a folder for the trials, such as --out=runs/sweep.")
     # Imported here, because JAX takes a second: a mistake in the flags should show before that.
-    from bcjax.runtime import compilation
+    from bcjax.runtime import compilation, extras
+
+    extras.check("optuna", "bcjax sweep")
     from bcjax.tune import objectives
     from bcjax.tune.space import Space
     from bcjax.tune.study import ranked

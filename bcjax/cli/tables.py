@@ -9,7 +9,7 @@ from rich.table import Table
 from bcjax.reports.pages.formatting import percent, percent_interval
 
 if TYPE_CHECKING:
-    from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation
+    from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
     from bcjax.evaluation.evaluation import (
         Evaluation,
         LaboratoryComparison,

@@ -10,7 +10,7 @@ from bcjax.evaluation import evaluation as evaluations
 from bcjax.evaluation import soup as soups
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.corruptions import robustness
-from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation
+from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import Evaluator, OtherData
 from bcjax.evaluation.views import View

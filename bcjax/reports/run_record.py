@@ -18,7 +18,7 @@ from bcjax.runtime.files import read_json, read_json_lines
 from bcjax.runtime.run_dir import RunDir, TrainedOn
 
 if TYPE_CHECKING:
-    from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation
+    from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
 
 Json = Mapping[str, Any]
 
@@ -87,7 +87,7 @@ class RunRecord:
         if not path.exists():
             return None
         # Here, because it imports JAX, and the rest of a report does without it.
-        from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation
+        from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
 
         return CorruptionEvaluation.from_dict(read_json(path))
 

@@ -3,7 +3,8 @@
 import dataclasses
 import json
 import sys
-from types import SimpleNamespace
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 import fabricated
 import numpy as np
@@ -55,7 +56,9 @@ def test_it_is_shown_in_a_few_lines(evaluation):
 
 
 def test_its_table_has_a_row_for_each_metric_of_all_and_of_each_class(evaluation, monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", SimpleNamespace(DataFrame=list))
+    pandas = ModuleType("pandas")
+    pandas.DataFrame, pandas.__spec__ = list, ModuleSpec("pandas", None)
+    monkeypatch.setitem(sys.modules, "pandas", pandas)
     rows = evaluation.to_pandas()
     assert rows == evaluation.to_rows()
     assert len(rows) == len(evaluation.metrics) + 6 * len(evaluation.classes)

@@ -8,6 +8,7 @@ import pytest
 
 from bcjax import config as configs
 from bcjax.data.sources import synthetic
+from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation.explanation import sanity_checks, stages
 from bcjax.evaluation.explanation.explainer import METHODS, Explainer, explain
 from bcjax.evaluation.explanation.selection import ImageToExplain
@@ -54,7 +55,7 @@ def learnt():
     for _ in range(200):
         rows = rng.choice(len(images), 24, replace=False)
         variables, state = step(variables, state, images[rows], labels[rows])
-    return Trained(config, synthetic.CLASSES, model, {"batch_stats": {}} | variables, 200)
+    return RestoredNetwork(config, synthetic.CLASSES, model, {"batch_stats": {}} | variables, 200)
 
 
 @pytest.fixture(scope="module")

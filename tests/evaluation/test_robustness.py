@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from commandline import refused, run_bcjax
 
-from bcjax.evaluation.corruptions.robustness import CorruptedView, CorruptionEvaluation
+from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
+from bcjax.evaluation.corruptions.robustness import CorruptedView
 from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bcjax.evaluation.evaluator import Evaluator
 
@@ -67,7 +68,7 @@ def test_a_figure_is_that_of_the_corrupted_pictures(robust):
     feed = evaluator.feed
     calls, _ = next(iter(feed.once(16)))
     batch = {name: array[0] for name, array in calls.items()}
-    shown = CorruptedView("bubble", 4)(batch, feed.pictures)
+    shown = CorruptedView("bubble", 4)(batch, feed.stored)
     expected = corrupt("bubble", batch["image"], batch["index"], 4)
     assert np.array_equal(shown["image"], expected)
     answers = evaluator.answers(trained, CorruptedView("bubble", 4))

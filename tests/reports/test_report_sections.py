@@ -9,7 +9,10 @@ from PIL import Image
 
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.measure import measure
-from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation, CorruptionScores
+from bcjax.evaluation.corruptions.corruption_evaluation import (
+    CorruptionEvaluation,
+    CorruptionScores,
+)
 from bcjax.evaluation.evaluation import LaboratoryComparison, NetworkScores, OpenAndClosed
 from bcjax.evaluation.member_summary import summarise_members
 from bcjax.metrics import Estimate

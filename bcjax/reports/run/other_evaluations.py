@@ -20,7 +20,7 @@ from bcjax.reports.run.performance import HEADLINE
 from bcjax.reports.run_record import RunRecord
 
 if TYPE_CHECKING:
-    from bcjax.evaluation.corruptions.robustness import CorruptionEvaluation
+    from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
 
 _PART_METRICS = ("accuracy", "macro_f1", "log_loss")
 _AMONG = {"open": "all classes", "closed": "the common ones"}
