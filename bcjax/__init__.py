@@ -31,7 +31,7 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES
     from bcjax.evaluation.predictions import Embeddings as Embeddings
     from bcjax.evaluation.predictions import Prediction as Prediction
     from bcjax.evaluation.predictions import Predictions as Predictions
-    from bcjax.evaluation.predictor import Predictor as Predictor
+    from bcjax.evaluation.trained_network import TrainedNetwork as TrainedNetwork
     from bcjax.reports.comparison import Comparison as Comparison
     from bcjax.reports.run import Report as Report
     from bcjax.runtime.errors import UserError as UserError
@@ -58,7 +58,7 @@ _NAMES = {
     "Outcome": "bcjax.training.loop",
     "Prediction": "bcjax.evaluation.predictions",
     "Predictions": "bcjax.evaluation.predictions",
-    "Predictor": "bcjax.evaluation.predictor",
+    "TrainedNetwork": "bcjax.evaluation.trained_network",
     "PreparedSet": "bcjax.data.prepared",
     "Report": "bcjax.reports.run",
     "UserError": "bcjax.runtime.errors",

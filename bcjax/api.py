@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from bcjax.evaluation.calibration.calibration import Calibration
     from bcjax.evaluation.calibration.measure import CalibrationMeasurements
     from bcjax.evaluation.evaluation import Evaluation
-    from bcjax.evaluation.predictor import Predictor
+    from bcjax.evaluation.trained_network import TrainedNetwork
     from bcjax.reports.comparison import Comparison
     from bcjax.reports.dataset import Exploration
     from bcjax.reports.run import Report
     from bcjax.training.loop import Outcome
 
 # A run: its folder, what `train` returned, or what `load` returned.
-Run: TypeAlias = Union[str, Path, "Outcome", "Predictor"]
+Run: TypeAlias = Union[str, Path, "Outcome", "TrainedNetwork"]
 Checkpoint: TypeAlias = str | int  # "best", "latest" or a step
 
 # Each room is imported where it is needed: none pays for the imports of another.
@@ -114,7 +114,7 @@ def train(
     return outcome
 
 
-def load(run: "Run", checkpoint: Checkpoint = "best") -> "Predictor":
+def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
     """Reads a trained network from the folder of its run.
 
     Examples:
@@ -128,11 +128,11 @@ def load(run: "Run", checkpoint: Checkpoint = "best") -> "Predictor":
     Raises:
       UserError: If there is no such checkpoint, or it needs something that is gone.
     """
-    from bcjax.evaluation import predictor
+    from bcjax.evaluation import trained_network
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return predictor.load(_workdir(run), checkpoint)
+    return trained_network.load(_workdir(run), checkpoint)
 
 
 def evaluate(

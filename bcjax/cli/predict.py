@@ -36,14 +36,14 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError("Give the trained network, such as --workdir=runs/elu_cnn.")
     if not positional:
         raise UserError("Give pictures or folders to label.")
-    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
-    from bcjax.evaluation import predictor
+    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
+    from bcjax.evaluation import trained_network
     from bcjax.evaluation.images import find_pictures
     from bcjax.runtime import compilation
 
     paths = find_pictures(positional)  # before the checkpoint is read, which takes longer
     compilation.use_cache()
-    network = predictor.load(values.workdir, values.checkpoint)
+    network = trained_network.load(values.workdir, values.checkpoint)
     predictions = network.predict(paths, values.batch_size)
     if values.json:
         print(json.dumps([each.to_dict() for each in predictions], indent=2))

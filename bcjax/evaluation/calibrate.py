@@ -3,7 +3,7 @@
 import dataclasses
 from pathlib import Path
 
-from bcjax.evaluation import predictor
+from bcjax.evaluation import trained_network
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration import outliers
 from bcjax.evaluation.calibration.calibration import Calibration
@@ -82,7 +82,7 @@ def _separate(
     workdir: Path, calibration: Calibration, paths: list[Path], batch_size: int
 ) -> NotCells:
     """Measures how well pictures that are no cells are told from those it was fitted on."""
-    network = predictor.load(workdir, calibration.step, calibration=calibration)
+    network = trained_network.load(workdir, calibration.step, calibration=calibration)
     predictions = network.predict(paths, batch_size)
     if bad := predictions.unreadable:
         raise UserError(

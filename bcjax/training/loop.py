@@ -24,11 +24,11 @@ from bcjax.engine.patience import Patience
 from bcjax.engine.phases import Phase
 from bcjax.engine.state import State
 from bcjax.evaluation import evaluation as evaluations
-from bcjax.evaluation import member_summary, predictor
+from bcjax.evaluation import member_summary, trained_network
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import evaluate_final
-from bcjax.evaluation.predictor import Predictor
+from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -74,9 +74,9 @@ class Outcome:
         """The exit status of a program that trained this run."""
         return EXIT_STATUS.get(self.signal, 0)
 
-    def load(self, checkpoint: str | int = "best") -> Predictor:
+    def load(self, checkpoint: str | int = "best") -> TrainedNetwork:
         """Reads the trained network at "best", "latest" or a step, as `bcjax.load` does."""
-        return predictor.load(self.workdir, checkpoint)
+        return trained_network.load(self.workdir, checkpoint)
 
 
 @dataclasses.dataclass

@@ -21,7 +21,7 @@ from bcjax.data.sources import synthetic
 from bcjax.data.stain import Macenko, Reinhard
 from bcjax.data.store import open_store
 from bcjax.engine import network
-from bcjax.evaluation import predictor
+from bcjax.evaluation import trained_network
 from bcjax.runtime.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -323,7 +323,7 @@ def test_predict_sees_the_pictures_that_the_stores_hold(monkeypatch, tmp_path):
     for path, example in zip(paths, prepared.examples("test")[np.arange(3)], strict=True):
         path.write_bytes(example.image)
 
-    predictions = predictor.load(tmp_path).predict(paths, 4)
+    predictions = trained_network.load(tmp_path).predict(paths, 4)
 
     store = open_store(prepared, "test", "device", InputTransform.from_config(config.data))
     exponential = np.exp(store.arrays["image"][:3].reshape(3, -1) / 255)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Predictor(RestoredNetwork):
+class TrainedNetwork(RestoredNetwork):
     """A trained network that answers for images, whatever their size and format.
 
     Examples:
@@ -169,7 +169,7 @@ class Predictor(RestoredNetwork):
 
     def __repr__(self) -> str:
         return (
-            f"Predictor({self.config.model.name} of {self.workdir}, step {self.step}: "
+            f"TrainedNetwork({self.config.model.name} of {self.workdir}, step {self.step}: "
             f"{len(self.classes)} classes, {self.image_size} px)"
         )
 
@@ -269,7 +269,7 @@ class Predictor(RestoredNetwork):
 
 def load(
     workdir: str | Path, checkpoint: str | int = "best", *, calibration: Calibration | None = None
-) -> Predictor:
+) -> TrainedNetwork:
     """Reads a trained network from the folder of its run.
 
     Args:
@@ -285,7 +285,7 @@ def load(
     trained = network.load(workdir, str(checkpoint), meshes.create())
     if calibration is None:
         calibration = calibrations.read(workdir, trained.step)
-    predictor = Predictor(
+    loaded = TrainedNetwork(
         config=trained.config,
         classes=trained.classes,
         model=trained.model,
@@ -294,5 +294,5 @@ def load(
         workdir=workdir,
         calibration=calibration,
     )
-    _ = predictor._entry  # read now: a missing stain reference is reported here
-    return predictor
+    _ = loaded._entry  # read now: a missing stain reference is reported here
+    return loaded
