@@ -55,7 +55,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError("Give the parts to switch, such as --switches=switches.yaml.")
     if not values.out:
         raise UserError("Give a folder for the runs, such as --out=runs/ablation.")
-    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
     from bcjax.runtime import compilation
     from bcjax.training import loggers
     from bcjax.tune import ablation as ablations

@@ -67,7 +67,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
     traced = files.user_path(values.trace) if values.trace else None
     if traced and traced.exists() and not traced.is_dir():
         raise UserError(f"--trace={traced} is a file: name a folder.")
-    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
     from bcjax.benchmark import suite
     from bcjax.runtime import compilation
 

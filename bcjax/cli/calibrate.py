@@ -1,4 +1,4 @@
-"""Fit what a checkpoint's confidence is worth, on pictures held out of its training.
+"""Calibrate the confidence of a checkpoint on pictures that it was not trained on.
 
   bcjax calibrate --workdir=runs/a
   bcjax calibrate --workdir=runs/a --coverage=0.95 --error-rate=0.02 --not-cells=holidays/
@@ -24,16 +24,19 @@ if TYPE_CHECKING:
 def define(values: flags.FlagValues, argv: list[str]) -> None:
     flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
     flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
-    flags.DEFINE_enum("split", "val", SPLITS, "What it is fitted on.", flag_values=values)
+    flags.DEFINE_enum("split", "val", SPLITS, "The split that it is fitted on.", flag_values=values)
     flags.DEFINE_float(
-        "coverage", 0.9, "Share of the sets that hold the true class.", flag_values=values
+        "coverage", 0.9, "The share of conformal sets that hold the true class.", flag_values=values
     )
     flags.DEFINE_float(
-        "error-rate", 0.05, "The most errors among answers that are not `uncertain`, a share.",
+        "error-rate", 0.05, "The largest share of errors among answers that are not `uncertain`.",
         flag_values=values,
     )  # fmt: skip
     flags.DEFINE_string(
-        "not-cells", None, "A folder of other pictures, to be told from cells.", flag_values=values
+        "not-cells",
+        None,
+        "A folder of pictures of other things, to measure how well outlier scores find them.",
+        flag_values=values,
     )
     flags.DEFINE_integer("batch_size", None, "Pictures at a time.", 1, flag_values=values)
 
@@ -82,22 +85,22 @@ def _table(measured: "CalibrationMeasurements", calibration: "Calibration") -> T
     table.add_row(f"uncertain up to ({abstention.error_rate:.1%} errors)", threshold)
     if abstention.answered:
         table.add_row("answered", f"{abstention.answered.value:.1%}")
-    if told := calibration.not_cells:
-        for name, by in (("energy", told.energy), ("distance", told.distance)):
-            table.add_row(f"AUROC of {name}, {told.n:,} no cells", f"{by.auroc:.4f}")
+    if not_cells := calibration.not_cells:
+        for name, by in (("energy", not_cells.energy), ("distance", not_cells.distance)):
+            table.add_row(f"AUROC of {name}, {not_cells.n:,} no cells", f"{by.auroc:.4f}")
     return table
 
 
 def _notes(measured: "CalibrationMeasurements") -> Iterator[str]:
-    """Yields what a person should know of what could not be fitted."""
+    """Yields sentences about what could not be fitted."""
     conformal, abstention = measured.conformal, measured.abstention
     if conformal.too_few:
         few = ", ".join(conformal.too_few)
         yield f"Too few pictures for sets by class, so in each one: {few}."
     if (empty := conformal.sets.empty) and empty.value:
         yield (
-            f"{empty.value:.1%} of the sets are empty, for no class was probable enough: a higher "
-            "--coverage leaves fewer."
+            f"{empty.value:.1%} of the sets are empty, because no class was probable enough: a "
+            "higher --coverage leaves fewer."
         )
     rate = abstention.error_rate
     if abstention.threshold is None:

@@ -1,13 +1,13 @@
-"""Draw what a network's answers rest on, over the pictures.
+"""Draw which parts of pictures a network's predictions rest on.
 
   bcjax explain --workdir=runs/a
   bcjax explain --workdir=runs/a --method=grad-cam++ --stage=stage3 cell.jpg other.jpg
   bcjax explain --workdir=runs/a --nowrong --pictures=100 --target=true
 
-Explains the pictures that are named, files or ids of the split, or the most confidently wrong ones
-of the split. Writes explain/ in the workdir, in the place of what was there: a picture with the
-overlays of each, sheet.png, and explain.json, with how far the maps depend on what was learnt and,
-of drawn cells, how much of them falls on the cell.
+It explains the pictures that are named (files, or ids of the split), or else the most confidently
+wrong ones of the split. It replaces explain/ in the workdir: a picture with overlays of each,
+sheet.png, and explain.json, which also says how far the maps depend on what was learnt and, for
+drawn cells, how much of them falls on the cell.
 """
 
 from pathlib import Path
@@ -32,17 +32,21 @@ _METHODS = ("grad-cam", "grad-cam++", "integrated-gradients", "occlusion", "all"
 def define(values: flags.FlagValues, argv: list[str]) -> None:
     flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
     flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
-    flags.DEFINE_enum("method", "all", _METHODS, "How it is explained.", flag_values=values)
+    flags.DEFINE_enum("method", "all", _METHODS, "The method.", flag_values=values)
     flags.DEFINE_string(
-        "stage", "", "Whose map Grad-CAM reads, by name; the last whose map is fine enough.",
+        "stage", "", "The stage whose map Grad-CAM reads; default: the last that is fine enough.",
         flag_values=values,
     )  # fmt: skip
-    flags.DEFINE_integer("pictures", 8, "How many, if none is named.", 1, flag_values=values)
+    flags.DEFINE_integer(
+        "pictures", 8, "How many pictures to explain, if none is named.", 1, flag_values=values
+    )
     flags.DEFINE_boolean(
-        "wrong", True, "Of the split, the most confidently wrong; --nowrong: evenly from all.",
+        "wrong", True, "The most confidently wrong of the split; --nowrong: evenly from all of it.",
         flag_values=values,
     )  # fmt: skip
-    flags.DEFINE_enum("split", "test", SPLITS, "Whose pictures.", flag_values=values)
+    flags.DEFINE_enum(
+        "split", "test", SPLITS, "The split that the pictures are from.", flag_values=values
+    )
     flags.DEFINE_string(
         "target", "predicted", "The class that is explained: predicted, true or a name.",
         flag_values=values,
@@ -56,7 +60,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     if not values.workdir:
         raise UserError("Give the run to explain, such as --workdir=runs/elu_cnn.")
     workdir, console = files.user_path(values.workdir), Console()
-    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
     from bcjax.engine import network
     from bcjax.evaluation.explanation import drawing, sanity_checks, selection
     from bcjax.evaluation.explanation.explainer import METHODS, Explainer, explain, targets

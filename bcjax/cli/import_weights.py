@@ -1,10 +1,10 @@
-"""Turn published weights into a run's folder, for evaluate, predict and model.weights.
+"""Turn published weights into the folder of a run, for bcjax evaluate, predict and model.weights.
 
   bcjax import-weights --model=resnet50 resnet50.pth --out=runs/imagenet
   bcjax import-weights --model=mobilenet_v2 --head=drop --classes=8 --out=runs/start FILE
 
 FILE is a state dict of PyTorch (.pth, .safetensors), a file of Keras (.h5, .keras), an .npz, a
-folder of Hugging Face's or of a run. No code in it is run.
+folder in the layout of Hugging Face, or the folder of a run. No code in it is executed.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,13 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
     flags.DEFINE_string("model", None, "The network; see bcjax models.", flag_values=values)
     flags.DEFINE_string("out", None, "The folder to make.", flag_values=values)
     flags.DEFINE_enum(
-        "head", "keep", ("keep", "drop"), "What becomes of the classifier.", flag_values=values
+        "head", "keep", ("keep", "drop"), "Whether the classifier is kept.", flag_values=values
     )
     flags.DEFINE_string(
-        "classes", None, "How many, or a file with a name in each line.", flag_values=values
+        "classes",
+        None,
+        "The number of classes, or a file with a class name in each line.",
+        flag_values=values,
     )
     flags.DEFINE_integer(
         "image_size", None, "Side of the pictures in pixels; default: as published.", 8,
@@ -57,7 +60,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     names, count = _classes(values.classes)
     if values.head == "drop" and not count:
         raise UserError("Say how many classes the new classifier has, such as --classes=8.")
-    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
     from bcjax.engine import network, weights
     from bcjax.runtime import compilation
 
@@ -79,15 +82,15 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     return 0
 
 
-def _classes(said: str | None) -> tuple[tuple[str, ...], int]:
-    """Returns names, if a file says them, and how many."""
-    if said is None:
+def _classes(value: str | None) -> tuple[tuple[str, ...], int]:
+    """Returns the class names of --classes if it is a file, and their number."""
+    if value is None:
         return (), 0
-    if said.isdigit() and int(said) > 1:
-        return (), int(said)
-    path = Path(said)
+    if value.isdigit() and int(value) > 1:
+        return (), int(value)
+    path = Path(value)
     if not path.is_file():
-        raise UserError(f"--classes={said} is neither a number above 1 nor a file with names.")
+        raise UserError(f"--classes={value} is neither a number above 1 nor a file with names.")
     names = tuple(line.strip() for line in path.read_text().splitlines() if line.strip())
     if len(set(names)) < max(2, len(names)):
         raise UserError(f"{path} does not name two or more different classes, one in each line.")
@@ -116,6 +119,6 @@ def _table(imported: "ImportedWeights", classes: Sequence[str], out: Path) -> Ta
 
 
 def _options(config: ConfigDict) -> str:
-    """Names what the weights decided about the network."""
-    said = {"convention": config.model.convention, "norm": config.model.norm}
-    return ", ".join(f"{key} {value or 'as published'}" for key, value in said.items())
+    """Returns the options of the network that the weights set."""
+    options = {"convention": config.model.convention, "norm": config.model.norm}
+    return ", ".join(f"{key} {value or 'as published'}" for key, value in options.items())

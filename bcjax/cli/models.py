@@ -49,7 +49,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
 
 
 def _rows() -> list[dict[str, Any]]:
-    # Here, for flax takes a second to import, and a mistake in the flags should show before that.
+    # Imported here, because flax takes a second: a mistake in the flags should show before that.
     from bcjax.models import MODELS
 
     return [

@@ -36,7 +36,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError("Give the trained network, such as --workdir=runs/elu_cnn.")
     if not positional:
         raise UserError("Give pictures or folders to label.")
-    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
     from bcjax.evaluation import trained_network
     from bcjax.evaluation.images import find_pictures
     from bcjax.runtime import compilation

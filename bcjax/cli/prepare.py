@@ -53,7 +53,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     config.data.source = source or config.data.source
     config.data.canary = values.canary
     config.data.allow_leaks |= values["allow-leaks"].value
-    # Here, for TFDS takes a second to import, and a mistake in the flags should show before that.
+    # Imported here, because TFDS takes a second: a mistake in the flags should show before that.
     from bcjax.cli import tables
     from bcjax.data.preparation import prepare
 

@@ -83,7 +83,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError("Give what is to be tried, such as --space=space.yaml.")
     if not values.out:
         raise UserError("Give a folder for the trials, such as --out=runs/sweep.")
-    # Here, for JAX takes a second to import, and a mistake in the flags should show before that.
+    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
     from bcjax.runtime import compilation, extras
 
     extras.check("optuna", "bcjax sweep")

@@ -71,12 +71,12 @@ def _allowed(key: Key) -> str:
         return "three whole numbers from 0 to 255"
     if key.choices and key.kind != "texts":
         return ", ".join(f"`{choice}`" for choice in key.choices)
-    said = _KINDS[key.kind]
+    text = _KINDS[key.kind]
     if key.choices:
-        said += f" of {', '.join(f'`{choice}`' for choice in key.choices)}"
+        text += f" of {', '.join(f'`{choice}`' for choice in key.choices)}"
     if key.range:
-        said += f", {key.range}"
-    return f"{said} ({key.unit})" if key.unit else said
+        text += f", {key.range}"
+    return f"{text} ({key.unit})" if key.unit else text
 
 
 if __name__ == "__main__":

@@ -85,8 +85,8 @@ def _read(path: Path, shown: str, variant: str) -> ConfigDict:
             raise UserError(f"{shown} has no function get_config(): copy one from configs/.")
         config = module.get_config(*([variant] if variant else []))
     except Exception as error:
-        if said := _fault(error, path, shown):
-            raise UserError(said) from error
+        if fault := _fault(error, path, shown):
+            raise UserError(fault) from error
         raise
     if not isinstance(config, ConfigDict) or flatten(config).keys() != KEYS.keys():
         raise UserError(
@@ -107,11 +107,11 @@ def _fault(error: BaseException, path: Path, shown: str) -> str:
     if not lines:
         return ""
     message = str(error)
-    said = message.split(". ")[0].splitlines()[0].removeprefix("'")
+    reason = message.split(". ")[0].splitlines()[0].removeprefix("'")
     if key := re.search(r'Key "(\w+)" does not exist', message):
         if old := [name for name in OLD_KEYS if name.rpartition(".")[2] == key[1]]:
             return f"{shown}, line {lines[-1]}, is of an earlier version: {renamed(old[0])}"
         hint = re.search("Did you mean .*[?]", message)  # ml_collections', by spelling
         meant = nearest_key(key[1]).removeprefix(": did you mean ")
-        said += f". {hint[0]}" if hint else f". Did you mean {meant}" if meant != "." else ""
-    return f"{shown}, line {lines[-1]}, is wrong ({type(error).__name__}: {said}): mend it."
+        reason += f". {hint[0]}" if hint else f". Did you mean {meant}" if meant != "." else ""
+    return f"{shown}, line {lines[-1]}, is wrong ({type(error).__name__}: {reason}): mend it."

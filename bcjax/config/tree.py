@@ -98,9 +98,9 @@ def load(workdir: Path) -> ConfigDict:
     return config
 
 
-def differences(saved: ConfigDict, asked: ConfigDict) -> list[str]:
+def differences(saved: ConfigDict, requested: ConfigDict) -> list[str]:
     """Returns 'optim.lr (0.001 there, 0.003 here)' for each key that a resumed run must keep."""
-    there, here = flatten(saved), flatten(asked)
+    there, here = flatten(saved), flatten(requested)
     return [
         f"{key} ({there[key]!r} there, {here[key]!r} here)"
         for key in there

@@ -110,7 +110,7 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
       UserError: If the file cannot be read, or its tensors are not those of the network.
     """
     keep = config.model.weights_head == "keep"
-    network.build(config, 2)  # a name or an option that does not exist is said first
+    network.build(config, 2)  # checks the name and the options first
     source = _opened(path, config.model.name)
     config = _resolved(config, source)
     model = network.build(config, classes or source.outputs or 2)
@@ -152,15 +152,15 @@ def _opened(path: Path, model: str) -> _WeightSource:
     tensors, kind = weight_files.read(path)
     origin = {"file": str(path.absolute()), "kind": kind, "sha256": weight_files.digest(path),
               "tensors": len(tensors)}  # fmt: skip
-    said = weight_files.settings_beside(path)
+    beside = weight_files.settings_beside(path)
     naming: Naming | None
     if any(_OURS.place(name) for name in tensors):
-        naming, settings = _OURS, said
+        naming, settings = _OURS, beside
     elif naming := families.best(families.namings(model), tensors):
         in_file = naming.settings_in(tensors)
-        settings = {"convention": naming.convention, **naming.settings, **in_file, **said}
+        settings = {"convention": naming.convention, **naming.settings, **in_file, **beside}
     elif kind == "npz":
-        settings = {**convert.ordered_settings(tensors), **said}
+        settings = {**convert.ordered_settings(tensors), **beside}
     else:
         whose = families.recognised(tensors)
         hint = f"they look like {whose}" if whose else f"its first tensor is {next(iter(tensors))}"
@@ -179,8 +179,8 @@ def _open_run(workdir: Path) -> _WeightSource:
     trained = network.load(workdir, "best", meshes.create())
     tensors = traverse_util.flatten_dict(jax.device_get(trained.variables), sep="/")
     of = trained.config
-    said = configs.flatten(of)
-    settings = {key: said[name] for key, name in SETTINGS.items()}
+    flat = configs.flatten(of)
+    settings = {key: flat[name] for key, name in SETTINGS.items()}
     origin = {"file": str(workdir.absolute()), "kind": "a run of bcjax", "step": trained.step,
               "tensors": len(tensors), "names": _OURS.source}  # fmt: skip
     return _WeightSource(tensors, _OURS, settings, trained.classes, of.data.image_size, origin)
