@@ -128,4 +128,5 @@ def test_every_function_has_an_example_of_its_use():
         if getattr(value, "__module__", "") == api.__name__:
             assert f"bcjax.{name}(" in value.__doc__.partition("Examples:")[2], name
     failed, tried = doctest.testmod(api, extraglobs={"bcjax": bcjax})
-    assert tried and not failed
+    assert tried
+    assert not failed
