@@ -1,6 +1,7 @@
 """`import bcjax` in a notebook: the functions do what the commands do, and say nothing."""
 
 import copy
+import doctest
 import threading
 
 import pytest
@@ -125,4 +126,7 @@ def test_every_function_has_an_example_of_its_use():
     for name in bcjax.__all__:
         value = getattr(bcjax, name)
         if getattr(value, "__module__", "") == api.__name__:
-            assert f"bcjax.{name}(" in value.__doc__.partition("Example:")[2], name
+            assert f"bcjax.{name}(" in value.__doc__.partition("Examples:")[2], name
+    failed, tried = doctest.testmod(api, extraglobs={"bcjax": bcjax})
+    assert tried
+    assert not failed
