@@ -93,10 +93,10 @@ def headlines(results: Path) -> str:
     right, lost = transfer["accuracy"], answers["compared"]["tests"][0]["difference"]
     steps = [row["over"]["timm"]["bcjax"] for row in kept["steps_cpu"]["networks"]]
     augment, copies = kept["augment_cpu"], kept["copies"]
-    by_original = next(
+    by_place = next(  # as `group_by=copies` groups
         each
         for each in copies["groupings"]
-        if each["grouping"] == "originals" and each["truth"] == "original"
+        if each["grouping"] == "places" and each["truth"] == "place"
     )
     rows = [
         (
@@ -125,8 +125,8 @@ def headlines(results: Path) -> str:
         ),
         (
             f"{copies['pictures']:,} augmented copies of {copies['originals']} blood smears, "
-            "grouped by their original: precision and recall of pairs",
-            f"{by_original['precision']:.3f}, {by_original['recall']:.3f}",
+            "grouped by their place on the slide: precision and recall of pairs",
+            f"{by_place['precision']:.3f}, {by_place['recall']:.3f}",
             "copies",
         ),
     ]
