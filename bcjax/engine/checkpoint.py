@@ -44,16 +44,17 @@ class Checkpoints:
         self._keep = keep
         self._metric = metric
         self._scores: dict[int, float | None] = {}
-        self._manager = ocp.CheckpointManager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(
-                preservation_policy=self,
-                cleanup_tmp_directories=not read_only,  # checkpoints that a kill left unfinished
-                create=not read_only,
-                read_only=read_only,
-            ),
-            item_names=("state", "about"),
-        )
+        with _warnings_off() if read_only else contextlib.nullcontext():
+            self._manager = ocp.CheckpointManager(
+                self.folder,
+                options=ocp.CheckpointManagerOptions(
+                    preservation_policy=self,
+                    cleanup_tmp_directories=not read_only,  # those that a kill left unfinished
+                    create=not read_only,
+                    read_only=read_only,
+                ),
+                item_names=("state", "about"),
+            )
 
     def should_preserve(self, checkpoints: Sequence[Any], *, context: Any) -> list[bool]:
         """Returns which checkpoints to keep, the latest few and the best; orbax calls this."""
@@ -211,6 +212,18 @@ class Checkpoints:
                     "command again; it goes on from the last whole checkpoint."
                 ) from error
             raise
+
+
+@contextlib.contextmanager
+def _warnings_off() -> Iterator[None]:
+    """Keeps orbax from warning that a folder which is opened for reading is read only."""
+    orbax = logging.getLogger("absl")
+    before = orbax.level
+    orbax.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        orbax.setLevel(before)
 
 
 def _checksum(state: State) -> int:
