@@ -35,7 +35,6 @@ from rich.table import Table
 from bcjax.cli import flags as cli_flags
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.signals import Interrupts
 
 if TYPE_CHECKING:
     from bcjax.tune.study import Study
@@ -161,9 +160,11 @@ def run_processes(count: int, arguments: Sequence[str]) -> int:
     Returns:
       The signal's exit status, else the first that is not 0, else 0.
     """
+    from bcjax.runtime import signals
+
     # On a GPU the first process would take nearly all of its memory.
     share = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / count:.3f}"} | os.environ
-    with Interrupts() as interrupts:
+    with signals.Interrupts() as interrupts:
         command = [sys.executable, "-m", "bcjax.main", *arguments]
         # In sessions of their own: otherwise Ctrl-C would reach them twice.
         started = [

@@ -200,9 +200,8 @@ def save(soup: RestoredNetwork, recipe: SoupRecipe, first: Path, workdir: Path) 
     files.write_json(RunDir(workdir).soup, recipe.to_dict())
     if RunDir(first).pictures.exists():
         shutil.copy(RunDir(first).pictures, workdir)
-    config = soup.config.copy_and_resolve_references()
-    config.workdir = str(workdir)
-    config.optim.ema = 0.0  # these are the weights that answer, averaged over steps or not
+    # The weights are those that predict, averaged over steps or not: they keep no averages.
+    config = configs.replaced(soup.config, {"workdir": str(workdir), "optim.ema": 0.0})
     network.write_run(config, soup.variables, soup.classes, workdir)
 
 

@@ -1,5 +1,6 @@
 """examples/my_cells, a package that extends bcjax: trained, evaluated and used from outside."""
 
+import contextlib
 import json
 import shutil
 import sys
@@ -12,9 +13,13 @@ from places import ROOT
 
 import bcjax
 from bcjax import augment, config, metrics, models, register
+from bcjax.data.sources import SOURCES
+from bcjax.engine import losses
 from bcjax.engine.optimizer import OPTIMIZERS
+from bcjax.engine.schedules import SCHEDULES
 from bcjax.metrics import names, scores
 from bcjax.runtime.errors import UserError
+from bcjax.training.loop import CALLBACKS
 
 PACKAGE = ROOT / "examples" / "my_cells"
 SMALL = (
@@ -27,9 +32,28 @@ SMALL = (
 )
 
 
+@contextlib.contextmanager
+def tables_restored():
+    """Leaves the tables as they were, for whatever test comes next in this process."""
+    tables = (
+        models.MODELS, augment.OPS, OPTIMIZERS, SCHEDULES, losses.REGISTERED, CALLBACKS,
+        config.KEYS, scores.REGISTERED, names.DESCRIPTIONS, SOURCES,
+    )  # fmt: skip
+    before = [dict(table) for table in tables]
+    registered, modules = set(register._registered), set(sys.modules)
+    yield
+    for table, entries in zip(tables, before, strict=True):
+        table.clear()
+        table.update(entries)
+    register._registered.clear()
+    register._registered.update(registered)
+    for name in [name for name in set(sys.modules) - modules if name.startswith("my_cells")]:
+        del sys.modules[name]
+
+
 @pytest.fixture(scope="module")
 def here(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, tables_restored():
         folder = tmp_path_factory.mktemp("package")
         shutil.copytree(PACKAGE, folder, dirs_exist_ok=True)
         patch.chdir(folder)
@@ -101,20 +125,9 @@ def test_a_config_of_python_takes_its_network_by_name(here):
 
 
 @pytest.fixture
-def tables(monkeypatch):
-    """Leaves the tables as they were."""
-    monkeypatch.setattr(register, "_registered", set(register._registered))
-    tables = (
-        models.MODELS, augment.OPS, OPTIMIZERS, config.KEYS, scores.REGISTERED, names.DESCRIPTIONS,
-    )  # fmt: skip
-    for table in tables:
-        for name, value in table.items():
-            monkeypatch.setitem(table, name, value)
-    before = [(table, set(table)) for table in tables]
-    yield
-    for table, known in before:
-        for name in set(table) - known:
-            del table[name]
+def tables():
+    with tables_restored():
+        yield
 
 
 @pytest.mark.parametrize(

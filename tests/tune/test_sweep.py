@@ -9,6 +9,7 @@ from commandline import ROOT, refused, run_bcjax
 
 from bcjax import models
 from bcjax.cli import sweep as command
+from bcjax.runtime import signals
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
@@ -273,10 +274,10 @@ def test_a_signal_is_passed_on_to_all_processes(monkeypatch):
             super().__init__(["sleep", "60"], **options)
             started.append(self)
 
-    class Told(command.Interrupts):
+    class Told(signals.Interrupts):
         received = property(lambda self: 15 if len(started) == 2 else 0, lambda self, value: None)
 
     monkeypatch.setattr(command.subprocess, "Popen", Sleeping)
-    monkeypatch.setattr(command, "Interrupts", Told)
+    monkeypatch.setattr(signals, "Interrupts", Told)
     assert command.run_processes(2, []) == -15
     assert [process.returncode for process in started] == [-15, -15]

@@ -118,7 +118,7 @@ def positions_by_class(labels: Int[np.ndarray, "N"]) -> dict[int, Int[np.ndarray
 def _mask(data: ConfigDict) -> CellMask | None:
     """Returns the cell mask that the config describes, even if it is turned off there."""
     data = data.copy_and_resolve_references()
-    data.update({"mask": True, "stain": ""})
+    data.update({"mask": True, "stain": None})
     return InputTransform.from_config(data).mask
 
 
