@@ -18,7 +18,11 @@ from pathlib import Path
 import numpy as np
 import page as pages
 
-from bcjax.evaluation import answers
+from bcjax.evaluation import answers, evaluation
+from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.cautions import EvaluatedSplit
+from bcjax.evaluation.evaluation import Evaluation
+from bcjax.evaluation.evaluator import evaluate_answers
 from bcjax.runtime.run_dir import RunDir
 
 COUNT = 13_000

@@ -4,22 +4,26 @@ These are the pieces of `bcjax.train`, for a training loop of your own; examples
 them together with a step that bcjax does not have:
 
 - `order_of`: which pictures step k sees, whatever the topology;
-- `Loader`: a store of pictures as batches on the devices, `predict_split`: answers to all of it;
-- `State`, `initializer`, `begin`: what a step takes and returns;
-- `train_step` of a `Recipe`, `predict_step`, `normalise`: the pure functions to be jitted;
+- `Loader`: a store of pictures as batches on the devices; `training_batches` serves them step by
+  step, `predict_split` runs a network over all of them;
+- `build`: the network of a config; `State`, `new_state`: what a step takes and returns;
+- `train_step` of a `Recipe`, `predict_step`, `normalise`, `cross_entropy`: pure functions to be
+  jitted;
 - `Checkpoints`, `write_run`: what `bcjax.load` reads again.
 """
 
 from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.dispatch import Batch, Hyperparameters
-from bcjax.engine.loader import Loader, order_of, predict_split
-from bcjax.engine.network import RestoredNetwork, write_run
+from bcjax.engine.loader import Loader, order_of, predict_split, training_batches
+from bcjax.engine.losses import cross_entropy
+from bcjax.engine.network import RestoredNetwork, build, resolve, write_run
 from bcjax.engine.plan import Call, Plan
-from bcjax.engine.state import State, begin, initializer
+from bcjax.engine.state import State, begin, initializer, new_state
 from bcjax.engine.step import Recipe, normalise, predict_step, train_step
 
 __all__ = [
     "Batch", "Call", "Checkpoints", "Hyperparameters", "Loader", "Plan", "Recipe",
-    "RestoredNetwork", "State", "begin", "initializer", "normalise", "order_of", "predict_split",
-    "predict_step", "train_step", "write_run",
+    "RestoredNetwork", "State", "begin", "build", "cross_entropy", "initializer", "new_state",
+    "normalise", "order_of", "predict_split", "predict_step", "resolve", "train_step",
+    "training_batches", "write_run",
 ]  # fmt: skip

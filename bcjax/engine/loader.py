@@ -207,6 +207,24 @@ class SplitLoaders:
         return Loader(store, self._data, self._mesh)
 
 
+def training_batches(config: ConfigDict, prepared: PreparedSet, steps: int) -> Iterator[Batch]:
+    """Yields the batch of each training step, for a training loop of your own.
+
+    Args:
+      config: A resolved config; `seed`, `train.batch_size` and `train.sampling` decide the order.
+      prepared: The pictures.
+      steps: The number of steps.
+
+    Yields:
+      `image` uint8 (B, H, W, 3), `label` int32 (B,) and `index` int32 (B,), on all devices.
+    """
+    mesh = meshes.create(config.mesh.fsdp)
+    loader = SplitLoaders(prepared, "host", config.data, mesh).pictures("train")
+    calls = [Call(step, 1) for step in range(steps)]
+    for batches in loader.training(calls, order_of(config, prepared)):
+        yield {name: array[0] for name, array in batches.items()}
+
+
 def predict_split(
     predict: Callable,
     variables: Variables,

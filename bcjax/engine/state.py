@@ -11,6 +11,7 @@ from flax import linen as nn
 from flax import struct
 from jax.sharding import Mesh
 from jaxtyping import Array, Int32
+from ml_collections import ConfigDict
 
 from bcjax.engine import patience as patiences
 from bcjax.engine.patience import Mode, Patience
@@ -89,6 +90,26 @@ def initializer(
         )
 
     return init
+
+
+def new_state(
+    model: nn.Module, optimizer: optax.GradientTransformation, config: ConfigDict
+) -> State:
+    """Returns the state of step 0, for a training loop of your own without averages and phases.
+
+    Args:
+      model: The network.
+      optimizer: The optimizer of all its parameters.
+      config: A resolved config; its seed, image size and channels are used.
+    """
+    size, channels = config.data.image_size, config.model.channels
+    init = initializer(model, image_size=size, ema=False, mode="max", channels=channels)
+
+    @jax.jit
+    def start(seed: Array) -> State:
+        return begin(init(seed), phase=0, optimizer=optimizer, mode="max")
+
+    return start(np.uint32(config.seed))
 
 
 def begin(

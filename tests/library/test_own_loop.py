@@ -23,3 +23,14 @@ def test_a_loop_of_ones_own_trains_and_writes_a_run_that_can_be_loaded(tmp_path)
     predictions = bcjax.load(tmp_path / "run").predict(images)
     assert predictions.classes == synthetic.CLASSES
     assert len(set(predictions.labels)) > 1
+
+
+def test_the_page_shows_the_example():
+    page = (
+        (ROOT / "docs" / "extending.md").read_text().partition("## A training loop of your own")[2]
+    )
+    shown = page.partition("```python\n")[2].partition("```")[0]
+    example = (ROOT / "examples" / "own_loop.py").read_text()
+    assert len(shown.splitlines()) > 20
+    for line in filter(None, map(str.strip, shown.splitlines())):
+        assert line in example
