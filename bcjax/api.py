@@ -211,10 +211,10 @@ def calibrate(
     not_cells: str | Path | None = None,
     batch_size: int | None = None,
 ) -> tuple["Calibration", "CalibrationMeasurements"]:
-    """Fits what a checkpoint's confidence is worth, and writes it to the run's folder.
+    """Calibrates a checkpoint on held-out pictures and writes the calibration to the run's folder.
 
-    `load(run).predict` and `evaluate` use it from then on: probabilities are calibrated, and what
-    is uncertain or no cell is said to be.
+    `load(run).predict` and `evaluate` use it from then on: probabilities are calibrated, and
+    pictures that are uncertain or not cells are marked.
 
     Examples:
       >>> calibration, measurements = bcjax.calibrate("runs/a")      # doctest: +SKIP
@@ -225,8 +225,7 @@ def calibrate(
       split: The split it is fitted on, which the network was not trained on.
       coverage: Share of the conformal sets that shall hold the true class, in (0, 1).
       error_rate: The highest error rate among answers that are not `uncertain`, in (0, 1).
-      not_cells: A folder of pictures that are no cells, to measure how well they are told from
-        cells.
+      not_cells: A folder of pictures of other things, to measure how well outlier scores find them.
       batch_size: Images at a time; None: as the run did.
 
     Raises:
@@ -322,7 +321,7 @@ def explore(
     run: "Run | None" = None,
     overrides: Mapping[str, Any] | None = None,
 ) -> "Exploration":
-    """Writes a page that shows a data set: counts, samples, colours, doubles, a map.
+    """Writes a page that shows a data set: counts, samples, colours, duplicates, a map.
 
     Examples:
       >>> bcjax.explore("cells/").html                               # doctest: +SKIP

@@ -4,7 +4,7 @@
   bcjax predict --workdir=runs/a --json cell.jpg
 
 Prints a table; --json a list of objects, --csv comma-separated lines with a header. After `bcjax
-calibrate`, probabilities are calibrated, and what is uncertain or no cell is said to be.
+calibrate`, probabilities are calibrated, and pictures that are uncertain or not cells are marked.
 """
 
 import csv

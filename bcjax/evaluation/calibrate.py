@@ -1,4 +1,4 @@
-"""`bcjax.calibrate`: what a checkpoint's confidence is worth, fitted on held-out pictures."""
+"""`bcjax.calibrate`: fits temperature, conformal sets, abstention and outlier scores on val."""
 
 import dataclasses
 from pathlib import Path
@@ -41,8 +41,8 @@ def calibrate(
         the one of the final figures.
       coverage: Share of the conformal sets that shall hold the true class, in (0, 1).
       error_rate: The highest error rate allowed among answers that are not `uncertain`, in (0, 1).
-      not_cells: A folder of pictures that are no cells, to measure how well they are told from
-        cells; None: this is not measured.
+      not_cells: A folder of pictures of other things, to measure how well outlier scores find
+        them; None: this is not measured.
       batch_size: Pictures at a time; None: as the run did.
 
     Returns:
@@ -81,7 +81,7 @@ def calibrate(
 def _separate(
     workdir: Path, calibration: Calibration, paths: list[Path], batch_size: int
 ) -> NotCells:
-    """Measures how well pictures that are no cells are told from those it was fitted on."""
+    """Measures how well outlier scores separate pictures of other things from held-out cells."""
     network = trained_network.load(workdir, calibration.step, calibration=calibration)
     predictions = network.predict(paths, batch_size)
     if bad := predictions.unreadable:

@@ -45,7 +45,7 @@ class TrainedNetwork(RestoredNetwork):
       variables: Its parameters and batch statistics (their averages, if the run kept any).
       step: The checkpoint's step.
       workdir: The run's folder.
-      calibration: What the checkpoint's confidence is worth; None before `bcjax calibrate`.
+      calibration: The calibration of the checkpoint; None before `bcjax calibrate`.
     """
 
     workdir: Path

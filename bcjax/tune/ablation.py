@@ -1,4 +1,4 @@
-"""An ablation: what each named part of a config is worth, by runs without it and with it alone."""
+"""An ablation: how much each part of a config matters, by runs without it and with it alone."""
 
 import dataclasses
 import re

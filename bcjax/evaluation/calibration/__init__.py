@@ -1,1 +1,1 @@
-"""Calibration: what a network's confidence is worth, fitted on held-out pictures."""
+"""Calibration: how far a network's confidence can be trusted, fitted on held-out pictures."""

@@ -118,7 +118,7 @@ class Separation:
 
 @dataclasses.dataclass(frozen=True)
 class NotCells:
-    """How well pictures that are no cells are told from the held-out cells.
+    """How well outlier scores separate pictures of other things from held-out cells.
 
     Attributes:
       n: Number of pictures that are no cells.
