@@ -1,15 +1,15 @@
 """Plain convolutional networks, the baselines of many notebooks: one module, three names."""
 
 import functools
+from typing import ClassVar
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from bcjax.models.initialisers import Normal
-from bcjax.models.layers import Conv, Head, max_pool, require_side
-from bcjax.models.network import ImageClassifier, NetworkInfo
+from bcjax.models.layers import Conv, max_pool, require_side
+from bcjax.models.network import NetworkInfo, StagedClassifier
 from bcjax.models.norm import Norm, NormKind
 
 _init = Normal(2.0, "fan_in", truncated=True)
@@ -32,37 +32,21 @@ class PlainStage(nn.Module):
         return max_pool(x, 2, 2) if self.pool else x
 
 
-class PlainCNN(ImageClassifier):
-    """Stages that each halve the picture, and a classifier.
+class PlainCNN(StagedClassifier, kw_only=True):
+    """Stages that each halve the picture, and a classifier. In a small stem the first does not.
 
     Attributes:
-      classes: The number of logits.
       widths: The number of filters in each stage.
       flatten: Whether the classifier reads the whole last map, so that its parameters depend on the
         size of the pictures and a network trained at one size takes no other; otherwise it reads
         the average over the map.
-      hidden: The units of each hidden layer of the classifier.
-      dropout: The dropout rate before each layer of the classifier, in [0, 1).
       norm: The kind of normalisation; None for none.
-      small_stem: Whether the first stage has no pool, for pictures of 28 to 64 px.
-      remat: Whether each stage is computed again in the backward pass, to save memory.
-      dtype: The dtype of the computation; parameters, statistics and logits are float32.
     """
 
-    classes: int
     widths: tuple[int, ...]
     flatten: bool
-    hidden: tuple[int, ...] = ()
-    dropout: float = 0.0
     norm: NormKind | None = None
-    small_stem: bool = False
-    remat: bool = False
-    dtype: DTypeLike = jnp.float32
-
-    def setup(self) -> None:
-        self.head = Head(
-            self.classes, self.hidden, self.dropout, dtype=self.dtype, kernel_init=_init
-        )
+    head_options: ClassVar = {"kernel_init": _init}
 
     @nn.compact
     def features(
