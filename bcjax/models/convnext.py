@@ -7,15 +7,16 @@ from typing import Any, ClassVar
 from flax import linen as nn
 from jaxtyping import Array, Float
 
-from bcjax.models.initialisers import normal
+from bcjax.models.initialisers import Normal
 from bcjax.models.layers import Conv, DropPath, drop_path_rates, gelu, require_side
 from bcjax.models.network import NetworkInfo, StagedClassifier
 from bcjax.models.norm import Norm, NormKind
 
 Layer = Callable[..., Any]
 
-# Published as a normal distribution cut off at -2 and 2, a hundred deviations away.
-_init = normal(0.02)
+# A deviation of 0.02, published as a normal distribution cut off at -2 and 2, a hundred deviations
+# away.
+_init = Normal(0.02**2)
 
 
 class ConvNeXtStem(nn.Module):

@@ -3,7 +3,7 @@
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from bcjax.runtime.errors import UserError
 # size that "SAME" wants, with the odd pixel at the end, so that the two differ where a stride is 2;
 # "keras" is "tf", except for what Keras's MobileNetV1 does at odd sides.
 Convention = Literal["torch", "tf", "keras"]
-CONVENTIONS: tuple[Convention, ...] = ("torch", "tf", "keras")
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 
 
 class Conv(nn.Module):

@@ -109,11 +109,6 @@ class NetworkInfo:
     std: Triple = IMAGENET_STD
 
     @property
-    def flops(self) -> int:
-        """Floating-point operations for one picture, a multiply-add counted as two."""
-        return 2 * self.macs
-
-    @property
     def options(self) -> tuple[str, ...]:
         """The names of the options that `create` takes besides `classes` and `dtype`.
 

@@ -69,6 +69,17 @@ def _places(layers: Layers) -> Mapping[str, str]:
     return places
 
 
+def _with_kinds(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yields the class and the name of each layer of a network of convolutions and batch norms."""
+    for name in names:
+        depthwise = name.endswith(("dwconv", "depthwise")) or name.startswith("conv_dw")
+        norm = "bn" in name.lower()
+        yield (
+            "batch_normalization" if norm else "depthwise_conv2d" if depthwise else "conv2d",
+            name,
+        )
+
+
 def _layer_names(names: Collection[str]) -> set[str]:
     return {name.rpartition("/")[0] for name in names} - {""}
 
@@ -114,8 +125,7 @@ def _resnet_layers(*depths: int) -> Iterator[tuple[str, str]]:
     for block in blocks:
         numbers = (1, 2, 0, 3) if block.endswith("block1") else (1, 2, 3)
         names += [f"{block}_{i}_{kind}" for kind in ("conv", "bn") for i in numbers]
-    for name in names:
-        yield "conv2d" if name.endswith("conv") else "batch_normalization", name
+    return _with_kinds(names)
 
 
 def _rgb(tensors: Tensors) -> Tensors:
@@ -228,10 +238,7 @@ def _efficientnet_layers(*depths: int) -> Iterator[tuple[str, str]]:
         # Nothing is expanded in the first stage.
         parts = [part for part in _EFFICIENTNET_PARTS if i > 1 or not part.startswith("expand")]
         names += [f"block{i}{chr(ord('a') + j)}_{part}" for j in range(depth) for part in parts]
-    for name in [*names, "top_conv", "top_bn"]:
-        norm, depthwise = name.endswith("bn"), name.endswith("dwconv")
-        kind = "batch_normalization" if norm else "depthwise_conv2d" if depthwise else "conv2d"
-        yield kind, name
+    return _with_kinds([*names, "top_conv", "top_bn"])
 
 
 _EFFICIENTNET_DEPTHS = [
@@ -280,13 +287,10 @@ EFFICIENTNET = (
 
 
 def _v1_layers(blocks: int) -> Iterator[tuple[str, str]]:
-    yield "conv2d", "conv1"
-    yield "batch_normalization", "conv1_bn"
+    names = ["conv1", "conv1_bn"]
     for i in range(1, blocks + 1):
-        yield "depthwise_conv2d", f"conv_dw_{i}"
-        yield "batch_normalization", f"conv_dw_{i}_bn"
-        yield "conv2d", f"conv_pw_{i}"
-        yield "batch_normalization", f"conv_pw_{i}_bn"
+        names += [f"conv_dw_{i}", f"conv_dw_{i}_bn", f"conv_pw_{i}", f"conv_pw_{i}_bn"]
+    return _with_kinds(names)
 
 
 MOBILENET_V1 = (
@@ -325,10 +329,7 @@ def _v2_layers(blocks: int) -> Iterator[tuple[str, str]]:
     # Nothing is expanded in the first block.
     names += [f"expanded_conv_{part}" for part in _V2_PARTS if not part.startswith("expand")]
     names += [f"block_{i}_{part}" for i in range(1, blocks) for part in _V2_PARTS]
-    for name in [*names, "Conv_1", "Conv_1_bn"]:
-        norm, depthwise = "bn" in name.lower(), name.endswith("depthwise")
-        kind = "batch_normalization" if norm else "depthwise_conv2d" if depthwise else "conv2d"
-        yield kind, name
+    return _with_kinds([*names, "Conv_1", "Conv_1_bn"])
 
 
 MOBILENET_V2 = (
