@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,10 +19,11 @@ from bcjax.metrics.scores import (
     overall,
     unweighted,
 )
+from bcjax.runtime.result import Result
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassMetrics:
+class ClassMetrics(Result):
     """The metrics of one class; None where a metric is undefined.
 
     Attributes:
@@ -49,21 +50,9 @@ class ClassMetrics:
         """Returns (name of the metric, its estimate) for each metric."""
         return [(name, getattr(self, name)) for name in PER_CLASS]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON."""
-        metrics = {name: each and each.to_dict() for name, each in self.items()}
-        return {"name": self.name, "n": self.n, **metrics}
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the metrics that `to_dict` turned into plain values."""
-        each = {name: page.get(name) for name in PER_CLASS}
-        metrics = {name: Estimate.from_dict(one) if one else None for name, one in each.items()}
-        return cls(name=page["name"], n=page["n"], **metrics)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Measurements:
+class Measurements(Result):
     """All metrics of a set of predictions.
 
     Attributes:
@@ -103,40 +92,6 @@ class Measurements:
             field.name: getattr(measurements, field.name)
             for field in dataclasses.fields(Measurements)
         }
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON (never NaN)."""
-        return {
-            "n": self.n,
-            "groups": self.groups,
-            "classes": list(self.classes),
-            "resamples": self.resamples,
-            "seed": self.seed,
-            "metrics": intervals.to_dicts(self.metrics),
-            "per_class": [each.to_dict() for each in self.per_class],
-            "confusion_matrix": [list(row) for row in self.confusion_matrix],
-            "undefined": {name: list(classes) for name, classes in self.undefined.items()},
-        }
-
-    @classmethod
-    def fields_from(cls, page: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the arguments of this class that plain values describe."""
-        return {
-            "n": page["n"],
-            "groups": page.get("groups", page["n"]),
-            "classes": tuple(page["classes"]),
-            "resamples": page.get("resamples", 0),
-            "seed": page.get("seed", 0),
-            "metrics": intervals.from_dicts(page["metrics"]),
-            "per_class": tuple(ClassMetrics.from_dict(each) for each in page["per_class"]),
-            "confusion_matrix": tuple(tuple(row) for row in page["confusion_matrix"]),
-            "undefined": {name: tuple(v) for name, v in page.get("undefined", {}).items()},
-        }
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the measurements that `to_dict` turned into plain values."""
-        return cls(**cls.fields_from(page))
 
 
 def measure(

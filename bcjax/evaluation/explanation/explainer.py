@@ -1,9 +1,7 @@
 """A trained network, and every method that explains its answers."""
 
-import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -13,6 +11,7 @@ from scipy.special import softmax
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
 from bcjax.evaluation.explanation import stages
+from bcjax.evaluation.explanation.explanation import Explanation
 from bcjax.evaluation.explanation.methods import (
     WEIGHTINGS,
     FromBaseline,
@@ -23,9 +22,6 @@ from bcjax.evaluation.explanation.methods import (
 )
 from bcjax.evaluation.explanation.selection import ImageToExplain
 from bcjax.runtime.errors import UserError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 METHODS = (*WEIGHTINGS, "integrated-gradients", "occlusion")
 # Squares are an eighth of the image's side, which is less than a cell, and overlap by half.
@@ -115,52 +111,6 @@ class Explainer:
 
     def _logits(self, variables: Variables, image: np.ndarray) -> np.ndarray:
         return np.asarray(self._logits_fn(variables, image[None])[0])
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Explanation:
-    """An answer of a network, and the evidence for it in the image.
-
-    Attributes:
-      image: The image.
-      classes: Class names, in the order of the logits.
-      predicted: Position of the most probable class.
-      probability: Probability of that class, in 0..1.
-      target: Position of the class that the maps speak for.
-      maps: The map of each method, by its name: float32 (H, W), in logits.
-      completeness_gap: See `Explainer.completeness_gap`; None without integrated gradients.
-    """
-
-    image: ImageToExplain
-    classes: tuple[str, ...]
-    predicted: int
-    probability: float
-    target: int
-    maps: dict[str, Float[np.ndarray, "H W"]]
-    completeness_gap: float | None
-
-    @property
-    def label(self) -> str:
-        """Name of the most probable class."""
-        return self.classes[self.predicted]
-
-    def draw(self) -> "Figure":
-        """Draws the image and, beside it, each map over it, as a figure of matplotlib."""
-        from bcjax.evaluation.explanation.drawing import draw
-
-        return draw(self)
-
-    def _repr_png_(self) -> bytes:
-        """The drawing, for notebooks."""
-        from bcjax.evaluation.explanation.drawing import png
-
-        return png(self)
-
-    def __repr__(self) -> str:
-        return (
-            f"Explanation({self.image.id}: {self.label} {self.probability:.1%}, "
-            f"for {self.classes[self.target]} by {', '.join(self.maps)})"
-        )
 
 
 def targets(
