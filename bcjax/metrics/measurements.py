@@ -7,18 +7,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from bcjax.metrics import intervals
 from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.predictions import Predictions, checked
-from bcjax.metrics.scores import (
-    COVERAGES,
-    NOISE,
-    PER_CLASS,
-    all_metrics,
-    answered,
-    overall,
-    unweighted,
-)
+from bcjax.metrics.resampling import ResampledMetrics, resample
+from bcjax.metrics.scores import COVERAGES, PER_CLASS, answered, overall
 from bcjax.runtime.result import Result
 
 
@@ -136,10 +128,8 @@ def measure(
       ValueError: If the arrays are not as described.
     """
     predictions = checked(probabilities, labels, classes)
-    units = intervals.units(groups, predictions.n)
-    function = all_metrics(predictions)
-    values = unweighted(function, predictions.n)
-    draws = intervals.bootstrap(function, units, resamples, seed)
+    resampled = resample(predictions, groups, resamples=resamples, seed=seed)
+    values, units = resampled.values, resampled.units
     surest = predictions.rank.argsort(kind="stable")
     units_of = {
         f"selective_accuracy_{coverage}": units[surest[: answered(predictions.n, coverage)]]
@@ -152,17 +142,11 @@ def measure(
         resamples=resamples,
         seed=seed,
         metrics={
-            name: intervals.estimate(
-                name,
-                float(values[name]),
-                units_of.get(name, units),
-                draws.get(name),
-                draws.get(NOISE.get(name, "")),
-            )
+            name: resampled.metric(name).estimate(name, units_of.get(name))
             for name in overall(values)
         },
         per_class=tuple(
-            _class_metrics(name, label, predictions, units, values, draws)
+            _class_metrics(name, label, predictions, resampled)
             for label, name in enumerate(classes)
         ),
         confusion_matrix=tuple(map(tuple, _confusion(predictions).tolist())),
@@ -176,14 +160,10 @@ def measure(
 
 
 def _class_metrics(
-    name: str,
-    label: int,
-    predictions: Predictions,
-    units: Int[np.ndarray, " N"],
-    values: dict[str, np.ndarray],
-    draws: dict[str, np.ndarray],
+    name: str, label: int, predictions: Predictions, resampled: ResampledMetrics
 ) -> ClassMetrics:
     true, predicted = predictions.labels == label, predictions.predicted == label
+    units = resampled.units
     units_of = {
         "precision": units[predicted],
         "recall": units[true],
@@ -192,10 +172,8 @@ def _class_metrics(
     }
     metrics = {}
     for metric in PER_CLASS:
-        drawn = draws[metric][label] if draws else None
-        value, own = float(values[metric][label]), units_of.get(metric, units)
-        defined = not np.isnan(value)
-        metrics[metric] = intervals.estimate(metric, value, own, drawn) if defined else None
+        estimate = resampled.metric(metric, label).estimate(metric, units_of.get(metric))
+        metrics[metric] = None if estimate.value is None else estimate
     return ClassMetrics(name=name, n=int(true.sum()), **metrics)
 
 
