@@ -108,7 +108,7 @@ def make(
         variables = mean([ingredients[position] for position in positions])
         if len(positions) > 1:  # a single one keeps the statistics that it was trained with
             variables = statistics(variables)
-        placed = meshes.everywhere(first.evaluator.mesh, variables)
+        placed = meshes.replicate(first.evaluator.mesh, variables)
         return dataclasses.replace(first.trained, variables=placed)
 
     if kind == "uniform":

@@ -17,6 +17,7 @@ from bcjax.evaluation.explanation.summary import ExplanationSummary
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.files import read_json, read_json_lines
 from bcjax.runtime.run_dir import RunDir, TrainedOn
+from bcjax.runtime.training_sessions import Session, read_sessions
 
 if TYPE_CHECKING:
     from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
@@ -64,9 +65,9 @@ class RunRecord:
         return read_json_lines(self.run_dir.metrics)
 
     @functools.cached_property
-    def sessions(self) -> list[dict[str, Any]]:
-        """Lines of `sessions.jsonl`: one for each training process."""
-        return read_json_lines(self.run_dir.sessions)
+    def sessions(self) -> list[Session]:
+        """What `sessions.jsonl` holds: one for each training process."""
+        return read_sessions(self.run_dir.sessions)
 
     @functools.cached_property
     def others(self) -> dict[str, Evaluation]:
