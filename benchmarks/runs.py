@@ -21,7 +21,6 @@ from bcjax.runtime.run_dir import RunDir
 
 WEIGHTS = "../shared/weights/mobilenetv2_1.0_224_imagenet.npz"
 TRAINED = (
-    "bcjax train --config=configs/quickstart.py",
     "bcjax train --config=configs/elu_cnn.py --config.data.source=../shared/data/pbc96 "
     "--config.data.drop=conflicts --workdir=runs/pbc96",
     "bcjax train --config=configs/transfer.py --config.data.source=../shared/data/pbc3200 "
