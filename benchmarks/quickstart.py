@@ -22,7 +22,7 @@ from bcjax.runtime.run_dir import RunDir
 SEEDS = range(5)
 # What is different from the first run: a name, what is put before the command, its environment.
 # Each has compiled programs of its own, so that "again" compiles too.
-AGAIN = (
+AGAIN: tuple[tuple[str, tuple[str, ...], dict[str, str]], ...] = (
     ("again", (), {}),
     ("on one core", ("taskset", "-c", "0"), {}),
     ("without AVX-512", (), {"XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}),
@@ -58,13 +58,7 @@ def trained(
         command = [*before, sys.executable, "-m", "bcjax.main", "train"]
         command += ["--config=configs/quickstart.py", f"--workdir={workdir}"]
         command += [f"--config.seed={seed}", "--config.eval.report=false"]
-        if variables is None:
-            environment = dict(os.environ)
-        else:
-            environment = (
-                os.environ | {"BCJAX_CACHE": str(workdir.absolute()) + ".cache"} | variables
-            )
-        subprocess.run(command, env=environment, check=True)
+        subprocess.run(command, env=os.environ | (variables or {}), check=True)
     return run
 
 
@@ -90,12 +84,13 @@ def table(page: dict) -> str:
     """The page as Markdown."""
     accuracies = [run["accuracy"] for run in page["seeds"]]
     seconds = statistics.median(run["seconds"] for run in page["seeds"])
-    seeds, first = len(accuracies), page["seeds"][0]
+    first = page["seeds"][0]
+    middle, low, high = statistics.median(accuracies), min(accuracies), max(accuracies)
     lines = [
         "| quickstart | accuracy on the test pictures | training losses, beside the first |",
         "|---|---|---|",
-        f"| {seeds} seeds, {seconds:.0f} s each (median) | median {statistics.median(accuracies):.1%}, "
-        f"{min(accuracies):.1%} to {max(accuracies):.1%} of {first['n']} | |",
+        f"| {len(accuracies)} seeds, {seconds:.0f} s each (median) | median {middle:.1%}, "
+        f"{low:.1%} to {high:.1%} of {first['n']} | |",
         f"| seed 0 | {first['accuracy']:.1%} | |",
     ]
     for name, run in page["again"].items():
