@@ -114,7 +114,9 @@ def train(
     return outcome
 
 
-def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
+def load(
+    run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
+) -> "TrainedNetwork":
     """Reads a trained network from the folder of its run.
 
     Examples:
@@ -124,6 +126,7 @@ def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
     Args:
       run: The run, such as its folder.
       checkpoint: "best", "latest" or a step.
+      max_pixels: The most pixels that an image may have; None: as the run's `data.max_pixels` says.
 
     Raises:
       UserError: If there is no such checkpoint, or it needs something that is gone.
@@ -132,7 +135,7 @@ def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return trained_network.load(_workdir(run), checkpoint)
+    return trained_network.load(_workdir(run), checkpoint, max_pixels=max_pixels)
 
 
 def evaluate(

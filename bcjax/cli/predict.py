@@ -27,6 +27,10 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
     flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
     flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
     flags.DEFINE_integer("batch_size", 64, "Pictures at a time.", 1, flag_values=values)
+    flags.DEFINE_integer(
+        "data.max_pixels", None, "The most pixels of a picture; else as the run's.", 1,
+        flag_values=values,
+    )  # fmt: skip
     flags.DEFINE_boolean("json", False, "Print JSON.", flag_values=values)
     flags.DEFINE_boolean("csv", False, "Print CSV.", flag_values=values)
 
@@ -43,7 +47,9 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
 
     paths = find_pictures(positional)  # before the checkpoint is read, which takes longer
     compilation.use_cache()
-    network = trained_network.load(values.workdir, values.checkpoint)
+    network = trained_network.load(
+        values.workdir, values.checkpoint, max_pixels=values["data.max_pixels"].value
+    )
     predictions = network.predict(paths, values.batch_size)
     if values.json:
         print(json.dumps([each.to_dict() for each in predictions], indent=2))

@@ -28,6 +28,7 @@ from optuna.distributions import (
 )
 
 from bcjax import config as configs
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.tune.trials import Changes, changed, check, read_yaml
 
@@ -48,6 +49,8 @@ class Space:
         Raises:
           UserError: If it cannot be read or describes no space.
         """
+        if path.exists():
+            files.check_regular(path)
         self.path = path
         self._function: Callable[[optuna.Trial], Changes] | None = None
         self._listed: dict[str, BaseDistribution] = {}

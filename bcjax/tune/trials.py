@@ -13,6 +13,7 @@ from bcjax import config as configs
 from bcjax.augment import policy
 from bcjax.engine import network
 from bcjax.engine import optimizer as optimizers
+from bcjax.runtime import files
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -60,6 +61,7 @@ def read_yaml(path: Path, holding: str) -> dict[str, Any]:
       UserError: If there is no such file, or it holds something else.
     """
     try:
+        files.check_regular(path)
         page = yaml.safe_load(path.read_text())
     except OSError as error:
         raise UserError(f"There is no file {path}: write {holding} to it.") from error

@@ -207,7 +207,7 @@ def test_a_manifest_must_be_one_and_have_its_columns(tmp_path):
         tmp_path / "other.csv", "no column filename or file or path or image .it has name, label"
     )
     (tmp_path / "other.csv").write_bytes(b"path,class\n\xff\xfe,x\n")
-    refused(tmp_path / "other.csv", "save it as a CSV file in UTF-8")
+    refused(tmp_path / "other.csv", "cannot be found .*Windows-1252")
 
 
 # Classes, fingerprints and locations

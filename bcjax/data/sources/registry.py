@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bcjax.config import nearest
-from bcjax.data.records import SPLITS, Source, fingerprint
+from bcjax.data.decode import MAX_PIXELS
+from bcjax.data.records import SPLITS, Source, fingerprint, normal_form
+from bcjax.data.sources import tables
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 _TFDS_NAME = re.compile(r"[a-z]\w*(/[\w.-]+)?(:\d+\.\d+\.\d+)?", re.ASCII)
@@ -26,6 +29,7 @@ class SourceRequest:
       synthetic_images: How many pictures "synthetic" has.
       data_dir: Folder of TFDS's datasets; None: TFDS's own folder.
       downloads: Folder of downloaded files; None: ~/.cache/bcjax/downloads.
+      max_pixels: The most pixels of a picture.
     """
 
     location: str
@@ -34,6 +38,7 @@ class SourceRequest:
     synthetic_images: int = 2400
     data_dir: str | None = None
     downloads: Path | None = None
+    max_pixels: int = MAX_PIXELS
 
     @property
     def path(self) -> Path:
@@ -104,6 +109,7 @@ def open_source(
     synthetic_images: int = 2400,
     data_dir: str | None = None,
     downloads: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
     complete: bool = True,
     own_names: bool = False,
 ) -> Source:
@@ -121,6 +127,7 @@ def open_source(
       synthetic_images: How many pictures "synthetic" has.
       data_dir: Folder of TFDS's datasets; None: TFDS's own folder.
       downloads: Folder of downloaded files; None: ~/.cache/bcjax/downloads.
+      max_pixels: The most pixels of a picture: larger ones are refused when they are read.
       complete: Whether each class must have a picture, and in train where splits are given.
       own_names: Whether the classes are the source's, whatever `classes` says. `classes` then only
         gives a meaning to numbers, where the source names no classes.
@@ -136,7 +143,9 @@ def open_source(
         raise UserError(f"data.boxes={boxes!r} is unknown: write crop, or nothing")
     if not location.strip():
         raise UserError("data.source is empty: write a path, the name of a dataset, or 'synthetic'")
-    request = SourceRequest(location, classes, boxes, synthetic_images, data_dir, downloads)
+    request = SourceRequest(
+        location, classes, boxes, synthetic_images, data_dir, downloads, max_pixels
+    )
     try:
         source = _read(request)
     except _NoBoxesError:
@@ -147,10 +156,14 @@ def open_source(
     except OSError as error:
         raise UserError(f"{location} cannot be read ({error}): mend or remove that") from error
     source = dataclasses.replace(source, location=location)
+    if max_pixels != MAX_PIXELS:
+        records = [dataclasses.replace(r, max_pixels=max_pixels) for r in source.records]
+        source = dataclasses.replace(source, records=records)
     if fine_labels:
         from bcjax.data.sources import published
 
         source = published.with_pbc_subtypes(source)
+    source = _with_one_class_for_each_look(source)
     if classes and not own_names:
         source = with_classes(source, classes)
     return _checked(source, complete=complete)
@@ -163,7 +176,10 @@ def _read(request: SourceRequest) -> Source:
                 raise _NoBoxesError(request.location)
             return reader.read(request)
     location, path = request.location, request.path
-    if path.is_file():
+    if path.exists():
+        files.check_regular(path)
+        if path.suffix.lower() in tables.WORKBOOKS:
+            raise UserError(f"{location} cannot be read: {tables.SAVE_WORKBOOK}")
         raise UserError(
             f"{location} is neither a .csv nor a .npz file: name the folder it is in, or was "
             "unpacked into"
@@ -183,6 +199,31 @@ class _NoBoxesError(UserError):
         )
 
 
+def _with_one_class_for_each_look(source: Source) -> Source:
+    """Returns the source with classes made one that differ in white space or Unicode form alone."""
+    alike: dict[str, list[str]] = {}
+    for name in source.classes:
+        alike.setdefault(normal_form(name), []).append(name)
+    if len(alike) == len(source.classes):
+        return source
+    kept = {form: form if form in names else names[0] for form, names in alike.items()}
+    classes = tuple(kept.values())
+    notes = tuple(
+        f"Classes {', '.join(map(ascii, names))} look the same, for they differ in white space or "
+        f"in Unicode form alone: they are read as one, {kept[form]!r}."
+        for form, names in alike.items()
+        if len(names) > 1
+    )
+    label_of = [classes.index(kept[normal_form(name)]) for name in source.classes]
+    return dataclasses.replace(
+        source,
+        classes=classes,
+        records=[dataclasses.replace(r, label=label_of[r.label]) for r in source.records],
+        fingerprint=fingerprint(source.fingerprint, classes),
+        notes=(*source.notes, *notes),
+    )
+
+
 def with_classes(source: Source, classes: Sequence[str]) -> Source:
     """Returns the source with `classes` as its classes, in that order.
 
@@ -190,15 +231,17 @@ def with_classes(source: Source, classes: Sequence[str]) -> Source:
       UserError: If a label of the source is not among `classes`, or one of those is named twice.
     """
     classes = tuple(classes)
-    twice = [name for name, count in Counter(classes).items() if count > 1]
+    forms = Counter(map(normal_form, classes))
+    twice = [name for name in classes if forms[normal_form(name)] > 1]
     if twice:
         raise UserError(f"data.classes names {twice[0]!r} twice: name each class once")
     if classes == source.classes:
         return source  # with the same fingerprint, so that what was prepared before is found again
-    index = {name: i for i, name in enumerate(classes)}
+    index = {normal_form(name): i for i, name in enumerate(classes)}
+    label_of = [index.get(normal_form(name), -1) for name in source.classes]
     for record in source.records:
-        name = source.classes[record.label]
-        if name not in index:
+        if label_of[record.label] < 0:
+            name = source.classes[record.label]
             named = ", ".join((*classes[:_SHOWN], *(["..."] if classes[_SHOWN:] else [])))
             raise UserError(
                 f"label {name!r} ({record.id}) is not among data.classes ({named}), and has to be "
@@ -208,8 +251,7 @@ def with_classes(source: Source, classes: Sequence[str]) -> Source:
         source,
         classes=classes,
         records=[
-            dataclasses.replace(record, label=index[source.classes[record.label]])
-            for record in source.records
+            dataclasses.replace(record, label=label_of[record.label]) for record in source.records
         ],
         fingerprint=fingerprint(source.fingerprint, classes),
     )
@@ -292,7 +334,7 @@ def _read_bloodmnist(request: SourceRequest) -> Source:
     from bcjax.data.sources import download, npz
 
     folder = request.downloads or Path("~/.cache/bcjax/downloads").expanduser()
-    return npz.read(download.fetch(request.location, folder), request.classes)
+    return npz.read(download.fetch(request.location, folder), request.classes, request.max_pixels)
 
 
 def _is_file(suffix: str) -> Callable[[SourceRequest], bool]:
@@ -303,7 +345,7 @@ def _is_file(suffix: str) -> Callable[[SourceRequest], bool]:
 def _read_npz(request: SourceRequest) -> Source:
     from bcjax.data.sources import npz
 
-    return npz.read(request.path, request.classes)
+    return npz.read(request.path, request.classes, request.max_pixels)
 
 
 @register_source("csv", _is_file(".csv"), boxes=True)
@@ -312,8 +354,8 @@ def _read_csv(request: SourceRequest) -> Source:
 
     path = request.path
     if bccd.is_bccd_table(path) and bccd.is_bccd(path.parent):
-        return bccd.read(path.parent, boxes=request.boxes)
-    return manifest.read(path, request.classes, boxes=request.boxes)
+        return bccd.read(path.parent, request.boxes, request.max_pixels)
+    return manifest.read(path, request.classes, request.boxes, request.max_pixels)
 
 
 @register_source("folder", lambda request: request.path.is_dir(), boxes=True)
@@ -323,15 +365,21 @@ def _read_folder(request: SourceRequest) -> Source:
     folder, boxes = request.path, request.boxes
     table = published.find_users_manifest(folder)
     if table is not None:
-        source = manifest.read(table, request.classes, boxes=boxes)
+        source = manifest.read(table, request.classes, boxes, request.max_pixels)
         note = f"{table.name} says what is in {folder.name}: what it does not list is left out."
         return dataclasses.replace(source, notes=(*source.notes, note))
+    notes = manifest.passed_over(folder)
     layout, root = published.find_published(folder) or (None, folder)
     if layout is published.LAYOUTS["bccd"]:
-        return bccd.read(root, boxes=boxes)
-    if boxes:
+        source = bccd.read(root, boxes, request.max_pixels)
+    elif boxes:
         raise _NoBoxesError(folder)
-    return layout.read(root) if layout else class_folders.read(root)
+    else:
+        try:
+            source = layout.read(root) if layout else class_folders.read(root)
+        except UserError as error:
+            raise UserError(" ".join((f"{error}.", *notes)) if notes else str(error)) from error
+    return dataclasses.replace(source, notes=(*source.notes, *notes))
 
 
 @register_source("synthetic", lambda request: request.location == "synthetic")
