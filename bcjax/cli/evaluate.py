@@ -65,25 +65,28 @@ def run(arguments: Arguments) -> None:
         raise UserError("--watch evaluates one checkpoint after another: it averages nothing.")
     from bcjax.cli import tables
     from bcjax.evaluation import evaluate
+    from bcjax.evaluation.corruptions import robustness
+    from bcjax.evaluation.evaluator import Evaluator
     from bcjax.runtime import compilation
 
     compilation.use_cache()
+    other = evaluate.other_data(
+        arguments.data_source,
+        arguments.map_classes,
+        arguments.data_stain,
+        arguments.data_stain_reference,
+    )
     pictures: dict[str, Any] = {
-        "split": arguments.split,
-        "source": arguments.data_source,
-        "map_classes": arguments.map_classes,
-        "stain": arguments.data_stain,
-        "stain_reference": arguments.data_stain_reference,
-        "batch_size": arguments.batch_size,
-    }
+        "split": arguments.split, "other": other, "batch_size": arguments.batch_size,
+    }  # fmt: skip
     workdir, checkpoint, console = arguments.workdir, arguments.checkpoint, Console()
     if arguments.corruptions:
-        corrupted = evaluate.evaluate_corruptions(workdir, checkpoint=checkpoint, **pictures)
+        corrupted = robustness.evaluate(Evaluator(workdir, **pictures), checkpoint)
         console.print(tables.corruptions(corrupted))
         print(*corrupted.cautions, f"written to {corrupted.path}", sep="\n")
         return
     if arguments.watch:
-        for evaluation in evaluate.watch(workdir, **pictures):
+        for evaluation in evaluate.watch(Evaluator(workdir, **pictures)):
             _show(console, evaluation)
         return
     evaluation = evaluate.evaluate(

@@ -10,7 +10,7 @@ sheet.png, and explain.json, which also says how far the maps depend on what was
 drawn cells, how much of them falls on the cell.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -20,8 +20,9 @@ from bcjax.cli.flags import CHECKPOINT, Arguments, Flag
 
 if TYPE_CHECKING:
     from bcjax.engine.network import RestoredNetwork
-    from bcjax.evaluation.explanation.explainer import Explanation
+    from bcjax.evaluation.explanation.explanation import Explanation
     from bcjax.evaluation.explanation.selection import ImageToExplain
+    from bcjax.evaluation.explanation.summary import ExplanationSummary
 
 TAKES_WORDS = True
 FLAGS = (
@@ -50,8 +51,9 @@ FLAGS = (
 def run(arguments: Arguments) -> None:
     workdir, named = arguments.workdir, arguments.words
     from bcjax.engine import network
-    from bcjax.evaluation.explanation import drawing, sanity_checks, selection
+    from bcjax.evaluation.explanation import explanation, sanity_checks, selection
     from bcjax.evaluation.explanation.explainer import METHODS, Explainer, explain, targets
+    from bcjax.evaluation.explanation.summary import ExplanationSummary
     from bcjax.runtime import compilation
     from bcjax.runtime import mesh as meshes
 
@@ -70,55 +72,59 @@ def run(arguments: Arguments) -> None:
 
     classes = targets(arguments.target, images, trained.classes)
     explanations = explain(explainer, trained, images, classes, show)
-    summary: dict[str, Any] = {
-        "checkpoint": trained.step,
-        "split": "" if named else arguments.split,
-        "chosen": "named" if named else "most wrong" if arguments.wrong else "evenly",
-        "target": arguments.target,
-        "methods": methods,
-        "stage": explainer.stage,
-        "map": explainer.shape[:2],
-    }
+    sanity = None
     if arguments.sanity:
-        summary["sanity"] = sanity_checks.randomisation_test(explainer, trained, explanations)
-    if localisation := sanity_checks.localisation(trained, explanations):
-        summary["localisation"] = localisation
-    folder = drawing.write(workdir, explanations, summary)
+        sanity = sanity_checks.randomisation_test(explainer, trained, explanations)
+    summary = ExplanationSummary(
+        checkpoint=trained.step,
+        split="" if named else arguments.split,
+        chosen="named" if named else "most wrong" if arguments.wrong else "evenly",
+        target=arguments.target,
+        methods=methods,
+        stage=explainer.stage,
+        map=explainer.shape[:2],
+        sanity=sanity,
+        localisation=sanity_checks.localisation(trained, explanations),
+    )
+    folder = explanation.write(workdir, explanations, summary)
     Console().print(_table(summary))
     print(f"written to {folder}")
 
 
 def _chosen(trained: "RestoredNetwork", arguments: Arguments) -> list["ImageToExplain"]:
     """Returns images of the split: the worst mistakes, or some that are evenly spaced."""
+    from bcjax.evaluation.evaluation import kept_answers
+    from bcjax.evaluation.evaluator import Evaluator
     from bcjax.evaluation.explanation import selection
 
     data, split, workdir = trained.config.data, arguments.split, arguments.workdir
     if not arguments.wrong:
         return selection.at(selection.evenly_spaced(data, split, arguments.pictures), data, split)
-    answers = selection.kept_answers(workdir, split, trained.step)
+    answers = kept_answers(workdir, split, trained.step)
     if answers is None:
         print(f"No answers to {split} are kept of step {trained.step}: answering it first.")
-        answers = selection.new_answers(workdir, split, trained)
+        answers = Evaluator(workdir, split=split).answers(trained)
     return selection.at(selection.most_wrong(answers, arguments.pictures), data, split)
 
 
-def _table(summary: dict[str, Any]) -> Table:
+def _table(summary: "ExplanationSummary") -> Table:
     """Returns how far each method's maps can be believed."""
-    sanity, localised = summary.get("sanity", {}), summary.get("localisation", {})
-    table = Table(title=f"maps of {summary['stage']}" if summary["stage"] else None)
+    sanity, localised = summary.sanity, summary.localisation
+    table = Table(title=f"maps of {summary.stage}" if summary.stage else None)
     table.add_column("method", no_wrap=True)
     if sanity:
         table.add_column("like one of random parameters", justify="right")
     if localised:
-        n, area = localised["n"], localised["area"]
-        table.add_column(f"energy on the cell (area {area:.1%}, n = {n})", justify="right")
+        title = f"energy on the cell (area {localised.area:.1%}, n = {localised.n})"
+        table.add_column(title, justify="right")
         table.add_column("maximum on the cell", justify="right")
-    for name in summary["methods"]:
+    for name in summary.methods:
         row = [name]
         if sanity:
-            value = sanity[name]["rank_correlation"]
-            row.append("-" if value is None else f"{value:.2f} (n = {sanity[name]['n']})")
+            value = sanity[name].rank_correlation
+            row.append("-" if value is None else f"{value:.2f} (n = {sanity[name].n})")
         if localised:
-            row += [f"{localised[name][what]:.1%}" for what in ("energy", "pointing")]
+            on_cell = localised.methods[name]
+            row += [f"{on_cell.energy:.1%}", f"{on_cell.pointing:.1%}"]
         table.add_row(*row)
     return table

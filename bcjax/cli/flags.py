@@ -15,6 +15,7 @@ from absl import flags as absl_flags
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
+from bcjax.config import suggest
 from bcjax.data.records import SPLITS
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
@@ -153,7 +154,7 @@ def _nearest(command: ModuleType, word: str) -> str:
     """Returns ': did you mean X?' for the flag, or the key of the config, most like a word."""
     hint = configs.nearest(word, [*(flag.name for flag in command.FLAGS), "help", "version"])
     if hint == "." and CONFIG in command.FLAGS:
-        hint = configs.nearest_key(word).replace("'", f"'{_PREFIX}", 1)
+        hint = suggest.nearest_key(word).replace("'", f"'{_PREFIX}", 1)
     return hint
 
 
@@ -173,7 +174,7 @@ def _define_keys(values: absl_flags.FlagValues) -> None:
         flag: absl_flags.Flag = absl_flags.Flag(
             _Parser(name), None, _PREFIX + name, None, key.meaning
         )
-        flag.boolean = key.type is bool  # the name alone is enough to set it
+        flag.boolean = key.kind.python is bool  # the name alone is enough to set it
         absl_flags.DEFINE_flag(flag, values)
 
 

@@ -9,6 +9,7 @@ size, a multiply-add of a convolution or dense layer counted as two. Pictures ar
 """
 
 import json
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -17,14 +18,16 @@ from rich.table import Table
 from bcjax.cli.flags import JSON, Arguments
 
 FLAGS = (JSON,)
-_KEYS = ("parameters", "flops", "input_size", "mean", "std", "stages", "options", "paper")
+_KEYS = ("input_size", "mean", "std", "stages", "options", "paper")
 
 
 def run(arguments: Arguments) -> None:
     from bcjax.models import MODELS
 
-    rows = [
-        {"name": name} | {key: getattr(info, key) for key in _KEYS} for name, info in MODELS.items()
+    rows: list[dict[str, Any]] = [
+        {"name": name, "parameters": info.parameters, "flops": 2 * info.macs}
+        | {key: getattr(info, key) for key in _KEYS}
+        for name, info in MODELS.items()
     ]
     if arguments.json:
         print(json.dumps(rows, indent=2))
