@@ -27,7 +27,7 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES
     from bcjax.data.prepared import PreparedSet as PreparedSet
     from bcjax.evaluation.calibration.calibration import Calibration as Calibration
     from bcjax.evaluation.evaluation import Evaluation as Evaluation
-    from bcjax.evaluation.explanation.explainer import Explanation as Explanation
+    from bcjax.evaluation.explanation.explanation import Explanation as Explanation
     from bcjax.evaluation.predictions import Embeddings as Embeddings
     from bcjax.evaluation.predictions import Prediction as Prediction
     from bcjax.evaluation.predictions import Predictions as Predictions
@@ -54,7 +54,7 @@ _NAMES = {
     "Comparison": "bcjax.reports.comparison",
     "Embeddings": "bcjax.evaluation.predictions",
     "Evaluation": "bcjax.evaluation.evaluation",
-    "Explanation": "bcjax.evaluation.explanation.explainer",
+    "Explanation": "bcjax.evaluation.explanation.explanation",
     "Outcome": "bcjax.training.loop",
     "Prediction": "bcjax.evaluation.predictions",
     "Predictions": "bcjax.evaluation.predictions",

@@ -7,7 +7,7 @@ place of the batch, on any device, from any store.
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -119,13 +119,6 @@ class Drawn(NamedTuple):
     paint: Paint | None = None
 
 
-class Transform(Protocol):
-    """What one line of `augment.ops` does to single pictures."""
-
-    def draw(self, key: Key[Array, ""], numbers: Numbers, shape: Shape) -> Drawn:
-        """Draws what is done to one picture of this height and width."""
-
-
 @dataclasses.dataclass(frozen=True)
 class OneOp:
     """A line that names one operation of the table.
@@ -221,6 +214,9 @@ class RandomOps:
             return jax.lax.switch(layer.which, branches, image, layer), None
 
         return jax.lax.scan(body, image, layers)[0]
+
+
+Transform: TypeAlias = OneOp | RandomOps  # what one line of `augment.ops` does to single pictures
 
 
 def _unchanged(image: Float[Array, "H W C"], layer: "_Layer") -> Float[Array, "H W C"]:

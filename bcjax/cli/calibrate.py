@@ -80,7 +80,7 @@ def _table(measured: "CalibrationMeasurements", calibration: "Calibration") -> T
         table.add_row(f"{shown}, before and after", f"{score.raw:.4f} {score.scaled:.4f}")
     conformal, abstention = measured.conformal, measured.abstention
     table.add_row(f"in a set from ({conformal.coverage:.0%} coverage)", f"{conformal.least:.4f}")
-    table.add_row("classes in a set, mean", f"{conformal.sets.mean_size:.2f}")
+    table.add_row("classes in a set, mean", f"{conformal.mean_size:.2f}")
     threshold = "-" if abstention.threshold is None else f"{abstention.threshold:.4f}"
     table.add_row(f"uncertain up to ({abstention.error_rate:.1%} errors)", threshold)
     if abstention.answered:
@@ -94,10 +94,10 @@ def _table(measured: "CalibrationMeasurements", calibration: "Calibration") -> T
 def _notes(measured: "CalibrationMeasurements") -> Iterator[str]:
     """Yields sentences about what could not be fitted."""
     conformal, abstention = measured.conformal, measured.abstention
-    if conformal.too_few:
-        few = ", ".join(conformal.too_few)
+    if conformal.by_class.too_few:
+        few = ", ".join(conformal.by_class.too_few)
         yield f"Too few pictures for sets by class, so in each one: {few}."
-    if (empty := conformal.sets.empty) and empty.value:
+    if (empty := conformal.empty) and empty.value:
         yield (
             f"{empty.value:.1%} of the sets are empty, because no class was probable enough: a "
             "higher --coverage leaves fewer."

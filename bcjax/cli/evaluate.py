@@ -21,6 +21,7 @@ from absl import flags
 from rich.console import Console
 
 from bcjax.data.records import SPLITS
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -87,33 +88,34 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     # Imported here, because JAX takes a second: a mistake in the flags should show before that.
     from bcjax.cli import tables
     from bcjax.evaluation import evaluate
+    from bcjax.evaluation.corruptions import robustness
+    from bcjax.evaluation.evaluator import Evaluator
     from bcjax.runtime import compilation
 
     compilation.use_cache()
+    other = evaluate.other_data(
+        values["data.source"].value,
+        values["map-classes"].value,
+        values["data.stain"].value,
+        values["data.stain_reference"].value,
+    )
     pictures: dict[str, Any] = {
-        "split": values.split,
-        "source": values["data.source"].value,
-        "map_classes": values["map-classes"].value,
-        "stain": values["data.stain"].value,
-        "stain_reference": values["data.stain_reference"].value,
-        "batch_size": values.batch_size,
-    }
-    console = Console()
+        "split": values.split, "other": other, "batch_size": values.batch_size,
+    }  # fmt: skip
+    workdir, console = files.user_path(values.workdir), Console()
     if values.corruptions:
-        corrupted = evaluate.evaluate_corruptions(
-            values.workdir, checkpoint=values.checkpoint, **pictures
-        )
+        corrupted = robustness.evaluate(Evaluator(workdir, **pictures), values.checkpoint)
         console.print(tables.corruptions(corrupted))
         for sentence in corrupted.cautions:
             console.print(sentence, highlight=False)
         console.print(f"written to {corrupted.path}", highlight=False, soft_wrap=True)
         return 0
     if values.watch:
-        for evaluation in evaluate.watch(values.workdir, **pictures):
+        for evaluation in evaluate.watch(Evaluator(workdir, **pictures)):
             _show(console, evaluation)
         return 0
     evaluation = evaluate.evaluate(
-        values.workdir,
+        workdir,
         checkpoint=values.checkpoint,
         views=values.views,
         runs=[name.strip() for name in (values["with"].value or "").split(",") if name.strip()],
@@ -133,8 +135,8 @@ def _show(console: Console, evaluation: "Evaluation") -> None:
     console.print(tables.evaluation(evaluation))
     if evaluation.members:
         console.print(tables.members(evaluation.members))
-    if evaluation.other_laboratory:
-        console.print(tables.other_laboratory(evaluation.other_laboratory))
+    if evaluation.laboratory:
+        console.print(tables.other_laboratory(evaluation.laboratory))
     if evaluation.soup or evaluation.ensemble or evaluation.views:
         console.print(tables.averaged(evaluation))
         for sentence in evaluation.cautions:

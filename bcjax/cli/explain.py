@@ -11,7 +11,7 @@ drawn cells, how much of them falls on the cell.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from absl import flags
 from rich.console import Console
@@ -23,8 +23,9 @@ from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from bcjax.engine.network import RestoredNetwork
-    from bcjax.evaluation.explanation.explainer import Explanation
+    from bcjax.evaluation.explanation.explanation import Explanation
     from bcjax.evaluation.explanation.selection import ImageToExplain
+    from bcjax.evaluation.explanation.summary import ExplanationSummary
 
 _METHODS = ("grad-cam", "grad-cam++", "integrated-gradients", "occlusion", "all")
 
@@ -62,8 +63,9 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     workdir, console = files.user_path(values.workdir), Console()
     # Imported here, because JAX takes a second: a mistake in the flags should show before that.
     from bcjax.engine import network
-    from bcjax.evaluation.explanation import drawing, sanity_checks, selection
+    from bcjax.evaluation.explanation import explanation, sanity_checks, selection
     from bcjax.evaluation.explanation.explainer import METHODS, Explainer, explain, targets
+    from bcjax.evaluation.explanation.summary import ExplanationSummary
     from bcjax.runtime import compilation
     from bcjax.runtime import mesh as meshes
 
@@ -83,20 +85,21 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
 
     classes = targets(values.target, images, trained.classes)
     explanations = explain(explainer, trained, images, classes, show)
-    summary: dict[str, Any] = {
-        "checkpoint": trained.step,
-        "split": "" if positional else values.split,
-        "chosen": "named" if positional else "most wrong" if values.wrong else "evenly",
-        "target": values.target,
-        "methods": methods,
-        "stage": explainer.stage,
-        "map": explainer.shape[:2],
-    }
+    sanity = None
     if values.sanity:
-        summary["sanity"] = sanity_checks.randomisation_test(explainer, trained, explanations)
-    if localisation := sanity_checks.localisation(trained, explanations):
-        summary["localisation"] = localisation
-    folder = drawing.write(workdir, explanations, summary)
+        sanity = sanity_checks.randomisation_test(explainer, trained, explanations)
+    summary = ExplanationSummary(
+        checkpoint=trained.step,
+        split="" if positional else values.split,
+        chosen="named" if positional else "most wrong" if values.wrong else "evenly",
+        target=values.target,
+        methods=methods,
+        stage=explainer.stage,
+        map=explainer.shape[:2],
+        sanity=sanity,
+        localisation=sanity_checks.localisation(trained, explanations),
+    )
+    folder = explanation.write(workdir, explanations, summary)
     console.print(_table(summary))
     console.print(f"written to {folder}", highlight=False, soft_wrap=True)
     return 0
@@ -106,35 +109,38 @@ def _chosen(
     workdir: Path, trained: "RestoredNetwork", values: flags.FlagValues, console: Console
 ) -> list["ImageToExplain"]:
     """Returns images of the split: the worst mistakes, or some that are evenly spaced."""
+    from bcjax.evaluation.evaluation import kept_answers
+    from bcjax.evaluation.evaluator import Evaluator
     from bcjax.evaluation.explanation import selection
 
     data, split = trained.config.data, values.split
     if not values.wrong:
         return selection.at(selection.evenly_spaced(data, split, values.pictures), data, split)
-    answers = selection.kept_answers(workdir, split, trained.step)
+    answers = kept_answers(workdir, split, trained.step)
     if answers is None:
         console.print(f"No answers to {split} are kept of step {trained.step}: answering it first.")
-        answers = selection.new_answers(workdir, split, trained)
+        answers = Evaluator(workdir, split=split).answers(trained)
     return selection.at(selection.most_wrong(answers, values.pictures), data, split)
 
 
-def _table(summary: dict[str, Any]) -> Table:
+def _table(summary: "ExplanationSummary") -> Table:
     """Returns how far each method's maps can be believed."""
-    sanity, localised = summary.get("sanity", {}), summary.get("localisation", {})
-    table = Table(title=f"maps of {summary['stage']}" if summary["stage"] else None)
+    sanity, localised = summary.sanity, summary.localisation
+    table = Table(title=f"maps of {summary.stage}" if summary.stage else None)
     table.add_column("method", no_wrap=True)
     if sanity:
         table.add_column("like one of random parameters", justify="right")
     if localised:
-        n, area = localised["n"], localised["area"]
-        table.add_column(f"energy on the cell (area {area:.1%}, n = {n})", justify="right")
+        title = f"energy on the cell (area {localised.area:.1%}, n = {localised.n})"
+        table.add_column(title, justify="right")
         table.add_column("maximum on the cell", justify="right")
-    for name in summary["methods"]:
+    for name in summary.methods:
         row = [name]
         if sanity:
-            value = sanity[name]["rank_correlation"]
-            row.append("-" if value is None else f"{value:.2f} (n = {sanity[name]['n']})")
+            value = sanity[name].rank_correlation
+            row.append("-" if value is None else f"{value:.2f} (n = {sanity[name].n})")
         if localised:
-            row += [f"{localised[name][what]:.1%}" for what in ("energy", "pointing")]
+            on_cell = localised.methods[name]
+            row += [f"{on_cell.energy:.1%}", f"{on_cell.pointing:.1%}"]
         table.add_row(*row)
     return table

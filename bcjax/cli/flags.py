@@ -80,7 +80,7 @@ def define_config(values: flags.FlagValues) -> None:
     )
     for name, key in configs.KEYS.items():
         flag: flags.Flag = flags.Flag(_Parser(name), None, PREFIX + name, None, key.meaning)
-        flag.boolean = key.type is bool  # the name alone is enough to set it
+        flag.boolean = key.kind.python is bool  # the name alone is enough to set it
         flags.DEFINE_flag(flag, values)
 
 

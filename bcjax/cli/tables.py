@@ -80,14 +80,15 @@ def members(summary: "MemberSummary") -> Table:
 
 def other_laboratory(compared: "LaboratoryComparison") -> Group:
     """Returns the accuracies on another laboratory's pictures beside those at home."""
-    beside = f"; home: {compared.home_split} split, n = {compared.home_n:,}" * bool(compared.home)
-    title = f"the same classes: n = {compared.n:,}{beside}"
+    title = f"the same classes: n = {compared.n:,}"
+    if compared.home:
+        title += f"; home: {compared.home.split} split, n = {compared.home.n:,}"
     table = Table(title=title, title_justify="left")
     columns = ("among", "accuracy", "there", "95 % interval", "home", "drop", "95 % interval")
     for position, column in enumerate(columns):
         table.add_column(column, justify="left" if position < 2 else "right")
     for way, among in (("open", "all"), ("closed", "mapped")):
-        for metric, there in getattr(compared.other, way).items():
+        for metric, there in getattr(compared, way).items():
             kind = "balanced" if metric == "balanced_accuracy" else "plain"
             row = [among, kind, percent(there.value), percent_interval(there)]
             if compared.home and compared.drop:

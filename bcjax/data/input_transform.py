@@ -106,14 +106,12 @@ class InputTransform:
         """
         mask = None
         if data.mask:
-            mask = CellMask(
-                *(_colour(data[f"mask_{key}"]) for key in ("low", "high", "background"))
-            )
+            mask = CellMask(data.mask_low, data.mask_high, data.mask_background)
         return cls(
             size=data.image_size,
             resize=data.resize or "squash",
             crop_fraction=data.crop_fraction or 1.0,
-            pad_colour=_colour(data.pad_colour),
+            pad_colour=data.pad_colour,
             grey=data.grey,
             mask=mask,
             stain=_stain(data.stain, data.stain_reference, mask),
@@ -166,11 +164,6 @@ class InputTransform:
         square = np.full((size, size, 3), self.pad_colour, np.uint8)
         square[top : top + height, left : left + width] = pixels
         return square
-
-
-def _colour(levels: tuple[int, ...]) -> Colour:
-    red, green, blue = levels
-    return red, green, blue
 
 
 def _stain(name: str | None, reference: str | None, mask: CellMask | None) -> Stain | None:

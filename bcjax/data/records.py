@@ -6,18 +6,12 @@ import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-SPLITS = ("train", "val", "test")
-
 _SPLIT_NAMES = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "dev": "val",
-    "test": "test",
-    "testing": "test",
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
 }
+SPLITS = tuple(_SPLIT_NAMES)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +64,8 @@ class Source:
 
 def split_from_name(name: str) -> str | None:
     """Returns the split that `name` means, in any case: "train", "val" or "test"; else None."""
-    return _SPLIT_NAMES.get(name.strip().lower())
+    name = name.strip().lower()
+    return next((split for split, names in _SPLIT_NAMES.items() if name in names), None)
 
 
 def natural_order(labels: Iterable[str]) -> tuple[str, ...]:

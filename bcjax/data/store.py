@@ -7,7 +7,7 @@ import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Protocol, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 import psutil
@@ -22,18 +22,6 @@ Loaded = TypeVar("Loaded")
 
 _PART = 8  # pictures that a thread decodes in one go
 _CHUNK = 256  # pictures whose encoded bytes are held while a whole split is decoded
-
-
-class Store(Protocol):
-    """The pictures of one split, by position."""
-
-    kind: str
-
-    def __len__(self) -> int: ...
-
-    def read(self, index: Int32[np.ndarray, "N"]) -> Batch:
-        """Returns what a step needs of these pictures from the host."""
-        ...
 
 
 class DiskStore:
@@ -104,6 +92,9 @@ class DeviceStore(HostStore):
         """Returns nothing: the step finds what it needs at `index` on the device."""
         del index
         return {}
+
+
+Store: TypeAlias = DiskStore | HostStore  # the pictures of one split, by position
 
 
 def decode_all(disk: DiskStore) -> Batch:

@@ -131,7 +131,7 @@ def _distribution(path: Path, key: str, written: Any) -> BaseDistribution:
     if isinstance(written, list) and written:
         values = [configs.convert(key, value) for value in written]
         # Optuna's storage takes no lists, but it takes their JSON.
-        lists = configs.KEYS[key].type is tuple
+        lists = configs.KEYS[key].kind.item is not None
         return CategoricalDistribution([json.dumps(v) if lists else v for v in values])
     if not isinstance(written, dict) or not {"low", "high"} <= set(written):
         raise UserError(f"{where} is {written!r}: write a list of values, or {{low: A, high: B}}.")
@@ -153,4 +153,4 @@ def _distribution(path: Path, key: str, written: Any) -> BaseDistribution:
 
 def _read(key: str, choice: Any) -> Any:
     """Returns the value behind a choice of a categorical distribution."""
-    return json.loads(choice) if configs.KEYS[key].type is tuple else choice
+    return json.loads(choice) if configs.KEYS[key].kind.item is not None else choice

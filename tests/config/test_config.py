@@ -7,9 +7,9 @@ import os
 from pathlib import Path
 
 import pytest
-from commandline import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
+from places import project_files
 
 from bcjax import config as configs
 from bcjax import models
@@ -18,7 +18,7 @@ from bcjax.engine import optimizer as optimizers
 from bcjax.engine import plan, schedules
 from bcjax.runtime.errors import UserError
 
-FILES = sorted((ROOT / "configs").glob("*.py"))
+FILES = project_files("configs/*.py")
 COUNTS = st.integers(1, 10**6)
 
 

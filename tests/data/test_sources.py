@@ -238,7 +238,7 @@ def test_the_fingerprint_follows_the_content(tmp_path):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("cels", "does not exist: did you mean .*cells"),
+        ("cels", "does not exist; name a folder.*: did you mean 'cells'"),
         ("cells.cvs", "does not exist"),
         ("notes.txt", "neither a .csv nor a .npz"),
         ("", "class folder .*cells holds no picture"),

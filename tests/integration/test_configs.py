@@ -7,7 +7,7 @@ import os
 
 import pytest
 from commandline import ROOT, refused, run_bcjax
-from places import SUPPORT
+from places import SUPPORT, project_files
 
 from bcjax import config as configs
 from bcjax import models
@@ -22,7 +22,7 @@ VARIANTS = {
     "resnet18": ("small",),
     "resnet50": ("full", "partial", "frozen"),
 }
-NAMES = [path.stem for path in sorted((ROOT / "configs").glob("*.py"))]
+NAMES = [path.stem for path in project_files("configs/*.py")]
 ALL = [name for stem in NAMES for name in (stem, *(f"{stem}:{v}" for v in VARIANTS.get(stem, ())))]
 
 

@@ -11,20 +11,17 @@ import sys
 from pathlib import Path
 
 import pytest
-from places import ROOT
+from places import ROOT, project_files
 
 from bcjax import config as configs
 from bcjax.cli import flags as cli_flags
 from bcjax.config.table import OLD_KEYS
 
 DOCS = ROOT / "docs"
-PAGES = [
-    *sorted(DOCS.rglob("*.md")),
-    *(path for name in ("README.md", "CONTRIBUTING.md") if (path := ROOT / name).exists()),
-]
+PAGES = project_files("docs/**/*.md", "README.md", "CONTRIBUTING.md")
 KEYS = configs.KEYS.keys() | OLD_KEYS  # a page may tell the name that a key had before
 BRANCHES = {key.split(".")[0] for key in KEYS}
-NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.md"))
+NOTEBOOKS = project_files("docs/notebooks/*.md")
 FILES = r"(?<![\w./-])((?:bcjax|tests|configs|launch|benchmarks|docs|examples)/[\w./-]*[\w/])"
 
 

@@ -7,12 +7,12 @@ import shlex
 from pathlib import Path
 
 import pytest
-from commandline import ROOT
+from places import ROOT, project_files
 
 from bcjax import config as configs
 
 BENCHMARKS = ROOT / "benchmarks"
-RESULTS = sorted((BENCHMARKS / "results").glob("*.json"))
+RESULTS = project_files("benchmarks/results/*.json")
 MARKED = "before\n<!-- figures:{} -->\nstale\n<!-- /figures -->\nafter\n"
 SCRIPT = "def table(page):\n    return f\"| rate |\\n|---|\\n| {page['rate']} |\"\n"
 

@@ -5,14 +5,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from places import CACHE, ROOT
+from places import CACHE, ROOT, project_files
+
+CODE = project_files("**/*.py")
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        ["ruff", "check", "."],
-        ["ruff", "format", "--check", "."],
+        ["ruff", "check", *CODE],
+        ["ruff", "format", "--check", *CODE],
         ["mypy", f"--cache-dir={CACHE / 'mypy'}"],  # cold, it takes a minute
         ["lint-imports", "--no-cache"],
     ],
@@ -28,6 +30,6 @@ def test_the_code_passes(command):
 
 def test_the_data_rooms_import_no_jax_of_their_own():
     """Their workers must not wake an accelerator."""
-    for path in (ROOT / "bcjax" / "data").rglob("*.py"):
+    for path in project_files("bcjax/data/**/*.py"):
         for line in path.read_text().splitlines():
             assert not line.strip().startswith(("import jax", "from jax ", "from jax.")), path

@@ -111,8 +111,8 @@ def test_a_chart_takes_its_ink_from_the_page():
     ("estimate", "text"),
     [
         (Estimate(0.96234, 10, "wilson", 0.9511, 0.97), "0.962 (0.951 - 0.970)"),
-        (Estimate(0.5, 10), "0.500"),
-        (Estimate(None, 0), formatting.NONE),
+        (Estimate(0.5, 10, None), "0.500"),
+        (Estimate(None, 0, None), formatting.NONE),
         (None, formatting.NONE),
     ],
 )

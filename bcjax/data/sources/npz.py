@@ -3,47 +3,26 @@
 Nothing is unpickled, and nothing decompressed before it is needed.
 """
 
+import dataclasses
 import functools
 import threading
 import zipfile
 import zlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import cv2
 import numpy as np
 
 from bcjax.data.records import SPLITS, Record, Source, fingerprint, natural_order, split_from_name
+from bcjax.data.sources.published import PBC_CLASSES
 from bcjax.runtime.errors import UserError
 
-# From MedMNIST's info.py (Yang et al. 2023, "MedMNIST v2", doi:10.1038/s41597-022-01721-8).
-BLOODMNIST_CLASSES = (
-    "basophil",
-    "eosinophil",
-    "erythroblast",
-    "ig",
-    "lymphocyte",
-    "monocyte",
-    "neutrophil",
-    "platelet",
-)
-# From the task of AN2DL's first challenge of 2024 (Politecnico di Milano): the same cells.
-AN2DL_CLASSES = tuple(
-    "immature granulocytes" if name == "ig" else name for name in BLOODMNIST_CLASSES
-)
+# From the task of AN2DL's first challenge of 2024 (Politecnico di Milano): the same cells as PBC's.
+AN2DL_CLASSES = tuple(name.replace("ig", "immature granulocytes") for name in PBC_CLASSES)
 
 _DAMAGED = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error)
-
-
-class _PictureRow(NamedTuple):
-    """One picture of an array, with the number that the file gives as its label."""
-
-    id: str
-    number: int
-    read: Callable[[], bytes]
-    group: str
-    split: str
 
 
 class NpzArrays:
@@ -156,41 +135,37 @@ def read(path: Path, classes: Sequence[str] = ()) -> Source:
             f"{path} holds {', '.join(arrays.headers) or 'no arrays'}: name them train_images and "
             "train_labels (val_, test_), or images and labels"
         )
-    rows: list[_PictureRow] = []
-    for split, prefix in parts:
-        rows += _rows(arrays, split, prefix)
+    records = [each for split, prefix in parts for each in _records(arrays, split, prefix)]
     names: Sequence[str]
     if "class_names" in arrays.headers:
         names = arrays.texts("class_names", arrays.headers["class_names"][0][:1] or (1,))
         notes: tuple[str, ...] = ()
     else:
-        names, notes = _class_names(path.name, {row.number for row in rows}, classes)
+        names, notes = _class_names(path.name, {each.label for each in records}, classes)
     if names:
-        for row in rows:
-            if not 0 <= row.number < len(names):
+        for each in records:
+            if not 0 <= each.label < len(names):
                 raise UserError(
-                    f"label {row.number} ({row.id} in {path}) is outside the {len(names)} classes "
+                    f"label {each.label} ({each.id} in {path}) is outside the {len(names)} classes "
                     f"{', '.join(names)}: correct it, or list all classes in data.classes"
                 )
-        label_of = {i: i for i in range(len(names))}
     else:
-        names = natural_order(str(row.number) for row in rows)
+        names = natural_order(str(each.label) for each in records)
         label_of = {int(name): i for i, name in enumerate(names)}
+        records = [dataclasses.replace(each, label=label_of[each.label]) for each in records]
     status = path.stat()
     return Source(
         kind="npz in MedMNIST's layout" if parts[0][0] else "npz",
         location=str(path),
         classes=tuple(names),
-        records=[
-            Record(row.id, label_of[row.number], row.read, row.group, row.split) for row in rows
-        ],
+        records=records,
         fingerprint=fingerprint(path.name, status.st_size, status.st_mtime_ns, names),
         notes=notes,
     )
 
 
-def _rows(arrays: NpzArrays, split: str, prefix: str) -> list[_PictureRow]:
-    """Returns a row for each picture of the array `{prefix}images`."""
+def _records(arrays: NpzArrays, split: str, prefix: str) -> list[Record]:
+    """Returns each picture of the array `{prefix}images`; its label is the number in the file."""
     images = f"{prefix}images"
     shape, dtype = arrays.header(images)
     if dtype != np.uint8:
@@ -211,7 +186,7 @@ def _rows(arrays: NpzArrays, split: str, prefix: str) -> list[_PictureRow]:
     if not prefix and "splits" in arrays.headers:
         marks = arrays.texts("splits", count)
     pictures = LazyPictureArray(arrays.path, images)
-    rows = []
+    records = []
     for i, (label, group, mark) in enumerate(zip(labels, groups, marks, strict=True)):
         own = split or (split_from_name(mark) if mark else "")
         if own is None:
@@ -220,8 +195,8 @@ def _rows(arrays: NpzArrays, split: str, prefix: str) -> list[_PictureRow]:
                 "write train, val or test, or nothing"
             )
         read_one = functools.partial(pictures.png, i)
-        rows.append(_PictureRow(f"{images}/{i}", label, read_one, group, own))
-    return rows
+        records.append(Record(f"{images}/{i}", label, read_one, group, own))
+    return records
 
 
 def _class_names(
@@ -239,7 +214,7 @@ def _class_names(
     """
     name = filename.lower()
     if name.startswith("bloodmnist"):
-        return BLOODMNIST_CLASSES, ()
+        return PBC_CLASSES, ()
     if (
         name.startswith("training_set")
         and set(labels) == set(range(len(AN2DL_CLASSES)))

@@ -22,16 +22,11 @@ from bcjax.data.sources import bccd, class_folders, manifest
 from bcjax.data.sources.walk import subfolders
 from bcjax.runtime.errors import UserError
 
-PBC_CLASSES = {
-    "basophil",
-    "eosinophil",
-    "erythroblast",
-    "ig",
-    "lymphocyte",
-    "monocyte",
-    "neutrophil",
+# In the order of BloodMNIST's labels (Yang et al. 2023, doi:10.1038/s41597-022-01721-8).
+PBC_CLASSES = (
+    "basophil", "eosinophil", "erythroblast", "ig", "lymphocyte", "monocyte", "neutrophil",
     "platelet",
-}
+)  # fmt: skip
 PBC_PREFIXES = (
     "BA", "BNE", "EO", "ERB", "IG", "LY", "MMY", "MO", "MY", "NEUTROPHIL", "PLATELET", "PMY", "SNE",
 )  # fmt: skip
@@ -90,7 +85,7 @@ def _published_below(folder: Path, depth: int) -> list[tuple[PublishedLayout, Pa
 
 def is_pbc(folder: Path) -> bool:
     """Returns whether `folder` holds PBC's eight class folders."""
-    return {path.name for path in subfolders(folder)} == PBC_CLASSES
+    return {path.name for path in subfolders(folder)} == {*PBC_CLASSES}
 
 
 def read_pbc(folder: Path) -> Source:

@@ -1,13 +1,13 @@
 """Recognising a source: the table of readers, and `open_source`, which asks them in turn."""
 
 import dataclasses
-import difflib
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from bcjax.config import nearest
 from bcjax.data.records import SPLITS, Source, fingerprint
 from bcjax.runtime.errors import UserError
 
@@ -168,14 +168,10 @@ def _read(request: SourceRequest) -> Source:
             f"{location} is neither a .csv nor a .npz file: name the folder it is in, or was "
             "unpacked into"
         )
-    near = _nearest_sibling(path)
+    siblings = os.listdir(path.parent) if path.parent.is_dir() else []
     raise UserError(
-        f"{location!r} does not exist"
-        + (
-            f": did you mean {near}?"
-            if near
-            else ": name a folder, a .csv or .npz file, or a dataset"
-        )
+        f"{location!r} does not exist; name a folder, a .csv or .npz file, or a dataset"
+        f"{nearest(path.name, siblings)}"
     )
 
 
@@ -185,13 +181,6 @@ class _NoBoxesError(UserError):
             f"{location} has no boxes to cut out: data.boxes=crop is for raw BCCD, and for a CSV "
             "file with the columns xmin, ymin, xmax and ymax"
         )
-
-
-def _nearest_sibling(path: Path) -> Path | None:
-    """Returns the entry of the same folder with the most similar name, if one is similar."""
-    siblings = os.listdir(path.parent) if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, n=1)
-    return path.parent / near[0] if near else None
 
 
 def with_classes(source: Source, classes: Sequence[str]) -> Source:
@@ -210,11 +199,10 @@ def with_classes(source: Source, classes: Sequence[str]) -> Source:
     for record in source.records:
         name = source.classes[record.label]
         if name not in index:
-            near = difflib.get_close_matches(name, classes, n=1)
             named = ", ".join((*classes[:_SHOWN], *(["..."] if classes[_SHOWN:] else [])))
             raise UserError(
-                f"label {name!r} ({record.id}) is not among data.classes ({named}): "
-                + (f"did you mean {near[0]!r}, or is it to be added?" if near else "add it there")
+                f"label {name!r} ({record.id}) is not among data.classes ({named}), and has to be "
+                f"added there{nearest(name, classes)}"
             )
     return dataclasses.replace(
         source,
@@ -307,22 +295,18 @@ def _read_bloodmnist(request: SourceRequest) -> Source:
     return npz.read(download.fetch(request.location, folder), request.classes)
 
 
-def _is_npz(request: SourceRequest) -> bool:
-    return request.path.suffix.lower() == ".npz" and request.path.is_file()
+def _is_file(suffix: str) -> Callable[[SourceRequest], bool]:
+    return lambda request: request.path.suffix.lower() == suffix and request.path.is_file()
 
 
-@register_source("npz", _is_npz)
+@register_source("npz", _is_file(".npz"))
 def _read_npz(request: SourceRequest) -> Source:
     from bcjax.data.sources import npz
 
     return npz.read(request.path, request.classes)
 
 
-def _is_csv(request: SourceRequest) -> bool:
-    return request.path.suffix.lower() == ".csv" and request.path.is_file()
-
-
-@register_source("csv", _is_csv, boxes=True)
+@register_source("csv", _is_file(".csv"), boxes=True)
 def _read_csv(request: SourceRequest) -> Source:
     from bcjax.data.sources import bccd, manifest
 
@@ -332,11 +316,7 @@ def _read_csv(request: SourceRequest) -> Source:
     return manifest.read(path, request.classes, boxes=request.boxes)
 
 
-def _is_folder(request: SourceRequest) -> bool:
-    return request.path.is_dir()
-
-
-@register_source("folder", _is_folder, boxes=True)
+@register_source("folder", lambda request: request.path.is_dir(), boxes=True)
 def _read_folder(request: SourceRequest) -> Source:
     from bcjax.data.sources import bccd, class_folders, manifest, published
 

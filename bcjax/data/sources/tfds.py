@@ -1,11 +1,11 @@
 """A dataset of TensorFlow Datasets, read without TensorFlow."""
 
-import difflib
 import functools
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from bcjax.config import nearest
 from bcjax.data.records import Record, Source, fingerprint, split_from_name
 from bcjax.runtime.errors import UserError
 
@@ -98,14 +98,9 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
         # A misspelt name may be a folder here, or a dataset that was prepared elsewhere.
         for folder in filter(os.path.isdir, {".", data_dir or "."}):
             known += os.listdir(folder)
-        near = difflib.get_close_matches(dataset, known, n=1)
         raise UserError(
-            f"{name!r} is neither a file or folder nor a dataset of TFDS"
-            + (
-                f": did you mean {near[0]!r}?"
-                if near
-                else ": write a path, or a name from its list"
-            )
+            f"data.source is {name!r}, which is neither a file or folder nor a dataset of TFDS"
+            f"{nearest(dataset, known)}"
         ) from error
     except (AssertionError, ValueError, ImportError) as error:  # config, version, requirements
         raise UserError(

@@ -179,7 +179,7 @@ def _calibration(run: RunRecord) -> list[Block]:
     conformal, abstention = calibration.conformal, calibration.abstention
     coverage = percent(conformal.coverage)
     promises = [
-        _promise("sets hold the true class", coverage, conformal.sets.measured),
+        _promise("sets hold the true class", coverage, conformal.measured),
         _promise("the same, fitted by class", coverage, conformal.by_class.measured),
         _promise("answered, not `uncertain`", NONE, abstention.answered),
         _promise("errors among these", f"≤ {percent(abstention.error_rate)}", abstention.error),
@@ -189,13 +189,13 @@ def _calibration(run: RunRecord) -> list[Block]:
             _promise("unlike training pictures (energy)", NONE, calibration.energy.above)
         )
     sizes = (
-        f"A set holds {conformal.sets.mean_size:.2f} classes on average; fitted by class, "
+        f"A set holds {conformal.mean_size:.2f} classes on average; fitted by class, "
         f"{conformal.by_class.mean_size:.2f}."
     )
-    if conformal.too_few:
+    if conformal.by_class.too_few:
         sizes += (
             " These classes had too few pictures to fit a set by class: "
-            f"{enumeration(conformal.too_few)}."
+            f"{enumeration(conformal.by_class.too_few)}."
         )
     blocks: list[Block] = [
         Text(fitted),

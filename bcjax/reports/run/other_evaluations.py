@@ -32,8 +32,8 @@ def other_data(run: RunRecord) -> list[Block]:
     blocks: list[Block] = []
     for name, result in run.other_laboratories.items():
         blocks += [Text(f"{name}: {caution}", "bad") for caution in result.cautions]
-        if result.other_laboratory:
-            blocks.append(_beside_own_data(name, result.other_laboratory))
+        if result.laboratory:
+            blocks.append(_beside_own_data(name, result.laboratory))
         else:
             blocks.append(_table(run, {name: result}, "The same network on other pictures"))
     if not run.other_laboratories:
@@ -44,11 +44,11 @@ def other_data(run: RunRecord) -> list[Block]:
 
 
 def _beside_own_data(name: str, comparison: LaboratoryComparison) -> Table:
-    other, own, drop = comparison.other, comparison.home, comparison.drop
+    own, drop = comparison.home, comparison.drop
     head = ["asked among", "metric", "there", "95 % interval", "own data", "drop", "95 % interval"]
     rows = []
     for kind, among in _AMONG.items():
-        for metric, there in getattr(other, kind).items():
+        for metric, there in getattr(comparison, kind).items():
             row = [among, metric_name(metric), number(there.value), interval(there)]
             if own and drop:
                 here, lost = getattr(own, kind)[metric], getattr(drop, kind)[metric]
@@ -58,10 +58,9 @@ def _beside_own_data(name: str, comparison: LaboratoryComparison) -> Table:
             rows.append(row)
     pairs = ", ".join(f"{theirs} = {ours}" for theirs, ours in comparison.classes.items())
     left_out = ", ".join(f"{theirs} ({n:,})" for theirs, n in comparison.left_out.items())
-    own_data = f"own data: {comparison.home_split} split, n = {comparison.home_n:,}"
     caption = [
         f"{name}: n = {comparison.n:,}",
-        own_data if own else comparison.why,
+        f"own data: {own.split} split, n = {own.n:,}" if own else comparison.why,
         f"classes: {pairs}",
         f"left out: {left_out}" if left_out else "",
         f"stain: {comparison.stain}",

@@ -1,8 +1,6 @@
 """What the network was asked, what is known of its pictures, and how it was trained."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from matplotlib import ticker
@@ -14,6 +12,7 @@ from bcjax.reports.pages import charts
 from bcjax.reports.pages.formatting import NONE, duration, energy, enumeration, setting
 from bcjax.reports.pages.page import Block, Chart, Charts, Details, Facts, Table, Text
 from bcjax.reports.run_record import RunRecord
+from bcjax.runtime.training_sessions import Host, total_joules
 
 _NOT_CHOSEN = ("data.source", "data.classes", "workdir")  # not choices about training
 # Name, title, metric in training, metric in evaluation and unit of each chart.
@@ -136,30 +135,29 @@ def _cost(run: RunRecord) -> Block:
     if not sessions:
         return Text("Where the network was trained, and for how long, was not recorded.", "soft")
     last = sessions[-1]
-    devices = dict.fromkeys(f"{each['devices']} x {each['device']}" for each in sessions)
-    hosts = dict.fromkeys(_host(each["host"]) for each in sessions)
-    seconds = sum(each["seconds"] for each in sessions)
-    joules = [each["joules"] for each in sessions]
-    used = "not readable on this machine"
-    if None not in joules:
-        used = f"{energy(sum(joules))} of {enumeration(last['joules_of'])}"
+    devices = dict.fromkeys(f"{each.devices} x {each.device}" for each in sessions)
+    hosts = dict.fromkeys(_host(each.host) for each in sessions)
+    seconds = sum(each.seconds for each in sessions)
+    joules, used = total_joules(sessions), "not readable on this machine"
+    if joules is not None:
+        used = f"{energy(joules)} of {enumeration(last.joules_of)}"
     rates = [line["train/images_per_s"] for line in run.log if "train/images_per_s" in line]
     median = f"{np.median(rates):,.0f} (median of {len(rates):,} log lines)" if rates else NONE
     rows = {
-        "began": sessions[0]["began"],
+        "began": sessions[0].began,
         "sessions": f"{len(sessions):,}",
         "time": f"{duration(seconds)}, compilation and evaluations included",
-        "steps": f"{last['last_step']:,}",
-        "pictures seen": f"{sum(each['images'] for each in sessions):,}",
+        "steps": f"{last.last_step:,}",
+        "pictures seen": f"{sum(each.images for each in sessions):,}",
         "images/s": median,
         "devices": "; ".join(devices),
-        "processes": f"{last['processes']:,}",
+        "processes": f"{last.processes:,}",
         "host": "; ".join(hosts),
         "energy": used,
-        "versions": ", ".join(f"{name} {version}" for name, version in last["versions"].items()),
+        "versions": ", ".join(f"{name} {version}" for name, version in last.versions.items()),
     }
     return Table(["training", ""], list(rows.items()), text_columns=2)
 
 
-def _host(host: Mapping[str, Any]) -> str:
-    return ", ".join([host["cpu"], f"{host['cores']} cores", host["platform"]])
+def _host(host: Host) -> str:
+    return ", ".join([host.cpu, f"{host.cores} cores", host.platform])
