@@ -56,7 +56,7 @@ def _rows() -> list[dict[str, Any]]:
         {
             "name": name,
             "parameters": info.parameters,
-            "flops": info.flops,
+            "flops": 2 * info.macs,
             "input_size": info.input_size,
             "mean": info.mean,
             "std": info.std,
