@@ -7,16 +7,15 @@ that is not in the table is an error that names the nearest one.
 from ml_collections import ConfigDict
 
 from bcjax.config.checks import check
-from bcjax.config.files import choose, get, names
-from bcjax.config.key import Key
+from bcjax.config.files import choose, get
 from bcjax.config.lengths import resolve_length
-from bcjax.config.suggest import check_key, nearest, nearest_key
+from bcjax.config.suggest import check_key, nearest
 from bcjax.config.table import KEYS, METRICS, add_choice
 from bcjax.config.tree import default, differences, flatten, from_dict, load, replaced, save
 from bcjax.config.values import convert, parse
 
 __all__ = [
-    "KEYS", "METRICS", "ConfigDict", "Key", "add_choice", "check", "check_key", "choose", "convert",
-    "default", "differences", "flatten", "from_dict", "get", "load", "names", "nearest",
-    "nearest_key", "parse", "replaced", "resolve_length", "save",
+    "KEYS", "METRICS", "ConfigDict", "add_choice", "check", "check_key", "choose", "convert",
+    "default", "differences", "flatten", "from_dict", "get", "load", "nearest", "parse",
+    "replaced", "resolve_length", "save",
 ]  # fmt: skip

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from bcjax.config.key import BYTE, Key, Kind
+from bcjax.config.key import COLOUR, TEXTS, Key
+from bcjax.config.suggest import OTHER_NAMES
 from bcjax.config.table import BRANCHES, OLD_KEYS
 
 PAGE = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -25,17 +26,6 @@ Every key of the config. [Settings](settings.md) explains how they are changed.
   gives "did you mean 'optim.lr'?".
 """
 
-_KINDS: dict[Kind, str] = {
-    "bool": "true or false",
-    "int": "whole number",
-    "float": "number",
-    "text": "text",
-    "length": "length",
-    "ints": "whole numbers",
-    "floats": "numbers",
-    "texts": "list of texts",
-}
-
 
 def render() -> str:
     """Returns the page as Markdown, a table for each branch."""
@@ -47,13 +37,15 @@ def render() -> str:
             "|---|---|---|---|---|",
         ]
         for name, key in keys.items():
-            full = f"{branch}.{name}" if branch else name
+            full = f"{branch}.{name}".removeprefix(".")
+            also = [f"`{alias}`" for alias, meant in OTHER_NAMES.items() if meant == full]
+            default = "none" if key.optional else f"`{key.default!r}`".replace("'", '"')
             cells = (
                 f"`{full}`{' ↻' if key.may_change else ''}",
-                _value(key.default),
+                default,
                 _allowed(key),
                 key.meaning.replace("<", "&lt;"),
-                ", ".join(f"`{alias}`" for alias in key.also),
+                ", ".join(also),
             )
             rows.append(f"| {' | '.join(cell.replace('|', '&#124;') for cell in cells)} |")
         parts.append("\n".join(rows))
@@ -62,19 +54,12 @@ def render() -> str:
     return "\n\n".join(part.rstrip() for part in parts) + "\n"
 
 
-def _value(value: object) -> str:
-    return "none" if value is None else f'`"{value}"`' if isinstance(value, str) else f"`{value}`"
-
-
 def _allowed(key: Key) -> str:
-    if key.range is BYTE:
-        return "three whole numbers from 0 to 255"
-    if key.choices and key.kind != "texts":
-        return ", ".join(f"`{choice}`" for choice in key.choices)
-    text = _KINDS[key.kind]
-    if key.choices:
-        text += f" of {', '.join(f'`{choice}`' for choice in key.choices)}"
-    if key.range:
+    choices = ", ".join(f"`{choice}`" for choice in key.choices)
+    if choices and key.kind is not TEXTS:
+        return choices
+    text = key.kind.written + (f": {choices}" if choices else "")
+    if key.range and key.kind is not COLOUR:
         text += f", {key.range}"
     return f"{text} ({key.unit})" if key.unit else text
 

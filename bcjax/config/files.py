@@ -106,12 +106,9 @@ def _fault(error: BaseException, path: Path, shown: str) -> str:
         lines.append(error.lineno)
     if not lines:
         return ""
-    message = str(error)
-    reason = message.split(". ")[0].splitlines()[0].removeprefix("'")
-    if key := re.search(r'Key "(\w+)" does not exist', message):
+    reason = str(error).split(". ")[0].splitlines()[0].removeprefix("'")
+    if key := re.search(r'Key "(\w+)" does not exist', reason):
         if old := [name for name in OLD_KEYS if name.rpartition(".")[2] == key[1]]:
             return f"{shown}, line {lines[-1]}, is of an earlier version: {renamed(old[0])}"
-        hint = re.search("Did you mean .*[?]", message)  # ml_collections', by spelling
-        meant = nearest_key(key[1]).removeprefix(": did you mean ")
-        reason += f". {hint[0]}" if hint else f". Did you mean {meant}" if meant != "." else ""
+        return f"{shown}, line {lines[-1]}: there is no key {key[1]!r}{nearest_key(key[1])}"
     return f"{shown}, line {lines[-1]}, is wrong ({type(error).__name__}: {reason}): mend it."

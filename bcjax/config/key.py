@@ -2,15 +2,36 @@
 
 import dataclasses
 import math
-from typing import Any, Literal
+from typing import Any
 
-Kind = Literal["bool", "int", "float", "text", "length", "ints", "floats", "texts"]
 
-TYPES: dict[str, type] = {
-    "bool": bool, "int": int, "float": float, "text": str, "length": str,
-    "ints": tuple, "floats": tuple, "texts": tuple,
-}  # fmt: skip
-ITEM_TYPES: dict[str, type] = {"ints": int, "floats": float, "texts": str}
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """What the values of a key are.
+
+    Attributes:
+      python: The Python type of a value.
+      written: What to write, as messages and the page say it.
+      item: The type of each item of a tuple; None: the value is no tuple.
+      size: The number of items that a tuple must have; None: any number.
+    """
+
+    python: type
+    written: str
+    item: type | None = None
+    size: int | None = None
+
+
+BOOL = Kind(bool, "true or false")
+INT = Kind(int, "a whole number")
+FLOAT = Kind(float, "a number")
+TEXT = Kind(str, "text")
+PATH = Kind(str, "a path")
+LENGTH = Kind(str, 'a length such as "20 epochs"')
+INTS = Kind(tuple, "a list of whole numbers, such as (64, 32)", int)
+FLOATS = Kind(tuple, "a list of numbers, such as (0.5, 0.75)", float)
+COLOUR = Kind(tuple, "three whole numbers from 0 to 255", int, size=3)
+TEXTS = Kind(tuple, 'a list of texts, such as ("A", "B")', str)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,34 +80,26 @@ class Key:
     """One key of the config.
 
     Attributes:
-      default: The value that it has where nobody sets it.
+      default: The value that it has where nobody sets it; None: "not set", which a user may say
+        too.
       meaning: One line of plain English.
-      kind: What a value is. "length" is a text such as "20 epochs"; "ints", "floats" and "texts"
-        are tuples.
-      optional: Whether it may be None, "not set".
+      kind: What a value is.
       choices: The values that it may have; (): any of its kind.
       range: The numbers that it may be. Of a length the number, of a tuple each item.
-      size: The number of items that a tuple must have; None: any number.
       unit: The unit of the number.
       may_change: Whether a run that is resumed may be given another value: nothing here changes
         a bit of the result, except `mesh`, which changes the rounding of its sums.
-      also: What other tools (timm, Keras, Ultralytics, PyTorch, ...) call it.
-      advice: What to add to the sentence that refuses a value.
     """
 
     default: Any
     meaning: str
     kind: Kind
-    optional: bool = False
     choices: tuple[Any, ...] = ()
     range: Range | None = None
-    size: int | None = None
     unit: str = ""
     may_change: bool = False
-    also: tuple[str, ...] = ()
-    advice: str = ""
 
     @property
-    def type(self) -> type:
-        """The Python type of a value that is not None."""
-        return TYPES[self.kind]
+    def optional(self) -> bool:
+        """Whether it may be None."""
+        return self.default is None

@@ -1,10 +1,22 @@
 """What somebody meant who mistyped a word, or who knows the key by another tool's name for it."""
 
 import difflib
+import tomllib
 from collections.abc import Collection
+from pathlib import Path
 
 from bcjax.config.table import KEYS, OLD_KEYS
 from bcjax.runtime.errors import UserError
+
+NAMES_FILE = Path(__file__).with_name("other_names.toml")
+
+# The key that each name stands for which other tools (timm, Keras, Ultralytics, ...) give to it.
+OTHER_NAMES: dict[str, str] = {
+    other: f"{branch}.{name}".removeprefix(".")
+    for branch, rows in tomllib.loads(NAMES_FILE.read_text()).items()
+    for name, others in rows.items()
+    for other in others.split()
+}
 
 BRANCHES = frozenset(key.rpartition(".")[0] for key in KEYS) - {""}
 
@@ -46,7 +58,7 @@ def renamed(old: str) -> str:
 def _by_meaning(word: str) -> list[str]:
     branch, _, last = word.replace("-", "_").lower().rpartition(".")
     same = [key for key in KEYS if key.rpartition(".")[2] == last]
-    same += [name for name, key in KEYS.items() if last in key.also and name not in same]
+    same += [OTHER_NAMES[last]] if last in OTHER_NAMES else []
     # The same branch first, then what lies nearest to the root.
     return sorted(same, key=lambda key: (key.rpartition(".")[0] != branch, key.count(".")))[:1]
 
@@ -54,8 +66,7 @@ def _by_meaning(word: str) -> list[str]:
 def _by_spelling(word: str) -> list[str]:
     if keys := difflib.get_close_matches(word, KEYS, 1, 0.6):
         return keys
-    names = {alias: name for name, key in KEYS.items() for alias in key.also}
-    names |= {name.rpartition(".")[2]: name for name in KEYS}
+    names = OTHER_NAMES | {name.rpartition(".")[2]: name for name in KEYS}
     last = word.rpartition(".")[2].lower()
     return [names[name] for name in difflib.get_close_matches(last, names, 1, 0.8)]
 

@@ -19,14 +19,14 @@ def default() -> ConfigDict:
     """Returns the complete tree with its defaults, locked."""
     tree = ConfigDict()
     for name, key in KEYS.items():
-        branch, _, last = name.rpartition(".")
+        *branches, last = name.split(".")
         place = tree
-        for part in branch.split(".") if branch else ():
-            if part not in place:
-                place[part] = ConfigDict()
-            place = place[part]
+        for branch in branches:
+            if branch not in place:
+                place[branch] = ConfigDict()
+            place = place[branch]
         # A placeholder is None until it is set, and takes values of its type alone.
-        place[last] = config_dict.placeholder(key.type) if key.optional else key.default
+        place[last] = config_dict.placeholder(key.kind.python) if key.optional else key.default
     return tree.lock()
 
 

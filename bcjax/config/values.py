@@ -5,7 +5,7 @@ import contextlib
 import difflib
 from typing import Any
 
-from bcjax.config.key import BYTE, ITEM_TYPES, Key, Kind
+from bcjax.config.key import LENGTH, Key
 from bcjax.config.lengths import resolve_length
 from bcjax.config.suggest import check_key
 from bcjax.config.table import KEYS
@@ -14,16 +14,6 @@ from bcjax.runtime.errors import UserError
 NONE = "none"  # how "not set" is written on the command line
 
 _WORDS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
-_WANTED: dict[Kind, str] = {
-    "bool": "true or false",
-    "int": "a whole number",
-    "float": "a number",
-    "text": "text",
-    "length": 'a length such as "20 epochs"',
-    "ints": "a list of whole numbers, such as (64, 32)",
-    "floats": "a list of numbers, such as (0.5, 0.75)",
-    "texts": 'a list, such as ("A", "B")',
-}
 
 
 def parse(name: str, text: str) -> Any:
@@ -36,16 +26,11 @@ def parse(name: str, text: str) -> Any:
     if key.optional and text.strip().lower() in ("", NONE):
         return None
     try:
-        match key.kind:
-            case "bool":
-                return _WORDS[text.strip().lower()]
-            case "int" | "float":
-                return key.type(text)
-            case "ints" | "floats" | "texts":
-                return _parse_items(text)
+        if key.kind.python is bool:
+            return _WORDS[text.strip().lower()]
+        return _parse_items(text) if key.kind.item else key.kind.python(text)
     except (KeyError, ValueError, SyntaxError) as error:
         raise UserError(_wrong_kind(name, key, text)) from error
-    return text
 
 
 def _parse_items(text: str) -> tuple[Any, ...]:
@@ -70,12 +55,12 @@ def convert(name: str, value: Any) -> Any:
     key = KEYS[check_key(name)]
     if value is None and key.optional:
         return None
-    if key.type is tuple and isinstance(value, list):
+    if key.kind.item and isinstance(value, list):
         value = tuple(value)
-    if key.kind == "float" and isinstance(value, int | str) and not isinstance(value, bool):
+    if key.kind.python is float and isinstance(value, int | str) and not isinstance(value, bool):
         with contextlib.suppress(ValueError):
             value = float(value)
-    if not _is(value, key.type):
+    if not _is(value, key.kind.python):
         raise UserError(_wrong_kind(name, key, value))
     return value
 
@@ -89,47 +74,37 @@ def check_value(name: str, value: Any) -> None:
     key = KEYS[name]
     if value is None and key.optional:
         return
-    if not _is(value, key.type):
+    if not _is(value, key.kind.python) or (key.optional and value == ""):
         raise UserError(_wrong_kind(name, key, value))
-    if key.type is tuple:
+    if key.kind.item:
         _check_items(name, key, value)
     elif key.choices and value not in key.choices:
         raise UserError(
             f"config.{name} is {value!r}: choose one of {_named(key)}{_hint(value, key)}."
         )
-    elif key.kind == "length":
-        number = resolve_length(value, examples=1, batch_size=1, key=name)
-        _check_range(name, key, number, shown=value)
-    elif key.optional and value == "":
-        raise UserError(_wrong_kind(name, key, value))
     else:
-        _check_range(name, key, value, shown=value)
+        _check_range(name, key, value)
 
 
 def _check_items(name: str, key: Key, items: tuple[Any, ...]) -> None:
-    wanted = ITEM_TYPES[key.kind]
-    good = all(_is(item, wanted) and (not key.range or item in key.range) for item in items)
-    if key.range is BYTE:
-        if not good or len(items) != key.size:
-            raise UserError(
-                f"config.{name} is {items}: give three whole numbers from {BYTE.low:g} to "
-                f"{BYTE.high:g}."
-            )
-    elif not good and all(_is(item, wanted) for item in items):
+    assert key.kind.item
+    if not all(_is(item, key.kind.item) for item in items) or (
+        key.kind.size not in (None, len(items))
+    ):
+        raise UserError(_wrong_kind(name, key, items))
+    if key.range and not all(item in key.range for item in items):
         raise UserError(f"config.{name} is {items}: each must be {key.range}.")
-    elif not good:
-        raise UserError(f"config.{name} is {items}: write {_WANTED[key.kind]}.")
     for item in items:
         if key.choices and item not in key.choices:
             raise UserError(f"config.{name} has {item!r}: choose of {_named(key)}.")
 
 
-def _check_range(name: str, key: Key, number: Any, *, shown: Any) -> None:
+def _check_range(name: str, key: Key, value: Any) -> None:
+    is_length = key.kind is LENGTH
+    number = resolve_length(value, examples=1, batch_size=1, key=name) if is_length else value
     if key.range and number not in key.range:
-        shown = repr(shown) if isinstance(shown, str) else shown
         none = f", or {NONE}" if key.optional else ""
-        advice = f"; {key.advice}" if key.advice else ""
-        raise UserError(f"config.{name} is {shown}: it must be {key.range}{none}{advice}.")
+        raise UserError(f"config.{name} is {value!r}: it must be {key.range}{none}.")
 
 
 def _is(value: Any, wanted: type) -> bool:
@@ -141,7 +116,7 @@ def _is(value: Any, wanted: type) -> bool:
 
 def _wrong_kind(name: str, key: Key, value: Any) -> str:
     none = f", or {NONE}" if key.optional else ""
-    return f"config.{name} is {value!r}: write {_WANTED[key.kind]}{none}."
+    return f"config.{name} is {value!r}: write {key.kind.written}{none}."
 
 
 def _named(key: Key) -> str:

@@ -30,6 +30,16 @@ class TrainedOn:
     counts: dict[str, Any]
 
 
+class _Inside:
+    """The path of a file or folder that has the same name in each run's folder."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __get__(self, run: "RunDir", owner: type) -> Path:
+        return run.path / self._name
+
+
 @dataclasses.dataclass(frozen=True, init=False)
 class RunDir(os.PathLike[str]):
     """The folder of a run, and the name of every file in it.
@@ -66,6 +76,24 @@ class RunDir(os.PathLike[str]):
 
     path: Path
 
+    config = _Inside("config.json")
+    pictures = _Inside("pictures.json")
+    weights = _Inside("weights.json")
+    soup = _Inside("soup.json")
+    metrics = _Inside("metrics.jsonl")
+    sessions = _Inside("sessions.jsonl")
+    log = _Inside("log.txt")
+    tensorboard = _Inside("tensorboard")
+    trackers = _Inside("trackers.json")
+    checkpoints = _Inside("checkpoints")
+    damaged = _Inside("damaged")
+    explanations = _Inside("explain")
+    explained = _Inside("explain/explain.json")
+    report = _Inside("report.html")
+    report_markdown = _Inside("report.md")
+    figures = _Inside("figures")
+    card = _Inside("README.md")  # where model hubs look for the model card
+
     def __init__(self, path: str | os.PathLike[str]):
         object.__setattr__(self, "path", Path(path))
 
@@ -74,50 +102,6 @@ class RunDir(os.PathLike[str]):
 
     def __str__(self) -> str:
         return str(self.path)
-
-    @property
-    def config(self) -> Path:
-        return self.path / "config.json"
-
-    @property
-    def pictures(self) -> Path:
-        return self.path / "pictures.json"
-
-    @property
-    def weights(self) -> Path:
-        return self.path / "weights.json"
-
-    @property
-    def soup(self) -> Path:
-        return self.path / "soup.json"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.jsonl"
-
-    @property
-    def sessions(self) -> Path:
-        return self.path / "sessions.jsonl"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "log.txt"
-
-    @property
-    def tensorboard(self) -> Path:
-        return self.path / "tensorboard"
-
-    @property
-    def trackers(self) -> Path:
-        return self.path / "trackers.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def damaged(self) -> Path:
-        return self.path / "damaged"
 
     def evaluation(self, name: str) -> Path:
         """The figures of an evaluation: of a split, or of another name that `evaluate` gave."""
@@ -136,32 +120,6 @@ class RunDir(os.PathLike[str]):
 
     def outliers(self, step: int) -> Path:
         return self.calibration(step).with_suffix(".npz")
-
-    @property
-    def explanations(self) -> Path:
-        """The folder of `bcjax explain`, which is written anew each time."""
-        return self.path / "explain"
-
-    @property
-    def explained(self) -> Path:
-        return self.explanations / "explain.json"
-
-    @property
-    def report(self) -> Path:
-        return self.path / "report.html"
-
-    @property
-    def report_markdown(self) -> Path:
-        return self.report.with_suffix(".md")
-
-    @property
-    def figures(self) -> Path:
-        return self.path / "figures"
-
-    @property
-    def card(self) -> Path:
-        """The model card, under the name that model hubs show."""
-        return self.path / "README.md"
 
     def member(self, position: int) -> Path:
         return self.path / f"{_MEMBER}{position}"
@@ -220,10 +178,8 @@ class RunDir(os.PathLike[str]):
 
     def is_locked(self) -> bool:
         """Whether a process is training here now."""
-        from filelock import FileLock, Timeout
-
         try:
-            with FileLock(self.path / _LOCK, timeout=0):
+            with self.lock():
                 return False
-        except Timeout:
+        except UserError:
             return True

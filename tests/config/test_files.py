@@ -57,8 +57,8 @@ def test_what_cannot_be_is_refused_in_a_sentence(name, overrides, message):
     [
         ("def get_config(:\n", ["line 1", "SyntaxError"]),
         (HEAD + "    config.seed = sed\n", ["line 6", "NameError: name 'sed' is not defined"]),
-        (HEAD + "    config.optim.lrr = 1.0\n", ["line 6", "lrr", 'Did you mean "lr"']),
-        (HEAD + "    config.optim.learning_rate = 1.0\n", ["line 6", "Did you mean 'optim.lr'?"]),
+        (HEAD + "    config.optim.lrr = 1.0\n", ["line 6", "lrr", "did you mean 'optim.lr'?"]),
+        (HEAD + "    config.optim.learning_rate = 1.0\n", ["line 6", "did you mean 'optim.lr'?"]),
         (HEAD + "    config.optim.final_lr = 0.1\n", ["line 6", "optim.final_lr_fraction"]),
         (HEAD + "    config.optim.lr = 'fast'\n", ["line 6", "TypeError", "lr"]),
         (HEAD + "    config.optim.lr = -1.0\n    return config\n", ["config.optim.lr is -1.0"]),

@@ -15,10 +15,10 @@ _GIVEN = {"name": "test", "step": 12, "position": 0}
 
 
 def names(run):
-    """Every path that a RunDir names, by the name of its property or method."""
+    """Every path that a RunDir names, by the name of its attribute or method."""
     found = {}
-    for name, member in inspect.getmembers(RunDir):
-        if isinstance(member, property):
+    for name, member in vars(RunDir).items():
+        if isinstance(member, run_dir._Inside):
             found[name] = getattr(run, name)
         elif inspect.isfunction(member) and not name.startswith("_"):
             taken = set(inspect.signature(member).parameters) & _GIVEN.keys()
