@@ -1,6 +1,5 @@
 """Sources are recognised, read as they are, and refused with a sentence where they are bad."""
 
-import dataclasses
 import os
 import pickle
 from collections import Counter
