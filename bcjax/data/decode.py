@@ -4,13 +4,11 @@ Every picture file that bcjax opens goes through `read_file`, and every picture 
 """
 
 import contextlib
-import functools
 import io
 import math
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -48,24 +46,11 @@ _UPRIGHT = {
     5: (True, False, False), 6: (True, False, True), 7: (True, True, True), 8: (True, True, False),
 }  # fmt: skip
 
-BOX_MARGIN = 0.2  # added around a boxed cell, as a share of the box's longer side
-BOX_SIDES = ("xmin", "ymin", "xmax", "ymax")
-
-
 _DAMAGED = "not a picture, or a damaged one"
 
 
 class BadImageError(ValueError):
     """The bytes are not a whole picture; the message says what is wrong with them."""
-
-
-class Box(NamedTuple):
-    """A box around a cell, in pixels from the picture's upper left corner."""
-
-    xmin: float
-    ymin: float
-    xmax: float
-    ymax: float
 
 
 def read_file(path: Path) -> bytes:
@@ -150,50 +135,6 @@ def first_frames(names: Sequence[str]) -> str:
         f"{len(names):,} pictures have several pages or frames, of which only the first is used "
         f"({', '.join(names[:_NAMED])}{more})."
     )
-
-
-def parse_box(sides: Sequence[str]) -> Box:
-    """Returns the box that four numbers, in the order of `BOX_SIDES`, describe.
-
-    Raises:
-      ValueError: If one is not a number, or the box holds no pixel.
-    """
-    box = Box(*map(float, sides))
-    if not (-1e6 < box.xmin < box.xmax < 1e6 and -1e6 < box.ymin < box.ymax < 1e6):
-        raise ValueError(f"{', '.join(sides)} is not a box: xmin < xmax and ymin < ymax are needed")
-    return box
-
-
-def box_reader(
-    read: Callable[[], bytes], box: Box, margin: float = BOX_MARGIN, max_pixels: int = MAX_PIXELS
-) -> Callable[[], bytes]:
-    """Returns a function that reads the boxed part of a picture, encoded as PNG.
-
-    The part is a square around the middle of the box, clipped at the picture's border. The function
-    can be pickled if `read` can. It raises `BadImageError` if the picture is bad, or the box lies
-    outside it.
-
-    Args:
-      read: Returns the whole picture, encoded.
-      box: Where the cell is.
-      margin: Added on each side, as a share of the box's longer side.
-      max_pixels: As for `decode`, of the whole picture.
-    """
-    return functools.partial(_read_box, read, box, margin, max_pixels)
-
-
-def _read_box(read: Callable[[], bytes], box: Box, margin: float, max_pixels: int) -> bytes:
-    pixels = decode(read(), max_pixels=max_pixels)
-    half = (0.5 + margin) * max(box.xmax - box.xmin, box.ymax - box.ymin)
-    rows, columns = (
-        slice(max(0, round(middle - half)), max(0, round(middle + half)))
-        for middle in ((box.ymin + box.ymax) / 2, (box.xmin + box.xmax) / 2)
-    )
-    part = pixels[rows, columns]
-    if not part.size:
-        height, width = pixels.shape[:2]
-        raise BadImageError(f"its {width} x {height} pixels end before {tuple(box)}")
-    return cv2.imencode(".png", cv2.cvtColor(part, cv2.COLOR_RGB2BGR))[1].tobytes()
 
 
 def _size(encoded: bytes) -> tuple[int, int]:

@@ -12,7 +12,8 @@ from PIL import Image, TiffImagePlugin
 from tests.support.picture_sources import settings
 
 from bcjax.data import decode, preparation
-from bcjax.data.decode import BadImageError, Box, box_reader, count_frames
+from bcjax.data.boxes import Box, box_reader
+from bcjax.data.decode import BadImageError, count_frames
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.sources import open_source
 from bcjax.runtime.errors import UserError

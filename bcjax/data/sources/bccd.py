@@ -6,7 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from bcjax.data.decode import BOX_SIDES, MAX_PIXELS, Box, box_reader, parse_box, read_file
+from bcjax.data.boxes import BOX_SIDES, Box, box_reader, parse_box
+from bcjax.data.decode import MAX_PIXELS, read_file
 from bcjax.data.records import Record, Source, fingerprint, natural_order
 from bcjax.data.sources import tables
 from bcjax.data.sources.walk import has_picture_suffix, visible

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from bcjax.data.decode import BOX_SIDES, MAX_PIXELS, Box, box_reader, parse_box, read_file
+from bcjax.data.boxes import BOX_SIDES, Box, box_reader, parse_box
+from bcjax.data.decode import MAX_PIXELS, read_file
 from bcjax.data.records import (
     Record,
     Source,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from bcjax.data.decode import BOX_SIDES
+from bcjax.data.boxes import BOX_SIDES
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
