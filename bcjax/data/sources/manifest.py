@@ -173,7 +173,9 @@ def _unlabelled(labels: dict[str, str], classes: Collection[str]) -> dict[str, s
     several = {label for label, each in parts.items() if label not in single and single & {*each}}
     missing = {label for label in labels.values() if tables.is_missing(label)} - {*classes}
     reasons = dict.fromkeys(missing, "names no class")
-    reasons |= {label: f"names {label!r}, which stands for no class" for label in missing - {""}}
+    reasons |= {
+        label: f"names {label!r}, no class unless data.classes lists it" for label in missing - {""}
+    }
     reasons |= {label: f"names several: {label}" for label in several}
     return {id_: reasons[label] for id_, label in labels.items() if label in reasons}
 
