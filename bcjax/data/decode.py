@@ -37,8 +37,11 @@ _NAMED = 3  # pictures in a sentence
 _ROWS = 256  # that are laid over white at a time
 # The marker that precedes EXIF in a JPEG, PNG and WebP, by the file's first bytes.
 _EXIF = {b"\xff\xd8": b"Exif", b"\x89P": b"eXIf", b"RI": b"EXIF"}
-# What Pillow raises for damaged headers.
-_UNREADABLE = (OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error)
+# What Pillow raises for damaged headers, and for a WebP of more than 179 megapixels.
+_UNREADABLE = (
+    OSError, SyntaxError, ValueError, LookupError, TypeError, struct.error,
+    Image.DecompressionBombError,
+)  # fmt: skip
 _ORIENTATION = 0x0112  # EXIF tag
 # EXIF orientation -> (transpose, flip rows, flip columns), applied in that order.
 _UPRIGHT = {

@@ -300,10 +300,10 @@ from bcjax import config
 from bcjax.data import decode, preparation
 
 whole, seconds = decode.decode, float(sys.argv[3])
-def slow(encoded):
+def slow(encoded, **options):
     print("decoding", file=sys.__stdout__, flush=True)  # TFDS is kept silent
     time.sleep(seconds)
-    return whole(encoded)
+    return whole(encoded, **options)
 decode.decode = slow
 logging.basicConfig(level=logging.INFO)
 data = config.default().data
