@@ -4,7 +4,6 @@ They print nothing but the progress that is asked for, take paths as text or `Pa
 `UserError`, with the sentence that the command line prints, for whatever the user can mend.
 """
 
-import copy
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from bcjax import config as configs
 from bcjax.config import ConfigDict
-from bcjax.runtime import plugins
+from bcjax.runtime import files, plugins
 
 if TYPE_CHECKING:
     from bcjax.data.prepared import PreparedSet
@@ -55,7 +54,7 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     plugins.load(overrides.get("imports", ()))  # which may register the network
     config = configs.get(name, overrides, networks=models.MODELS)
     if config.workdir is None:
-        config.workdir = f"runs/{Path(str(name).partition(':')[0]).stem}"
+        config.workdir = f"runs/{Path(configs.split_variant(str(name))[0]).stem}"
     return config
 
 
@@ -94,7 +93,7 @@ def train(
     from bcjax.runtime import compilation
     from bcjax.training import loggers, loop
 
-    config = copy.deepcopy(config)
+    config = configs.check(config)
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
     console = Console(file=sys.stdout)
@@ -128,11 +127,12 @@ def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
     Raises:
       UserError: If there is no such checkpoint, or it needs something that is gone.
     """
+    workdir = _workdir(run)
     from bcjax.evaluation import trained_network
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return trained_network.load(_workdir(run), checkpoint)
+    return trained_network.load(workdir, checkpoint)
 
 
 def evaluate(
@@ -179,20 +179,24 @@ def evaluate(
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
         view or class.
     """
+    workdir, others = _workdir(run), [_workdir(each) for each in runs]
+    data = files.local_path(data)
+    out = None if out is None else files.user_path(out)
     from bcjax.data.records import SPLITS
     from bcjax.evaluation import evaluate as evaluating
     from bcjax.runtime import compilation
 
+    own = data in SPLITS
+    other = evaluating.other_data(None if own else data, map_classes, stain, stain_reference)
     compilation.use_cache()
-    own = str(data) in SPLITS
     return evaluating.evaluate(
-        _workdir(run),
-        str(data) if own else split,
+        workdir,
+        data if own else split,
         checkpoint=_checkpoint(run) if checkpoint is None else checkpoint,
-        other=evaluating.other_data(None if own else data, map_classes, stain, stain_reference),
+        other=other,
         batch_size=batch_size,
         views=views,
-        runs=[_workdir(other) for other in runs],
+        runs=others,
         soup=soup,
         out=out,
     )
@@ -228,12 +232,14 @@ def calibrate(
     Raises:
       UserError: If there is no such checkpoint or split, or a number is out of range.
     """
+    workdir = _workdir(run)
+    not_cells = None if not_cells is None else files.user_path(not_cells)
     from bcjax.evaluation import calibrate as calibrating
     from bcjax.runtime import compilation
 
     compilation.use_cache()
     return calibrating.calibrate(
-        _workdir(run),
+        workdir,
         _checkpoint(run) if checkpoint is None else checkpoint,
         split=split,
         coverage=coverage,
@@ -257,9 +263,10 @@ def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") ->
     Raises:
       UserError: If a run or its evaluation is missing, or the runs cannot be compared.
     """
+    workdirs = [_workdir(run) for run in runs]
     from bcjax.reports import comparison
 
-    return comparison.compare(*map(_workdir, runs), evaluation=evaluation, metric=metric)
+    return comparison.compare(*workdirs, evaluation=evaluation, metric=metric)
 
 
 def prepare(
@@ -284,11 +291,12 @@ def prepare(
     Raises:
       UserError: If there are no such pictures, or what they hold does not fit the rules.
     """
-    from bcjax.data import preparation
-
     changes = {"data.source": str(source), **(overrides or {})}
     config = configs.check(configs.replaced(configs.default(), changes))
-    return preparation.prepare(config.data, None if out is None else Path(out))
+    folder = None if out is None else files.user_path(out)
+    from bcjax.data import preparation
+
+    return preparation.prepare(config.data, folder)
 
 
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
@@ -306,9 +314,10 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     Raises:
       UserError: If there is no run, or it was not evaluated.
     """
+    workdir, out = _workdir(run), None if out is None else files.user_path(out)
     from bcjax.reports.run import write_report
 
-    return write_report(_workdir(run), evaluation, out)
+    return write_report(workdir, evaluation, out)
 
 
 def explore(
@@ -332,17 +341,19 @@ def explore(
     Raises:
       UserError: If the pictures or the run cannot be read.
     """
-    from bcjax.reports import dataset
-
     changes = {"data.source": str(source), **(overrides or {})}
     config = configs.check(configs.replaced(configs.default(), changes))
+    html = files.user_path(out)
+    workdir = None if run is None else _workdir(run)
+    from bcjax.reports import dataset
+
     if run is None:
-        return dataset.explore(config, out)
-    return dataset.explore(config, out, workdir=_workdir(run), checkpoint=str(_checkpoint(run)))
+        return dataset.explore(config, html)
+    return dataset.explore(config, html, workdir=workdir, checkpoint=str(_checkpoint(run)))
 
 
 def _workdir(run: "Run") -> Path:
-    return Path(run if isinstance(run, str | Path) else run.workdir)
+    return files.user_path(run if isinstance(run, str | Path) else run.workdir)
 
 
 def _checkpoint(run: "Run") -> Checkpoint:

@@ -21,6 +21,7 @@ used. Differences to `all` are paired, picture by picture. The same command agai
 was interrupted. It writes OUT/ablation.json.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -28,7 +29,6 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.cli import flags as cli_flags
-from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
     cli_flags.define_config(values)
-    flags.DEFINE_string("switches", None, "The YAML file.", flag_values=values)
-    flags.DEFINE_string("out", None, "The folder of the runs.", flag_values=values)
+    cli_flags.define_path(values, "switches", None, "The YAML file.")
+    cli_flags.define_path(values, "out", None, "The folder of the runs.")
     flags.DEFINE_list(
         "mode", ["all-but-one", "only-one"], "all-but-one, only-one or both.", flag_values=values
     )
@@ -68,10 +68,10 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     console = Console()
     ablation = ablations.Ablation(
         judged_on_watched(config, config.checkpoint.best),
-        ablations.read_switches(files.user_path(values.switches), config),
+        ablations.read_switches(Path(values.switches), config),
         values.mode,
         values.seeds,
-        files.user_path(values.out),
+        Path(values.out),
     )
     faults, status = ablations.work(ablation, console)
     if status:

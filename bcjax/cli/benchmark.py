@@ -21,6 +21,7 @@ Nothing is kept: the workdir is a temporary one ($TMPDIR says on which disk).
 import json
 import shlex
 import sys
+from pathlib import Path
 from typing import Any
 
 from absl import flags
@@ -46,11 +47,10 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
         flag_values=values,
     )
     flags.DEFINE_bool("json", False, "Print JSON instead of a table.", flag_values=values)
-    flags.DEFINE_string("out", None, "Write the JSON to this file as well.", flag_values=values)
-    flags.DEFINE_string(
-        "trace", None, "Profile a few steps into this folder, for Perfetto or XProf.",
-        flag_values=values,
-    )  # fmt: skip
+    cli_flags.define_path(values, "out", None, "Write the JSON to this file as well.")
+    cli_flags.define_path(
+        values, "trace", None, "Profile a few steps into this folder, for Perfetto or XProf."
+    )
 
 
 def run(values: flags.FlagValues, positional: list[str]) -> None:
@@ -61,10 +61,10 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
             hint = configs.nearest(name, list(SUBJECTS))
             raise UserError(f"--what has no subject {name!r}{hint}")
     config = cli_flags.read_config(values)
-    out = files.user_path(values.out) if values.out else None
+    out = Path(values.out) if values.out else None
     if out and not out.absolute().parent.is_dir():
         raise UserError(f"--out={out}: there is no folder {out.absolute().parent}; make it first.")
-    traced = files.user_path(values.trace) if values.trace else None
+    traced = Path(values.trace) if values.trace else None
     if traced and traced.exists() and not traced.is_dir():
         raise UserError(f"--trace={traced} is a file: name a folder.")
     # Imported here, because JAX takes a second: a mistake in the flags should show before that.

@@ -13,6 +13,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from bcjax.cli import flags as cli_flags
 from bcjax.data.records import SPLITS
 from bcjax.runtime.errors import UserError
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
+    cli_flags.define_path(values, "workdir", None, "The run's folder.")
     flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
     flags.DEFINE_enum("split", "val", SPLITS, "The split that it is fitted on.", flag_values=values)
     flags.DEFINE_float(
@@ -32,11 +33,11 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
         "error-rate", 0.05, "The largest share of errors among answers that are not `uncertain`.",
         flag_values=values,
     )  # fmt: skip
-    flags.DEFINE_string(
+    cli_flags.define_path(
+        values,
         "not-cells",
         None,
         "A folder of pictures of other things, to measure how well outlier scores find them.",
-        flag_values=values,
     )
     flags.DEFINE_integer("batch_size", None, "Pictures at a time.", 1, flag_values=values)
 

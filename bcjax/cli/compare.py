@@ -9,12 +9,13 @@ these. Writes compare.html, compare.md, compare.json and figures/*.png into --ou
 `bcjax train` and `bcjax evaluate` left in the runs' folders.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from absl import flags
 from rich.console import Console
 
-from bcjax.runtime import files
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
         "split", "test", "The evaluation to compare: a file's name in eval/.", flag_values=values
     )
     flags.DEFINE_string("metric", "accuracy", "The metric that decides.", flag_values=values)
-    flags.DEFINE_string("out", "compare", "The folder to write into.", flag_values=values)
+    cli_flags.define_path(values, "out", "compare", "The folder to write into.")
 
 
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if not positional:
         raise UserError("Give the runs to compare, such as bcjax compare runs/a runs/b.")
-    out = files.user_path(values.out)
+    out = Path(values.out)
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: give a folder to write into, such as --out=compare.")
     # Here, because JAX takes a second to import, and a mistake in the flags should show first.

@@ -15,13 +15,14 @@ picture's answer beside it (.parquet). What is averaged stands in the name: eval
 are figures alone: eval/<split>-corruptions.json. With --data.stain its method ends the name.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from absl import flags
 from rich.console import Console
 
+from bcjax.cli import flags as cli_flags
 from bcjax.data.records import SPLITS
-from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ _STAINS = ("none", "reinhard", "macenko")
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
+    cli_flags.define_path(values, "workdir", None, "The run's folder.")
     flags.DEFINE_enum("split", "test", SPLITS, "train, val or test.", flag_values=values)
     flags.DEFINE_string(
         "checkpoint", "best", "best, latest or a step; several, by comma, are averaged.",
         flag_values=values,
     )  # fmt: skip
-    flags.DEFINE_string("data.source", None, "Other data than the run's own.", flag_values=values)
+    cli_flags.define_path(values, "data.source", None, "Other data than the run's own.")
     flags.DEFINE_string(
         "map-classes", None, "Its classes in the run's: theirs=ours,...; theirs=- leaves one out.",
         flag_values=values,
@@ -46,24 +47,20 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
         "data.stain", None, _STAINS, "How its stain is normalised; else as the run's.",
         flag_values=values,
     )  # fmt: skip
-    flags.DEFINE_string(
-        "data.stain_reference", None, "The picture to whose stain.", flag_values=values
-    )
+    cli_flags.define_path(values, "data.stain_reference", None, "The picture to whose stain.")
     flags.DEFINE_integer("batch_size", None, "Pictures at a time.", 1, flag_values=values)
     flags.DEFINE_string(
         "views", None, "Views of each picture to average: flip, turn, crop(0.9), scale(0.9).",
         flag_values=values,
     )  # fmt: skip
-    flags.DEFINE_string(
-        "with", None, "Further runs, by comma, to average with --workdir.", flag_values=values
+    cli_flags.define_path(
+        values, "with", None, "Further runs, by comma, to average with --workdir.", several=True
     )
     flags.DEFINE_enum(
         "soup", None, ("uniform", "greedy"), "Average the weights: of all, or of those that help.",
         flag_values=values,
     )  # fmt: skip
-    flags.DEFINE_string(
-        "out", None, "The folder to make of the soup, as of a run.", flag_values=values
-    )
+    cli_flags.define_path(values, "out", None, "The folder to make of the soup, as of a run.")
     flags.DEFINE_boolean(
         "corruptions", False, "Evaluate under MedMNIST-C's corruptions, five severities each.",
         flag_values=values,
@@ -102,7 +99,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     pictures: dict[str, Any] = {
         "split": values.split, "other": other, "batch_size": values.batch_size,
     }  # fmt: skip
-    workdir, console = files.user_path(values.workdir), Console()
+    workdir, console = Path(values.workdir), Console()
     if values.corruptions:
         corrupted = robustness.evaluate(Evaluator(workdir, **pictures), values.checkpoint)
         console.print(tables.corruptions(corrupted))
@@ -118,7 +115,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         workdir,
         checkpoint=values.checkpoint,
         views=values.views,
-        runs=[name.strip() for name in (values["with"].value or "").split(",") if name.strip()],
+        runs=values["with"].value or (),
         soup=values.soup,
         out=values.out,
         **pictures,

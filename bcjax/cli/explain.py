@@ -17,8 +17,8 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from bcjax.cli import flags as cli_flags
 from bcjax.data.records import SPLITS
-from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _METHODS = ("grad-cam", "grad-cam++", "integrated-gradients", "occlusion", "all"
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
+    cli_flags.define_path(values, "workdir", None, "The run's folder.")
     flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
     flags.DEFINE_enum("method", "all", _METHODS, "The method.", flag_values=values)
     flags.DEFINE_string(
@@ -60,7 +60,7 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if not values.workdir:
         raise UserError("Give the run to explain, such as --workdir=runs/elu_cnn.")
-    workdir, console = files.user_path(values.workdir), Console()
+    workdir, console = Path(values.workdir), Console()
     # Imported here, because JAX takes a second: a mistake in the flags should show before that.
     from bcjax.engine import network
     from bcjax.evaluation.explanation import explanation, sanity_checks, selection

@@ -9,34 +9,35 @@ config.data.group_by, ...), as they are trained on. With a run, the features of 
 the pictures on the map, and the run's own pictures are shown unless others are named.
 """
 
+from pathlib import Path
+
 from absl import flags
 from ml_collections import ConfigDict
 from rich.console import Console
 
 from bcjax import config as configs
 from bcjax.cli import flags as cli_flags
-from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
     cli_flags.define_config(values)
-    flags.DEFINE_string("out", "explore.html", "The file to write.", flag_values=values)
-    flags.DEFINE_string("workdir", None, "A run, for the map.", flag_values=values)
+    cli_flags.define_path(values, "out", "explore.html", "The file to write.")
+    cli_flags.define_path(values, "workdir", None, "A run, for the map.")
     flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
-    flags.DEFINE_string(
+    cli_flags.define_path(
+        values,
         "data.source",
         None,
         "A class folder, .csv, .npz, prepared set, TFDS name or 'synthetic'; default: the "
         "config's, or the run's.",
-        flag_values=values,
     )
 
 
 def run(values: flags.FlagValues, positional: list[str]) -> int:
     if positional:
         raise UserError(f"bcjax explore takes flags only, not {positional[0]!r}.")
-    (config, own), out = _config(values), files.user_path(values.out)
+    (config, own), out = _config(values), Path(values.out)
     if out.is_dir():
         raise UserError(f"{out} is a folder: give the file to write, such as --out=explore.html.")
     # Here, because TFDS and matplotlib take seconds to import, and a mistake in the flags should
@@ -58,7 +59,7 @@ def _config(values: flags.FlagValues) -> tuple[ConfigDict, bool]:
     if values.config is not None or source:
         config = cli_flags.read_config(values, needed=False)
     elif values.workdir:
-        config, own = configs.load(files.user_path(values.workdir)), True
+        config, own = configs.load(Path(values.workdir)), True
     else:
         raise UserError("Give the pictures, such as --data.source=PICTURES.")
     config.data.source = source or config.data.source

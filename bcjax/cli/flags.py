@@ -13,6 +13,7 @@ from absl import flags
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 PREFIX = "config."
@@ -23,8 +24,10 @@ def parse(
 ) -> tuple[flags.FlagValues, list[str]] | None:
     """Returns the command's flags and its positional arguments; None if help was asked and printed.
 
+    The positional arguments of every command are paths, or names that stay as they are.
+
     Raises:
-      UserError: For an unknown flag, a missing value, or a value of the wrong type.
+      UserError: For an unknown flag, a missing value, a value of the wrong type or a remote path.
     """
     values = flags.FlagValues()
     asks_help = any(a in ("-h", "--help", "-help") for a in argv)
@@ -34,7 +37,7 @@ def parse(
         if asks_help:
             print(_help(command, name, values))
             return None
-        positional = values([name, *argv])[1:]
+        positional = [files.local_path(each) for each in values([name, *argv])[1:]]
     except flags.UnrecognizedFlagError as error:
         hint = configs.nearest(error.flagname, _own(values))
         raise UserError(f"bcjax {name} has no flag --{error.flagname}{hint}") from error
@@ -60,6 +63,29 @@ def _own(values: flags.FlagValues) -> list[str]:
     return [name for name in values if not name.startswith(PREFIX)]
 
 
+class PathParser(flags.ArgumentParser):
+    """Reads a path, see `files.local_path`: as text, for it may be a name instead."""
+
+    def parse(self, argument: str) -> str:
+        return files.local_path(argument)
+
+
+class _PathsParser(PathParser):
+    """Reads paths with commas between them."""
+
+    def parse(self, argument: str) -> tuple[str, ...]:  # type: ignore[override]
+        named = (each.strip() for each in argument.split(","))
+        return tuple(super(_PathsParser, self).parse(each) for each in named if each)
+
+
+def define_path(
+    values: flags.FlagValues, name: str, default: str | None, meaning: str, *, several: bool = False
+) -> None:
+    """Defines a flag that holds a path, or several with commas between them."""
+    parser = _PathsParser() if several else PathParser()
+    flags.DEFINE(parser, name, default, meaning, flag_values=values)
+
+
 class _Parser(flags.ArgumentParser):
     """Reads the value of one key."""
 
@@ -72,21 +98,14 @@ class _Parser(flags.ArgumentParser):
 
 def define_config(values: flags.FlagValues) -> None:
     """Defines `--config=FILE[:VARIANT]` and `--config.KEY=VALUE` for each key of the table."""
-    flags.DEFINE_string(
-        "config",
-        None,
+    define_path(
+        values, "config", None,
         "A config file, such as configs/elu_cnn.py; --config.KEY=VALUE changes a key.",
-        flag_values=values,
-    )
+    )  # fmt: skip
     for name, key in configs.KEYS.items():
         flag: flags.Flag = flags.Flag(_Parser(name), None, PREFIX + name, None, key.meaning)
         flag.boolean = key.kind.python is bool  # the name alone is enough to set it
         flags.DEFINE_flag(flag, values)
-
-
-def config_file(values: flags.FlagValues) -> str:
-    """Returns the path in `--config=PATH[:VARIANT]`."""
-    return (values.config or "").partition(":")[0]
 
 
 def config_overrides(values: flags.FlagValues) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax import config as configs
-from bcjax.runtime import files
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,15 +27,12 @@ if TYPE_CHECKING:
 def define(values: flags.FlagValues, argv: list[str]) -> None:
     del argv
     flags.DEFINE_string("model", None, "The network; see bcjax models.", flag_values=values)
-    flags.DEFINE_string("out", None, "The folder to make.", flag_values=values)
+    cli_flags.define_path(values, "out", None, "The folder to make.")
     flags.DEFINE_enum(
         "head", "keep", ("keep", "drop"), "Whether the classifier is kept.", flag_values=values
     )
-    flags.DEFINE_string(
-        "classes",
-        None,
-        "The number of classes, or a file with a class name in each line.",
-        flag_values=values,
+    cli_flags.define_path(
+        values, "classes", None, "The number of classes, or a file with a class name in each line."
     )
     flags.DEFINE_integer(
         "image_size", None, "Side of the pictures in pixels; default: as published.", 8,
@@ -65,7 +62,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    out = files.user_path(values.out)
+    out = Path(values.out)
     network.check_free(out)
     config = configs.default()
     config.workdir = str(out)
@@ -74,7 +71,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     config.model.weights_head = values.head
     config.model.channels = int(values.channels)
     config.model.convention = values.convention
-    imported = weights.read(files.user_path(positional[0]), config, count)
+    imported = weights.read(Path(positional[0]), config, count)
     numbers = tuple(str(number) for number in range(imported.outputs or count))
     classes = names or imported.classes or numbers
     weights.write(imported, out, classes)

@@ -16,6 +16,7 @@ from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
+    cli_flags.define_path(values, "workdir", None, "The run's folder.")
     flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
     flags.DEFINE_integer("batch_size", 64, "Pictures at a time.", 1, flag_values=values)
     flags.DEFINE_boolean("json", False, "Print JSON.", flag_values=values)

@@ -9,22 +9,23 @@ What was found in the pictures and done to them is in its datasheet.html. A prep
 as well: they are prepared into a cache on first use.
 """
 
+from pathlib import Path
+
 from absl import flags
 from rich.console import Console
 
 from bcjax.cli import flags as cli_flags
-from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
     cli_flags.define_config(values)
-    flags.DEFINE_string("out", None, "The folder to make.", flag_values=values)
-    flags.DEFINE_string(
+    cli_flags.define_path(values, "out", None, "The folder to make.")
+    cli_flags.define_path(
+        values,
         "data.source",
         None,
         "A class folder, .csv, .npz, TFDS name or 'synthetic'; default: config.data.source.",
-        flag_values=values,
     )
     flags.DEFINE_bool(
         "canary",
@@ -57,7 +58,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     from bcjax.cli import tables
     from bcjax.data.preparation import prepare
 
-    prepared = prepare(config.data, files.user_path(values.out))
+    prepared = prepare(config.data, Path(values.out))
     console = Console()
     for note in prepared.notes:
         console.print(note, highlight=False)

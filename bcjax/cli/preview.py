@@ -16,7 +16,7 @@ from bcjax.runtime.errors import UserError
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
     cli_flags.define_config(values)
-    flags.DEFINE_string("out", "preview", "The folder to write to.", flag_values=values)
+    cli_flags.define_path(values, "out", "preview", "The folder to write to.")
     flags.DEFINE_integer(
         "step", 0, "The training step whose batch is drawn.", 0, flag_values=values
     )

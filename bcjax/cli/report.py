@@ -9,21 +9,23 @@ command that writes it. Beside it are written report.md, figures/*.png (300 dpi)
 README.md.
 """
 
+from pathlib import Path
+
 from absl import flags
 from rich.console import Console
 
-from bcjax.runtime import files
+from bcjax.cli import flags as cli_flags
 from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
+    cli_flags.define_path(values, "workdir", None, "The run's folder.")
     flags.DEFINE_string(
         "split", "", "The evaluation to report; default: the one that the run ended with.",
         flag_values=values,
     )  # fmt: skip
-    flags.DEFINE_string(
-        "out", None, "The page to write; default: report.html in the workdir.", flag_values=values
+    cli_flags.define_path(
+        values, "out", None, "The page to write; default: report.html in the workdir."
     )
 
 
@@ -32,7 +34,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         raise UserError(f"bcjax report takes flags only, not {positional[0]!r}.")
     if not values.workdir:
         raise UserError("Give the run to report, such as --workdir=runs/elu_cnn.")
-    if values.out and files.user_path(values.out).suffix != ".html":
+    if values.out and Path(values.out).suffix != ".html":
         raise UserError(f"--out={values.out} is no page: give a file such as report.html.")
     # Here, because matplotlib and TFDS take seconds to import, and a mistake in the flags should
     # show before that.

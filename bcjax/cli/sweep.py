@@ -26,6 +26,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from absl import flags
@@ -33,7 +34,6 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.cli import flags as cli_flags
-from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ _POLL_SECONDS = 0.1
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
     cli_flags.define_config(values)
-    flags.DEFINE_string("space", None, "What is tried: a .yaml or .py file.", flag_values=values)
+    cli_flags.define_path(values, "space", None, "What is tried: a .yaml or .py file.")
     flags.DEFINE_integer("trials", 20, "How many, in all.", 1, flag_values=values)
-    flags.DEFINE_string("out", None, "The folder of the study.", flag_values=values)
+    cli_flags.define_path(values, "out", None, "The folder of the study.")
     flags.DEFINE_string(
         "objective", "",
         "Metrics on val, and latency (s to answer one picture, measured here) or size (bytes of "
@@ -98,13 +98,13 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     metric = next((name for name in names if name in objectives.METRICS), config.checkpoint.best)
     sweep = Sweep(
         judged_on_watched(config, metric),
-        Space(files.user_path(values.space)),
+        Space(Path(values.space)),
         names,
         values.trials,
         values.sampler,
         values.pruner,
     )
-    study = sweep.open(files.user_path(values.out), values.storage)
+    study = sweep.open(Path(values.out), values.storage)
     if values.processes > 1:
         again = [*sys.argv[1:], "--processes=1", "--nosummary"]
         status = run_processes(values.processes, again)

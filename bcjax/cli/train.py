@@ -11,17 +11,18 @@ from pathlib import Path
 from absl import flags
 from rich.console import Console
 
+from bcjax import config as configs
 from bcjax.cli import flags as cli_flags
 from bcjax.runtime.errors import UserError
 
 
 def define(values: flags.FlagValues, argv: list[str]) -> None:
     cli_flags.define_config(values)
-    flags.DEFINE_string(
+    cli_flags.define_path(
+        values,
         "workdir",
         None,
         "Where the run is written; default: config.workdir, or runs/<name of the config file>.",
-        flag_values=values,
     )
     flags.DEFINE_bool(
         "allow-leaks",
@@ -35,7 +36,7 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     if positional:
         raise UserError(f"bcjax train takes flags only, not {positional[0]!r}.")
     config = cli_flags.read_config(values)
-    name = Path(cli_flags.config_file(values)).stem
+    name = Path(configs.split_variant(values.config)[0]).stem
     config.data.allow_leaks |= values["allow-leaks"].value
     config.workdir = values.workdir or config.workdir or f"runs/{name}"
     # Here, because JAX takes a second to import, and a mistake in the flags should show first.

@@ -14,6 +14,7 @@ from bcjax.config.checks import check
 from bcjax.config.suggest import nearest, nearest_key, renamed
 from bcjax.config.table import KEYS, OLD_KEYS
 from bcjax.config.tree import default, flatten, replaced
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 T = TypeVar("T")
@@ -39,7 +40,7 @@ def get(
       UserError: If there is no such config, its file does not run, there is no such key, or a key
         may not have that value.
     """
-    path, _, variant = str(name).partition(":")
+    path, variant = split_variant(files.local_path(name))
     if (file := find(path)) is not None:
         config = _read(file, path, variant)
     elif path in networks if networks is not None else path.isidentifier():
@@ -49,6 +50,14 @@ def get(
         hint = ": configs/ holds some." if hint == "." else hint
         raise UserError(f"There is no config file {path!r}{hint}")
     return check(replaced(config, overrides or {}))
+
+
+def split_variant(name: str) -> tuple[str, str]:
+    """Returns the path or name of a config, and its variant, which follows a colon; "" for none."""
+    if find(name) is not None:
+        return name, ""
+    path, colon, variant = name.rpartition(":")
+    return (path, variant) if colon else (name, "")
 
 
 def names() -> list[str]:
