@@ -6,14 +6,12 @@ import re
 from pathlib import Path
 
 import pytest
-from absl import flags
 from commandline import refused
 from places import ROOT
 
 import bcjax
 from bcjax import api
 from bcjax import config as configs
-from bcjax.cli.flags import PathParser
 from bcjax.config.key import PATH
 from bcjax.main import COMMANDS
 from bcjax.runtime.errors import UserError
@@ -24,19 +22,13 @@ PATH_KEYS = [name for name, key in configs.KEYS.items() if key.kind is PATH]
 NOT_PATHS = {"split", "storage"}  # a name, and the URL of a database
 
 
-def flags_of(command):
-    """The flags that a command defines by itself, by name."""
-    values = flags.FlagValues()
-    importlib.import_module(f"bcjax.cli.{command.replace('-', '_')}").define(values, [command])
-    return {name: values[name] for name in values if not name.startswith("config.")}
+def module_of(command):
+    return importlib.import_module(f"bcjax.cli.{command.replace('-', '_')}")
 
 
-PATH_FLAGS = [
-    (command, name)
-    for command in COMMANDS
-    for name, flag in flags_of(command).items()
-    if isinstance(flag.parser, PathParser)
-]
+FLAGS = [(command, flag) for command in COMMANDS for flag in module_of(command).FLAGS]
+PATH_FLAGS = [(command, flag) for command, flag in FLAGS if flag.path or flag.kind is Path]
+IDS = [f"{command} --{flag.name}" for command, flag in PATH_FLAGS]
 
 
 @pytest.fixture(autouse=True)
@@ -49,31 +41,34 @@ def home(tmp_path, monkeypatch):
 
 
 def test_each_flag_that_speaks_of_a_file_or_a_folder_is_known_as_a_path():
-    for command in COMMANDS:
-        for name, flag in flags_of(command).items():
-            speaks = re.search(r"\b(file|folder|page)\b", flag.help.lower())
-            if speaks and flag.flag_type() == "string" and name not in NOT_PATHS:
-                assert (command, name) in PATH_FLAGS
+    for command, flag in FLAGS:
+        speaks = re.search(r"\b(file|folder|page)\b", flag.meaning.lower())
+        if speaks and flag.kind is str and flag.name not in NOT_PATHS:
+            assert flag.path, (command, flag.name)
     assert len(PATH_FLAGS) > 20
 
 
-@pytest.mark.parametrize(("command", "flag"), PATH_FLAGS)
+@pytest.mark.parametrize(("command", "flag"), PATH_FLAGS, ids=IDS)
 def test_a_remote_path_is_refused_by_each_flag_before_anything_else(bcjax, command, flag):
-    refused(bcjax(command, f"--{flag}={REMOTE}"), REMOTE, "remote path", "mount or copy it")
+    needed = [f"--{each.name}=a" for each in module_of(command).FLAGS if each.needed]
+    ran = bcjax(command, *needed, f"--{flag.name}={REMOTE}")
+    refused(ran, REMOTE, "remote path", "mount or copy it")
 
 
-@pytest.mark.parametrize(("command", "flag"), PATH_FLAGS)
+@pytest.mark.parametrize(("command", "flag"), PATH_FLAGS, ids=IDS)
 def test_each_flag_finds_the_home_folder(home, command, flag):
-    found = flags_of(command)[flag]
-    found.parse("~/a b\n.py")
-    assert found.value in (f"{home}/a b\n.py", (f"{home}/a b\n.py",))
-    found.parse("file:///a%20b")
-    assert found.value in ("/a b", ("/a b",))
+    several = flag.kind is list
+    wanted = f"{home}/a b\n.py"
+    assert flag.read("~/a b\n.py") == ([wanted] if several else flag.kind(wanted))
+    assert flag.read("file:///a%20b") == (["/a b"] if several else flag.kind("/a b"))
 
 
-@pytest.mark.parametrize("command", ["predict", "compare", "explain", "import-weights"])
+@pytest.mark.parametrize(
+    "command", [name for name in COMMANDS if getattr(module_of(name), "TAKES_WORDS", False)]
+)
 def test_a_remote_path_without_a_flag_is_refused_too(bcjax, command):
-    refused(bcjax(command, REMOTE), REMOTE, "remote path")
+    needed = [f"--{each.name}=a" for each in module_of(command).FLAGS if each.needed]
+    refused(bcjax(command, *needed, REMOTE), REMOTE, "remote path")
 
 
 @pytest.mark.parametrize("key", PATH_KEYS)
@@ -114,6 +109,7 @@ def test_each_argument_of_the_library_refuses_a_remote_path(function, argument):
         for name, each in parameters.items()
         if each.default is each.empty and each.kind is each.POSITIONAL_OR_KEYWORD
     }
+    given |= {"config": configs.default()} if "config" in given else {}
     given |= {"data": "nowhere", "stain": "macenko"} if argument == "stain_reference" else {}
     several = parameters[argument].kind is inspect.Parameter.VAR_POSITIONAL
     given[argument] = [REMOTE] if argument == "runs" else REMOTE
