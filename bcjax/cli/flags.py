@@ -6,6 +6,7 @@ flags and none of absl's global ones.
 """
 
 import inspect
+from collections.abc import Collection
 from types import ModuleType
 from typing import Any
 
@@ -71,11 +72,12 @@ class _Parser(flags.ArgumentParser):
 
 
 def define_config(values: flags.FlagValues) -> None:
-    """Defines `--config=FILE[:VARIANT]` and `--config.KEY=VALUE` for each key of the table."""
+    """Defines `--config=NAME[:VARIANT]` and `--config.KEY=VALUE` for each key of the table."""
     flags.DEFINE_string(
         "config",
         None,
-        "A config file, such as configs/elu_cnn.py; --config.KEY=VALUE changes a key.",
+        "A config by name (bcjax configs lists them), the path of a config file, or a network's "
+        "name; --config.KEY=VALUE changes a key.",
         flag_values=values,
     )
     for name, key in configs.KEYS.items():
@@ -112,10 +114,17 @@ def read_config(values: flags.FlagValues, *, needed: bool = True) -> ConfigDict:
       UserError: If the file cannot be read or gives no whole config, or a value is out of range.
     """
     if values.config is not None:
-        return configs.get(values.config, config_overrides(values), networks=())
+        return configs.get(values.config, config_overrides(values), networks=_networks)
     if needed:
-        raise UserError("Give a config file, such as --config=configs/elu_cnn.py.")
+        raise UserError("Give a config, such as --config=elu_cnn: bcjax configs lists them.")
     return configs.check(configs.replaced(configs.default(), config_overrides(values)))
+
+
+def _networks() -> Collection[str]:
+    # Here, because flax takes a second to import: only for a name that is no config's.
+    from bcjax.models import MODELS
+
+    return MODELS
 
 
 def check_keys(argv: list[str]) -> None:
