@@ -13,7 +13,7 @@ from bcjax.evaluation.evaluation import (
 )
 from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
-from bcjax.reports.pages.charts import INK, class_colours, draw_grid, new_figure, style
+from bcjax.reports.pages import charts
 from bcjax.reports.pages.formatting import NONE, interval, number, percent, percent_interval
 from bcjax.reports.pages.page import Block, Chart, Charts, Details, Table, Text
 from bcjax.reports.run.performance import HEADLINE
@@ -99,23 +99,22 @@ def _mean_and_loss(means: Mapping[str, Estimate], lost: Estimate) -> list[str]:
     return [number(mean.value), interval(mean), number(lost.value), interval(lost)]
 
 
+@charts.style()
 def _corruption_chart(result: "CorruptionEvaluation") -> Chart:
     rows, clean = result.corruptions, result.clean[_CORRUPTION_METRIC].value
     x = [0, *result.severities]
-    with style():
-        figure, axes = new_figure(5.8, 3.4)
-        for row, colour in zip(rows, class_colours(len(rows)), strict=True):
-            values = [clean, *(each[_CORRUPTION_METRIC].value for each in row.severities)]
-            y = [math.nan if value is None else value for value in values]
-            name = row.name.replace("_", " ")
-            axes.plot(x, y, "o-", ms=3, lw=1.2, color=colour, label=name)
-        if clean is not None:
-            axes.axhline(clean, color=INK, lw=0.8, ls=":")
-        axes.set_ylim(0, 1.01)
-        axes.set_xlabel("severity; 0: not corrupted")
-        axes.set_ylabel("balanced accuracy")
-        draw_grid(axes)
-        figure.legend(loc="outside right upper", borderpad=0, handlelength=1, fontsize=8)
+    figure, axes = charts.new_figure(5.8, 3.4)
+    for row, colour in zip(rows, charts.class_colours(len(rows)), strict=True):
+        values = [clean, *(each[_CORRUPTION_METRIC].value for each in row.severities)]
+        y = [math.nan if value is None else value for value in values]
+        name = row.name.replace("_", " ")
+        axes.plot(x, y, "o-", ms=3, lw=1.2, color=colour, label=name)
+    if clean is not None:
+        axes.axhline(clean, color=charts.INK, lw=0.8, ls=":")
+    axes.set_ylim(0, 1.01)
+    axes.set_xlabel("severity; 0: not corrupted")
+    axes.set_ylabel("balanced accuracy")
+    figure.legend(loc="outside right upper", borderpad=0, handlelength=1, fontsize=8)
     return Chart("corruptions", "Corrupted pictures", figure, "Dotted: the pictures as they are.")
 
 
