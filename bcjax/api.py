@@ -5,13 +5,13 @@ They print nothing but the progress that is asked for, take paths as text or `Pa
 """
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from bcjax import config as configs
 from bcjax.config import ConfigDict
-from bcjax.runtime import files, plugins
+from bcjax.runtime import files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,19 +44,16 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
       ('resnet18', 0.0003, 'runs/resnet18')
 
     Args:
-      name: The path of a config file; the name of one in configs/, such as "quickstart", perhaps
-        with its variant ("resnet18:small"); or the name of a network, for the defaults with it.
+      name: The path of a config file; the name of one that comes with bcjax, such as "quickstart",
+        perhaps with its variant ("resnet18:small"); or the name of a network, for the defaults with
+        it. `bcjax configs` lists the first, `bcjax models` the second.
       overrides: Values by key. Where neither they nor the file name a `workdir`, it is
         `runs/<name>`.
 
     Raises:
       UserError: If there is no such config, network or key, or a key may not have that value.
     """
-    from bcjax import models
-
-    overrides = overrides or {}
-    plugins.load(overrides.get("imports", ()))  # which may register the network
-    config = configs.get(name, overrides, networks=models.MODELS)
+    config = configs.get(name, overrides, networks=_networks)
     if config.workdir is None:
         config.workdir = f"runs/{Path(configs.split_variant(str(name))[0]).stem}"
     return config
@@ -344,6 +341,12 @@ def explore(
     if run is None:
         return dataset.explore(config, html)
     return dataset.explore(config, html, workdir=workdir, checkpoint=str(_checkpoint(run)))
+
+
+def _networks() -> Collection[str]:
+    from bcjax.models import MODELS
+
+    return MODELS
 
 
 def sweep(

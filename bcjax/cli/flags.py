@@ -7,6 +7,7 @@ import (JAX, TFDS, matplotlib) in `run`, so that help and mistakes in the flags 
 
 import dataclasses
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -83,7 +84,8 @@ class Flag:
 # What several commands take.
 CONFIG = Flag(
     "config",
-    "A config file or its name, such as elu_cnn; --config.KEY=VALUE changes a key.",
+    "A config by its name (bcjax configs lists them), the path of a config file, or the name of a "
+    "network; --config.KEY=VALUE changes a key.",
     path=True,
 )
 CHECKPOINT = Flag("checkpoint", "best, latest or a step.", "best")
@@ -222,7 +224,15 @@ def read_config(arguments: Arguments, *, needed: bool = True) -> ConfigDict:
       UserError: If the file cannot be read or gives no whole config, or a value is out of range.
     """
     if arguments.config is not None:
-        return configs.get(arguments.config, arguments.overrides, networks=())
+        return configs.get(arguments.config, arguments.overrides, networks=_networks)
     if needed:
-        raise UserError("Give a config file, such as --config=configs/elu_cnn.py.")
+        raise UserError(
+            "Give a config file or its name, such as --config=elu_cnn: bcjax configs lists them."
+        )
     return configs.check(configs.replaced(configs.default(), arguments.overrides))
+
+
+def _networks() -> Collection[str]:
+    from bcjax.models import MODELS
+
+    return MODELS
