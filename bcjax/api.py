@@ -143,6 +143,7 @@ def evaluate(
     map_classes: str | Mapping[str, str] | None = None,
     stain: str | None = None,
     stain_reference: str | Path | None = None,
+    max_pixels: int | None = None,
     batch_size: int | None = None,
     views: str | None = None,
     runs: Sequence["Run"] = (),
@@ -168,6 +169,7 @@ def evaluate(
       stain: How the stain of other data is normalised: "none", "reinhard" or "macenko"; None: as
         the run's.
       stain_reference: The picture whose stain other data is given.
+      max_pixels: The most pixels of a picture of other data; None: as the run's `data.max_pixels`.
       batch_size: Images at a time; None: as the run did.
       views: Views of each image to average, such as "flip, turn, crop(0.9)".
       runs: Further runs to average with the first one.
@@ -185,7 +187,8 @@ def evaluate(
     from bcjax.runtime import compilation
 
     own = data in SPLITS
-    other = evaluating.other_data(None if own else data, map_classes, stain, stain_reference)
+    source = None if own else data
+    other = evaluating.other_data(source, map_classes, stain, stain_reference, max_pixels)
     compilation.use_cache()
     return evaluating.evaluate(
         workdir,
