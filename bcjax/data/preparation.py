@@ -31,7 +31,7 @@ from bcjax.runtime.errors import UserError
 log = logging.getLogger("bcjax")
 
 # Part of the cache's key: raise it when what is written changes.
-FORMAT = 2
+FORMAT = 3
 _NAMED = 5  # unlabelled entries listed in a message; the rest are counted
 _CHUNK = 256  # pictures that the threads read at a time
 

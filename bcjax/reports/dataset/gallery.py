@@ -5,9 +5,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bcjax.data.curate.findings import Finding
+from bcjax.data.curate.findings import Finding, exclusion
+from bcjax.data.curate.unusual_pictures import log_distances
 from bcjax.data.records import SPLITS, Record
-from bcjax.reports.dataset.embedding import Features, far_from_class
+from bcjax.reports.dataset.classes import positions_by_class
+from bcjax.reports.dataset.embedding import Features
 from bcjax.reports.pages.pictures import data_uri, thumbnail
 
 DUPLICATES = ("conflicts", "duplicates", "near")
@@ -17,6 +19,7 @@ _CLUSTERS = 18  # of each finding
 _TILES = 6  # of each cluster
 _FAR = 5  # of each class; fewer if there are many classes
 _FAR_IN_ALL = 72
+_FEWEST = 8  # pictures of a class in which one may lie far from the others
 _SIDE = 96  # pixels of a tile's longer side
 
 
@@ -62,11 +65,13 @@ class ClusterGallery:
       title: What they show.
       clusters: Some of them.
       size: How many there are.
+      exclusion: The flag that leaves all of them out; "" where it is not theirs to go.
     """
 
     title: str
     clusters: Sequence[Cluster]
     size: int
+    exclusion: str = ""
 
 
 class Galleries:
@@ -92,23 +97,34 @@ class Galleries:
                 Cluster([self._tile(r) for r in _representatives(c)], len(c), _warnings(c))
                 for c in clusters[:_CLUSTERS]
             ]
-            galleries.append(ClusterGallery(finding.sentence, shown, len(clusters)))
+            galleries.append(
+                ClusterGallery(finding.sentence, shown, len(clusters), finding.exclusion)
+            )
         return galleries
 
     def far_from_class(self, features: Features) -> ClusterGallery | None:
-        """Returns the pictures farthest from the mean of their class; None if there are none."""
-        labels = np.array([record.label for record in self._records])
+        """Returns the pictures farthest from others of their class; None if there are none."""
+        labels = np.array([record.label for record in self._records])[features.positions]
         each = max(1, min(_FAR, _FAR_IN_ALL // len(self._classes)))
-        tiles: dict[int, list[Tile]] = {}
-        for position, ratio in far_from_class(features, labels, each):
-            tile = self._tile(self._records[position], f"{ratio:.1f} times")
-            tiles.setdefault(int(labels[position]), []).append(tile)
-        clusters = [Cluster(own, len(own)) for own in tiles.values()]
+        clusters: list[Cluster] = []
+        for members in positions_by_class(labels).values():
+            if len(members) < _FEWEST:
+                continue
+            distance = log_distances(features.values[members])
+            tiles = [
+                self._tile(
+                    self._records[features.positions[members[i]]],
+                    f"{np.exp(distance[i]):.1f} times",
+                )
+                for i in np.argsort(-distance, kind="stable")[:each]
+            ]
+            clusters.append(Cluster(tiles, len(tiles)))
         title = (
-            f"Farthest from the mean of their own class in {features.about}: how many times the "
+            f"Farthest from the others of their own class in {features.about}: how many times the "
             "usual distance"
         )
-        return ClusterGallery(title, clusters, len(clusters)) if clusters else None
+        ids = [tile.id for cluster in clusters for tile in cluster.tiles]
+        return ClusterGallery(title, clusters, len(clusters), exclusion(ids)) if ids else None
 
     def _tile(self, record: Record, note: str = "") -> Tile:
         image = data_uri(thumbnail(record, _SIDE))
