@@ -29,6 +29,32 @@ def define(values: flags.FlagValues, argv: list[str]) -> None:
         "Go on though pictures lie in two splits; the results will say so.",
         flag_values=values,
     )
+    extend: flags.Flag = flags.Flag(
+        _ExtendParser(),
+        None,
+        "extend",
+        False,
+        "Goes on to a longer config.train.length, even after the end: =stretch computes the "
+        "schedule of the learning rate over the new length, =restart begins a new one over the "
+        "added steps.",
+    )
+    extend.boolean = True  # the name alone is enough
+    flags.DEFINE_flag(extend, values)
+    flags.DEFINE_bool(
+        "change",
+        False,
+        "Goes on with another learning rate, batch size, ...: the settings marked Δ in the table.",
+        flag_values=values,
+    )
+
+
+class _ExtendParser(flags.ArgumentParser):
+    """Reads `--extend`, `--extend=stretch` and `--extend=restart`."""
+
+    def parse(self, argument: str | bool) -> str | bool:
+        if argument not in (True, False, "true", "false", "stretch", "restart"):
+            raise ValueError(f"choose stretch or restart, not {argument!r}")
+        return {"true": True, "false": False}.get(str(argument).lower(), argument)
 
 
 def run(values: flags.FlagValues, positional: list[str]) -> int:
@@ -45,7 +71,9 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     from bcjax.cli import tables
     from bcjax.runtime.run_dir import RunDir
 
-    outcome = api.train(config, progress=True)
+    outcome = api.train(
+        config, progress=True, extend=values.extend, change=bool(values["change"].value)
+    )
     console = Console(quiet=jax.process_index() != 0)
     if outcome.evaluation:
         console.print(tables.evaluation(outcome.evaluation))

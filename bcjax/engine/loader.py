@@ -285,6 +285,7 @@ def order_of(config: ConfigDict, prepared: PreparedSet) -> Order:
         config.train.batch_size,
         config.seed,
         ClassSampling(prepared.labels("train"), shown) if shown else None,
+        config.train.shown,
     )
 
 

@@ -89,8 +89,15 @@ def resolve(config: ConfigDict, examples: int, steps_per_call: int) -> Plan:
             text, examples=examples, batch_size=config.train.batch_size, key=f"{branch}.{key}"
         )
 
+    length = configs.resolve_length(
+        config.train.length,
+        examples=examples,
+        batch_size=config.train.batch_size,
+        key="train.length",
+        shown=config.train.shown,
+    )
     return Plan(
-        length=max(1, steps("train", "length")),
+        length=max(1, length),
         warmup=steps("optim", "warmup"),
         log_every=max(1, steps("train", "log_every")),
         eval_every=max(1, steps("eval", "every")),

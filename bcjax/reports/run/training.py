@@ -1,5 +1,7 @@
 """How the network was trained: its curves, its time and energy, its settings."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from bcjax import config as configs
@@ -7,7 +9,7 @@ from bcjax.reports.pages.charts import INK, SPLIT_COLOURS, draw_grid, new_figure
 from bcjax.reports.pages.formatting import NONE, duration, energy, enumeration, setting
 from bcjax.reports.pages.page import Block, Chart, Charts, Details, Table, Text
 from bcjax.reports.run_record import RunRecord
-from bcjax.runtime.training_sessions import Host, total_joules
+from bcjax.runtime.training_sessions import Host, Session, total_joules
 
 _NOT_CHOSEN = ("data.source", "data.classes", "workdir")  # not choices about training
 # Name, title, metric in training, metric in evaluation and unit of each chart.
@@ -105,9 +107,19 @@ def _cost(run: RunRecord) -> Block:
         "processes": f"{last.processes:,}",
         "host": "; ".join(hosts),
         "energy": used,
+        "changed": "; ".join(_changes(sessions)) or NONE,
         "versions": ", ".join(f"{name} {version}" for name, version in last.versions.items()),
     }
     return Table(["training", ""], list(rows.items()), text_columns=2)
+
+
+def _changes(sessions: Sequence[Session]) -> list[str]:
+    """Returns 'optim.lr from 0.001 to 0.003 at step 120' for each setting that changed."""
+    return [
+        f"{key} from {setting(before)} to {setting(since)} at step {session.first_step:,}"
+        for session in sessions
+        for key, (before, since) in session.changes.items()
+    ]
 
 
 def _host(host: Host) -> str:
