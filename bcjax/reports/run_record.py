@@ -13,6 +13,7 @@ from bcjax.data.prepared import DATASHEET
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation, check_together
+from bcjax.evaluation.explanation.summary import ExplanationSummary
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.files import read_json, read_json_lines
 from bcjax.runtime.run_dir import RunDir, TrainedOn
@@ -90,12 +91,15 @@ class RunRecord:
         # Here, because it imports JAX, and the rest of a report does without it.
         from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
 
-        return CorruptionEvaluation.from_dict(read_json(path))
+        return CorruptionEvaluation.read_file(path, "evaluate the run anew")
 
     @functools.cached_property
-    def explained(self) -> Json:
-        """What `bcjax explain` wrote; empty if it was not run."""
-        return _json(self.run_dir.explained)
+    def explained(self) -> ExplanationSummary | None:
+        """What `bcjax explain` wrote; None if it was not run."""
+        path = self.run_dir.explained
+        if not path.exists():
+            return None
+        return ExplanationSummary.read_file(path, "explain the run anew")
 
     @property
     def source(self) -> str:

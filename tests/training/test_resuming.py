@@ -90,7 +90,7 @@ def test_without_the_flags_a_change_is_refused_and_the_flag_named(cosine):
     [
         ((*COSINE, LONGER, "--extend"), "--extend=stretch, which computes it over the new length"),
         ((*COSINE, "--config.train.length=4 steps", "--extend=stretch"), "not longer than"),
-        ((*COSINE, LONGER, "--extend=twice"), "choose stretch or restart"),
+        ((*COSINE, LONGER, "--extend=twice"), "should be one of <stretch|restart|true>"),
     ],
 )
 def test_an_extension_that_is_not_possible_is_refused(cosine, flags, named):
@@ -252,7 +252,7 @@ def test_the_second_phase_of_fine_tuning_is_extended(tmp_path):
 
 
 def test_python_extends_and_changes_too(cosine):
-    config = bcjax.get_config(
+    config = configs.get(
         SUPPORT / "quick_config.py",
         {
             "workdir": str(cosine), "train.length": "8 steps", "train.log_every": "1 steps",
