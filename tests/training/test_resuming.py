@@ -15,7 +15,6 @@ from bcjax.data.order import Order
 from bcjax.engine import network
 from bcjax.engine import optimizer as optimizers
 from bcjax.engine import state as states
-from bcjax.models import MODELS
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.training_sessions import read_sessions
 
@@ -213,7 +212,8 @@ def test_the_state_fits_every_setting_that_may_change():
         "train.min_delta": 0.1, "checkpoint.every": "2 steps", "eval.every": "2 steps",
     }  # fmt: skip
     assert set(other) == {name for name, key in configs.KEYS.items() if key.with_change}
-    config = configs.get("convnext_tiny", {"data.image_size": 32}, networks=MODELS)
+    asked = {"model.name": "convnext_tiny", "data.image_size": 32}
+    config = configs.replaced(configs.default(), asked)
     for name in optimizers.OPTIMIZERS:
 
         def state(changes, name=name):
