@@ -93,6 +93,7 @@ def train(
     from bcjax.runtime import compilation
     from bcjax.training import loggers, loop
 
+    configs.check_source(config.data)
     config = copy.deepcopy(config)
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()

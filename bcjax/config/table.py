@@ -71,7 +71,9 @@ _RUN = {
 
 _DATA = {
     "source": _key(
-        "synthetic", 'The pictures: a folder, .csv, .npz, TFDS name, prepared set, or "synthetic".',
+        None,
+        'The pictures: a folder, .csv, .npz, TFDS name or prepared set; "synthetic" draws some to '
+        "try things on.",
         PATH,
     ),
     "classes": _key(
