@@ -288,8 +288,9 @@ def _own_mend(
                 "they were made with pictures of another size, and dense layers take no other: set "
                 "that data.image_size, or model.weights_head=drop"
             )
-        dense = (fitting.tensors.get(f"params/head/dense{i}/kernel") for i in itertools.count(1))
-        hidden = tuple(x.shape[-1] for x in itertools.takewhile(lambda x: x is not None, dense))
+        dense = (f"params/head/dense{i}/kernel" for i in itertools.count(1))
+        there = itertools.takewhile(fitting.tensors.__contains__, dense)
+        hidden = tuple(fitting.tensors[path].shape[-1] for path in there)
         return _hidden_mend(hidden)
     return ""
 

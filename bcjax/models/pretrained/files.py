@@ -52,7 +52,7 @@ def find(path: Path) -> Path:
         if (path / name).exists():
             return path / name
     raise UserError(
-        f"{path} is a folder with neither a run of bcjax nor {_IN_FOLDER[0]}: name the file."
+        f"{path} is a folder with neither checkpoints of bcjax nor {_IN_FOLDER[0]}: name the file."
     )
 
 
