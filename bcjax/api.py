@@ -4,7 +4,6 @@ They print nothing but the progress that is asked for, take paths as text or `Pa
 `UserError`, with the sentence that the command line prints, for whatever the user can mend.
 """
 
-import copy
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from bcjax import config as configs
 from bcjax.config import ConfigDict
+from bcjax.runtime import files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -55,7 +55,7 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     """
     config = configs.get(name, overrides, networks=_networks)
     if config.workdir is None:
-        config.workdir = f"runs/{Path(str(name).partition(':')[0]).stem}"
+        config.workdir = f"runs/{Path(configs.split_variant(str(name))[0]).stem}"
     return config
 
 
@@ -94,7 +94,7 @@ def train(
     from bcjax.training import loggers, loop
 
     configs.check_source(config.data)
-    config = copy.deepcopy(config)
+    config = configs.check(config)
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
 
@@ -124,11 +124,12 @@ def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
     Raises:
       UserError: If there is no such checkpoint, or it needs something that is gone.
     """
+    workdir = _workdir(run)
     from bcjax.evaluation import trained_network
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return trained_network.load(_workdir(run), checkpoint)
+    return trained_network.load(workdir, checkpoint)
 
 
 def evaluate(
@@ -175,20 +176,23 @@ def evaluate(
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
         view or class.
     """
+    workdir, others = _workdir(run), [_workdir(each) for each in runs]
+    data, out = files.local_path(data), None if out is None else files.user_path(out)
     from bcjax.data.records import SPLITS
     from bcjax.evaluation import evaluate as evaluating
     from bcjax.runtime import compilation
 
+    own = data in SPLITS
+    other = evaluating.other_data(None if own else data, map_classes, stain, stain_reference)
     compilation.use_cache()
-    own = str(data) in SPLITS
     return evaluating.evaluate(
-        _workdir(run),
-        str(data) if own else split,
+        workdir,
+        data if own else split,
         checkpoint=_checkpoint(run) if checkpoint is None else checkpoint,
-        other=evaluating.other_data(None if own else data, map_classes, stain, stain_reference),
+        other=other,
         batch_size=batch_size,
         views=views,
-        runs=[_workdir(other) for other in runs],
+        runs=others,
         soup=soup,
         out=out,
     )
@@ -224,12 +228,14 @@ def calibrate(
     Raises:
       UserError: If there is no such checkpoint or split, or a number is out of range.
     """
+    workdir = _workdir(run)
+    not_cells = None if not_cells is None else files.user_path(not_cells)
     from bcjax.evaluation import calibrate as calibrating
     from bcjax.runtime import compilation
 
     compilation.use_cache()
     return calibrating.calibrate(
-        _workdir(run),
+        workdir,
         _checkpoint(run) if checkpoint is None else checkpoint,
         split=split,
         coverage=coverage,
@@ -280,10 +286,11 @@ def prepare(
     Raises:
       UserError: If there are no such pictures, or what they hold does not fit the rules.
     """
+    config = _described(source, overrides)
+    folder = None if out is None else files.user_path(out)
     from bcjax.data import preparation
 
-    config = _described(source, overrides)
-    return preparation.prepare(config.data, None if out is None else Path(out))
+    return preparation.prepare(config.data, folder)
 
 
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
@@ -301,9 +308,10 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     Raises:
       UserError: If there is no run, or it was not evaluated.
     """
+    workdir, out = _workdir(run), None if out is None else files.user_path(out)
     from bcjax.reports.run import write_report
 
-    return write_report(_workdir(run), evaluation, out)
+    return write_report(workdir, evaluation, out)
 
 
 def explore(
@@ -327,12 +335,13 @@ def explore(
     Raises:
       UserError: If the pictures or the run cannot be read.
     """
+    config, html = _described(source, overrides), files.user_path(out)
+    workdir = None if run is None else _workdir(run)
     from bcjax.reports import dataset
 
-    config = _described(source, overrides)
     if run is None:
-        return dataset.explore(config, out)
-    return dataset.explore(config, out, workdir=_workdir(run), checkpoint=str(_checkpoint(run)))
+        return dataset.explore(config, html)
+    return dataset.explore(config, html, workdir=workdir, checkpoint=str(_checkpoint(run)))
 
 
 def _networks() -> Collection[str]:
@@ -382,6 +391,8 @@ def sweep(
       UserError: If no trial could use the space or the config, the folder holds another sweep, or
         Optuna is not installed.
     """
+    folder = files.user_path(out)
+    space = files.user_path(space) if isinstance(space, str | Path) else space
     from bcjax.runtime import compilation, extras
 
     extras.check("optuna", "A sweep")
@@ -391,7 +402,7 @@ def sweep(
     planned = Sweep.of(
         config, space, objective=objective, trials=trials, sampler=sampler, pruner=pruner
     )
-    study = planned.open(Path(out), storage)
+    study = planned.open(folder, storage)
     work(planned, study, _console(progress))
     found = result(planned, study)
     found.write(study.out)
@@ -429,11 +440,13 @@ def ablate(
       UserError: If a switch or a mode is not understood, or the complete config does not train.
       KeyboardInterrupt: If a signal ended it; each run that was begun is saved.
     """
+    folder = files.user_path(out)
+    switches = files.user_path(switches) if isinstance(switches, str | Path) else switches
     from bcjax.runtime import compilation
     from bcjax.tune.ablation import Ablation, measure, work
 
     compilation.use_cache()
-    ablation = Ablation.of(config, switches, Path(out), modes=modes, seeds=seeds)
+    ablation = Ablation.of(config, switches, folder, modes=modes, seeds=seeds)
     faults, status = work(ablation, _console(progress))
     if status:
         raise KeyboardInterrupt
@@ -456,7 +469,7 @@ def _console(progress: bool | None) -> "Console":
 
 
 def _workdir(run: "Run") -> Path:
-    return Path(run if isinstance(run, str | Path) else run.workdir)
+    return files.user_path(run if isinstance(run, str | Path) else run.workdir)
 
 
 def _checkpoint(run: "Run") -> Checkpoint:

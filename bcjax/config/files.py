@@ -46,7 +46,7 @@ def get(
         may not have that value.
     """
     overrides = overrides or {}
-    shown, _, variant = str(name).partition(":")
+    shown, variant = split_variant(files.local_path(name))
     if (path := _find(shown)) is not None:
         config = _read(path, shown, variant)
     else:
@@ -56,6 +56,14 @@ def get(
             raise UserError(_missing(shown, known))
         config = replaced(default(), {"model.name": shown})
     return check(replaced(config, overrides))
+
+
+def split_variant(name: str) -> tuple[str, str]:
+    """Returns the path or name of a config, and its variant, which follows a colon; "" for none."""
+    if _find(name) is not None:
+        return name, ""
+    path, colon, variant = name.rpartition(":")
+    return (path, variant) if colon else (name, "")
 
 
 def names() -> dict[str, str]:

@@ -26,6 +26,7 @@ from bcjax.data.curate import curation, datasheet
 from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
 from bcjax.data.sources import open_source, synthetic
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 log = logging.getLogger("bcjax")
@@ -131,9 +132,10 @@ def prepare(
         data = curation.without_training_rules(data)
     if out is not None:
         source = read_source(data, complete=complete, own_names=own_names)
-        return write_set(source, out.absolute(), data, complete=complete)
+        # Where links lead: the folder takes the place of what is there, and a link stays one.
+        return write_set(source, Path(os.path.realpath(out)), data, complete=complete)
     if _is_prepared(data):
-        prepared = PreparedSet(Path(data.source).expanduser().absolute())
+        prepared = PreparedSet(Path(data.source).absolute())
         _check_rules(prepared, data)
         return prepared
     source = read_source(data, complete=complete, own_names=own_names)
@@ -265,11 +267,11 @@ def _check_rules(prepared: PreparedSet, data: ConfigDict) -> None:
 
 
 def _cache_folder(data: ConfigDict) -> Path:
-    return Path(data.cache_dir or os.environ.get("BCJAX_CACHE") or "~/.cache/bcjax").expanduser()
+    return files.user_path(data.cache_dir) if data.cache_dir else files.cache_folder()
 
 
 def _is_prepared(data: ConfigDict) -> bool:
-    return PreparedSet.is_at(Path(data.source).expanduser())
+    return PreparedSet.is_at(Path(data.source))
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -13,6 +13,7 @@ from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import Evaluator, OtherData, name_of
 from bcjax.evaluation.views import View
 from bcjax.evaluation.views import parse as parse_views
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
@@ -144,7 +145,8 @@ def other_data(
                 raise UserError(f"{name} is for other data: give its source, too.")
         return None
     mapping = class_mapping.parse(map_classes) if isinstance(map_classes, str) else map_classes
-    return OtherData(str(source), mapping, stain, stain_reference)
+    reference = None if stain_reference is None else files.local_path(stain_reference)
+    return OtherData(files.local_path(source), mapping, stain, reference)
 
 
 def _evaluate_one(evaluator: Evaluator, which: str) -> tuple[Evaluation, Answers]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from bcjax.data.decode import BadImageError, read_file
 from bcjax.data.sources.walk import has_picture_suffix
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 # One image, or several: anything that `collect` takes.
@@ -65,7 +66,7 @@ def find_pictures(names: Sequence[str | Path]) -> list[Path]:
       UserError: If a name does not exist, or a folder holds no picture.
     """
     found = []
-    for path in map(Path, names):
+    for path in map(files.user_path, names):
         if not path.exists():
             raise UserError(f"There is no picture or folder {path}.")
         inside = [p for p in sorted(path.rglob("*")) if has_picture_suffix(p)]

@@ -38,7 +38,7 @@ class SourceRequest:
     @property
     def path(self) -> Path:
         """The location as an absolute path, whether or not it exists."""
-        return Path(self.location).expanduser().absolute()
+        return Path(self.location).absolute()
 
 
 @dataclasses.dataclass(frozen=True)
