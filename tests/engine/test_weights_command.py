@@ -80,6 +80,7 @@ def test_imported_weights_answer_for_pictures(bcjax, small, tmp_path, snapshots)
     )  # fmt: skip
     assert ran.status == 0, ran.err
     assert "The classifier was dropped" in ran.out
+    refused(bcjax("evaluate", f"--workdir={out}"), out, "no pictures of its own", "--data.source=")
     shutil.rmtree(pictures / synthetic.CLASSES[0])  # a class of which there are no pictures
     ran = bcjax("evaluate", f"--workdir={out}", f"--data.source={pictures}")
     assert ran.status == 0, ran.err
