@@ -110,7 +110,9 @@ def train(
     return outcome
 
 
-def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
+def load(
+    run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
+) -> "TrainedNetwork":
     """Reads a trained network from the folder of its run.
 
     Examples:
@@ -120,6 +122,7 @@ def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
     Args:
       run: The run, such as its folder.
       checkpoint: "best", "latest" or a step.
+      max_pixels: The most pixels that an image may have; None: as the run's `data.max_pixels` says.
 
     Raises:
       UserError: If there is no such checkpoint, or it needs something that is gone.
@@ -129,7 +132,7 @@ def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return trained_network.load(workdir, checkpoint)
+    return trained_network.load(workdir, checkpoint, max_pixels=max_pixels)
 
 
 def evaluate(
@@ -141,6 +144,7 @@ def evaluate(
     map_classes: str | Mapping[str, str] | None = None,
     stain: str | None = None,
     stain_reference: str | Path | None = None,
+    max_pixels: int | None = None,
     batch_size: int | None = None,
     views: str | None = None,
     runs: Sequence["Run"] = (),
@@ -166,6 +170,7 @@ def evaluate(
       stain: How the stain of other data is normalised: "none", "reinhard" or "macenko"; None: as
         the run's.
       stain_reference: The picture whose stain other data is given.
+      max_pixels: The most pixels of a picture of other data; None: as the run's `data.max_pixels`.
       batch_size: Images at a time; None: as the run did.
       views: Views of each image to average, such as "flip, turn, crop(0.9)".
       runs: Further runs to average with the first one.
@@ -183,7 +188,8 @@ def evaluate(
     from bcjax.runtime import compilation
 
     own = data in SPLITS
-    other = evaluating.other_data(None if own else data, map_classes, stain, stain_reference)
+    source = None if own else data
+    other = evaluating.other_data(source, map_classes, stain, stain_reference, max_pixels)
     compilation.use_cache()
     return evaluating.evaluate(
         workdir,

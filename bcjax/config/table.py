@@ -33,6 +33,7 @@ from bcjax.config.key import (
     TEXTS,
     Key,
     Kind,
+    Range,
     at_least,
 )
 
@@ -116,6 +117,11 @@ _DATA = {
     ),
     "fine_labels": _key(
         False, "PBC: takes the sub-types in the file names (BNE, SNE, MMY, ...) as classes.",
+    ),
+    "max_pixels": _key(
+        100_000_000,
+        "The most pixels that a picture may have; larger ones are refused before they are decoded.",
+        range=Range(1, 1 << 30), unit="pixels", may_change=True,
     ),
     "on_bad_image": _key(
         "error", "What to do with a picture that cannot be read.", choices=("error", "skip"),
@@ -452,6 +458,14 @@ _MESH = {
         None, "The number of this process, counted from 0; not set: as the environment says.",
         INT, range=at_least(0), may_change=True,
     ),
+    "wait_seconds": _key(
+        300, "How long a process waits at the start for the others to come.", unit="s",
+        range=at_least(1), may_change=True,
+    ),
+    "heartbeat_seconds": _key(
+        30, "How long a process may give no sign of life until the others end, too.", unit="s",
+        range=at_least(2), may_change=True,
+    ),
 }  # fmt: skip
 
 BRANCHES: dict[str, tuple[str, dict[str, Key]]] = {
@@ -491,7 +505,8 @@ OLD_KEYS = {"optim.final_lr": "optim.final_lr_fraction"}
 # How "not set" was written before it was None, by runs whose config.json has a key of `OLD_KEYS`.
 OLD_NOT_SET: dict[str, Any] = {
     "workdir": "", "data.source": "", "data.classes": (), "data.resize": "",
-    "data.crop_fraction": 0.0, "data.boxes": "", "data.group_by": "", "data.stain": "", "data.stain_reference": "",
+    "data.crop_fraction": 0.0, "data.boxes": "", "data.group_by": "", "data.stain": "",
+    "data.stain_reference": "",
     "data.cache_dir": "", "data.tfds_dir": "", "data.threads": 0, "model.weights": "",
     "model.hidden": (), "model.dropout": -1.0, "model.drop_path": -1.0, "model.norm": "",
     "model.convention": "", "model.epsilon": 0.0, "model.alpha": 0.0, "model.mean": (),

@@ -23,6 +23,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.data.curate import curation, datasheet
+from bcjax.data.decode import MAX_PIXELS
 from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
 from bcjax.data.sources import open_source, synthetic
@@ -32,7 +33,7 @@ from bcjax.runtime.errors import UserError
 log = logging.getLogger("bcjax")
 
 # Part of the cache's key: raise it when what is written changes.
-FORMAT = 2
+FORMAT = 3
 _NAMED = 5  # unlabelled entries listed in a message; the rest are counted
 _CHUNK = 256  # pictures that the threads read at a time
 
@@ -142,7 +143,8 @@ def prepare(
     # None counts as "", so that sets are found again that were prepared when "" meant "not set".
     rules = ("" if data[key] is None else data[key] for key in datasheet.KEYS)
     identity = (FORMAT, source.fingerprint, source.classes, *rules,
-                *([] if complete else ["partial"]))  # fmt: skip
+                *([] if complete else ["partial"]),
+                *([] if data.max_pixels == MAX_PIXELS else [data.max_pixels]))  # fmt: skip
     key = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
     name = f"{Path(source.location).stem or 'data'}-{key}"
     folder = (_cache_folder(data) / "data" / name).absolute()
@@ -230,6 +232,7 @@ def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = Fa
         synthetic_images=data.synthetic_images,
         data_dir=data.tfds_dir,
         downloads=_cache_folder(data) / "downloads",
+        max_pixels=data.max_pixels,
         complete=complete,
         own_names=own_names,
     )

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -117,6 +118,28 @@ def write_json(
       default: Turns what JSON does not know into what it knows.
     """
     write_text(path, json.dumps(tree, indent=2, sort_keys=sort_keys, default=default) + "\n")
+
+
+class NotAFileError(UserError, OSError):
+    """What a user named as a file is a pipe, a device, a socket or a folder."""
+
+
+def check_regular(path: Path) -> os.stat_result:
+    """Returns the status of a file that may be opened, links followed.
+
+    Whoever opens a file of a user's asks this first: a pipe could hang for ever, a device never
+    end.
+
+    Raises:
+      NotAFileError: If it is there and is not a regular file.
+      OSError: If it is not there.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
+        kind = kinds.get(stat.S_IFMT(status.st_mode), "device")
+        raise NotAFileError(f"{path} is a {kind}, not a regular file")
+    return status
 
 
 def read_json(path: Path, mend: str = "delete it, or write it anew") -> Any:
