@@ -18,7 +18,7 @@ from bcjax.data.store import choose_store, open_store
 from bcjax.engine import dispatch, network
 from bcjax.engine.loader import Loader, View, predict_split
 from bcjax.engine.network import RestoredNetwork
-from bcjax.engine.step import features_step, predict_step
+from bcjax.engine.step import predict_step
 from bcjax.evaluation import cautions
 from bcjax.evaluation import evaluation as evaluations
 from bcjax.evaluation.answers import Answers
@@ -208,7 +208,7 @@ class Evaluator:
     ) -> tuple[Float[np.ndarray, "N F"], Int[np.ndarray, "N"]]:
         """Returns what the classifier layer reads for the split's pictures, float32, and labels."""
         model = self.config.model
-        step = features_step(trained.model, model.mean, model.std)
+        step = predict_step(trained.model, model.mean, model.std, "features")
         predict = dispatch.compile_predict(step, self.mesh)
         return predict_split(predict, trained.variables, self.feed, self.mesh, self._batch_size)
 
