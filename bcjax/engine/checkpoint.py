@@ -67,10 +67,10 @@ class Checkpoints:
         return [step == best or step in steps[-self._keep :] for step in steps]
 
     def _best_of(self, steps: Sequence[int]) -> int | None:
-        scored = [(score, step) for step in steps if (score := self._score(step)) is not None]
+        scored = [(score, step) for step in steps if (score := self.score(step)) is not None]
         return max(scored)[1] if scored else None
 
-    def _score(self, step: int) -> float | None:
+    def score(self, step: int) -> float | None:
         """Returns the score of the evaluation at a step, higher is better; None without one."""
         if step not in self._scores:
             try:
