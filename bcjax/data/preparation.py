@@ -27,7 +27,7 @@ from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
 from bcjax.data.sources import open_source, synthetic
 from bcjax.runtime import files
-from bcjax.runtime.errors import UserError
+from bcjax.runtime.errors import UserError, disk_fault
 
 log = logging.getLogger("bcjax")
 
@@ -171,9 +171,7 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
         raise UserError(f"{out} is not empty: give another folder, or delete it.")
     count = f"{len(source.records):,}"
     log.info("Preparing %s pictures (%s) into %s ...", count, source.kind, out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, so that the last step is a rename: a killed process leaves no partial set.
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    scratch = _make_scratch(out)
     try:
         cache = ReadCache()
         source = dataclasses.replace(source, records=[cache.wrap(r) for r in source.records])
@@ -182,7 +180,7 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
         builder = Cells(records=records, classes=curated.classes, data_dir=scratch)
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about downloads
-            builder.download_and_prepare()
+            _write_records(builder, out)
         folder = Path(builder.data_dir)
         _write_csv(
             folder / MANIFEST,
@@ -203,6 +201,25 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return PreparedSet(out)
+
+
+def _make_scratch(out: Path) -> Path:
+    """Makes a folder beside `out`, so that the last step is a rename."""
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    except OSError as error:
+        error.filename = str(out)
+        raise
+
+
+def _write_records(builder: Cells, out: Path) -> None:
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        if fault := disk_fault(error, out):
+            raise UserError(f"{fault}.") from error
+        raise
 
 
 def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Source:

@@ -77,16 +77,30 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     # The process id, because several processes may write the same file (a sweep's workers do).
     partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    _remove(partial)  # of a process with the same id that was killed
     try:
+        _remove(partial)  # of a process with the same id that was killed
         yield partial
         if path.is_file():
             shutil.copymode(path, partial)
         elif path.is_dir():
             shutil.rmtree(path)
         os.replace(partial, path)
-    except BaseException:
-        _remove(partial)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            _remove(partial)
+        if isinstance(error, OSError) and error.errno and error.filename in (None, str(partial)):
+            error.filename = str(path)  # a write that fails names no file
+        raise
+
+
+@contextlib.contextmanager
+def named_in_faults(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Names a file or folder in the fault of a disk that is raised without a name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:
+            error.filename = error.filename or os.fspath(path)
         raise
 
 
