@@ -64,6 +64,8 @@ def train(
     *,
     progress: bool | None = None,
     on_evaluation: Callable[[int, dict[str, float]], bool | None] | None = None,
+    extend: Literal["stretch", "restart"] | bool = False,
+    change: bool = False,
 ) -> "Outcome":
     """Trains, or goes on training, the run that a config describes.
 
@@ -81,6 +83,11 @@ def train(
       progress: Whether to print how far the run is; None: in a terminal and in a notebook.
       on_evaluation: Called after each evaluation with the step and the metrics of the watched
         split; where it returns True, the run ends there.
+      extend: Goes on with a run, even one that has ended, to a longer `train.length`. A schedule of
+        the learning rate that ends is computed over the new length ("stretch"), or a new one begins
+        over the added steps ("restart"); True is enough for one that does not end.
+      change: Lets the learning rate, the batch size and other settings that the table of settings
+        marks so change in a run that goes on. What changed, and when, is recorded.
 
     Returns:
       How the run ended: where it was written, the best checkpoint and its evaluation.
@@ -92,6 +99,7 @@ def train(
 
     from bcjax.runtime import compilation
     from bcjax.training import loggers, loop
+    from bcjax.training.resuming import Permissions
 
     config = configs.check(config)
     config.workdir = config.workdir or f"runs/{config.model.name}"
@@ -100,7 +108,8 @@ def train(
     def evaluated(step: int, metrics: dict[str, float]) -> bool:
         return bool(on_evaluation and on_evaluation(step, metrics))
 
-    outcome = loop.train(config, _console(progress), evaluated)
+    permissions = Permissions(extend, change)
+    outcome = loop.train(config, _console(progress), evaluated, permissions)
     if outcome.evaluation and config.eval.report and jax.process_index() == 0:
         from bcjax.reports.run import write_report
 
@@ -109,7 +118,9 @@ def train(
     return outcome
 
 
-def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
+def load(
+    run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
+) -> "TrainedNetwork":
     """Reads a trained network from the folder of its run.
 
     Examples:
@@ -119,6 +130,7 @@ def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
     Args:
       run: The run, such as its folder.
       checkpoint: "best", "latest" or a step.
+      max_pixels: The most pixels that an image may have; None: as the run's `data.max_pixels` says.
 
     Raises:
       UserError: If there is no such checkpoint, or it needs something that is gone.
@@ -128,7 +140,7 @@ def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return trained_network.load(workdir, checkpoint)
+    return trained_network.load(workdir, checkpoint, max_pixels=max_pixels)
 
 
 def evaluate(
@@ -140,6 +152,7 @@ def evaluate(
     map_classes: str | Mapping[str, str] | None = None,
     stain: str | None = None,
     stain_reference: str | Path | None = None,
+    max_pixels: int | None = None,
     batch_size: int | None = None,
     views: str | None = None,
     runs: Sequence["Run"] = (),
@@ -165,6 +178,7 @@ def evaluate(
       stain: How the stain of other data is normalised: "none", "reinhard" or "macenko"; None: as
         the run's.
       stain_reference: The picture whose stain other data is given.
+      max_pixels: The most pixels of a picture of other data; None: as the run's `data.max_pixels`.
       batch_size: Images at a time; None: as the run did.
       views: Views of each image to average, such as "flip, turn, crop(0.9)".
       runs: Further runs to average with the first one.
@@ -182,7 +196,8 @@ def evaluate(
     from bcjax.runtime import compilation
 
     own = data in SPLITS
-    other = evaluating.other_data(None if own else data, map_classes, stain, stain_reference)
+    source = None if own else data
+    other = evaluating.other_data(source, map_classes, stain, stain_reference, max_pixels)
     compilation.use_cache()
     return evaluating.evaluate(
         workdir,

@@ -42,6 +42,7 @@ FLAGS = (
         kind=("none", "reinhard", "macenko"),
     ),
     Flag("data.stain_reference", "The picture to whose stain.", kind=Path),
+    Flag("data.max_pixels", "The most pixels of one; else as the run's.", kind=int, least=1),
     BATCH_SIZE,
     Flag("views", "Views of each picture to average: flip, turn, crop(0.9), scale(0.9)."),
     Flag("with", "Further runs, by comma, to average with --workdir.", [], list, path=True),
@@ -75,6 +76,7 @@ def run(arguments: Arguments) -> None:
         arguments.map_classes,
         arguments.data_stain,
         arguments.data_stain_reference,
+        arguments.data_max_pixels,
     )
     pictures: dict[str, Any] = {
         "split": arguments.split, "other": other, "batch_size": arguments.batch_size,

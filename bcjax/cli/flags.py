@@ -36,6 +36,7 @@ class Flag:
       kind: The type of the value, or the values to choose from. A `list` is written with commas.
       least: The least value of an int.
       needed: If the command cannot do without it: the sentence that asks for it.
+      alone: Whether `--name` without a value may stand for `--name=true`.
       path: Whether the text, or each on the list, is a path or a name in the place of one.
     """
 
@@ -45,6 +46,7 @@ class Flag:
     kind: type | tuple[str, ...] = str
     least: int | None = None
     needed: str | None = None
+    alone: bool = False
     path: bool = False
 
     @property
@@ -64,6 +66,7 @@ class Flag:
             define = kinds.get(self.kind, absl_flags.DEFINE_string)
             default = ",".join(self.default) if self.kind is list else self.default
             define(self.name, default, self.meaning, **about)
+        values[self.name].boolean |= self.alone  # as absl calls it
 
     def read(self, value: Any) -> Any:
         """Returns the value that absl has read, as the command takes it.

@@ -12,7 +12,6 @@ import io
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,18 +22,26 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.data.curate import curation, datasheet
+from bcjax.data.decode import MAX_PIXELS
 from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
 from bcjax.data.sources import open_source, synthetic
-from bcjax.runtime import files
+from bcjax.runtime import files, scratch
 from bcjax.runtime.errors import UserError, disk_fault
 
 log = logging.getLogger("bcjax")
 
 # Part of the cache's key: raise it when what is written changes.
-FORMAT = 2
+FORMAT = 3
 _NAMED = 5  # unlabelled entries listed in a message; the rest are counted
 _CHUNK = 256  # pictures that the threads read at a time
+
+
+class _OwnInfo(tfds.core.DatasetInfo):
+    """What TFDS would ask Google's servers about these pictures is known here."""
+
+    def initialize_from_bucket(self) -> None:
+        """Asks nothing: each time, TFDS leaves a folder for the answer in $TMPDIR."""
 
 
 class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -61,7 +68,7 @@ class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
                 "group": tfds.features.Text(),
             }
         )
-        return tfds.core.DatasetInfo(
+        return _OwnInfo(
             builder=self,
             description="Blood-cell pictures, prepared by bcjax.",
             features=features,
@@ -141,15 +148,16 @@ def prepare(
     # None counts as "", so that sets are found again that were prepared when "" meant "not set".
     rules = ("" if data[key] is None else data[key] for key in datasheet.KEYS)
     identity = (FORMAT, source.fingerprint, source.classes, *rules,
-                *([] if complete else ["partial"]))  # fmt: skip
+                *([] if complete else ["partial"]),
+                *([] if data.max_pixels == MAX_PIXELS else [data.max_pixels]))  # fmt: skip
     key = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
     name = f"{Path(source.location).stem or 'data'}-{key}"
     folder = (_cache_folder(data) / "data" / name).absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(folder.name + ".lock")):
-        # What a process that was killed has left.
-        for scratch in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
-            shutil.rmtree(scratch)
+        # What a process that was killed has left, on any host: a living one would hold the lock.
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+            shutil.rmtree(left, ignore_errors=True)
         if PreparedSet.is_at(folder):
             return PreparedSet(folder)
         return write_set(source, folder, data, complete=complete)
@@ -171,13 +179,14 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
         raise UserError(f"{out} is not empty: give another folder, or delete it.")
     count = f"{len(source.records):,}"
     log.info("Preparing %s pictures (%s) into %s ...", count, source.kind, out)
-    scratch = _make_scratch(out)
-    try:
+    # Beside the target, so that the last step is a rename: a killed process leaves no partial set.
+    with scratch.beside(out) as unfinished:
+        unfinished.mkdir()  # now: a path that cannot be written is refused before the work
         cache = ReadCache()
         source = dataclasses.replace(source, records=[cache.wrap(r) for r in source.records])
         curated = curation.curate(source, data, complete=complete)
         records = curated.pictures.records
-        builder = Cells(records=records, classes=curated.classes, data_dir=scratch)
+        builder = Cells(records=records, classes=curated.classes, data_dir=unfinished)
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about downloads
             _write_records(builder, out)
@@ -198,19 +207,7 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
         if out.exists():
             out.rmdir()
         folder.rename(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return PreparedSet(out)
-
-
-def _make_scratch(out: Path) -> Path:
-    """Makes a folder beside `out`, so that the last step is a rename."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        return Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        error.filename = str(out)
-        raise
 
 
 def _write_records(builder: Cells, out: Path) -> None:
@@ -246,6 +243,7 @@ def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = Fa
         synthetic_images=data.synthetic_images,
         data_dir=data.tfds_dir,
         downloads=_cache_folder(data) / "downloads",
+        max_pixels=data.max_pixels,
         complete=complete,
         own_names=own_names,
     )

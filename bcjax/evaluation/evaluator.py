@@ -18,7 +18,7 @@ from bcjax.data.store import choose_store, open_store
 from bcjax.engine import dispatch, network
 from bcjax.engine.loader import Loader, View, predict_split
 from bcjax.engine.network import RestoredNetwork
-from bcjax.engine.step import features_step, predict_step
+from bcjax.engine.step import predict_step
 from bcjax.evaluation import cautions
 from bcjax.evaluation import evaluation as evaluations
 from bcjax.evaluation.answers import Answers
@@ -43,12 +43,14 @@ class OtherData:
         belong together by name. See `class_mapping.map_classes`.
       stain: How their stain is normalised: "none", "reinhard" or "macenko"; None: as the run's.
       stain_reference: Path of the picture whose stain they are given; None: the method's own.
+      max_pixels: The most pixels that one of them may have; None: as the run's.
     """
 
     source: str
     map_classes: Mapping[str, str] | None = None
     stain: str | None = None
     stain_reference: str | Path | None = None
+    max_pixels: int | None = None
 
     def __post_init__(self) -> None:
         """Checks that the stain's reference has a method.
@@ -69,6 +71,8 @@ class OtherData:
             changes |= {"stain": stain, "stain_reference": None}
         if self.stain_reference is not None:
             changes["stain_reference"] = str(Path(self.stain_reference).absolute())
+        if self.max_pixels is not None:
+            changes["max_pixels"] = self.max_pixels
         return changes
 
 
@@ -199,7 +203,7 @@ class Evaluator:
     ) -> tuple[Float[np.ndarray, "N F"], Int[np.ndarray, "N"]]:
         """Returns what the classifier layer reads for the split's pictures, float32, and labels."""
         model = self.config.model
-        step = features_step(trained.model, model.mean, model.std)
+        step = predict_step(trained.model, model.mean, model.std, "features")
         predict = dispatch.compile_predict(step, self.mesh)
         return predict_split(predict, trained.variables, self.feed, self.mesh, self._batch_size)
 

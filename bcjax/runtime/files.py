@@ -5,11 +5,13 @@ import json
 import os
 import re
 import shutil
+import stat
 import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bcjax.runtime import scratch
 from bcjax.runtime.errors import UserError
 
 # Two letters at least, for C: is a drive. One slash is enough, for pathlib makes one of two.
@@ -74,23 +76,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
       libraries that go by the ending must be told the format.
     """
     path = Path(os.path.realpath(path))  # a link stays one: what it points to is replaced
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id, because several processes may write the same file (a sweep's workers do).
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    try:
-        _remove(partial)  # of a process with the same id that was killed
+    with scratch.beside(path) as partial:
         yield partial
         if path.is_file():
             shutil.copymode(path, partial)
         elif path.is_dir():
             shutil.rmtree(path)
         os.replace(partial, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            _remove(partial)
-        if isinstance(error, OSError) and error.errno and error.filename in (None, str(partial)):
-            error.filename = str(path)  # a write that fails names no file
-        raise
 
 
 @contextlib.contextmanager
@@ -133,6 +125,28 @@ def write_json(
     write_text(path, json.dumps(tree, indent=2, sort_keys=sort_keys, default=default) + "\n")
 
 
+class NotAFileError(UserError, OSError):
+    """What a user named as a file is a pipe, a device, a socket or a folder."""
+
+
+def check_regular(path: Path) -> os.stat_result:
+    """Returns the status of a file that may be opened, links followed.
+
+    Whoever opens a file of a user's asks this first: a pipe could hang for ever, a device never
+    end.
+
+    Raises:
+      NotAFileError: If it is there and is not a regular file.
+      OSError: If it is not there.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
+        kind = kinds.get(stat.S_IFMT(status.st_mode), "device")
+        raise NotAFileError(f"{path} is a {kind}, not a regular file")
+    return status
+
+
 def read_json(path: Path, mend: str = "delete it, or write it anew") -> Any:
     """Reads a JSON file.
 
@@ -161,11 +175,3 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return lines
-
-
-def _remove(path: Path) -> None:
-    """Removes a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
