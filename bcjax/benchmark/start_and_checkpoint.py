@@ -19,6 +19,7 @@ from bcjax.benchmark.figures import Figures
 from bcjax.benchmark.training import TimedRun
 from bcjax.engine import checkpoint
 from bcjax.engine.checkpoint import Checkpoints
+from bcjax.runtime import scratch
 from bcjax.runtime.errors import UserError
 
 _FIRST_STEP = re.compile(r"First step after ([\d.]+) s")
@@ -62,9 +63,10 @@ def measure_start(arguments: Sequence[str]) -> Starts:
     Raises:
       UserError: If the command is refused.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        cache = Path(folder) / "xla"
-        cold, warm = (_run_once(arguments, cache, Path(folder) / name) for name in ("cold", "warm"))
+    with scratch.beside(Path(tempfile.gettempdir()) / "bcjax-start") as folder:
+        folder.mkdir()
+        cache = folder / "xla"
+        cold, warm = (_run_once(arguments, cache, folder / name) for name in ("cold", "warm"))
     return Starts(cold=cold, warm=warm)
 
 

@@ -19,6 +19,7 @@ from bcjax.benchmark.start_and_checkpoint import CheckpointTimes, Starts
 from bcjax.benchmark.trace import Profile
 from bcjax.benchmark.training import AugmentationTimes, LoopTimes, StepTimes, TimedRun
 from bcjax.data.preparation import prepare
+from bcjax.runtime import scratch
 from bcjax.runtime.errors import UserError
 
 _INPUT_S = 0.4  # of each store and part, in a turn
@@ -110,8 +111,8 @@ def measure(
     if "start" in what:
         prepare(config.data)
         figures["start"] = start_and_checkpoint.measure_start(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        config = configs.replaced(config, {"workdir": folder})
+    with scratch.beside(Path(tempfile.gettempdir()) / "bcjax-benchmark") as folder:
+        config = configs.replaced(config, {"workdir": str(folder)})
         with contextlib.closing(TimedRun(config)) as run:
             peaks = machine.peaks(config.model.dtype)
             largest = config.eval.batch_size or config.train.batch_size
