@@ -134,6 +134,7 @@ def prepare(
       UserError: If the source cannot be recognised or read, the rules do not fit it, its splits
         leak, or `out` is not empty.
     """
+    configs.check_source(data)
     if not complete:
         data = curation.without_training_rules(data)
     if out is not None:

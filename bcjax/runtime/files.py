@@ -143,7 +143,7 @@ def check_regular(path: Path) -> os.stat_result:
     if not stat.S_ISREG(status.st_mode):
         kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
         kind = kinds.get(stat.S_IFMT(status.st_mode), "device")
-        raise NotAFileError(f"{path} is a {kind}, not a regular file")
+        raise NotAFileError(f"{path} is a {kind}, not a regular file: remove it or name a file")
     return status
 
 
