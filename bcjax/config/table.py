@@ -72,7 +72,9 @@ _RUN = {
 
 _DATA = {
     "source": _key(
-        "synthetic", 'The pictures: a folder, .csv, .npz, TFDS name, prepared set, or "synthetic".',
+        None,
+        'The pictures: a folder, .csv, .npz, TFDS name or prepared set, or "synthetic" for drawn '
+        "ones; not set: commands ask for them.",
         PATH,
     ),
     "classes": _key(
@@ -548,8 +550,9 @@ OLD_KEYS = {"optim.final_lr": "optim.final_lr_fraction"}
 
 # How "not set" was written before it was None, by runs whose config.json has a key of `OLD_KEYS`.
 OLD_NOT_SET: dict[str, Any] = {
-    "workdir": "", "data.classes": (), "data.resize": "", "data.crop_fraction": 0.0,
-    "data.boxes": "", "data.group_by": "", "data.stain": "", "data.stain_reference": "",
+    "workdir": "", "data.source": "", "data.classes": (), "data.resize": "",
+    "data.crop_fraction": 0.0, "data.boxes": "", "data.group_by": "", "data.stain": "",
+    "data.stain_reference": "",
     "data.cache_dir": "", "data.tfds_dir": "", "data.threads": 0, "model.weights": "",
     "model.hidden": (), "model.dropout": -1.0, "model.drop_path": -1.0, "model.norm": "",
     "model.convention": "", "model.epsilon": 0.0, "model.alpha": 0.0, "model.mean": (),

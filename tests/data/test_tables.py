@@ -125,6 +125,15 @@ def test_a_word_for_no_label_is_no_class_and_is_counted(tmp_path, word):
     assert len(preparation.read_source(settings(location, on_unlabelled="drop")).records) == 2
 
 
+def test_a_word_for_no_group_and_no_split_is_none(tmp_path):
+    rows = "1.png,a,nan,<NA>\n2.png,a,p1,train\n3.png,b,NaN,\n"
+    source = open_source(write(tmp_path, f"file,label,patient,split\n{rows}"), complete=False)
+    assert [(record.group, record.split) for record in source.records] == [
+        ("", ""), ("p1", "train"), ("", ""),
+    ]  # fmt: skip
+    assert source.notes == ("labels.csv says nan or the like for 3 groups or splits: for none.",)
+
+
 def test_a_user_may_say_that_such_a_word_is_a_class(tmp_path):
     location = write(tmp_path, "filename,label\n1.png,1\n2.png,-1\n3.png,\n")
     source = open_source(location, classes=("-1", "1"))
