@@ -20,6 +20,7 @@ def check(config: ConfigDict) -> ConfigDict:
       UserError: Naming the first key whose value is not, and what it may be; or a module of
         `config.imports` that cannot be imported.
     """
+    check_value("imports", config.imports)
     plugins.load(config.imports)
     leaves = flatten(config)
     for name in KEYS:
@@ -39,8 +40,6 @@ def _check_channels(model: ConfigDict) -> None:
     for key in ("mean", "std"):
         if model[key] is not None and len(model[key]) != model.channels:
             raise UserError(f"config.model.{key} is {model[key]}: give one for each channel.")
-    if model.std is not None and 0 in model.std:
-        raise UserError(f"config.model.std is {model.std}: give what is not 0.")
 
 
 def _check_colours(data: ConfigDict) -> None:

@@ -2,9 +2,10 @@
 
 import math
 
-from bcjax.runtime.errors import UserError
+from bcjax.runtime.errors import UserError, shown
 
 UNITS = ("steps", "epochs", "examples")
+MOST_STEPS = 2**31 - 1  # a state counts its steps in 32 bits
 
 
 def resolve_length(text: str, *, examples: int, batch_size: int, key: str = "length") -> int:
@@ -17,7 +18,7 @@ def resolve_length(text: str, *, examples: int, batch_size: int, key: str = "len
       key: The config key, for the error message.
 
     Raises:
-      UserError: If `text` is not of that form.
+      UserError: If `text` is not of that form, or is more steps than can be counted.
     """
     number, _, unit = text.strip().partition(" ")
     unit = unit.strip().rstrip("s") + "s"
@@ -27,9 +28,12 @@ def resolve_length(text: str, *, examples: int, batch_size: int, key: str = "len
         count = math.nan
     if unit not in UNITS or not 0 <= count < math.inf:
         raise UserError(
-            f'config.{key} is {text!r}: write a length such as "20 epochs", "500 steps" or '
+            f'config.{key} is {shown(text)}: write a length such as "20 epochs", "500 steps" or '
             '"100000 examples".'
         )
     per_unit = {"steps": 1.0, "epochs": examples / batch_size, "examples": 1 / batch_size}
     # A relative hair below the ceiling: 10 epochs of 64 in batches of 64 are 10 steps, not 11.
-    return math.ceil(count * per_unit[unit] * (1 - 1e-12))
+    steps = count * per_unit[unit] * (1 - 1e-12)
+    if steps > MOST_STEPS:
+        raise UserError(f"config.{key} is {text!r}, which are {steps:.0e} steps: write less.")
+    return math.ceil(steps)

@@ -19,6 +19,8 @@ from bcjax.config.key import (
     BOOL,
     BYTE,
     COLOUR,
+    COUNT,
+    COUNT_FROM_1,
     FLOAT,
     FLOATS,
     FRACTION,
@@ -26,14 +28,16 @@ from bcjax.config.key import (
     INTS,
     LENGTH,
     PATH,
-    POSITIVE,
     POSITIVE_SHARE,
+    SEED,
     SHARE,
+    STRENGTH,
     TEXT,
     TEXTS,
+    TINY,
     Key,
     Kind,
-    at_least,
+    Range,
 )
 
 
@@ -44,7 +48,7 @@ def _key(default: Any, meaning: str, kind: Kind | None = None, **more: Any) -> K
 
 
 def _length(default: str, meaning: str, *, may_be_0: bool = False, **more: Any) -> Key:
-    return _key(default, meaning, LENGTH, range=at_least(0) if may_be_0 else POSITIVE, **more)
+    return _key(default, meaning, LENGTH, range=COUNT if may_be_0 else COUNT_FROM_1, **more)
 
 
 def _colour(default: tuple[int, int, int], meaning: str) -> Key:
@@ -54,10 +58,11 @@ def _colour(default: tuple[int, int, int], meaning: str) -> Key:
 SCHEDULES = ("constant", "cosine", "step", "exponential", "linear")
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss")
 SPLITS = ("train", "val", "test")
+FINDINGS = ("conflicts", "copies", "duplicates", "blank", "tiny", "odd", "grey")
 
 _RUN = {
     "seed": _key(
-        0, "The seed of all random numbers: first weights, order, augmentation.", range=at_least(0),
+        0, "The seed of all random numbers: first weights, order, augmentation.", range=SEED,
     ),
     "workdir": _key(
         None, "The folder that the run is written to; not set: runs/<name of the config file>.",
@@ -79,7 +84,7 @@ _DATA = {
     ),
     "image_size": _key(
         96, "The side of the square to which each picture is resized when it is decoded.",
-        range=at_least(8), unit="pixels",
+        range=Range(8, 4096), unit="pixels",
     ),
     "resize": _key(
         None,
@@ -100,17 +105,16 @@ _DATA = {
         0.15, "The share of the pictures for testing, where the source names no such split.",
         range=FRACTION,
     ),
-    "split_seed": _key(0, "The seed that decides which picture goes into which split."),
+    "split_seed": _key(0, "The seed that decides which picture goes into which split.", range=SEED),
     "folds": _key(
         0, "The folds of cross-validation into which all but the test split is cut; 0: none.",
-        range=at_least(0),
+        range=Range(0, 1000),
     ),
-    "fold": _key(0, "The fold that is the validation split, counted from 0.", range=at_least(0)),
+    "fold": _key(0, "The fold that is the validation split, counted from 0.", range=Range(0, 999)),
     "resplit": _key(False, "Splits the pictures anew although the source names splits."),
     "boxes": _key(
-        None,
-        "crop: makes one picture of each boxed white cell; not set: the pictures as they are.",
-        TEXT,
+        None, "Makes one picture of each boxed white cell; not set: the pictures as they are.",
+        TEXT, choices=("crop",),
     ),
     "fine_labels": _key(
         False, "PBC: takes the sub-types in the file names (BNE, SNE, MMY, ...) as classes.",
@@ -121,16 +125,14 @@ _DATA = {
     "on_unlabelled": _key(
         "error", "What to do with rows that name no class, or several.", choices=("error", "drop"),
     ),
-    "exclude": _key(
-        (), 'Ids of pictures to leave out, or patterns such as "*/blurred_*".', TEXTS,
-    ),
+    "exclude": _key((), 'Ids of pictures to leave out, or patterns such as "*/blurred_*".', TEXTS),
     "drop_classes": _key((), "Classes to leave out.", TEXTS),
     "keep": _key((), 'The share of a class that stays, such as ("NEUTROPHIL=0.9",).', TEXTS),
-    "drop": _key(
-        (), "Findings to leave out: conflicts, copies, duplicates, blank, tiny, odd, grey.",
-        TEXTS,
+    "drop": _key((), "Findings to leave out.", TEXTS, choices=FINDINGS),
+    "max_copies": _key(
+        20, "A picture with more exact copies than this is not taken for a cell.",
+        range=COUNT_FROM_1,
     ),
-    "max_copies": _key(20, "A picture with more exact copies than this is not taken for a cell."),
     "group_by": _key(
         None,
         "What must stay in one split: column:NAME, regex:PATTERN, hash or copies; not set: as the "
@@ -161,7 +163,8 @@ _DATA = {
         choices=("auto", "disk", "host", "device"), may_change=True,
     ),
     "synthetic_images": _key(
-        2400, "The number of drawings in the synthetic source.", range=at_least(8), unit="pictures",
+        2400, "The number of drawings in the synthetic source.", range=Range(8, 10**7),
+        unit="pictures",
     ),
     "cache_dir": _key(
         None, "The folder of prepared sets; not set: $BCJAX_CACHE, or ~/.cache/bcjax.", PATH,
@@ -171,15 +174,15 @@ _DATA = {
         None, "The folder where TFDS keeps its data; not set: TFDS's own default.", PATH,
     ),
     "threads": _key(
-        None, "Threads that decode pictures; not set: one for each core.", INT, range=at_least(1),
-        may_change=True,
+        None, "Threads that decode pictures; not set: one for each core.", INT,
+        range=Range(1, 4096), may_change=True,
     ),
     "workers": _key(
-        0, "Processes that decode pictures for the disk store; 0: threads only.", range=at_least(0),
-        may_change=True,
+        0, "Processes that decode pictures for the disk store; 0: threads only.",
+        range=Range(0, 4096), may_change=True,
     ),
     "prefetch": _key(
-        4, "Calls of the step that are prepared ahead.", range=at_least(1), may_change=True,
+        4, "Calls of the step that are prepared ahead.", range=Range(1, 1000), may_change=True,
     ),
 }  # fmt: skip
 
@@ -207,7 +210,7 @@ _MODEL = {
     ),
     "hidden": _key(
         None, "Units of the classifier's hidden layers; not set: the network's own. (): none.",
-        INTS, range=at_least(1),
+        INTS, range=Range(1, 65536),
     ),
     "dropout": _key(
         None, "The dropout in the classifier; not set: the network's own.", FLOAT, range=FRACTION,
@@ -227,11 +230,11 @@ _MODEL = {
     ),
     "epsilon": _key(
         None, "The epsilon of the normalisation; not set: as the weights want, or the network's.",
-        FLOAT, range=POSITIVE,
+        FLOAT, range=TINY,
     ),
     "alpha": _key(
-        None, "The width multiplier of networks that have one; not set: the network's own.",
-        FLOAT, range=POSITIVE,
+        None, "The width multiplier of networks that have one; not set: the network's own.", FLOAT,
+        range=Range(0, 16, open_low=True),
     ),
     "small_stem": _key(
         False, "A 3x3 stem of stride 1 without pooling, for pictures of 28 to 64 pixels.",
@@ -246,21 +249,21 @@ _MODEL = {
         None,
         "The mean of each channel of pictures in 0..1; not set: as the weights want, or the "
         "network's own.",
-        FLOATS,
+        FLOATS, range=Range(-1000, 1000),
     ),
     "std": _key(
         None,
         "The deviation of each channel of pictures in 0..1; not set: as the weights want, or the "
         "network's own.",
-        FLOATS,
+        FLOATS, range=Range(1e-6, 1000),
     ),
     "l1": _key(
         0.0, "The weight of the L1 norm of the classifier's kernels in the loss; 0: off.",
-        range=at_least(0),
+        range=STRENGTH,
     ),
     "l2": _key(
         0.0, "The weight of the squared L2 norm of the classifier's kernels in the loss; 0: off.",
-        range=at_least(0),
+        range=STRENGTH,
     ),
 }  # fmt: skip
 
@@ -279,14 +282,15 @@ _FINETUNE = {
     ),
     "first.trainable": _key("head", "What trains in that phase."),
     "first.lr": _key(
-        None, "The learning rate of that phase; not set: optim.lr.", FLOAT, range=POSITIVE,
+        None, "The learning rate of that phase; not set: optim.lr.", FLOAT,
+        range=Range(0, 1000, open_low=True),
     ),
     "first.schedule": _key(
         None, "The schedule of that phase; not set: optim.schedule.", TEXT, choices=SCHEDULES,
     ),
     "first.warmup": _length("0 steps", "The warm-up of that phase; 0: none.", may_be_0=True),
     "first.patience": _key(
-        0, "Ends that phase after this many evaluations without gain; 0: never.", range=at_least(0),
+        0, "Ends that phase after this many evaluations without gain; 0: never.", range=COUNT,
         unit="evaluations",
     ),
 }  # fmt: skip
@@ -296,7 +300,7 @@ _OPTIM = {
         "adamw", "The optimizer.",
         choices=("adam", "adamw", "nadam", "nadamw", "rmsprop", "sgd", "lion", "adafactor"),
     ),
-    "lr": _key(1e-3, "The learning rate after the warm-up.", range=at_least(0)),
+    "lr": _key(1e-3, "The learning rate after the warm-up.", range=STRENGTH),
     "b1": _key(
         0.9, "The decay of the average of the gradient (adam, nadam, lion).", range=FRACTION,
     ),
@@ -304,14 +308,14 @@ _OPTIM = {
         0.999, "The decay of the average of the squared gradient (adam, nadam, lion, rmsprop).",
         range=FRACTION,
     ),
-    "eps": _key(1e-8, "The number that the optimizer adds to denominators.", range=POSITIVE),
+    "eps": _key(1e-8, "The number that the optimizer adds to denominators.", range=TINY),
     "momentum": _key(0.9, "The momentum (sgd, rmsprop).", range=FRACTION),
     "nesterov": _key(False, "Nesterov's momentum (sgd, rmsprop)."),
     "weight_decay": _key(
-        1e-4, "The weight decay of kernels; biases and norms never decay.", range=at_least(0),
+        1e-4, "The weight decay of kernels; biases and norms never decay.", range=STRENGTH,
     ),
     "clip_norm": _key(
-        0.0, "The global norm to which the gradient is clipped; 0: off.", range=at_least(0),
+        0.0, "The global norm to which the gradient is clipped; 0: off.", range=Range(0, 1e9),
     ),
     "schedule": _key("cosine", "How the learning rate falls after the warm-up.", choices=SCHEDULES),
     "warmup": _length(
@@ -322,32 +326,38 @@ _OPTIM = {
     ),
     "step_at": _key(
         (0.5, 0.75), 'The fractions of the run at which the schedule "step" drops.', FLOATS,
+        range=SHARE,
     ),
     "step_factor": _key(
-        0.1, 'The factor on the learning rate at each drop of the schedule "step".', range=POSITIVE,
+        0.1, 'The factor on the learning rate at each drop of the schedule "step".',
+        range=Range(0, 1000, open_low=True),
     ),
     "accumulate": _key(
-        1, "Micro-batches whose gradients are averaged inside one step.", range=at_least(1),
+        1, "Micro-batches whose gradients are averaged inside one step.", range=COUNT_FROM_1,
     ),
     "ema": _key(
         0.0, "The decay of the average of parameters and batch statistics; 0: off.", range=FRACTION,
     ),
     "plateau.patience": _key(
         0, "Lowers the learning rate after this many evaluations without gain; 0: never.",
-        range=at_least(0), unit="evaluations",
+        range=COUNT, unit="evaluations",
     ),
-    "plateau.factor": _key(0.2, "The factor on the learning rate each time that it is lowered."),
-    "plateau.min_scale": _key(1e-3, "The least share of the learning rate that is left."),
+    "plateau.factor": _key(
+        0.2, "The factor on the learning rate each time that it is lowered.", range=POSITIVE_SHARE,
+    ),
+    "plateau.min_scale": _key(
+        1e-3, "The least share of the learning rate that is left.", range=SHARE,
+    ),
 }  # fmt: skip
 
 _TRAIN = {
     "batch_size": _key(
-        64, "The pictures in a step, over all devices.", range=at_least(1), unit="pictures",
+        64, "The pictures in a step, over all devices.", range=COUNT_FROM_1, unit="pictures",
     ),
     "length": _length("20 epochs", "How long to train."),
     "steps_per_call": _key(
         None, "Steps in one dispatch to the devices; not set: 8 on accelerators, 1 on CPU.", INT,
-        range=at_least(1), unit="steps", may_change=True,
+        range=Range(1, 10_000), unit="steps", may_change=True,
     ),
     "log_every": _length("50 steps", "How often a line is logged.", may_change=True),
     "label_smoothing": _key(
@@ -357,7 +367,7 @@ _TRAIN = {
     "callbacks": _key(
         (), "Functions of bcjax.register.callback that are called after each evaluation.", TEXTS,
     ),
-    "focal_gamma": _key(2.0, "The exponent of the focal loss.", range=at_least(0)),
+    "focal_gamma": _key(2.0, "The exponent of the focal loss.", range=Range(0, 100)),
     "class_weights": _key(
         "none", "How the classes are weighted in the loss.", choices=("none", "balanced"),
     ),
@@ -368,21 +378,24 @@ _TRAIN = {
         (), 'How often an epoch shows each picture of a class, such as ("basophil=4",).', TEXTS,
     ),
     "members": _key(
-        1, "Runs that train in one program, each in a folder of its own.", range=at_least(1),
+        1, "Runs that train in one program, each in a folder of its own.", range=Range(1, 1000),
     ),
     "vary": _key("seed", "What the members differ in.", choices=("seed", "lr", "fold")),
-    "lrs": _key((), "The learning rate of each member, where they differ in it.", FLOATS),
+    "lrs": _key(
+        (), "The learning rate of each member, where they differ in it.", FLOATS,
+        range=Range(0, 1000, open_low=True),
+    ),
     "patience": _key(
-        0, "Stops after this many evaluations without gain; 0: never.", range=at_least(0),
+        0, "Stops after this many evaluations without gain; 0: never.", range=COUNT,
         unit="evaluations",
     ),
-    "min_delta": _key(0.0, "What counts as a gain."),
+    "min_delta": _key(0.0, "What counts as a gain.", range=Range(0, 1000)),
 }  # fmt: skip
 
 _CHECKPOINT = {
     "every": _length("1 epochs", "How often a checkpoint is written."),
     "keep": _key(
-        2, "The latest checkpoints that are kept, besides the best.", range=at_least(1),
+        2, "The latest checkpoints that are kept, besides the best.", range=COUNT_FROM_1,
         may_change=True,
     ),
     "best": _key("accuracy", "The metric by which the best checkpoint is chosen.", choices=METRICS),
@@ -396,11 +409,11 @@ _EVAL = {
     ),
     "batch_size": _key(
         None, "The pictures in a batch of evaluation; not set: train.batch_size.", INT,
-        range=at_least(1), unit="pictures",
+        range=COUNT_FROM_1, unit="pictures",
     ),
     "resamples": _key(
         1000, "The resamples of the bootstrap behind the 95 % intervals; 0: no intervals.",
-        range=at_least(0), may_change=True,
+        range=Range(0, 100_000), may_change=True,
     ),
     "coverage": _key(
         0.9, "The coverage of conformal sets, calibrated on the watched split at the end.",
@@ -417,8 +430,8 @@ _EVAL = {
 
 _TRACK = {
     "to": _key(
-        (), "Trackers that receive the results as well: mlflow, wandb.", TEXTS,
-        choices=("mlflow", "wandb"), may_change=True,
+        (), "Trackers that receive the results as well.", TEXTS, choices=("mlflow", "wandb"),
+        may_change=True,
     ),
     "project": _key("bcjax", "The name of the experiment there.", may_change=True),
     "uri": _key(
@@ -432,10 +445,10 @@ _TRACK = {
 _MESH = {
     "fsdp": _key(
         1, "The devices over which large parameters are divided; the rest divide the batch.",
-        range=at_least(1), may_change=True,
+        range=COUNT_FROM_1, may_change=True,
     ),
     "fsdp_min_size": _key(
-        1 << 18, "Parameters with fewer elements are copied to each device instead.",
+        1 << 18, "Parameters with fewer elements are copied to each device instead.", range=COUNT,
         may_change=True,
     ),
     "coordinator": _key(
@@ -443,12 +456,12 @@ _MESH = {
         TEXT, may_change=True,
     ),
     "processes": _key(
-        None, "The number of processes; not set: as the environment says.", INT,
-        range=at_least(1), may_change=True,
+        None, "The number of processes; not set: as the environment says.", INT, range=COUNT_FROM_1,
+        may_change=True,
     ),
     "process_id": _key(
-        None, "The number of this process, counted from 0; not set: as the environment says.",
-        INT, range=at_least(0), may_change=True,
+        None, "The number of this process, counted from 0; not set: as the environment says.", INT,
+        range=COUNT, may_change=True,
     ),
 }  # fmt: skip
 

@@ -55,7 +55,7 @@ def test_another_process_is_given_the_same_config():
         ("--config.optim.final_lr=0.1", "now called config.optim.final_lr_fraction"),
         (
             "--config.model.dropout=-1",
-            "config.model.dropout is -1.0: it must be in [0, 1), or none",
+            "config.model.dropout is -1.0: it must be at least 0 and less than 1, or none",
         ),
         ("--config.model.norm=bach", "choose one of batch, group, layer, frozen-batch, none (did"),
         ("--config.optim.lr", "Missing value for flag --config.optim.lr."),

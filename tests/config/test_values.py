@@ -1,6 +1,7 @@
 """Values of single keys, and what a mistyped key was meant to be."""
 
 import math
+import re
 import tomllib
 from collections import Counter
 
@@ -8,10 +9,13 @@ import pytest
 
 from bcjax import config as configs
 from bcjax.config import docs
+from bcjax.config.key import FLOAT, FLOATS, INT, INTS, LENGTH
 from bcjax.config.suggest import NAMES_FILE, OTHER_NAMES
 from bcjax.config.table import OLD_KEYS, OLD_NOT_SET
 from bcjax.config.values import check_value
 from bcjax.runtime.errors import UserError
+
+NUMBERS = (INT, FLOAT, INTS, FLOATS, LENGTH)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,10 @@ from bcjax.runtime.errors import UserError
         ("model.hidden", "()", ()),
         ("augment.ops", "('flip', 'rotate(30)')", ("flip", "rotate(30)")),
         ("augment.ops", "flip", ("flip",)),
+        ("augment.ops", "flip, crop(0.8, p=0.5),turn", ("flip", "crop(0.8, p=0.5)", "turn")),
+        ("augment.ops", "", ()),
+        ("data.exclude", '"a, b.png", c[0-9]*', ("a, b.png", "c[0-9]*")),
+        ("data.classes", "1, 2", ("1", "2")),
         ("train.length", "3 steps", "3 steps"),
     ],
 )
@@ -64,19 +72,75 @@ def test_a_value_of_another_kind_is_refused_with_what_to_write(key, value, wante
 
 ODD = (
     None, -1, 0, 1e9, "x", [], {}, (), ("a",), (1,), ((),), math.nan, math.inf, 2**32, 2**63, "",
-    "x" * 10_000, True, b"x", object(),
+    "x" * 10_000, True, b"x", object(), 10**400, 1e300, (math.nan,), (2**63,), ("x" * 10_000,),
+    "a\0b", "1e300 steps", "nan epochs", "inf steps",
 )  # fmt: skip
 
 
 @pytest.mark.parametrize("key", configs.KEYS)
-def test_whatever_a_key_is_given_is_taken_or_refused_in_a_sentence_that_names_it(key):
+def test_whatever_python_gives_a_key_is_taken_or_refused_in_a_sentence_that_names_it(key):
     check_value(key, configs.KEYS[key].default)
+    refused = 0
     for value in ODD:
         try:
-            check_value(key, configs.convert(key, value))
+            configs.check(configs.replaced(configs.default(), {key: value}))
         except UserError as error:
-            assert str(error).startswith(f"config.{key} "), error  # noqa: PT017
-            assert str(error).endswith("."), error  # noqa: PT017
+            assert re.fullmatch(r"config\.\S+ .{1,300}\.", str(error)), error  # noqa: PT017
+            assert f"config.{key} " in str(error), error  # noqa: PT017
+            refused += 1
+    assert refused > len(ODD) / 2
+
+
+@pytest.mark.parametrize("key", configs.KEYS)
+def test_whatever_the_command_line_gives_a_key_is_taken_or_refused_in_the_same_way(key, capsys):
+    for value in ODD:
+        text = str(value)
+        try:
+            configs.check(configs.replaced(configs.default(), {key: configs.parse(key, text)}))
+        except UserError as error:
+            assert re.fullmatch(r"config\.\S+ .{1,300}\.", str(error)), error  # noqa: PT017
+            assert f"config.{key} " in str(error), error  # noqa: PT017
+
+
+@pytest.mark.parametrize("key", [name for name, key in configs.KEYS.items() if key.kind in NUMBERS])
+def test_a_number_has_two_bounds_and_is_refused_beyond_each_and_where_it_is_none(key):
+    row = configs.KEYS[key]
+    assert row.range or row.choices, "a number needs a range"
+    for number in (math.nan, math.inf, -math.inf, 1e300, -1e300):
+        value = f"{number} steps" if row.kind is LENGTH else number
+        for given in ((value,) * 3, value) if row.kind.item else (value,):
+            with pytest.raises(UserError, match=rf"^config\.{key} is "):
+                check_value(key, given)
+
+
+LISTS = [name for name, key in configs.KEYS.items() if key.kind.item]
+
+
+@pytest.mark.parametrize("form", ["{}, {}, {}", "{},{},{}", "[{}, {}, {}]", "({}, {}, {},)"])
+@pytest.mark.parametrize("key", LISTS)
+def test_a_list_is_taken_as_people_type_it(key, form):
+    row = configs.KEYS[key]
+    items = (row.choices * 3)[:3] or {int: (3, 2, 1), float: (0.5, 0.25, 1.0)}.get(
+        row.kind.item, ("crop(0.9, p=0.5)", "a b", "it's*")
+    )
+    assert configs.parse(key, form.format(*items)) == items
+    assert configs.parse(key, str(items)) == configs.parse(key, str(list(items))) == items
+    if row.kind.item is str:
+        quoted = [f'"{item}"' for item in items]
+        assert configs.parse(key, form.format(*quoted)) == items
+    if row.kind.size is None:
+        assert configs.parse(key, str(items[0])) == items[:1]
+        assert configs.parse(key, f'("{items[0]}",)') == items[:1] or row.kind.item is not str
+        assert configs.parse(key, "()") == configs.parse(key, "[]") == ()
+
+
+@pytest.mark.parametrize("key", LISTS)
+def test_a_list_that_is_none_is_answered_with_the_form(key):
+    with pytest.raises(UserError, match=r"write (a list of|three whole numbers)"):
+        check_value(key, configs.convert(key, [None]))
+    if configs.KEYS[key].choices:
+        with pytest.raises(UserError, match=rf"config\.{key} has 'x y': .* on the command line"):
+            check_value(key, configs.parse(key, "x y"))
 
 
 @pytest.mark.parametrize(
