@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES`
+    from bcjax.api import ablate as ablate
     from bcjax.api import calibrate as calibrate
     from bcjax.api import compare as compare
     from bcjax.api import evaluate as evaluate
@@ -23,11 +24,12 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES
     from bcjax.api import load as load
     from bcjax.api import prepare as prepare
     from bcjax.api import report as report
+    from bcjax.api import sweep as sweep
     from bcjax.api import train as train
     from bcjax.data.prepared import PreparedSet as PreparedSet
     from bcjax.evaluation.calibration.calibration import Calibration as Calibration
     from bcjax.evaluation.evaluation import Evaluation as Evaluation
-    from bcjax.evaluation.explanation.explainer import Explanation as Explanation
+    from bcjax.evaluation.explanation.explanation import Explanation as Explanation
     from bcjax.evaluation.predictions import Embeddings as Embeddings
     from bcjax.evaluation.predictions import Prediction as Prediction
     from bcjax.evaluation.predictions import Predictions as Predictions
@@ -36,11 +38,14 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES
     from bcjax.reports.run import Report as Report
     from bcjax.runtime.errors import UserError as UserError
     from bcjax.training.loop import Outcome as Outcome
+    from bcjax.tune.ablation import AblationResult as AblationResult
+    from bcjax.tune.sweep import SweepResult as SweepResult
 
 __version__ = "0.1.0"
 
 # Every public name, and the module that it is in.
 _NAMES = {
+    "ablate": "bcjax.api",
     "calibrate": "bcjax.api",
     "compare": "bcjax.api",
     "evaluate": "bcjax.api",
@@ -49,18 +54,21 @@ _NAMES = {
     "load": "bcjax.api",
     "prepare": "bcjax.api",
     "report": "bcjax.api",
+    "sweep": "bcjax.api",
     "train": "bcjax.api",
+    "AblationResult": "bcjax.tune.ablation",
     "Calibration": "bcjax.evaluation.calibration.calibration",
     "Comparison": "bcjax.reports.comparison",
     "Embeddings": "bcjax.evaluation.predictions",
     "Evaluation": "bcjax.evaluation.evaluation",
-    "Explanation": "bcjax.evaluation.explanation.explainer",
+    "Explanation": "bcjax.evaluation.explanation.explanation",
     "Outcome": "bcjax.training.loop",
     "Prediction": "bcjax.evaluation.predictions",
     "Predictions": "bcjax.evaluation.predictions",
     "TrainedNetwork": "bcjax.evaluation.trained_network",
     "PreparedSet": "bcjax.data.prepared",
     "Report": "bcjax.reports.run",
+    "SweepResult": "bcjax.tune.sweep",
     "UserError": "bcjax.runtime.errors",
 }
 _ROOMS = (

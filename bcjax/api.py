@@ -15,6 +15,8 @@ from bcjax.config import ConfigDict
 from bcjax.runtime import plugins
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bcjax.data.prepared import PreparedSet
     from bcjax.evaluation.calibration.calibration import Calibration
     from bcjax.evaluation.calibration.measure import CalibrationMeasurements
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from bcjax.reports.dataset import Exploration
     from bcjax.reports.run import Report
     from bcjax.training.loop import Outcome
+    from bcjax.tune.ablation import AblationResult
+    from bcjax.tune.sweep import SweepResult
 
 # A run: its folder, what `train` returned, or what `load` returned.
 Run: TypeAlias = Union[str, Path, "Outcome", "TrainedNetwork"]
@@ -89,7 +93,6 @@ def train(
       UserError: For whatever the user can mend; nothing that was written before is lost.
     """
     import jax
-    from rich.console import Console
 
     from bcjax.runtime import compilation
     from bcjax.training import loggers, loop
@@ -97,15 +100,11 @@ def train(
     config = copy.deepcopy(config)
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
-    console = Console(file=sys.stdout)
-    shown = (console.is_terminal or console.is_jupyter) if progress is None else progress
-    if not shown:
-        console = Console(quiet=True)
 
     def evaluated(step: int, metrics: dict[str, float]) -> bool:
         return bool(on_evaluation and on_evaluation(step, metrics))
 
-    outcome = loop.train(config, console, evaluated)
+    outcome = loop.train(config, _console(progress), evaluated)
     if outcome.evaluation and config.eval.report and jax.process_index() == 0:
         from bcjax.reports.run import write_report
 
@@ -189,10 +188,7 @@ def evaluate(
         _workdir(run),
         str(data) if own else split,
         checkpoint=_checkpoint(run) if checkpoint is None else checkpoint,
-        source=None if own else data,
-        map_classes=map_classes,
-        stain=stain,
-        stain_reference=stain_reference,
+        other=evaluating.other_data(None if own else data, map_classes, stain, stain_reference),
         batch_size=batch_size,
         views=views,
         runs=[_workdir(other) for other in runs],
@@ -289,8 +285,7 @@ def prepare(
     """
     from bcjax.data import preparation
 
-    changes = {"data.source": str(source), **(overrides or {})}
-    config = configs.check(configs.replaced(configs.default(), changes))
+    config = _described(source, overrides)
     return preparation.prepare(config.data, None if out is None else Path(out))
 
 
@@ -337,11 +332,124 @@ def explore(
     """
     from bcjax.reports import dataset
 
-    changes = {"data.source": str(source), **(overrides or {})}
-    config = configs.check(configs.replaced(configs.default(), changes))
+    config = _described(source, overrides)
     if run is None:
         return dataset.explore(config, out)
     return dataset.explore(config, out, workdir=_workdir(run), checkpoint=str(_checkpoint(run)))
+
+
+def sweep(
+    config: ConfigDict,
+    space: str | Path | Mapping[str, Any],
+    out: str | Path,
+    *,
+    trials: int = 20,
+    objective: str = "",
+    sampler: Literal["tpe", "random"] = "tpe",
+    pruner: Literal["none", "median", "halving", "hyperband"] = "none",
+    storage: str = "",
+    progress: bool | None = None,
+) -> "SweepResult":
+    """Searches for better values of any keys of a config, trial after trial (Optuna).
+
+    Each trial is a run in a folder of its own, judged on the split that is watched during training.
+    The same call again goes on with what was interrupted, and with the trials that are left.
+
+    Examples:
+      >>> space = {"optim.lr": {"low": 1e-4, "high": 1e-2}, "train.batch_size": [32, 64]}
+      >>> found = bcjax.sweep(config, space, "runs/sweep", trials=8)  # doctest: +SKIP
+      >>> found.ranked()[0].params                                   # doctest: +SKIP
+
+    Args:
+      config: The config of all trials, apart from what the space changes; it stays as it is.
+      space: A range or a list of values for each key; or a file, as for `bcjax sweep`.
+      out: The folder of the trials' folders and of study.json.
+      trials: The number of trials in all.
+      objective: Metrics, "latency" (seconds for one picture) or "size" (bytes of the parameters),
+        by commas; "": `config.checkpoint.best`.
+      sampler: How values are chosen.
+      pruner: Which trials end early, by their evaluations so far.
+      storage: The URL of a database, for several hosts; "": SQLite in the folder.
+      progress: Whether to print how each trial ended; None: in a terminal and in a notebook.
+
+    Returns:
+      What was found so far, also where Ctrl-C ended it.
+
+    Raises:
+      UserError: If no trial could use the space or the config, the folder holds another sweep, or
+        Optuna is not installed.
+    """
+    from bcjax.runtime import compilation, extras
+
+    extras.check("optuna", "A sweep")
+    from bcjax.tune.sweep import Sweep, result, work
+
+    compilation.use_cache()
+    planned = Sweep.of(
+        config, space, objective=objective, trials=trials, sampler=sampler, pruner=pruner
+    )
+    study = planned.open(Path(out), storage)
+    work(planned, study, _console(progress))
+    found = result(planned, study)
+    found.write(study.out)
+    return found
+
+
+def ablate(
+    config: ConfigDict,
+    switches: str | Path | Mapping[str, Any],
+    out: str | Path,
+    *,
+    modes: Sequence[str] = ("all-but-one", "only-one"),
+    seeds: int = 1,
+    progress: bool | None = None,
+) -> "AblationResult":
+    """Trains without each of some named parts of a config, and with each of them alone.
+
+    Each run has a folder of its own and is judged on the split that is watched during training. The
+    same call again goes on with what was interrupted.
+
+    Examples:
+      >>> switches = {"decay": {"optim.weight_decay": 0}, "warmup": {"optim.warmup": "0 steps"}}
+      >>> found = bcjax.ablate(config, switches, "runs/ablation")    # doctest: +SKIP
+      >>> {run.name: run.difference for run in found.runs}           # doctest: +SKIP
+
+    Args:
+      config: The config whose parts are switched; it stays as it is.
+      switches: The changes that leave each part out, by its name; or a file, as for `bcjax ablate`.
+      out: The folder of the runs' folders and of ablation.json.
+      modes: "all-but-one", "only-one" or both.
+      seeds: The number of runs of each kind, with seeds from `config.seed` on.
+      progress: Whether to print how each run ended; None: in a terminal and in a notebook.
+
+    Raises:
+      UserError: If a switch or a mode is not understood, or the complete config does not train.
+      KeyboardInterrupt: If a signal ended it; each run that was begun is saved.
+    """
+    from bcjax.runtime import compilation
+    from bcjax.tune.ablation import Ablation, measure, work
+
+    compilation.use_cache()
+    ablation = Ablation.of(config, switches, Path(out), modes=modes, seeds=seeds)
+    faults, status = work(ablation, _console(progress))
+    if status:
+        raise KeyboardInterrupt
+    found = measure(ablation, faults)
+    found.write(ablation.out)
+    return found
+
+
+def _described(source: str | Path, overrides: Mapping[str, Any] | None) -> ConfigDict:
+    changes = {"data.source": str(source), **(overrides or {})}
+    return configs.check(configs.replaced(configs.default(), changes))
+
+
+def _console(progress: bool | None) -> "Console":
+    from rich.console import Console
+
+    console = Console(file=sys.stdout)
+    shown = (console.is_terminal or console.is_jupyter) if progress is None else progress
+    return console if shown else Console(quiet=True)
 
 
 def _workdir(run: "Run") -> Path:

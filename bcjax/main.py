@@ -8,6 +8,9 @@ import difflib
 import importlib
 import logging
 import sys
+from importlib import metadata
+
+from bcjax import __version__
 
 COMMANDS = {
     "train": "Train a network (the default command); the same command again resumes.",
@@ -32,7 +35,14 @@ def usage() -> str:
     lines = ["usage: bcjax [COMMAND] [--flags]", "", "commands:"]
     lines += [f"  {name:<14} {line}" for name, line in COMMANDS.items()]
     lines += ["", "bcjax COMMAND --help shows the flags of one command."]
+    lines += ["bcjax --version shows the versions of bcjax, JAX and Python."]
     return "\n".join(lines)
+
+
+def version() -> str:
+    """Returns the version of bcjax, and those that its results depend on most."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"bcjax {__version__}, JAX {metadata.version('jax')}, Python {python}"
 
 
 def main() -> int:
@@ -46,16 +56,18 @@ def main() -> int:
     if not arguments or arguments[0] in ("help", "-h", "--help", "-help", "--helpfull"):
         print(usage())
         return 0
+    if arguments[0] == "version" or "--version" in arguments:
+        print(version())
+        return 0
     name = arguments.pop(0) if not arguments[0].startswith("-") else "train"
     if name not in COMMANDS:
-        match = difflib.get_close_matches(name, COMMANDS, 1)
+        match = difflib.get_close_matches(name, [*COMMANDS, "help", "version"], 1)
         hint = f": did you mean {match[0]!r}?" if match else "; bcjax --help lists the commands."
         print(f"bcjax: There is no command {name!r}{hint}", file=sys.stderr)
         return 2
 
-    from bcjax.cli import flags as command_line
-
     # Imported here so that the help text does not wait for it.
+    from bcjax.cli import flags
     from bcjax.runtime import memory
     from bcjax.runtime.errors import UserError, disk_is_full
 
@@ -72,8 +84,8 @@ def main() -> int:
     sys.unraisablehook = lambda ignored: log.debug("Ignored: %s", ignored.exc_value)
     try:
         command = importlib.import_module(f"bcjax.cli.{name.replace('-', '_')}")
-        parsed = command_line.parse(command, name, arguments)
-        return 0 if parsed is None else command.run(*parsed) or 0
+        parsed = flags.parse(command, name, arguments)
+        return 0 if parsed is None else command.run(parsed) or 0
     except UserError as error:
         print(f"bcjax: {error}", file=sys.stderr)
         return 2

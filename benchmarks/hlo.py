@@ -159,7 +159,7 @@ def _lower(mesh: Mesh, name: str, size: int, batch: int, dtype: str, steps: int)
     def array(shape: tuple[int, ...], of: Any, sharding: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct(shape, of, sharding=sharding)
 
-    rows, everywhere = meshes.batch_sharding(mesh, leading=1), meshes.replicated(mesh)
+    rows, everywhere = meshes.batch_sharding(mesh, leading=1), meshes.replicated_sharding(mesh)
     batches = {
         "image": array((steps, batch, size, size, 3), jnp.uint8, rows),
         "label": array((steps, batch), jnp.int32, rows),

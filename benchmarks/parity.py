@@ -116,7 +116,7 @@ def steps_of_sgd(peer: str, name: str, folder: Path) -> Iterator[Row]:
     optimizer = optax.sgd(float(told["rate"]))
     params = before.variables["params"]
     state = dataclasses.replace(  # as it begins, with these weights
-        states.initializer(model, image_size=SIZES[0], ema=False, mode="max")(0),
+        states.initializer(model, before.config)(0),
         params=params,
         batch_stats=before.variables["batch_stats"],
         opt_state=optimizer.init(params),

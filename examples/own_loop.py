@@ -23,32 +23,22 @@ def main(workdir: Path = Path("runs/own_loop"), steps: int = 300, **overrides) -
     cells = prepare(config.data)
     model = engine.build(config, classes=len(cells.classes))
     optimizer = optax.adamw(1e-3)
-
-    def loss(params, state, batch):
-        images = engine.normalise(batch["image"] / 255, config.model.mean, config.model.std)
-        variables = {"params": params, "batch_stats": state.batch_stats}
-        dropout = {"dropout": jax.random.fold_in(jax.random.key(config.seed), state.step)}
-        logits = model.apply(variables, images, train=True, rngs=dropout)
-        return engine.cross_entropy(logits, batch["label"]).mean()
+    gradient = jax.value_and_grad(engine.training_loss(model, config), has_aux=True)
 
     @jax.jit
     def step(state, batch):
-        uphill = jax.grad(loss)(state.params, state, batch)
+        _, uphill = gradient(state.params, state, batch)
         scale = 0.05 / (optax.tree.norm(uphill) + 1e-12)
         sharp = jax.tree.map(lambda param, up: param + scale * up, state.params, uphill)
-        value, grads = jax.value_and_grad(loss)(sharp, state, batch)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        return state.replace(step=state.step + 1, params=params, opt_state=opt_state), value
+        (loss, batch_stats), grads = gradient(sharp, state, batch)
+        return engine.apply_gradients(state, optimizer, grads, batch_stats), loss
 
-    state, values = engine.new_state(model, optimizer, config), []
+    state, losses = engine.new_state(model, optimizer, config), []
     for batch in engine.training_batches(config, cells, steps):
-        state, value = step(state, batch)
-        values.append(value)
-
-    workdir.mkdir(parents=True, exist_ok=True)
+        state, loss = step(state, batch)
+        losses.append(float(loss))
     engine.write_run(config, state.variables, cells.classes, workdir)
-    return [float(value) for value in values]
+    return losses
 
 
 if __name__ == "__main__":

@@ -24,21 +24,6 @@ Example:
 TEXT
 }
 
-mistake() {
-  printf 'gpu.sh: %s\n' "$1" >&2
-  exit 2
-}
-
-show() {
-  local line
-  printf -v line '%q ' "$@"
-  printf '%s\n' "${line% }"
-}
-
-run() {
-  if [[ -n $dry_run ]]; then show "$@"; else "$@"; fi
-}
-
 # The CUDA_VISIBLE_DEVICES of one process: $1 its index, $2 the number of GPUs in a share.
 share() {
   local IFS=,
@@ -52,9 +37,8 @@ free_port() {
   echo "$port"
 }
 
-checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-venv=$checkout/.venv gpus='' processes=1 dry_run=''
-while (($#)); do
+gpus='' processes=1 venv=''
+option() {
   case $1 in
     --gpus=*)
       gpus=${1#*=}
@@ -70,19 +54,13 @@ while (($#)); do
       venv=${1#*=}
       [[ -n $venv ]] || mistake "--venv= names no folder; write it like --venv=.venv."
       ;;
-    --dry-run) dry_run=yes ;;
-    -h | --help)
-      usage
-      exit
-      ;;
-    --)
-      shift
-      break
-      ;;
-    *) mistake "There is no option $1; the program's own arguments come after -- (see --help)." ;;
+    *) return 1 ;;
   esac
-  shift
-done
+}
+
+# shellcheck source=launch/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+venv=${venv:-$checkout/.venv}
 
 if ((processes > 1)); then
   gpus=${gpus:-${CUDA_VISIBLE_DEVICES:-}}

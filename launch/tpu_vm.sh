@@ -30,25 +30,6 @@ Example:
 TEXT
 }
 
-say() {
-  printf 'tpu_vm.sh: %s\n' "$1" >&2 || true # the terminal may be gone
-}
-
-mistake() {
-  say "$1"
-  exit 2
-}
-
-run() {
-  local line
-  if [[ -z $dry_run ]]; then
-    "$@"
-  else
-    printf -v line '%q ' "$@"
-    printf '%s\n' "${line% }" >&3 # not to stdout, which callers capture
-  fi
-}
-
 vm() {
   run gcloud compute tpus tpu-vm "$@" --zone="$zone" ${project:+"--project=$project"} --quiet
 }
@@ -96,10 +77,9 @@ leave() {
   exit 255
 }
 
-checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-name='' zone='' project='' keep='' dry_run=''
+name='' zone='' project='' keep=''
 accelerator_type=v5litepod-8 version=v2-alpha-tpuv5-lite
-while (($#)); do
+option() {
   case $1 in
     --name=*) name=${1#*=} ;;
     --zone=*) zone=${1#*=} ;;
@@ -107,19 +87,12 @@ while (($#)); do
     --accelerator-type=*) accelerator_type=${1#*=} ;;
     --version=*) version=${1#*=} ;;
     --keep) keep=yes ;;
-    --dry-run) dry_run=yes ;;
-    -h | --help)
-      usage
-      exit
-      ;;
-    --)
-      shift
-      break
-      ;;
-    *) mistake "There is no option $1; the program's own arguments come after -- (see --help)." ;;
+    *) return 1 ;;
   esac
-  shift
-done
+}
+
+# shellcheck source=launch/common.sh
+source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 [[ $name =~ ^[a-z][a-z0-9-]*$ ]] ||
   mistake "Name the VM with --name=NAME, in lower-case letters, digits and hyphens."
 [[ -n $zone ]] || mistake "Say where the VM is to be with --zone=ZONE."
@@ -135,7 +108,6 @@ done
 [[ -n $dry_run ]] || command -v gcloud >/dev/null ||
   mistake "gcloud is not installed; see https://cloud.google.com/sdk/docs/install."
 
-exec 3>&1
 program=$(printf '%q ' .venv/bin/python -m bcjax.main "$@")
 run_id=$(printf %s "$program" | cksum | cut -d' ' -f1) # the same command is the same run
 home=bcjax-$run_id                                     # the run's folder on the VM

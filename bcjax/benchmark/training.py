@@ -22,7 +22,7 @@ from bcjax.engine.loader import Loader
 from bcjax.engine.plan import Call, Plan
 from bcjax.engine.step import gather, keys_of, step_key, to_float
 from bcjax.runtime import mesh as meshes
-from bcjax.training.loop import MemberProgress
+from bcjax.training.loop import MemberProgress, OnEvaluation
 from bcjax.training.loop import loop as train_loop
 from bcjax.training.meter import Meter
 from bcjax.training.run import Run
@@ -66,6 +66,20 @@ class TimedRun:
         """Takes the steps of a call; returns their metrics."""
         self.state, metrics = self.run.train(self.phase, self.state, batch)
         return metrics
+
+    def train_with(self, plan: Plan, start: int, on_evaluation: OnEvaluation) -> None:
+        """Trains with the loop of `bcjax train`, from a step on and by another plan.
+
+        Raises:
+          KeyboardInterrupt: If a signal ended it.
+        """
+        state = self.state.replace(step=meshes.replicate(self.run.mesh, np.int32(start)))
+        member = MemberProgress(self.run.with_plan(self.phase, plan), start)
+        states, signal = train_loop([member], {0: state}, Console(quiet=True), on_evaluation)
+        if signal:
+            raise KeyboardInterrupt
+        self.run.checkpoints.wait()
+        self.state = states[0]
 
     def close(self) -> None:
         """Waits for the checkpoint that is being written."""
@@ -196,22 +210,14 @@ def _whole(run: TimedRun, evaluations: int) -> dict[str, Any]:
     start = max(0, period - plan.steps_per_call)
     # Of the two programs that training dispatches, the one whose call is a single step.
     run.train(next(run.loader("train").training([Call(0, 1)], run.run.order)))
-    state = run.state.replace(step=meshes.everywhere(run.run.mesh, np.int32(start)))
-    longer = run.run.with_plan(
-        run.phase, dataclasses.replace(plan, save_every=period, length=(evaluations + 2) * period)
-    )
+    longer = dataclasses.replace(plan, save_every=period, length=(evaluations + 2) * period)
     moments: list[float] = []
 
     def evaluated(step: int, result: dict[str, float]) -> bool:
         moments.append(time.perf_counter())
         return len(moments) > evaluations
 
-    member = MemberProgress(longer, start)
-    states, signal = train_loop([member], {0: state}, Console(quiet=True), evaluated)
-    if signal:
-        raise KeyboardInterrupt
-    run.run.checkpoints.wait()
-    run.state = states[0]
+    run.train_with(longer, start, evaluated)
     seconds = statistics.median(np.diff(moments))
     images = period * config.train.batch_size
     return {
@@ -249,7 +255,7 @@ def measure_augmentation(run: TimedRun, peaks: Peaks, steps: int, repeats: int) 
 
     loader = run.loader("train")
     one = next(loader.training([Call(0, 1)], run.run.order))
-    everywhere = meshes.replicated(run.run.mesh)
+    everywhere = meshes.replicated_sharding(run.run.mesh)
     compiled = jax.jit(
         augment,
         in_shardings=(meshes.batch_sharding(run.run.mesh, leading=1), *3 * [everywhere]),

@@ -8,37 +8,26 @@ The same command again goes on from the last checkpoint.
 
 from pathlib import Path
 
-from absl import flags
 from rich.console import Console
 
-from bcjax.cli import flags as cli_flags
-from bcjax.runtime.errors import UserError
+from bcjax.cli.flags import ALLOW_LEAKS, CONFIG, Arguments, Flag, read_config
 
-
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    cli_flags.define_config(values)
-    flags.DEFINE_string(
+FLAGS = (
+    CONFIG,
+    Flag(
         "workdir",
-        None,
         "Where the run is written; default: config.workdir, or runs/<name of the config file>.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "allow-leaks",
-        False,
-        "Go on though pictures lie in two splits; the results will say so.",
-        flag_values=values,
-    )
+        kind=Path,
+    ),
+    ALLOW_LEAKS,
+)
 
 
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if positional:
-        raise UserError(f"bcjax train takes flags only, not {positional[0]!r}.")
-    config = cli_flags.read_config(values)
-    name = Path(cli_flags.config_file(values)).stem
-    config.data.allow_leaks |= values["allow-leaks"].value
-    config.workdir = values.workdir or config.workdir or f"runs/{name}"
-    # Here, because JAX takes a second to import, and a mistake in the flags should show first.
+def run(arguments: Arguments) -> int:
+    config = read_config(arguments)
+    name = Path(arguments.config.partition(":")[0]).stem
+    config.data.allow_leaks |= arguments.allow_leaks
+    config.workdir = str(arguments.workdir or config.workdir or f"runs/{name}")
     import jax
 
     from bcjax import api
@@ -49,8 +38,6 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     console = Console(quiet=jax.process_index() != 0)
     if outcome.evaluation:
         console.print(tables.evaluation(outcome.evaluation))
-    if outcome.evaluation and outcome.evaluation.members:
-        console.print(tables.members(outcome.evaluation.members))
     if outcome.evaluation and config.eval.report:
         page = RunDir(config.workdir).report
         console.print(f"written to {page}", highlight=False, soft_wrap=True)

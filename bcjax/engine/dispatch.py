@@ -41,7 +41,7 @@ def place(mesh: Mesh, values: Hyperparameters) -> Hyperparameters:
     """Returns the values as arrays on each device: the seed as uint32, the others as float32."""
     floats = jax.tree.map(np.float32, values._replace(seed=0))
     arrays = floats._replace(seed=np.uint32(values.seed))
-    return cast(Hyperparameters, meshes.everywhere(mesh, arrays))
+    return cast(Hyperparameters, meshes.replicate(mesh, arrays))
 
 
 TrainStep = Callable[[State, Batch, StoredArrays, Hyperparameters], tuple[State, Array]]
@@ -102,7 +102,7 @@ class TrainCall:
           abstract: The state as shapes with shardings.
         """
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
-        over, everywhere = meshes.batch_sharding(mesh, leading=1), meshes.replicated(mesh)
+        over, everywhere = meshes.batch_sharding(mesh, leading=1), meshes.replicated_sharding(mesh)
         self.jitted: Any = jax.jit(
             call,
             donate_argnums=0,
@@ -160,6 +160,10 @@ def compile_predict(step: Callable, mesh: Mesh) -> Callable:
 
     return jax.jit(
         call,
-        in_shardings=(None, meshes.batch_sharding(mesh, leading=1), meshes.replicated(mesh)),
-        out_shardings=meshes.replicated(mesh),
+        in_shardings=(
+            None,
+            meshes.batch_sharding(mesh, leading=1),
+            meshes.replicated_sharding(mesh),
+        ),
+        out_shardings=meshes.replicated_sharding(mesh),
     )

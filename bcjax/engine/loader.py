@@ -85,7 +85,7 @@ class Loader:
         self.examples = len(store)
         self.stored: StoredArrays = {}
         if isinstance(store, DeviceStore):
-            self.stored = meshes.everywhere(mesh, store.arrays)
+            self.stored = meshes.replicate(mesh, store.arrays)
 
     def training(self, calls: Sequence[Call], order: Order) -> Generator[Batch, None, None]:
         """Yields for each call its batches, arrays of shape (steps, B, ...), in an order.
@@ -184,7 +184,7 @@ class SplitLoaders:
         """
         over, everywhere = (
             meshes.batch_sharding(self._mesh, leading=1),
-            meshes.replicated(self._mesh),
+            meshes.replicated_sharding(self._mesh),
         )
         picture = (self._data.image_size, self._data.image_size, 3)
 

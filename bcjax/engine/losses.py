@@ -1,7 +1,6 @@
 """The classification loss, and the weights that balance rare classes in it."""
 
 from collections.abc import Callable
-from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -36,16 +35,10 @@ def cross_entropy(
     Returns:
       float32, one loss per example, not averaged.
     """
-    targets = labels
-    if labels.ndim < logits.ndim:
-        targets = jax.nn.one_hot(labels, logits.shape[-1])
-    targets = targets.astype(jnp.float32)
-    smoothed = optax.smooth_labels(targets, label_smoothing)
-    loss = optax.softmax_cross_entropy(logits.astype(jnp.float32), smoothed)
-    if class_weights is not None:
-        # Not a matrix product: TPUs would round its factors to bfloat16.
-        loss *= jnp.sum(targets * class_weights, axis=-1)
-    return loss
+    return of_targets(
+        optax.softmax_cross_entropy, logits, labels,
+        label_smoothing=label_smoothing, class_weights=class_weights,
+    )  # fmt: skip
 
 
 def focal(
@@ -85,7 +78,7 @@ Loss = Callable[[Float[Array, "B C"], Float[Array, "B C"]], Float[Array, " B"]]
 REGISTERED: dict[str, Loss] = {}
 
 
-def registered(
+def of_targets(
     loss: Loss,
     logits: Float[Array, "B C"],
     labels: Int[Array, " B"] | Float[Array, "B C"],
@@ -93,39 +86,33 @@ def registered(
     label_smoothing: float = 0.0,
     class_weights: Float[Array, " C"] | None = None,
 ) -> Float[Array, " B"]:
-    """Applies a registered loss to smoothed targets; the other arguments as of `cross_entropy`."""
+    """Returns any loss of each example; the other arguments are those of `cross_entropy`."""
     targets = labels
     if labels.ndim < logits.ndim:
         targets = jax.nn.one_hot(labels, logits.shape[-1])
     targets = targets.astype(jnp.float32)
     each = loss(logits.astype(jnp.float32), optax.smooth_labels(targets, label_smoothing))
     if class_weights is not None:
+        # Not a matrix product: TPUs would round its factors to bfloat16.
         each *= jnp.sum(targets * class_weights, axis=-1)
     return each
 
 
-def class_weights(
-    counts: Int[np.ndarray, " C"], kind: Literal["none", "balanced"]
-) -> Float[np.ndarray, " C"]:
-    """Returns the weight of each class in the loss.
+def balanced_weights(counts: Int[np.ndarray, " C"]) -> Float[np.ndarray, " C"]:
+    """Returns the weight of each class in the loss with which all classes weigh the same in total.
+
+    N / (C * n_c), as scikit-learn's `compute_class_weight`. The mean weight of the training
+    examples is 1, so that the learning rate need not change.
 
     Args:
       counts: Training examples of each class.
-      kind: "none": 1 for every class. "balanced": N / (C * n_c), as scikit-learn's
-        `compute_class_weight`; each class then weighs the same in total, and the mean weight of
-        the training examples is 1, so that the learning rate need not change.
 
     Returns:
       float32.
 
     Raises:
-      UserError: For an unknown kind, or "balanced" with a class that has no example.
+      UserError: If a class has no example.
     """
-    counts = np.asarray(counts)
-    if kind == "none":
-        return np.ones(counts.shape, np.float32)
-    if kind != "balanced":
-        raise UserError(f"train.class_weights is {kind!r}: choose 'none' or 'balanced'.")
     empty = np.flatnonzero(counts == 0)
     if empty.size:
         raise UserError(

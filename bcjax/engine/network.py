@@ -108,7 +108,9 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
     classes = tuple(checkpoints.about(step)["classes"])
     model = build(config, len(classes))
     abstract = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=meshes.replicated(mesh)),
+        lambda leaf: jax.ShapeDtypeStruct(
+            leaf.shape, leaf.dtype, sharding=meshes.replicated_sharding(mesh)
+        ),
         _variable_shapes(model, config.data.image_size, config.model.channels),
     )
     read = checkpoints.restore_variables(step, {"ema": abstract} if config.optim.ema else abstract)
@@ -156,8 +158,9 @@ def write_run(
       config: A resolved config without averages (`optim.ema`).
       variables: Parameters and batch statistics of the network.
       classes: The class names, in the order of the logits.
-      workdir: An existing folder.
+      workdir: The folder; it is made where it is missing.
     """
+    workdir.mkdir(parents=True, exist_ok=True)
     zero = jnp.zeros((), jnp.int32)
     state = State(
         step=zero,
@@ -167,7 +170,7 @@ def write_run(
         batch_stats=jax.tree.map(jnp.asarray, variables["batch_stats"]),
         opt_state=(),
         ema={},
-        patience=jax.tree.map(jnp.asarray, patience.init("max")),
+        patience=jax.tree.map(jnp.asarray, patience.init(config.checkpoint.best)),
     )
     checkpoints = Checkpoints(workdir, keep=1, metric=config.checkpoint.best)
     checkpoints.save(state, checkpoint.about_page(config, classes, None))

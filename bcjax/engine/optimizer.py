@@ -7,7 +7,6 @@ is why the optimizers are put together here from Optax's parts: its `rmsprop` al
 momentum, and its `adafactor` alias decays weights, after the learning rate is applied.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +15,6 @@ import optax
 from ml_collections import ConfigDict
 
 from bcjax.engine import schedules
-from bcjax.engine.schedules import check, choose
 
 
 def _momentum(config: ConfigDict) -> optax.GradientTransformation:
@@ -83,7 +81,7 @@ def create(
     follow `decay_mask`.
 
     Args:
-      config: The `optim` branch.
+      config: The `optim` branch of a config that `configs.check` has passed.
       total_steps: Length of the run.
       warmup_steps: Length of the warm-up, less than `total_steps`.
 
@@ -91,18 +89,9 @@ def create(
       A transformation whose `update` needs the params, and whose updates are linear in lr.
 
     Raises:
-      UserError: For an unknown optimizer, a value out of range, and as `schedules.create` does.
+      UserError: As `schedules.create` does.
     """
-    direction = choose("name", config.name, OPTIMIZERS)(config)
-    check(
-        config,
-        b1=(0 <= config.b1 < 1, "at least 0 and less than 1"),
-        b2=(0 <= config.b2 < 1, "at least 0 and less than 1"),
-        momentum=(0 <= config.momentum < 1, "at least 0 and less than 1"),
-        eps=(0 < config.eps < math.inf, "more than 0"),
-        weight_decay=(0 <= config.weight_decay < math.inf, "0 or more"),
-        clip_norm=(0 <= config.clip_norm < math.inf, "0 (no clipping) or more"),
-    )
+    direction = OPTIMIZERS[config.name](config)
     clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     decay = optax.add_decayed_weights(config.weight_decay, mask=decay_mask)
     decoupled = config.name in _DECOUPLED_DECAY

@@ -5,14 +5,14 @@ and lowers its learning rate, at the same evaluations as one that was never inte
 """
 
 import math
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
 from jaxtyping import Float, Int
+from ml_collections import ConfigDict
 
-Mode = Literal["max", "min"]
-_SIGN = {"max": 1, "min": -1}
+from bcjax.metrics.names import sign
 
 
 class Patience(NamedTuple):
@@ -32,59 +32,39 @@ class Patience(NamedTuple):
     since_drop: Int[np.ndarray | jax.Array, ""]
 
 
-def init(mode: Mode) -> Patience:
+def init(metric: str) -> Patience:
     """Returns the patience before the first evaluation.
 
     Args:
-      mode: "max" where more of the metric is better (accuracy), "min" where less is (loss).
+      metric: The watched metric, `checkpoint.best` of the config.
     """
-    return _arrays(best=-_SIGN[mode] * math.inf, since_best=0, lr_scale=1.0, since_drop=0)
+    return _arrays(-sign(metric) * math.inf, 0, 1.0, 0)
 
 
-def update(
-    patience: Patience,
-    value: float,
-    *,
-    mode: Mode,
-    min_delta: float,
-    plateau_factor: float,
-    plateau_patience: int,
-    min_scale: float,
-) -> Patience:
-    """Returns the patience after one more evaluation.
+def update(patience: Patience, value: float, config: ConfigDict) -> Patience:
+    """Returns the patience after one more evaluation, in numpy arrays.
 
-    As Keras's EarlyStopping and ReduceLROnPlateau (without cooldown): after `plateau_patience`
+    As Keras's EarlyStopping and ReduceLROnPlateau (without cooldown): after `plateau.patience`
     evaluations in a row without improvement the learning rate drops, and the count restarts.
 
     Args:
-      patience: The state before this evaluation. Its arrays are read on the host.
-      value: The metric. A value that is not finite is no improvement.
-      mode: As given to `init`.
-      min_delta: What a value must beat the best by, in the metric's units, 0 or more.
-      plateau_factor: What `lr_scale` is multiplied by at a drop, in (0, 1).
-      plateau_patience: Evaluations; 0 never drops.
-      min_scale: `lr_scale` does not drop below this, in [0, 1].
-
-    Returns:
-      The state after it, in numpy arrays.
+      patience: The patience before this evaluation. Its arrays are read on the host.
+      value: The watched metric. A value that is not finite is no improvement.
+      config: A config; `train.min_delta`, in the metric's units, is what a value must beat the best
+        by, and `optim.plateau` says when and by how much the learning rate drops.
     """
-    sign = _SIGN[mode]
+    better, plateau = sign(config.checkpoint.best), config.optim.plateau
     # In float32, as `best` is stored: else a value could improve on its own rounded self.
     value = float(np.float32(value))
     best, scale = float(patience.best), float(patience.lr_scale)
-    if math.isfinite(value) and sign * value > sign * best + min_delta:
-        return _arrays(best=value, since_best=0, lr_scale=scale, since_drop=0)
+    if math.isfinite(value) and better * value > better * best + config.train.min_delta:
+        return _arrays(value, 0, scale, 0)
     since_drop = int(patience.since_drop) + 1
-    if 0 < plateau_patience <= since_drop:
+    if 0 < plateau.patience <= since_drop:
         # A scale already below the floor (lowered by an earlier config) is not raised to it.
-        scale = max(scale * plateau_factor, min(scale, min_scale))
+        scale = max(scale * plateau.factor, min(scale, plateau.min_scale))
         since_drop = 0
-    return _arrays(
-        best=best,
-        since_best=int(patience.since_best) + 1,
-        lr_scale=scale,
-        since_drop=since_drop,
-    )
+    return _arrays(best, int(patience.since_best) + 1, scale, since_drop)
 
 
 def exhausted(patience: Patience, allowed: int) -> bool:
@@ -92,10 +72,9 @@ def exhausted(patience: Patience, allowed: int) -> bool:
     return 0 < allowed <= int(patience.since_best)
 
 
-def _arrays(*, best: float, since_best: int, lr_scale: float, since_drop: int) -> Patience:
+def _arrays(best: float, since_best: int, lr_scale: float, since_drop: int) -> Patience:
+    """Returns a patience in numpy arrays of no dimensions."""
     return Patience(
-        best=np.array(best, np.float32),
-        since_best=np.array(since_best, np.int32),
-        lr_scale=np.array(lr_scale, np.float32),
-        since_drop=np.array(since_drop, np.int32),
-    )
+        np.array(best, np.float32), np.array(since_best, np.int32),
+        np.array(lr_scale, np.float32), np.array(since_drop, np.int32),
+    )  # fmt: skip

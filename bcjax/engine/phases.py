@@ -4,7 +4,6 @@ The step, the order of the pictures and the checkpoints run on from one phase to
 """
 
 import dataclasses
-import functools
 import itertools
 from collections.abc import Callable
 
@@ -21,7 +20,6 @@ from bcjax.engine import patience as patiences
 from bcjax.engine import plan as plans
 from bcjax.engine import state as states
 from bcjax.engine.dispatch import TrainCall
-from bcjax.engine.patience import Mode
 from bcjax.engine.plan import Plan
 from bcjax.engine.state import State
 from bcjax.engine.step import Recipe, train_step
@@ -87,8 +85,6 @@ def create(
     mesh: Mesh,
     *,
     examples: int,
-    steps_per_call: int,
-    mode: Mode,
 ) -> tuple[Phase, ...]:
     """Returns the phases of a run in turn; nothing is computed yet.
 
@@ -99,8 +95,6 @@ def create(
       recipe: How a training step works.
       mesh: The devices that the steps run on.
       examples: Training pictures in an epoch.
-      steps_per_call: Steps in one dispatch, where the config does not set it.
-      mode: Whether more or less of the watched metric is better.
 
     Raises:
       UserError: If a phase would train nothing, or its optimizer or schedule is refused.
@@ -112,14 +106,15 @@ def create(
         trains = select(config.finetune.trainable, layers)
         frozen = freeze_all_but(trains, paths)
         scales = learning_rate_scales(paths, config.finetune.layer_decay)
-        plan = plans.resolve(config, examples, steps_per_call)
+        plan = plans.resolve(config, examples, dispatch.per_call())
         lengths = {"total_steps": plan.length, "warmup_steps": plan.warmup}
         optimizer = optimizers.create(config.optim, **lengths)
         if config.finetune.layer_decay < 1:
             optimizer = optax.chain(optimizer, scale_by_path(scales))
-        begin = functools.partial(
-            states.begin, phase=position, optimizer=optimizer, mode=mode, frozen=frozen
-        )
+
+        def begin(state: State) -> State:
+            return states.begin(state, position, optimizer, config.checkpoint.best, frozen)
+
         abstract = states.shapes(lambda: begin(init(0)), mesh, config.mesh.fsdp_min_size)
         call = dispatch.several(train_step(model, optimizer, recipe, frozen))
         return Phase(

@@ -3,17 +3,20 @@
 import dataclasses
 from collections.abc import Callable
 
+import optax
+from flax import linen as nn
 from jax.sharding import Mesh
+from jaxtyping import Array
 from ml_collections import ConfigDict
 
+from bcjax.augment import policy as policies
 from bcjax.augment.policy import Policy
 from bcjax.engine import dispatch, losses, network, phases
 from bcjax.engine import state as states
-from bcjax.engine.patience import Mode
+from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.phases import Phase
-from bcjax.engine.state import State
-from bcjax.engine.step import Recipe, features_step, predict_step
-from bcjax.metrics.names import sign
+from bcjax.engine.state import State, Variables
+from bcjax.engine.step import Recipe, features_step, mean_loss, predict_step, step_key
 from bcjax.runtime.errors import UserError
 
 
@@ -22,14 +25,12 @@ class Program:
     """The jitted functions of a run; each is compiled at its first call.
 
     Attributes:
-      mode: Whether more or less of the watched metric is better.
       phases: The phases, each with its schedule, its optimizer and its training step.
       start: Makes the state at the beginning of the first phase from a seed.
       predict: `step.predict_step(...)`, jitted.
       backbone: `step.features_step(...)`, jitted.
     """
 
-    mode: Mode
     phases: tuple[Phase, ...]
     start: Callable[[int], State]
     predict: Callable
@@ -52,29 +53,11 @@ def build(
       UserError: If the network, the optimizer, a phase or the loss is not possible.
     """
     model = network.build(config, classes)
-    mode: Mode = "max" if sign(config.checkpoint.best) > 0 else "min"
-    init = states.initializer(
-        model,
-        image_size=config.data.image_size,
-        ema=config.optim.ema > 0,
-        mode=mode,
-        channels=config.model.channels,
-        mesh=mesh,
-    )
-    made = phases.create(
-        config,
-        model,
-        init,
-        _recipe(config, policy),
-        mesh,
-        examples=examples,
-        steps_per_call=dispatch.per_call(),
-        mode=mode,
-    )
+    init = states.initializer(model, config, mesh)
+    made = phases.create(config, model, init, recipe(config, policy), mesh, examples=examples)
     first = made[0]
     pixels = (model, config.model.mean, config.model.std)
     return Program(
-        mode=mode,
         phases=made,
         start=states.compile_init(lambda seed: first.begin(init(seed)), first.abstract),
         predict=dispatch.compile_predict(predict_step(*pixels), mesh),
@@ -82,7 +65,33 @@ def build(
     )
 
 
-def _recipe(config: ConfigDict, policy: Policy) -> Recipe:
+def training_loss(model: nn.Module, config: ConfigDict) -> Callable:
+    """Returns the loss that `bcjax.train` minimises, for a training loop of your own.
+
+    The function is `(params, state, batch) -> (loss, batch_stats)`, to be differentiated with
+    `has_aux=True`: it augments and normalises a batch of `training_batches`, and returns the mean
+    loss at these parameters and the new batch statistics.
+
+    Args:
+      model: The network.
+      config: A resolved config.
+
+    Raises:
+      UserError: As `recipe`.
+    """
+    policy = policies.build(config.augment.ops)
+    values = Hyperparameters(config.seed, augment=policy.numbers)
+    loss_of = mean_loss(model, recipe(config, policy))
+
+    def loss(params: Variables, state: State, batch: Batch) -> tuple[Array, Variables]:
+        key = step_key(config.seed, state.step)
+        value, (batch_stats, _) = loss_of(params, {}, state.batch_stats, key, batch, {}, values)
+        return value, batch_stats
+
+    return loss
+
+
+def recipe(config: ConfigDict, policy: Policy) -> Recipe:
     """Returns how the training step works, apart from the network and the optimizer.
 
     Raises:
@@ -100,7 +109,7 @@ def _recipe(config: ConfigDict, policy: Policy) -> Recipe:
         std=config.model.std,
         policy=policy,
         dtype=config.model.dtype,
-        loss=losses.REGISTERED.get(config.train.loss),
+        loss=losses.REGISTERED.get(config.train.loss, optax.softmax_cross_entropy),
         focal=config.train.focal_gamma if focal else None,
         label_smoothing=config.train.label_smoothing,
         accumulate=config.optim.accumulate,

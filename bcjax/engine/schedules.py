@@ -1,16 +1,11 @@
 """Learning-rate schedules: the `optim.schedule` of a config as a function of the step."""
 
-import difflib
-import math
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Callable
 
 import optax
 from ml_collections import ConfigDict
 
 from bcjax.runtime.errors import UserError
-
-T = TypeVar("T")
 
 
 def _step_decay(config: ConfigDict, total_steps: int, warmup_steps: int) -> optax.Schedule:
@@ -58,56 +53,26 @@ def create(config: ConfigDict, total_steps: int, warmup_steps: int) -> optax.Sch
       A function from the step, an integer counted from 0, to a learning rate of 0 or more.
 
     Raises:
-      UserError: For an unknown schedule, a value out of range, or a warm-up as long as the run.
+      UserError: For fractions of the run that do not rise, an exponential decay to 0, or a warm-up
+        as long as the run.
     """
-    decay = choose("schedule", config.schedule, SCHEDULES)
     at = tuple(config.step_at)
-    rises = all(a < b for a, b in zip((0, *at), (*at, 1), strict=True))
-    check(
-        config,
-        lr=(0 <= config.lr < math.inf, "0 or more"),
-        final_lr_fraction=(
-            0 <= config.final_lr_fraction <= 1,
-            "a fraction of optim.lr, from 0 to 1",
-        ),
-        step_at=(rises, "rising fractions of the run, each between 0 and 1"),
-        step_factor=(0 < config.step_factor < math.inf, "more than 0"),
-    )
-    if config.schedule == "exponential":
-        check(
-            config,
-            final_lr_fraction=(
-                config.final_lr_fraction > 0,
-                "more than 0 for an exponential decay",
-            ),
+    if not all(a < b for a, b in zip((0, *at), (*at, 1), strict=True)):
+        raise UserError(
+            f"config.optim.step_at is {at}: give rising fractions of the run, each between 0 and 1."
+        )
+    if config.schedule == "exponential" and not config.final_lr_fraction:
+        raise UserError(
+            "config.optim.final_lr_fraction is 0, which an exponential decay never reaches: give a "
+            "fraction of optim.lr that is more than 0."
         )
     if not 0 <= warmup_steps < total_steps:
         raise UserError(
             f"A warm-up of {warmup_steps} steps does not fit in a run of {total_steps} steps: "
             "shorten the warm-up or lengthen the run."
         )
-    after = decay(config, total_steps, warmup_steps)
+    after = SCHEDULES[config.schedule](config, total_steps, warmup_steps)
     if warmup_steps == 0:
         return after
     warmup = optax.linear_schedule(config.lr / (warmup_steps + 1), config.lr, warmup_steps)
     return optax.join_schedules([warmup, after], [warmup_steps])
-
-
-def choose(key: str, name: str, table: Mapping[str, T]) -> T:
-    """Returns what a table of optimizers or schedules holds under a name.
-
-    Raises:
-      UserError: If it holds no such name; the sentence suggests the nearest.
-    """
-    if name in table:
-        return table[name]
-    near = difflib.get_close_matches(name.lower(), table, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near else ""
-    raise UserError(f"optim.{key} is {name!r}: choose one of {', '.join(table)}{hint}.")
-
-
-def check(config: ConfigDict, **rules: tuple[bool, str]) -> None:
-    """Raises UserError for the first key of the `optim` branch whose rule does not hold."""
-    for key, (holds, need) in rules.items():
-        if not holds:
-            raise UserError(f"optim.{key} is {config[key]!r}: it must be {need}.")

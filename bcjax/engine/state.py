@@ -14,7 +14,7 @@ from jaxtyping import Array, Int32
 from ml_collections import ConfigDict
 
 from bcjax.engine import patience as patiences
-from bcjax.engine.patience import Mode, Patience
+from bcjax.engine.patience import Patience
 from bcjax.engine.trainable import NOTHING_FROZEN, Frozen
 from bcjax.models import initialisers
 from bcjax.runtime import mesh as meshes
@@ -57,23 +57,22 @@ class State(struct.PyTreeNode):
 
 
 def initializer(
-    model: nn.Module,
-    *,
-    image_size: int,
-    ema: bool,
-    mode: Mode,
-    channels: int = 3,
-    mesh: Mesh | None = None,
+    model: nn.Module, config: ConfigDict, mesh: Mesh | None = None
 ) -> Callable[[int | Array], State]:
     """Returns a jittable function from a seed to the state before the first phase begins.
 
-    If there is a mesh, all of its devices draw the random numbers together; the numbers are the
-    same on any mesh.
+    Args:
+      model: The network.
+      config: A resolved config, which says how large the pictures are, and whether there are
+        averages (`optim.ema`).
+      mesh: The devices that draw the random numbers together; the numbers are the same on any mesh.
+        None: one device draws them.
     """
     drawn = meshes.batch_sharding(mesh) if mesh else None
+    size = config.data.image_size
 
     def init(seed: int | Array) -> State:
-        pictures = jnp.zeros((1, image_size, image_size, channels))
+        pictures = jnp.zeros((1, size, size, config.model.channels))
         variables = initialisers.variables(
             model, jax.random.key(seed), pictures, sharding=drawn, train=False
         )
@@ -85,8 +84,8 @@ def initializer(
             params=params,
             batch_stats=batch_stats,
             opt_state=(),
-            ema={"params": params, "batch_stats": batch_stats} if ema else {},
-            patience=jax.tree.map(jnp.asarray, patiences.init(mode)),
+            ema={"params": params, "batch_stats": batch_stats} if config.optim.ema else {},
+            patience=jax.tree.map(jnp.asarray, patiences.init(config.checkpoint.best)),
         )
 
     return init
@@ -95,29 +94,23 @@ def initializer(
 def new_state(
     model: nn.Module, optimizer: optax.GradientTransformation, config: ConfigDict
 ) -> State:
-    """Returns the state of step 0, for a training loop of your own without averages and phases.
+    """Returns the state of step 0, for a training loop of your own without phases.
 
     Args:
       model: The network.
       optimizer: The optimizer of all its parameters.
-      config: A resolved config; its seed, image size and channels are used.
+      config: A resolved config.
     """
-    size, channels = config.data.image_size, config.model.channels
-    init = initializer(model, image_size=size, ema=False, mode="max", channels=channels)
-
-    @jax.jit
-    def start(seed: Array) -> State:
-        return begin(init(seed), phase=0, optimizer=optimizer, mode="max")
-
+    init = initializer(model, config)
+    start = jax.jit(lambda seed: begin(init(seed), 0, optimizer, config.checkpoint.best))
     return start(np.uint32(config.seed))
 
 
 def begin(
     state: State,
-    *,
     phase: int,
     optimizer: optax.GradientTransformation,
-    mode: Mode,
+    metric: str,
     frozen: Frozen = NOTHING_FROZEN,
 ) -> State:
     """Returns the state at the start of a phase, from the state at the end of the previous one.
@@ -129,7 +122,7 @@ def begin(
       state: The previous state; its `opt_state` is not read.
       phase: The phase that begins, counted from 0.
       optimizer: The optimizer of the phase.
-      mode: Whether more or less of the watched metric is better.
+      metric: The watched metric, `checkpoint.best` of the config.
       frozen: The parameters that do not train in the phase.
     """
     trains, _ = frozen.divide(state.params)
@@ -138,7 +131,7 @@ def begin(
         began=state.step,
         opt_state=optimizer.init(trains),
         ema=frozen.where(state.variables, state.ema) if state.ema else {},
-        patience=jax.tree.map(jnp.asarray, patiences.init(mode)),
+        patience=jax.tree.map(jnp.asarray, patiences.init(metric)),
     )
 
 
@@ -160,8 +153,3 @@ def compile_init(init: Callable[[Array], State], abstract: State) -> Callable[[i
     """
     made = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract))
     return lambda seed: made(np.uint32(seed))
-
-
-def parameter_count(state: State) -> int:
-    """Returns the number of parameters of the network."""
-    return sum(leaf.size for leaf in jax.tree.leaves(state.params))

@@ -40,8 +40,8 @@ class Recipe:
       std: Standard deviation of each channel, by which pictures are divided.
       policy: The augmentation policy, which may also mix pictures.
       dtype: The dtype of pictures while they are augmented.
-      loss: A registered loss; None: cross-entropy or the focal loss.
-      focal: Gamma of the focal loss; None: cross-entropy.
+      loss: The loss, where it is not the focal loss.
+      focal: Gamma of the focal loss; None: it is `loss` instead.
       label_smoothing: The share of the target spread over all classes, in [0, 1).
       accumulate: Micro-batches whose gradients are averaged in one step.
       ema: Decay of the averages of parameters and batch statistics; 0: no averages.
@@ -53,7 +53,7 @@ class Recipe:
     std: tuple[float, ...]
     policy: Policy = NO_AUGMENTATION
     dtype: str = "float32"
-    loss: losses.Loss | None = None
+    loss: losses.Loss = optax.softmax_cross_entropy
     focal: float | None = None
     label_smoothing: float = 0.0
     accumulate: int = 1
@@ -119,15 +119,46 @@ def train_step(
       frozen: The parameters that do not train. Nothing is computed for their gradients; they, their
         batch statistics and their averages stay the same, bit for bit.
     """
-    policy = recipe.policy
-    loss: Callable[..., Array]
-    if recipe.loss is not None:
-        loss = functools.partial(
-            losses.registered, recipe.loss, label_smoothing=recipe.label_smoothing
+    loss_of = mean_loss(model, recipe, frozen)
+
+    def step(
+        state: State, batch: Batch, stored: StoredArrays, values: Hyperparameters
+    ) -> tuple[State, Array]:
+        key = step_key(values.seed, state.step)
+        trains, fixed = frozen.divide(state.params)
+        fixed_arguments = {"stored": stored, "values": values}
+        gradient = functools.partial(
+            jax.grad(loss_of, has_aux=True), trains, fixed, **fixed_arguments
         )
-    elif recipe.focal is None:
-        loss = functools.partial(losses.cross_entropy, label_smoothing=recipe.label_smoothing)
-    else:
+        if recipe.accumulate == 1:
+            grads, (batch_stats, sums) = gradient(state.batch_stats, key, batch)
+        else:
+            start = (state.batch_stats, jax.tree.map(jnp.zeros_like, trains), jnp.zeros(3))
+            grads, batch_stats, sums = _accumulated(gradient, start, key, batch, recipe.accumulate)
+        state = apply_gradients(state, optimizer, grads, batch_stats, frozen, values.lr_scale)
+        if recipe.ema:
+            with jax.named_scope("optimizer"):
+                ema = optax.incremental_update(state.variables, state.ema, 1 - recipe.ema)
+                state = state.replace(ema=frozen.where(state.ema, ema))
+        return state, jnp.append(sums, optax.tree.norm(grads))
+
+    return step
+
+
+def mean_loss(
+    model: nn.Module, recipe: Recipe, frozen: Frozen = NOTHING_FROZEN
+) -> Callable[..., tuple[Array, tuple[Variables, Array]]]:
+    """Returns the pure function that a training step differentiates.
+
+    The function is `(trains, fixed, batch_stats, key, batch, stored, values) -> (loss,
+    (batch_stats, sums))`: the mean loss of a batch, which is augmented, with the penalty; the new
+    batch statistics; and the first three of `METRICS`.
+    """
+    policy = recipe.policy
+    loss: Callable[..., Array] = functools.partial(
+        losses.of_targets, recipe.loss, label_smoothing=recipe.label_smoothing
+    )
+    if recipe.focal is not None:
         loss = functools.partial(losses.focal, gamma=recipe.focal)
 
     def loss_of(
@@ -161,38 +192,39 @@ def train_step(
         penalty = _penalty(trains, recipe) if recipe.l1 or recipe.l2 else 0.0
         return each.mean() + penalty, (updated.get("batch_stats", batch_stats), sums)
 
-    def step(
-        state: State, batch: Batch, stored: StoredArrays, values: Hyperparameters
-    ) -> tuple[State, Array]:
-        key = step_key(values.seed, state.step)
-        trains, fixed = frozen.divide(state.params)
-        fixed_arguments = {"stored": stored, "values": values}
-        gradient = functools.partial(
-            jax.grad(loss_of, has_aux=True), trains, fixed, **fixed_arguments
-        )
-        if recipe.accumulate == 1:
-            grads, (batch_stats, sums) = gradient(state.batch_stats, key, batch)
-        else:
-            start = (state.batch_stats, jax.tree.map(jnp.zeros_like, trains), jnp.zeros(3))
-            grads, batch_stats, sums = _accumulated(gradient, start, key, batch, recipe.accumulate)
-        with jax.named_scope("optimizer"):
-            updates, opt_state = optimizer.update(grads, state.opt_state, trains)
-            scale = state.patience.lr_scale * values.lr_scale
-            updates = jax.tree.map(lambda u: u * scale, updates)
-            trains = optax.apply_updates(trains, updates)
-        state = state.replace(
-            step=state.step + 1,
-            params=join(trains, fixed),
-            batch_stats=batch_stats,
-            opt_state=opt_state,
-        )
-        if recipe.ema:
-            with jax.named_scope("optimizer"):
-                ema = optax.incremental_update(state.variables, state.ema, 1 - recipe.ema)
-                state = state.replace(ema=frozen.where(state.ema, ema))
-        return state, jnp.append(sums, optax.tree.norm(grads))
+    return loss_of
 
-    return step
+
+def apply_gradients(
+    state: State,
+    optimizer: optax.GradientTransformation,
+    grads: Variables,
+    batch_stats: Variables,
+    frozen: Frozen = NOTHING_FROZEN,
+    lr_scale: Float[Array, ""] | float = 1.0,
+) -> State:
+    """Returns the state after one step of the optimizer; the averages stay as they are.
+
+    Args:
+      state: The state before it.
+      optimizer: The optimizer of the parameters that train.
+      grads: The gradients of those parameters.
+      batch_stats: The new batch statistics.
+      frozen: The parameters that do not train.
+      lr_scale: A factor on the learning rate, beside that of `state.patience`.
+    """
+    trains, fixed = frozen.divide(state.params)
+    with jax.named_scope("optimizer"):
+        updates, opt_state = optimizer.update(grads, state.opt_state, trains)
+        scale = state.patience.lr_scale * lr_scale
+        updates = jax.tree.map(lambda u: u * scale, updates)
+        trains = optax.apply_updates(trains, updates)
+    return state.replace(
+        step=state.step + 1,
+        params=join(trains, fixed),
+        batch_stats=batch_stats,
+        opt_state=opt_state,
+    )
 
 
 def _penalty(params: Variables, recipe: Recipe) -> Float[Array, ""]:

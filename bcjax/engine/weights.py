@@ -35,7 +35,10 @@ SETTINGS = {
 _OURS = Naming(
     source="bcjax",
     convention="torch",  # a file of bcjax does not say: see `_opened`
-    rules=(Rule(r"((?:params|batch_stats)/.+)", lambda path: path),),
+    rules=(
+        Rule("params/{rest:*}", "params/{rest}"),
+        Rule("batch_stats/{rest:*}", "batch_stats/{rest}"),
+    ),
     orient=lambda path, tensor: tensor,
 )
 

@@ -58,7 +58,7 @@ class BatchStatistics:
         """Returns the variables with the statistics that belong to their parameters."""
         if not self._moved:
             return variables
-        placed = meshes.everywhere(self._mesh, variables)
+        placed = meshes.replicate(self._mesh, variables)
         batches = max(1, min(PICTURES, self._order.examples) // self._order.batch_size)
         calls = [Call(step, 1) for step in range(batches)]
         sums: dict[str, np.ndarray] = {}

@@ -45,14 +45,9 @@ class EvaluatedSplit:
           prepared: The run's pictures as they are now.
           split: One of their splits.
         """
-        cautions = tuple(_of_own_split(workdir, config, prepared, split))
-        return cls(
-            split,
-            config.data.source,
-            True,
-            cautions,
-            prepared.leaks.sentence if prepared.leaks else "",
-        )
+        cautions = _of_own_split(workdir, config, prepared, split)
+        leaks = prepared.leaks.sentence if prepared.leaks else ""
+        return cls(split, config.data.source, True, cautions, leaks)
 
     @classmethod
     def of_other_data(
@@ -69,7 +64,7 @@ class EvaluatedSplit:
           held_as: The split of `prepared` that holds the pictures.
           split: The name under which they are evaluated.
         """
-        return cls(split, source, False, tuple(_of_other_data(workdir, prepared, held_as)))
+        return cls(split, source, False, _of_other_data(workdir, prepared, held_as))
 
 
 def about_calibration(pictures: EvaluatedSplit, calibration: Calibration) -> tuple[str, ...]:
@@ -111,29 +106,29 @@ def union(pictures: Sequence[EvaluatedSplit]) -> tuple[str, ...]:
 
 def _of_own_split(
     workdir: Path, config: ConfigDict, prepared: PreparedSet, split: str
-) -> list[str]:
+) -> tuple[str, ...]:
     trained_on = RunDir(workdir).trained_on()
     if trained_on and trained_on.digest != prepared.digest:
-        return ["The pictures or their splits have changed: some may have been trained on."]
+        return ("The pictures or their splits have changed: some may have been trained on.",)
     if split == "train":
-        return ["The network was trained on these pictures: others will be answered less well."]
+        return ("The network was trained on these pictures: others will be answered less well.",)
     if split == config.eval.split:
-        return ["The checkpoint was chosen by these pictures: others may be answered less well."]
-    return []
+        return ("The checkpoint was chosen by these pictures: others may be answered less well.",)
+    return ()
 
 
-def _of_other_data(workdir: Path, prepared: PreparedSet, split: str) -> list[str]:
+def _of_other_data(workdir: Path, prepared: PreparedSet, split: str) -> tuple[str, ...]:
     trained_on = RunDir(workdir).trained_on()
     if trained_on is None or not PreparedSet.is_at(Path(trained_on.path)):
-        return ["Whether the network was trained on any of these pictures is not known."]
+        return ("Whether the network was trained on any of these pictures is not known.",)
     trained = _digests(PreparedSet(Path(trained_on.path)), "train")
     known = [digest in trained for digest in _digests(prepared, split)]
     if not any(known):
-        return []
-    return [
+        return ()
+    return (
         f"The network was trained on {sum(known):,} of these {len(known):,} pictures: others will "
-        "be answered less well."
-    ]
+        "be answered less well.",
+    )
 
 
 def _digests(prepared: PreparedSet, split: str) -> dict[bytes, None]:

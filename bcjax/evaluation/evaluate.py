@@ -9,10 +9,8 @@ from bcjax.evaluation import class_mapping, ensemble, member_summary, other_labo
 from bcjax.evaluation import evaluation as evaluations
 from bcjax.evaluation import soup as soups
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.corruptions import robustness
-from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
 from bcjax.evaluation.evaluation import Evaluation
-from bcjax.evaluation.evaluator import Evaluator, OtherData
+from bcjax.evaluation.evaluator import Evaluator, OtherData, name_of
 from bcjax.evaluation.views import View
 from bcjax.evaluation.views import parse as parse_views
 from bcjax.runtime.errors import UserError
@@ -28,10 +26,7 @@ def evaluate(
     split: str = "test",
     *,
     checkpoint: Checkpoint | Sequence[Checkpoint] = "best",
-    source: str | Path | None = None,
-    map_classes: str | Mapping[str, str] | None = None,
-    stain: str | None = None,
-    stain_reference: str | Path | None = None,
+    other: OtherData | None = None,
     batch_size: int | None = None,
     views: str | None = None,
     runs: Sequence[str | Path] = (),
@@ -50,12 +45,7 @@ def evaluate(
       split: "train", "val" or "test". Other data without splits is evaluated as a whole.
       checkpoint: "best", "latest" or a step; several (a sequence, or text with commas) are
         averaged.
-      source: Other data than the run's own, as in `config.data.source`.
-      map_classes: Which class of the other data is which of the run's, as a mapping or as text such
-        as "band=neutrophil,artefact=-"; None: by name. See `class_mapping.map_classes`.
-      stain: How the other data's stain is normalised: "none", "reinhard" or "macenko"; None: as
-        the run's.
-      stain_reference: The picture whose stain the other data is given.
+      other: Other data than the run's own, see `other_data`; None: the run's own.
       batch_size: Pictures at a time; None: as the run did.
       views: Views of each picture to average, such as "flip, turn, crop(0.9)"; see `views.parse`.
       runs: Folders of further runs to average with the first one.
@@ -69,7 +59,6 @@ def evaluate(
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
         view or class.
     """
-    other = _other_data(source, map_classes, stain, stain_reference)
     parsed_views: tuple[View, ...] = () if views is None else parse_views(views)
     checkpoints = _listed(checkpoint)
     folders = [Path(path) for path in (workdir, *runs)]
@@ -91,55 +80,37 @@ def evaluate(
         Evaluator(path, split=split, other=other, batch_size=batch_size) for path in workdirs
     ]
     first = evaluators[0]
-    name = _name(first.split, other)
     if not averages:
-        return _write(*_evaluate_one(first, checkpoints[0]), first.workdir, name)
+        return _write(*_evaluate_one(first, checkpoints[0]), first.workdir, first.name)
     if not soup:
         evaluation, answers = ensemble.evaluate(evaluators, checkpoints, parsed_views)
-        return _write(evaluation, answers, first.workdir, name)
+        return _write(evaluation, answers, first.workdir, first.name)
     evaluation, answers, network = soups.evaluate(evaluators, checkpoints, soup, parsed_views)
-    evaluation = _write(evaluation, answers, first.workdir, name)
+    evaluation = _write(evaluation, answers, first.workdir, first.name)
     if out and evaluation.soup:
         soups.save(network, evaluation.soup, first.workdir, Path(out))
     return evaluation
 
 
-def watch(
-    workdir: str | Path,
-    split: str = "test",
-    *,
-    source: str | Path | None = None,
-    map_classes: str | Mapping[str, str] | None = None,
-    stain: str | None = None,
-    stain_reference: str | Path | None = None,
-    batch_size: int | None = None,
-) -> Iterator[Evaluation]:
+def watch(evaluator: Evaluator) -> Iterator[Evaluation]:
     """Evaluates and writes each checkpoint of a run that is there or comes, until the run ends.
 
     Args:
-      workdir: The run's folder.
-      split: As for `evaluate`, as are the other arguments.
-      source: Other data than the run's own.
-      map_classes: Which of its classes is which of the run's.
-      stain: How its stain is normalised.
-      stain_reference: The picture whose stain it is given.
-      batch_size: Pictures at a time; None: as the run did.
+      evaluator: The evaluator of the run, and of the split.
 
     Yields:
       The evaluation of one checkpoint after another, `eval/<name>-<step>.json`.
 
     Raises:
-      UserError: As `evaluate`, or if there is no checkpoint and nothing is training.
+      UserError: If there is no checkpoint and nothing is training.
     """
-    other = _other_data(source, map_classes, stain, stain_reference)
-    evaluator = Evaluator(Path(workdir), split=split, other=other, batch_size=batch_size)
-    name, run_dir = _name(evaluator.split, other), RunDir(evaluator.workdir)
+    run_dir = RunDir(evaluator.workdir)
     done: set[int] = set()
     while True:
         running = run_dir.is_locked()  # read first: the last checkpoint precedes the end
         while new := sorted(set(evaluator.steps()) - done):
             evaluation, answers = _evaluate_one(evaluator, str(new[0]))
-            yield _write(evaluation, answers, evaluator.workdir, f"{name}-{new[0]}")
+            yield _write(evaluation, answers, evaluator.workdir, f"{evaluator.name}-{new[0]}")
             done.add(new[0])
         if not running and not done:
             raise UserError(f"{evaluator.workdir} holds no checkpoint, and nothing trains there.")
@@ -148,39 +119,32 @@ def watch(
         time.sleep(_POLL_SECONDS)
 
 
-def evaluate_corruptions(
-    workdir: str | Path,
-    split: str = "test",
-    *,
-    checkpoint: Checkpoint = "best",
-    source: str | Path | None = None,
+def other_data(
+    source: str | Path | None,
     map_classes: str | Mapping[str, str] | None = None,
     stain: str | None = None,
     stain_reference: str | Path | None = None,
-    batch_size: int | None = None,
-) -> CorruptionEvaluation:
-    """Evaluates a checkpoint on clean and on corrupted pictures, and writes the result.
-
-    The corruptions are MedMNIST-C's for blood cells, in five severities. The file is
-    `eval/<name>-corruptions.json`.
+) -> OtherData | None:
+    """Returns what a user says of other data; None: the run's own is evaluated.
 
     Args:
-      workdir: The run's folder.
-      split: As for `evaluate`, as are the other arguments.
-      checkpoint: "best", "latest" or a step.
-      source: Other data than the run's own.
-      map_classes: Which of its classes is which of the run's.
-      stain: How its stain is normalised.
+      source: Other data than the run's own, as in `config.data.source`; None or "": there is none.
+      map_classes: Which of its classes is which of the run's, as a mapping or as text such as
+        "band=neutrophil,artefact=-"; None: by name. See `class_mapping.map_classes`.
+      stain: How its stain is normalised: "none", "reinhard" or "macenko"; None: as the run's.
       stain_reference: The picture whose stain it is given.
-      batch_size: Pictures at a time; None: as the run did.
 
     Raises:
-      UserError: As `evaluate`.
+      UserError: If something is said of other data and there is none, or the map cannot be parsed.
     """
-    other = _other_data(source, map_classes, stain, stain_reference)
-    evaluator = Evaluator(Path(workdir), split=split, other=other, batch_size=batch_size)
-    evaluation = robustness.evaluate(evaluator, str(checkpoint))
-    return robustness.write(evaluation, evaluator.workdir, _name(evaluator.split, other))
+    given = {"map_classes": map_classes, "stain": stain, "stain_reference": stain_reference}
+    if not source:
+        for name, value in given.items():
+            if value is not None:
+                raise UserError(f"{name} is for other data: give its source, too.")
+        return None
+    mapping = class_mapping.parse(map_classes) if isinstance(map_classes, str) else map_classes
+    return OtherData(str(source), mapping, stain, stain_reference)
 
 
 def _evaluate_one(evaluator: Evaluator, which: str) -> tuple[Evaluation, Answers]:
@@ -197,7 +161,7 @@ def _evaluate_members(
         workdir, which, split=split, other=other, batch_size=batch_size
     )
     written = [
-        _write(evaluation, answers, folder, _name(evaluation.split, other))
+        _write(evaluation, answers, folder, name_of(evaluation.split, other))
         for folder, (evaluation, answers) in evaluated.items()
     ]
     return written[-1]
@@ -209,30 +173,6 @@ def _write(evaluation: Evaluation, answers: Answers, workdir: Path, name: str) -
     }  # fmt: skip
     name = "-".join((name, *(kind for kind, part in averaged.items() if part)))
     return evaluations.write(evaluation, answers, workdir, name)
-
-
-def _name(split: str, other: OtherData | None) -> str:
-    """Returns the evaluation's name: the split, with other data's name and stain about it."""
-    if other is None:
-        return split
-    return "-".join(filter(None, (Path(other.source).stem, split, other.stain)))
-
-
-def _other_data(
-    source: str | Path | None,
-    map_classes: str | Mapping[str, str] | None,
-    stain: str | None,
-    stain_reference: str | Path | None,
-) -> OtherData | None:
-    """Returns what the arguments say of other data; None: the run's own is evaluated."""
-    given = {"map_classes": map_classes, "stain": stain, "stain_reference": stain_reference}
-    if not source:
-        for name, value in given.items():
-            if value is not None:
-                raise UserError(f"{name} is for other data: give its source, too.")
-        return None
-    mapping = class_mapping.parse(map_classes) if isinstance(map_classes, str) else map_classes
-    return OtherData(str(source), mapping, stain, stain_reference)
 
 
 def _listed(checkpoint: Checkpoint | Sequence[Checkpoint]) -> list[str]:

@@ -1,7 +1,6 @@
 """The result of an evaluation: its metrics, and what a reader must know about them."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -9,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 from bcjax.evaluation import answers as answer_files
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration.measure import CalibrationMeasurements
-from bcjax.metrics.intervals import Estimate, from_dicts, to_dicts
+from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.measurements import Measurements
 from bcjax.runtime import extras, files
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.result import Result
 from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ Estimates = Mapping[str, Estimate]
 
 
 @dataclasses.dataclass(frozen=True)
-class NetworkScores:
+class NetworkScores(Result):
     """One of several networks that answered together, and the metrics that it has alone.
 
     Attributes:
@@ -37,15 +37,9 @@ class NetworkScores:
     metrics: Mapping[str, float]
     kept: bool | None = None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON."""
-        kept = {} if self.kept is None else {"kept": self.kept}
-        metrics = dict(self.metrics)
-        return kept | {"workdir": self.workdir, "checkpoint": self.checkpoint, "metrics": metrics}
-
 
 @dataclasses.dataclass(frozen=True)
-class ViewScores:
+class ViewScores(Result):
     """One of the test-time views that were averaged, and the metrics that it has alone.
 
     Attributes:
@@ -58,7 +52,7 @@ class ViewScores:
 
 
 @dataclasses.dataclass(frozen=True)
-class SoupRecipe:
+class SoupRecipe(Result):
     """What a soup, a mean of weights, is made of.
 
     Attributes:
@@ -73,24 +67,9 @@ class SoupRecipe:
     chosen_on: str = ""
     chosen_by: str = ""
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON."""
-        chosen = {"chosen_on": self.chosen_on, "chosen_by": self.chosen_by}
-        return {
-            "kind": self.kind,
-            **(chosen if self.chosen_on else {}),
-            "ingredients": [each.to_dict() for each in self.ingredients],
-        }
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the recipe that `to_dict` turned into plain values."""
-        ingredients = tuple(NetworkScores(**each) for each in page["ingredients"])
-        return cls(**{**page, "ingredients": ingredients})
-
 
 @dataclasses.dataclass(frozen=True)
-class MemberStatistic:
+class MemberStatistic(Result):
     """A metric over the members of a run.
 
     Attributes:
@@ -110,7 +89,7 @@ class MemberStatistic:
 
 
 @dataclasses.dataclass(frozen=True)
-class MemberSummary:
+class MemberSummary(Result):
     """How much the members of a run differ.
 
     Attributes:
@@ -121,22 +100,9 @@ class MemberSummary:
     metrics: Mapping[str, MemberStatistic]
     each: tuple[NetworkScores, ...]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON."""
-        return {
-            "metrics": {name: dataclasses.asdict(each) for name, each in self.metrics.items()},
-            "each": [each.to_dict() for each in self.each],
-        }
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the summary that `to_dict` turned into plain values."""
-        metrics = {name: MemberStatistic(**each) for name, each in page["metrics"].items()}
-        return cls(metrics, tuple(NetworkScores(**each) for each in page["each"]))
-
 
 @dataclasses.dataclass(frozen=True)
-class OpenAndClosed:
+class OpenAndClosed(Result):
     """Accuracy and balanced accuracy where the classes of two laboratories overlap in part.
 
     Attributes:
@@ -147,19 +113,25 @@ class OpenAndClosed:
     open: Estimates
     closed: Estimates
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON."""
-        return {"open": to_dicts(self.open), "closed": to_dicts(self.closed)}
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the figures that `to_dict` turned into plain values."""
-        return cls(from_dicts(page["open"]), from_dicts(page["closed"]))
-
 
 @dataclasses.dataclass(frozen=True)
-class LaboratoryComparison:
+class HomeFigures(OpenAndClosed):
+    """The figures of the home pictures; it has the attributes of `OpenAndClosed`, too.
+
+    Attributes:
+      split: The split that the pictures are of.
+      n: Number of the pictures.
+    """
+
+    split: str
+    n: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LaboratoryComparison(OpenAndClosed):
     """A network on another laboratory's pictures beside the same classes at home.
+
+    It has the attributes of `OpenAndClosed`, too: those of the other pictures.
 
     Attributes:
       classes: Their classes, and the home class of each.
@@ -167,10 +139,7 @@ class LaboratoryComparison:
       stain: How the other pictures' stain was normalised: "none", or the method and its reference.
       home_stain: How the home pictures' stain was.
       n: Number of the other pictures.
-      other: The figures of the other pictures.
       home: The figures of the home pictures of the same classes; None: there are none, see `why`.
-      home_split: The split that the home pictures are of; "" without them.
-      home_n: Number of the home pictures; 0 without them.
       drop: Home minus other, with intervals of independent resamples; None without `home`.
       why: Why there are no home pictures; "" if there are.
     """
@@ -180,42 +149,9 @@ class LaboratoryComparison:
     stain: str
     home_stain: str
     n: int
-    other: OpenAndClosed
-    home: OpenAndClosed | None = None
-    home_split: str = ""
-    home_n: int = 0
-    drop: OpenAndClosed | None = None
+    home: HomeFigures | None
+    drop: OpenAndClosed | None
     why: str = ""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON."""
-        home = {"split": self.home_split, "n": self.home_n}
-        return {
-            "classes": dict(self.classes),
-            "left_out": dict(self.left_out),
-            "stain": self.stain,
-            "home_stain": self.home_stain,
-            "n": self.n,
-            **self.other.to_dict(),
-            "home": self.home and home | self.home.to_dict(),
-            "drop": self.drop and self.drop.to_dict(),
-            **({"why": self.why} if self.why else {}),
-        }
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the comparison that `to_dict` turned into plain values."""
-        home, drop = page["home"], page["drop"]
-        names = ("classes", "left_out", "stain", "home_stain", "n")
-        return cls(
-            **{name: page[name] for name in names},
-            other=OpenAndClosed.from_dict(page),
-            home=OpenAndClosed.from_dict(home) if home else None,
-            home_split=home["split"] if home else "",
-            home_n=home["n"] if home else 0,
-            drop=OpenAndClosed.from_dict(drop) if drop else None,
-            why=page.get("why", ""),
-        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, repr=False)
@@ -234,7 +170,7 @@ class Evaluation(Measurements):
       views: The test-time views that were averaged; empty: the pictures as they are.
       ensemble: The networks whose probabilities were averaged; empty: there is one network.
       soup: What the network's weights are the mean of; None: it is no soup.
-      other_laboratory: Comparison with the home pictures; None: the pictures are the run's own.
+      laboratory: Comparison with the home pictures; None: the pictures are the run's own.
       members: How much the members of the run differ; None: it has no members.
       held_out: Whether each member answered only the fold that it was not trained on; None without
         members.
@@ -245,12 +181,12 @@ class Evaluation(Measurements):
     split: str
     checkpoint: int
     source: str
-    cautions: tuple[str, ...] = ()
+    cautions: tuple[str, ...]
     leaks: str = ""
     views: tuple[ViewScores, ...] = ()
     ensemble: tuple[NetworkScores, ...] = ()
     soup: SoupRecipe | None = None
-    other_laboratory: LaboratoryComparison | None = None
+    laboratory: LaboratoryComparison | None = None
     members: MemberSummary | None = None
     held_out: bool | None = None
     calibration: CalibrationMeasurements | None = None
@@ -283,7 +219,7 @@ class Evaluation(Measurements):
         metrics: list[tuple[str | None, str, Estimate]]
         metrics = [(None, name, each) for name, each in self.metrics.items()]
         metrics += [
-            (one.name, name, each or Estimate(None, one.n))
+            (one.name, name, each or Estimate(None, one.n, None))
             for one in self.per_class
             for name, each in one.items()
         ]
@@ -304,52 +240,6 @@ class Evaluation(Measurements):
 
         return pandas.DataFrame(self.to_rows())
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON (never NaN); what there is none of is left out."""
-        page: dict[str, Any] = {
-            "split": self.split,
-            "checkpoint": self.checkpoint,
-            "source": self.source,
-        }
-        if self.leaks:
-            page["leaks"] = self.leaks
-        page["cautions"] = list(self.cautions)
-        if self.views:
-            page["views"] = [dataclasses.asdict(each) for each in self.views]
-        if self.ensemble:
-            page["ensemble"] = [each.to_dict() for each in self.ensemble]
-        if self.soup:
-            page["soup"] = self.soup.to_dict()
-        if self.other_laboratory:
-            page["laboratory"] = self.other_laboratory.to_dict()
-        if self.members:
-            page |= {"members": self.members.to_dict(), "held_out": self.held_out}
-        page |= super().to_dict()
-        if self.calibration:
-            page["calibration"] = self.calibration.to_dict()
-        return page
-
-    @classmethod
-    def fields_from(cls, page: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the arguments of this class that plain values describe."""
-        parts = {
-            "soup": (SoupRecipe.from_dict, "soup"),
-            "other_laboratory": (LaboratoryComparison.from_dict, "laboratory"),
-            "members": (MemberSummary.from_dict, "members"),
-            "calibration": (CalibrationMeasurements.from_dict, "calibration"),
-        }
-        return super().fields_from(page) | {
-            "split": page["split"],
-            "checkpoint": page["checkpoint"],
-            "source": page.get("source", ""),
-            "cautions": tuple(page.get("cautions", ())),
-            "leaks": page.get("leaks", ""),
-            "views": tuple(ViewScores(**each) for each in page.get("views", ())),
-            "ensemble": tuple(NetworkScores(**each) for each in page.get("ensemble", ())),
-            "held_out": page.get("held_out"),
-            **{name: make(page[key]) for name, (make, key) in parts.items() if page.get(key)},
-        }
-
     @classmethod
     def read(cls, path: Path) -> Self:
         """Reads the evaluation that was written to a JSON file.
@@ -362,10 +252,7 @@ class Evaluation(Measurements):
                 f"There is no evaluation at {path}: run bcjax evaluate "
                 f"--workdir={path.parent.parent}."
             )
-        try:
-            return dataclasses.replace(cls.from_dict(json.loads(path.read_text())), path=path)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{path} is damaged ({error}): evaluate the run anew.") from error
+        return dataclasses.replace(cls.read_file(path, "evaluate the run anew"), path=path)
 
 
 def read_with_answers(path: Path) -> tuple[Evaluation, Answers]:
@@ -377,6 +264,19 @@ def read_with_answers(path: Path) -> tuple[Evaluation, Answers]:
     evaluation, answers = Evaluation.read(path), answer_files.read(path.with_suffix(".parquet"))
     check_together(path, evaluation.n, evaluation.classes, answers)
     return evaluation, answers
+
+
+def kept_answers(workdir: Path, split: str, step: int) -> Answers | None:
+    """Returns the answers of a checkpoint to a split of the run's own data, if they were kept.
+
+    Raises:
+      UserError: If the files are damaged, or do not belong together.
+    """
+    path, kept = RunDir(workdir).evaluation(split), RunDir(workdir).answers(split)
+    if not (path.exists() and kept.exists()):
+        return None
+    evaluation, answers = read_with_answers(path)
+    return answers if (evaluation.checkpoint, evaluation.split) == (step, split) else None
 
 
 def check_together(path: Path, n: int, classes: Sequence[str], answers: Answers) -> None:

@@ -72,11 +72,19 @@ class OtherData:
         return changes
 
 
+def name_of(split: str, other: OtherData | None) -> str:
+    """Returns an evaluation's name: the split, with other data's name and stain about it."""
+    if other is None:
+        return split
+    return "-".join(filter(None, (Path(other.source).stem, split, other.stain)))
+
+
 class Evaluator:
     """Evaluates checkpoints of a run, rebuilt from its folder, on one split.
 
     Attributes:
       workdir: The run's folder.
+      name: The name of its evaluations.
       split: What is evaluated: "train", "val", "test", or "all" pictures of other data.
       config: The run's config, with the other data's settings.
       prepared: The pictures.
@@ -123,7 +131,7 @@ class Evaluator:
                 f"{self.prepared.path} has no {split} split: it has "
                 f"{self.prepared.describe_splits()}."
             )
-        self.split = split
+        self.split, self.name = split, name_of(split, other)
         self.class_mapping: ClassMapping | None = None
         if other:
             home = [name for name in classes if name not in dropped]
@@ -170,14 +178,6 @@ class Evaluator:
         """
         return network.load(self.workdir, which, self.mesh)
 
-    def calibration(self, step: int) -> Calibration | None:
-        """Reads the calibration of a checkpoint; None if there is none.
-
-        Raises:
-          UserError: If it is damaged.
-        """
-        return calibrations.read(self.workdir, step)
-
     def answers(self, trained: RestoredNetwork, view: View | None = None) -> Answers:
         """Answers the split's pictures, or a view of each, with a network of this run.
 
@@ -210,7 +210,8 @@ class Evaluator:
           UserError: If there is no such checkpoint.
         """
         trained = self.load(which)
-        answers, calibration = self.answers(trained), self.calibration(trained.step)
+        answers = self.answers(trained)
+        calibration = calibrations.read(self.workdir, trained.step)
         return self.evaluate_answers(answers, trained.step, calibration=calibration), answers
 
     def evaluate_answers(self, answers: Answers, checkpoint: int, **parts: Any) -> Evaluation:

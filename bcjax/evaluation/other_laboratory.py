@@ -2,17 +2,20 @@
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from ml_collections import ConfigDict
 
 from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.evaluation import (
     Evaluation,
+    HomeFigures,
     LaboratoryComparison,
     OpenAndClosed,
-    read_with_answers,
+    kept_answers,
 )
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.metrics import resampling, scores
@@ -40,8 +43,8 @@ def evaluate(evaluator: Evaluator, which: str) -> tuple[Evaluation, Answers]:
     evaluation = evaluator.evaluate_answers(
         answers,
         trained.step,
-        calibration=evaluator.calibration(trained.step),
-        other_laboratory=compare(evaluator, trained, answers),
+        calibration=calibrations.read(evaluator.workdir, trained.step),
+        laboratory=compare(evaluator, trained, answers),
     )
     return evaluation, answers
 
@@ -68,7 +71,9 @@ def compare(
         stain=_describe_stain(evaluator.config.data),
         home_stain=_describe_stain(trained.config.data),
         n=theirs.n,
-        other=_estimate(there),
+        home=None,
+        drop=None,
+        **_estimate(there),
     )
     try:
         answers = _answer_at_home(evaluator.workdir, trained, split)
@@ -90,20 +95,16 @@ def compare(
     }
     return dataclasses.replace(
         comparison,
-        home=_estimate(home),
-        home_split=split,
-        home_n=answers.n,
+        home=HomeFigures(split=split, n=answers.n, **_estimate(home)),
         drop=OpenAndClosed(**drops),
     )
 
 
 def _answer_at_home(workdir: Path, trained: RestoredNetwork, split: str) -> Answers:
     """Returns the network's answers to its own pictures: those of an evaluation, or new ones."""
-    page, kept = RunDir(workdir).evaluation(split), RunDir(workdir).answers(split)
-    if page.exists() and kept.exists():
-        evaluation, answers = read_with_answers(page)
-        if (evaluation.checkpoint, evaluation.split) == (trained.step, split):
-            return answers
+    kept = kept_answers(workdir, split, trained.step)
+    if kept is not None:
+        return kept
     trained_on = RunDir(workdir).trained_on()
     if trained_on is None:
         raise UserError("The network was not trained here: there are no home pictures.")
@@ -133,8 +134,9 @@ def _resample(
     }
 
 
-def _estimate(both: dict[str, ResampledMetrics]) -> OpenAndClosed:
-    return OpenAndClosed(**{way: each.estimates(METRICS) for way, each in both.items()})
+def _estimate(both: dict[str, ResampledMetrics]) -> dict[str, Any]:
+    """Returns the attributes of `OpenAndClosed`, as arguments for a subclass."""
+    return {way: each.estimates(METRICS) for way, each in both.items()}
 
 
 def _describe_stain(data: ConfigDict) -> str:

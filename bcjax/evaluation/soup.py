@@ -43,19 +43,6 @@ _NETWORK = (
 _FREE = ("model.weights", "model.l1", "model.l2", "model.dropout", "model.drop_path", "model.remat")
 
 
-@dataclasses.dataclass(frozen=True)
-class Soup:
-    """A network whose weights are the mean of others'.
-
-    Attributes:
-      trained: The network: the first ingredient with other variables.
-      kept: Positions of the ingredients that are in it, in the order in which they were added.
-    """
-
-    trained: RestoredNetwork
-    kept: tuple[int, ...]
-
-
 def mean(ingredients: Sequence[Variables]) -> Variables:
     """Averages trees of arrays, leaf by leaf; the mean of equal trees is the same to the bit."""
 
@@ -91,7 +78,9 @@ def greedy(
     return soup, kept
 
 
-def make(networks: Sequence[EnsembleNetwork], kind: Kind) -> Soup:
+def make(
+    networks: Sequence[EnsembleNetwork], kind: Kind
+) -> tuple[RestoredNetwork, tuple[int, ...]]:
     """Averages the weights of networks.
 
     Batch statistics that moved in training are computed again, from training pictures of the first
@@ -101,6 +90,10 @@ def make(networks: Sequence[EnsembleNetwork], kind: Kind) -> Soup:
       networks: At least one. The first one's config says by which split and metric a greedy soup is
         chosen (`eval.split`, `checkpoint.best`).
       kind: "uniform": the mean of all. "greedy": see `greedy`.
+
+    Returns:
+      The soup, which is the first network with other variables, and the positions of the networks
+      that are in it, in the order in which they were added.
 
     Raises:
       UserError: If the networks are not the same function of different weights.
@@ -115,12 +108,12 @@ def make(networks: Sequence[EnsembleNetwork], kind: Kind) -> Soup:
         variables = mean([ingredients[position] for position in positions])
         if len(positions) > 1:  # a single one keeps the statistics that it was trained with
             variables = statistics(variables)
-        placed = meshes.everywhere(first.evaluator.mesh, variables)
+        placed = meshes.replicate(first.evaluator.mesh, variables)
         return dataclasses.replace(first.trained, variables=placed)
 
     if kind == "uniform":
         every = tuple(range(len(networks)))
-        return Soup(blend(every), every)
+        return blend(every), every
     config = first.trained.config
     judge = Evaluator(first.workdir, split=config.eval.split)
     metric = config.checkpoint.best
@@ -129,7 +122,7 @@ def make(networks: Sequence[EnsembleNetwork], kind: Kind) -> Soup:
         values = judge.answers(trained).measure(resamples=0).values
         return sign(metric) * values[metric]
 
-    return Soup(*greedy(len(networks), blend, score))
+    return greedy(len(networks), blend, score)
 
 
 def evaluate(
@@ -153,14 +146,14 @@ def evaluate(
       UserError: If the networks are not alike, or a checkpoint is not there.
     """
     networks = list(ensemble.load_networks(evaluators, checkpoints))
-    soup = make(networks, kind)
+    soup, kept = make(networks, kind)
     first, config = networks[0], networks[0].trained.config
-    by_view = EnsembleNetwork(first.evaluator, soup.trained).answers(views)
+    by_view = EnsembleNetwork(first.evaluator, soup).answers(views)
     chosen_on = config.eval.split if kind == "greedy" else ""
     recipe = SoupRecipe(
         kind=kind,
         ingredients=tuple(
-            network.scores(ensemble.average(network.answers(views)), kept=position in soup.kept)
+            network.scores(ensemble.average(network.answers(views)), kept=position in kept)
             for position, network in enumerate(networks)
         ),
         chosen_on=chosen_on,
@@ -180,7 +173,7 @@ def evaluate(
         views=ensemble.view_scores(views, [by_view]),
         soup=recipe,
     )
-    return evaluation, answers, soup.trained
+    return evaluation, answers, soup
 
 
 def save(soup: RestoredNetwork, recipe: SoupRecipe, first: Path, workdir: Path) -> None:

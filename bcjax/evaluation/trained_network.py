@@ -1,7 +1,7 @@
 """Answers for images from anywhere, with a trained network."""
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -26,7 +26,8 @@ from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from bcjax.evaluation.explanation.explainer import Explainer, Explanation
+    from bcjax.evaluation.explanation.explainer import Explainer
+    from bcjax.evaluation.explanation.explanation import Explanation
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -72,10 +73,9 @@ class TrainedNetwork(RestoredNetwork):
           UserError: If a path does not exist, or something is no image. Images that are damaged
             are listed in the result.
         """
-        logits, features, names, unreadable = self._run(self._answer, images, batch_size)
-        probabilities = temperature.probabilities(
-            logits, self.calibration.temperature if self.calibration else 1.0
-        )
+        (logits, features), names, unreadable = self._run(self._answer, images, batch_size)
+        scale = self.calibration.temperature if self.calibration else 1.0
+        probabilities = temperature.probabilities(logits, scale)
         predictions = Predictions(
             names=names,
             classes=tuple(self.classes),
@@ -105,7 +105,7 @@ class TrainedNetwork(RestoredNetwork):
         Raises:
           UserError: As `predict`.
         """
-        features, _, names, unreadable = self._run(self._features, images, batch_size)
+        features, names, unreadable = self._run(self._features, images, batch_size)
         return Embeddings(names, features, unreadable)
 
     def explain(
@@ -208,9 +208,9 @@ class TrainedNetwork(RestoredNetwork):
         needs_features = bool(self.calibration and self.calibration.outliers)
 
         @jax.jit
-        def answer(variables: Variables, images: Array) -> tuple[Array, Array]:
+        def answer(variables: Variables, images: Array) -> tuple[Array, Array | None]:
             if not needs_features:
-                return self._apply(variables, images, "__call__"), jnp.zeros((len(images), 0))
+                return self._apply(variables, images, "__call__"), None
             features = self._apply(variables, images, "features")
             logits = self.model.apply(variables, features, train=False, method="classify")
             return cast(Array, logits), features.astype(jnp.float32)
@@ -222,49 +222,38 @@ class TrainedNetwork(RestoredNetwork):
         """Compiled (variables, images) -> features and nothing else."""
 
         @jax.jit
-        def features(variables: Variables, images: Array) -> tuple[Array, Array]:
-            found = self._apply(variables, images, "features").astype(jnp.float32)
-            return found, jnp.zeros((len(images), 0))
+        def features(variables: Variables, images: Array) -> Array:
+            return self._apply(variables, images, "features").astype(jnp.float32)
 
         return features
 
     def _run(
         self, compiled: Any, images: Images, batch_size: int
-    ) -> tuple[np.ndarray, np.ndarray, tuple[str, ...], tuple[Unreadable, ...]]:
-        """Returns both outputs of a compiled function, the images' names, and those unreadable."""
+    ) -> tuple[Any, tuple[str, ...], tuple[Unreadable, ...]]:
+        """Returns the output of a compiled function, the images' names, and those unreadable."""
         found = collect(images)
-        unreadable: list[Unreadable] = []
+        batch_size = max(1, min(batch_size, len(found)))
         names: list[str] = []
-        outputs: list[tuple[np.ndarray, np.ndarray]] = []
-        for batch, pixels in self._batches(found, max(1, min(batch_size, len(found))), unreadable):
-            both = jax.device_get(compiled(self.variables, pixels))
-            outputs.append(tuple(each[: len(batch)] for each in both))  # the rest is padding
-            names += batch
-        if outputs:
-            first, second = (np.concatenate(each) for each in zip(*outputs, strict=True))
-        else:
-            side = self.image_size
-            nothing = jax.ShapeDtypeStruct((1, side, side, 3), jnp.uint8)
-            shapes = jax.eval_shape(compiled, self.variables, nothing)
-            first, second = (np.zeros((0, each.shape[1]), each.dtype) for each in shapes)
-        return first, second, tuple(names), tuple(unreadable)
-
-    def _batches(
-        self, images: Sequence[NamedImage], batch_size: int, unreadable: list[Unreadable]
-    ) -> Iterator[tuple[list[str], np.ndarray]]:
-        size = self.image_size
-        for start in range(0, len(images), batch_size):
-            names: list[str] = []
-            # Always a whole batch, so that one program serves all.
-            pixels = np.zeros((batch_size, size, size, 3), np.uint8)
-            for image in images[start : start + batch_size]:
+        unreadable: list[Unreadable] = []
+        # Always a whole batch, so that one program serves all.
+        shape = (batch_size, self.image_size, self.image_size, 3)
+        empty = jax.eval_shape(compiled, self.variables, jax.ShapeDtypeStruct(shape, jnp.uint8))
+        outputs = [jax.tree.map(lambda each: np.zeros((0, *each.shape[1:]), each.dtype), empty)]
+        for start in range(0, len(found), batch_size):
+            pixels, readable = np.zeros(shape, np.uint8), 0
+            for image in found[start : start + batch_size]:
                 try:
-                    pixels[len(names)] = self._entry(image.read())
-                    names.append(image.name)
+                    pixels[readable] = self._entry(image.read())
                 except (BadImageError, OSError) as error:
                     unreadable.append(Unreadable(image.name, str(error)))
-            if names:
-                yield names, pixels
+                else:
+                    names.append(image.name)
+                    readable += 1
+            if readable:
+                output = jax.device_get(compiled(self.variables, pixels))
+                outputs.append(jax.tree.map(lambda each, end=readable: each[:end], output))
+        joined = jax.tree.map(lambda *each: np.concatenate(each), *outputs)
+        return joined, tuple(names), tuple(unreadable)
 
 
 def load(

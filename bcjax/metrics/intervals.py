@@ -3,14 +3,14 @@
 import dataclasses
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from bcjax.metrics.predictions import WeightedMetrics, Weights
 from bcjax.metrics.scores import COVERAGES, TOP
+from bcjax.runtime.result import Result
 
 LEVEL = 0.95
 
@@ -24,7 +24,7 @@ _BLOCK = 250_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
+class Estimate(Result):
     """A metric's value with its 95 % interval.
 
     Attributes:
@@ -38,19 +38,9 @@ class Estimate:
 
     value: float | None
     n: int
-    interval: str | None = None
+    interval: str | None
     low: float | None = None
     high: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON; without an interval, without its ends."""
-        page: dict[str, Any] = {"value": self.value, "n": self.n, "interval": self.interval}
-        return page if self.interval is None else page | {"low": self.low, "high": self.high}
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> "Estimate":
-        """Returns the estimate that `to_dict` turned into plain values."""
-        return cls(page["value"], page["n"], page["interval"], page.get("low"), page.get("high"))
 
     def __str__(self) -> str:
         """Returns "0.9904 (0.9865 to 0.9931)"."""
@@ -59,16 +49,6 @@ class Estimate:
         if self.low is None or self.high is None:
             return f"{self.value:.4f}"
         return f"{self.value:.4f} ({self.low:.4f} to {self.high:.4f})"
-
-
-def to_dicts(estimates: Mapping[str, Estimate]) -> dict[str, dict[str, Any]]:
-    """Returns estimates by name as plain values, ready for JSON."""
-    return {name: each.to_dict() for name, each in estimates.items()}
-
-
-def from_dicts(pages: Mapping[str, Mapping[str, Any]]) -> dict[str, Estimate]:
-    """Returns the estimates that `to_dicts` turned into plain values."""
-    return {name: Estimate.from_dict(page) for name, page in pages.items()}
 
 
 def estimate(
@@ -89,7 +69,7 @@ def estimate(
     """
     n, trials = len(units), int(np.count_nonzero(np.bincount(units)))
     if math.isnan(value):
-        return Estimate(None, n)
+        return Estimate(None, n, None)
     group = "group " if trials < n else ""
     bounds = None if draws is None else percentiles(draws)
     kind = f"{group}bootstrap"
@@ -98,7 +78,7 @@ def estimate(
     elif noise is not None:
         low, high = give_or_take(value, noise)
         bounds = max(0.0, low), min(1.0, high)
-    return Estimate(value, n) if bounds is None else Estimate(value, n, kind, *bounds)
+    return Estimate(value, n, None) if bounds is None else Estimate(value, n, kind, *bounds)
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:

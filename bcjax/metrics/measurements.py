@@ -2,27 +2,20 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from bcjax.metrics import intervals
 from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.predictions import Predictions, checked
-from bcjax.metrics.scores import (
-    COVERAGES,
-    NOISE,
-    PER_CLASS,
-    all_metrics,
-    answered,
-    overall,
-    unweighted,
-)
+from bcjax.metrics.resampling import ResampledMetrics, resample
+from bcjax.metrics.scores import COVERAGES, PER_CLASS, answered, overall
+from bcjax.runtime.result import Result
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassMetrics:
+class ClassMetrics(Result):
     """The metrics of one class; None where a metric is undefined.
 
     Attributes:
@@ -49,21 +42,9 @@ class ClassMetrics:
         """Returns (name of the metric, its estimate) for each metric."""
         return [(name, getattr(self, name)) for name in PER_CLASS]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON."""
-        metrics = {name: each and each.to_dict() for name, each in self.items()}
-        return {"name": self.name, "n": self.n, **metrics}
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the metrics that `to_dict` turned into plain values."""
-        each = {name: page.get(name) for name in PER_CLASS}
-        metrics = {name: Estimate.from_dict(one) if one else None for name, one in each.items()}
-        return cls(name=page["name"], n=page["n"], **metrics)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Measurements:
+class Measurements(Result):
     """All metrics of a set of predictions.
 
     Attributes:
@@ -103,40 +84,6 @@ class Measurements:
             field.name: getattr(measurements, field.name)
             for field in dataclasses.fields(Measurements)
         }
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON (never NaN)."""
-        return {
-            "n": self.n,
-            "groups": self.groups,
-            "classes": list(self.classes),
-            "resamples": self.resamples,
-            "seed": self.seed,
-            "metrics": intervals.to_dicts(self.metrics),
-            "per_class": [each.to_dict() for each in self.per_class],
-            "confusion_matrix": [list(row) for row in self.confusion_matrix],
-            "undefined": {name: list(classes) for name, classes in self.undefined.items()},
-        }
-
-    @classmethod
-    def fields_from(cls, page: Mapping[str, Any]) -> dict[str, Any]:
-        """Returns the arguments of this class that plain values describe."""
-        return {
-            "n": page["n"],
-            "groups": page.get("groups", page["n"]),
-            "classes": tuple(page["classes"]),
-            "resamples": page.get("resamples", 0),
-            "seed": page.get("seed", 0),
-            "metrics": intervals.from_dicts(page["metrics"]),
-            "per_class": tuple(ClassMetrics.from_dict(each) for each in page["per_class"]),
-            "confusion_matrix": tuple(tuple(row) for row in page["confusion_matrix"]),
-            "undefined": {name: tuple(v) for name, v in page.get("undefined", {}).items()},
-        }
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the measurements that `to_dict` turned into plain values."""
-        return cls(**cls.fields_from(page))
 
 
 def measure(
@@ -181,10 +128,8 @@ def measure(
       ValueError: If the arrays are not as described.
     """
     predictions = checked(probabilities, labels, classes)
-    units = intervals.units(groups, predictions.n)
-    function = all_metrics(predictions)
-    values = unweighted(function, predictions.n)
-    draws = intervals.bootstrap(function, units, resamples, seed)
+    resampled = resample(predictions, groups, resamples=resamples, seed=seed)
+    values, units = resampled.values, resampled.units
     surest = predictions.rank.argsort(kind="stable")
     units_of = {
         f"selective_accuracy_{coverage}": units[surest[: answered(predictions.n, coverage)]]
@@ -197,17 +142,11 @@ def measure(
         resamples=resamples,
         seed=seed,
         metrics={
-            name: intervals.estimate(
-                name,
-                float(values[name]),
-                units_of.get(name, units),
-                draws.get(name),
-                draws.get(NOISE.get(name, "")),
-            )
+            name: resampled.metric(name).estimate(name, units_of.get(name))
             for name in overall(values)
         },
         per_class=tuple(
-            _class_metrics(name, label, predictions, units, values, draws)
+            _class_metrics(name, label, predictions, resampled)
             for label, name in enumerate(classes)
         ),
         confusion_matrix=tuple(map(tuple, _confusion(predictions).tolist())),
@@ -221,14 +160,10 @@ def measure(
 
 
 def _class_metrics(
-    name: str,
-    label: int,
-    predictions: Predictions,
-    units: Int[np.ndarray, " N"],
-    values: dict[str, np.ndarray],
-    draws: dict[str, np.ndarray],
+    name: str, label: int, predictions: Predictions, resampled: ResampledMetrics
 ) -> ClassMetrics:
     true, predicted = predictions.labels == label, predictions.predicted == label
+    units = resampled.units
     units_of = {
         "precision": units[predicted],
         "recall": units[true],
@@ -237,10 +172,8 @@ def _class_metrics(
     }
     metrics = {}
     for metric in PER_CLASS:
-        drawn = draws[metric][label] if draws else None
-        value, own = float(values[metric][label]), units_of.get(metric, units)
-        defined = not np.isnan(value)
-        metrics[metric] = intervals.estimate(metric, value, own, drawn) if defined else None
+        estimate = resampled.metric(metric, label).estimate(metric, units_of.get(metric))
+        metrics[metric] = None if estimate.value is None else estimate
     return ClassMetrics(name=name, n=int(true.sum()), **metrics)
 
 

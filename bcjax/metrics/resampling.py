@@ -12,6 +12,7 @@ from bcjax.metrics import intervals
 from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.predictions import Predictions, WeightedMetrics
 from bcjax.metrics.scores import NOISE, all_metrics, unweighted
+from bcjax.runtime.result import Result
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,9 +31,15 @@ class Resampled:
     units: Int[np.ndarray, " N"]
     noise: Float[np.ndarray, " R"] | None = None
 
-    def estimate(self, metric: str = "") -> Estimate:
-        """Returns the value with its interval; proportions, by their name, get Wilson's."""
-        return intervals.estimate(metric, self.value, self.units, self.draws, self.noise)
+    def estimate(self, metric: str = "", units: Int[np.ndarray, " n"] | None = None) -> Estimate:
+        """Returns the value with its interval.
+
+        Args:
+          metric: The metric's name: proportions get Wilson's interval. "": it is no proportion.
+          units: The units of those pictures that the value is computed from; None: of all.
+        """
+        units = self.units if units is None else units
+        return intervals.estimate(metric, self.value, units, self.draws, self.noise)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,28 +130,23 @@ def mean(*parts: Resampled) -> Resampled:
 
 
 @dataclasses.dataclass(frozen=True)
-class Difference:
+class Difference(Result):
     """How much higher a metric is for one classifier than for another, on the same pictures.
 
     Attributes:
       value: The difference; None: undefined.
       interval: "bootstrap" or "group bootstrap"; None: there is no interval.
-      low: Lower end of its 95 % interval.
-      high: Upper end.
       p: Twice the smaller share of resamples, the sample itself among them, in which the
         difference is not above, or not below, zero (Davison and Hinkley 1997, section 4.4).
+      low: Lower end of its 95 % interval.
+      high: Upper end.
     """
 
     value: float | None
-    interval: str | None = None
+    interval: str | None
+    p: float | None
     low: float | None = None
     high: float | None = None
-    p: float | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON; without an interval, without its ends."""
-        page: dict[str, Any] = {"value": self.value, "interval": self.interval, "p": self.p}
-        return page if self.interval is None else page | {"low": self.low, "high": self.high}
 
 
 def difference(one: Resampled, reference: Resampled) -> Difference:
@@ -155,18 +157,20 @@ def difference(one: Resampled, reference: Resampled) -> Difference:
     """
     value = one.value - reference.value
     if math.isnan(value):
-        return Difference(None)
+        return Difference(None, None, None)
     if one.draws is None or reference.draws is None:
-        return Difference(value)
+        return Difference(value, None, None)
     grouped = int(one.units.max()) + 1 < len(one.units)
     kind = "group bootstrap" if grouped else "bootstrap"
     if one.noise is not None and reference.noise is not None:
         noise = one.noise + reference.noise
         p = (int((noise >= abs(value)).sum()) + 1) / (len(noise) + 1)
-        return Difference(value, kind, *intervals.give_or_take(value, noise), p)
+        return Difference(value, kind, p, *intervals.give_or_take(value, noise))
     draws = one.draws - reference.draws
     bounds = intervals.percentiles(draws)
-    return Difference(value, kind, *bounds, _p_value(draws)) if bounds else Difference(value)
+    if bounds is None:
+        return Difference(value, None, None)
+    return Difference(value, kind, _p_value(draws), *bounds)
 
 
 def _p_value(draws: Float[np.ndarray, " R"]) -> float:

@@ -1,13 +1,12 @@
 """AlexNet in one tower, as torchvision has it."""
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from bcjax.models.initialisers import Normal
 from bcjax.models.layers import Conv, Head, adaptive_average_pool, max_pool, require_side
-from bcjax.models.network import ImageClassifier, NetworkInfo
+from bcjax.models.network import NetworkInfo, StagedClassifier
 
 # He's initialisation in place of the published deviation of 0.01, with which eight layers without
 # normalisation hardly begin to learn.
@@ -40,25 +39,14 @@ class AlexNetStage(nn.Module):
         return max_pool(x, 3, 2) if self.pool else x
 
 
-class AlexNet(ImageClassifier):
+class AlexNet(StagedClassifier, kw_only=True):
     """Krizhevsky, One weird trick for parallelizing convolutional networks (arXiv:1404.5997).
 
-    Attributes:
-      classes: The number of logits.
-      hidden: The units of each hidden layer of the classifier.
-      dropout: The dropout rate before each of the hidden layers, in [0, 1).
-      small_stem: Whether the first convolution is 3x3 with stride 1 and no pool, for pictures of 28
-        to 64 px.
-      remat: Whether each stage is computed again in the backward pass, to save memory.
-      dtype: The dtype of the computation; parameters and logits are float32.
+    A small stem is a 3x3 convolution with stride 1 and no pool.
     """
 
-    classes: int
     hidden: tuple[int, ...] = (4096, 4096)
-    dropout: float = 0.5
-    small_stem: bool = False
-    remat: bool = False
-    dtype: DTypeLike = jnp.float32
+    dropout: float = 0.5  # before the hidden layers alone
 
     def setup(self) -> None:
         self.head = Head(

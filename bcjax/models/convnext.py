@@ -2,22 +2,21 @@
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
-import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from bcjax.models.initialisers import normal
-from bcjax.models.layers import Conv, DropPath, Head, drop_path_rates, gelu, require_side
-from bcjax.models.network import ImageClassifier, NetworkInfo
+from bcjax.models.initialisers import Normal
+from bcjax.models.layers import Conv, DropPath, drop_path_rates, gelu, require_side
+from bcjax.models.network import NetworkInfo, StagedClassifier
 from bcjax.models.norm import Norm, NormKind
 
 Layer = Callable[..., Any]
 
-# Published as a normal distribution cut off at -2 and 2, a hundred deviations away.
-_init = normal(0.02)
+# A deviation of 0.02, published as a normal distribution cut off at -2 and 2, a hundred deviations
+# away.
+_init = Normal(0.02**2)
 
 
 class ConvNeXtStem(nn.Module):
@@ -81,45 +80,24 @@ class ConvNeXtStage(nn.Module):
         return x
 
 
-class ConvNeXt(ImageClassifier):
+class ConvNeXt(StagedClassifier, kw_only=True):
     """Liu et al., A ConvNet for the 2020s, CVPR 2022 (arXiv:2201.03545).
 
     Rows and columns of pixels that fill no whole patch are left out, here and in every stage, as in
-    PyTorch.
+    PyTorch. A small stem is 3x3 with stride 1, in place of patches.
 
     Attributes:
-      classes: The number of logits.
       depths: The number of blocks in each of the four stages.
       width: The channels of the first stage; each further stage has twice as many.
-      hidden: The units of each hidden layer of the classifier.
-      dropout: The dropout rate before each layer of the classifier, in [0, 1).
       drop_path: The drop path rate of the last block; it rises linearly from 0 at the first.
       norm: The kind of normalisation.
-      small_stem: Whether the stem is 3x3 with stride 1, for pictures of 28 to 64 px.
-      remat: Whether each block is computed again in the backward pass, to save memory.
-      dtype: The dtype of the computation; parameters, statistics and logits are float32.
     """
 
-    classes: int
     depths: tuple[int, ...]
     width: int
-    hidden: tuple[int, ...] = ()
-    dropout: float = 0.0
     drop_path: float = 0.0
     norm: NormKind = "layer"
-    small_stem: bool = False
-    remat: bool = False
-    dtype: DTypeLike = jnp.float32
-
-    def setup(self) -> None:
-        self.head = Head(
-            self.classes,
-            self.hidden,
-            self.dropout,
-            dtype=self.dtype,
-            kernel_init=_init,
-            logits_init=_init,
-        )
+    head_options: ClassVar = {"kernel_init": _init, "logits_init": _init}
 
     @nn.compact
     def features(

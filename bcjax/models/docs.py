@@ -34,7 +34,7 @@ def render() -> str:
         cells = (
             f"`{name}`",
             f"{info.parameters:,}",
-            f"{info.flops / 1e9:.3g}",
+            f"{2 * info.macs / 1e9:.3g}",
             f"{info.input_size} px",
             _triple(info.mean),
             _triple(info.std),

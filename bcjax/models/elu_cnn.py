@@ -1,13 +1,14 @@
 """A plain convolutional network without normalisation, small enough to train on a laptop."""
 
-import jax.numpy as jnp
+from typing import ClassVar
+
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from bcjax.models.initialisers import Normal
-from bcjax.models.layers import Conv, Head, max_pool
-from bcjax.models.network import ImageClassifier, NetworkInfo
+from bcjax.models.layers import Conv, max_pool
+from bcjax.models.network import NetworkInfo, StagedClassifier
 
 # 1 / E[elu(z)^2] for z ~ N(0, 1): with this gain a layer keeps the second moment of its input, and
 # returns to it when disturbed, because ELU shrinks larger values and lets smaller ones grow. It
@@ -42,7 +43,7 @@ class EluStage(nn.Module):
         return x
 
 
-class EluCNN(ImageClassifier):
+class EluCNN(StagedClassifier, kw_only=True):
     """15 convolutional and 2 dense layers with ELU, after Kandel and Castelli.
 
     They published the depth, the activation and the two dropouts of the classifier (Applied
@@ -50,28 +51,15 @@ class EluCNN(ImageClassifier):
     million multiply-adds, and a CPU trains on about a hundred pictures a second. The average pool
     in place of a flattening makes the parameters independent of the picture's size.
 
+    In a small stem the first convolution has stride 1, not 2.
+
     Attributes:
-      classes: The number of logits.
       widths: The number of filters in each stage.
-      hidden: The units of each hidden layer of the classifier.
-      dropout: The dropout rate before each layer of the classifier, in [0, 1).
-      small_stem: Whether the first convolution has stride 1, not 2, for pictures of 28 to 64 px.
-      remat: Whether each stage is computed again in the backward pass, to save memory.
-      dtype: The dtype of the computation; parameters and logits are float32.
     """
 
-    classes: int
     widths: tuple[int, ...] = (16, 32, 64, 128, 192)
     hidden: tuple[int, ...] = (256,)
-    dropout: float = 0.0
-    small_stem: bool = False
-    remat: bool = False
-    dtype: DTypeLike = jnp.float32
-
-    def setup(self) -> None:
-        self.head = Head(
-            self.classes, self.hidden, self.dropout, nn.elu, self.dtype, kernel_init=_elu_init
-        )
+    head_options: ClassVar = {"activation": nn.elu, "kernel_init": _elu_init}
 
     @nn.compact
     def features(

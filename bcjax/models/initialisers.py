@@ -83,11 +83,6 @@ class Normal:
         return math.sqrt(self.variance / (count * math.prod(window)))
 
 
-def normal(deviation: float) -> Normal:
-    """Returns an initialiser with the same deviation for every shape, as in ConvNeXt."""
-    return Normal(deviation**2)
-
-
 # He et al., Delving deep into rectifiers, ICCV 2015, arXiv:1502.01852.
 he_normal = Normal(2.0, "fan_out")
 

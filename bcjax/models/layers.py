@@ -2,8 +2,8 @@
 
 import functools
 import math
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, get_args
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from bcjax.runtime.errors import UserError
 # size that "SAME" wants, with the odd pixel at the end, so that the two differ where a stride is 2;
 # "keras" is "tf", except for what Keras's MobileNetV1 does at odd sides.
 Convention = Literal["torch", "tf", "keras"]
-CONVENTIONS: tuple[Convention, ...] = ("torch", "tf", "keras")
+CONVENTIONS: tuple[Convention, ...] = get_args(Convention)
 
 
 class Conv(nn.Module):
@@ -155,7 +155,7 @@ def _windows(length: int, count: int) -> Float[np.ndarray, "count length"]:
     return inside / inside.sum(axis=1, keepdims=True)
 
 
-# Activation, drop path, classifier
+# Activation, drop path, stage, classifier
 
 
 def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -191,6 +191,22 @@ class DropPath(nn.Module):
 def drop_path_rates(last: float, blocks: int) -> list[float]:
     """Returns the rate of each block: it rises linearly from 0 at the first to `last`."""
     return [last * i / max(blocks - 1, 1) for i in range(blocks)]
+
+
+class Stage(nn.Module):
+    """Blocks one after the other, called block1, block2, ...
+
+    Attributes:
+      blocks: For each block a function from its name to the block.
+    """
+
+    blocks: Sequence[Callable[..., nn.Module]]
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w c"]:
+        for i, block in enumerate(self.blocks):
+            x = block(name=f"block{i + 1}")(x, train)
+        return x
 
 
 class Dropout(nn.Module):

@@ -8,16 +8,14 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from bcjax.models.initialisers import Normal
-from bcjax.models.layers import Conv, Convention, DropPath, Head
-from bcjax.models.network import ImageClassifier
+from bcjax.models.layers import Conv, Convention, DropPath, Stage
+from bcjax.models.network import StagedClassifier
 from bcjax.models.norm import Norm, NormKind
-from bcjax.models.resnet import ResidualStage
 
 Layer = Callable[..., Any]
 
@@ -176,45 +174,51 @@ def make_divisible(width: float, divisor: int = 8) -> int:
     return nearest if nearest >= 0.9 * width else nearest + divisor
 
 
-class MBConvNet(ImageClassifier):
+def convention_layers(
+    convention: Convention, norm: NormKind, epsilon: float | None, dtype: DTypeLike
+) -> dict[str, Any]:
+    """Returns the convolution and the normalisation that a convention's weights expect.
+
+    Args:
+      convention: The convention.
+      norm: The kind of normalisation.
+      epsilon: The number added to the variance; None: that of the convention.
+      dtype: The dtype of the computation.
+    """
+    own, momentum = (1e-5, 0.9) if convention == "torch" else (1e-3, 0.99)
+    epsilon = own if epsilon is None else epsilon
+    return {
+        "conv": functools.partial(Conv, convention=convention, dtype=dtype),
+        "norm": functools.partial(Norm, norm, epsilon, momentum, dtype),
+    }
+
+
+class MBConvNet(StagedClassifier, kw_only=True):
     """A stem, stages of inverted residual blocks and a 1x1 convolution on top.
 
+    A small stem has stride 1, not 2. The classifier's kernel begins as linen's kernels do: the
+    published variance, 1 / (3 classes), is meant for 1,000 classes, and for 8 it gives B0 logits
+    with a standard deviation of 2.5.
+
     Attributes:
-      classes: The number of logits.
       layout: The published layout.
       alpha: The number that multiplies the layout's widths.
-      hidden: The units of each hidden layer of the classifier.
-      dropout: The dropout rate before each layer of the classifier, in [0, 1).
       drop_path: The drop path rate that a block after the last would have, in [0, 1); it rises
         linearly from 0 at the first.
       norm: The kind of normalisation.
       convention: "tf" for the published arithmetic, which is Keras's; "torch" for that of timm and
         torchvision.
       epsilon: The number added to the variance; None: 1e-3 in the convention of tf, 1e-5 in that of
-        torch.
-        Torchvision's EfficientNet-B5 to B7 have 1e-3 too.
-      small_stem: Whether the stem has stride 1, not 2, for pictures of 28 to 64 px.
-      remat: Whether each block is computed again in the backward pass, to save memory.
-      dtype: The dtype of the computation; parameters, statistics and logits are float32.
+        torch. Torchvision's EfficientNet-B5 to B7 have 1e-3 too.
     """
 
-    classes: int
     layout: MBConvLayout
     alpha: float = 1.0
-    hidden: tuple[int, ...] = ()
     dropout: float = 0.2
     drop_path: float = 0.0
     norm: NormKind = "batch"
     convention: Convention = "tf"
     epsilon: float | None = None
-    small_stem: bool = False
-    remat: bool = False
-    dtype: DTypeLike = jnp.float32
-
-    def setup(self) -> None:
-        # Its kernel starts as linen's kernels do. The published variance, 1 / (3 classes), is meant
-        # for 1,000 classes: for 8 it gives B0 logits with a standard deviation of 2.5.
-        self.head = Head(self.classes, self.hidden, self.dropout, dtype=self.dtype)
 
     @nn.compact
     def features(
@@ -222,13 +226,8 @@ class MBConvNet(ImageClassifier):
     ) -> Float[Array, "B width"]:
         """Returns the pooled vector that the classifier reads, in `dtype`."""
         layout = self.layout.widened(self.alpha)
-        epsilon, momentum = (1e-5, 0.9) if self.convention == "torch" else (1e-3, 0.99)
-        epsilon = epsilon if self.epsilon is None else self.epsilon
-        share: dict[str, Any] = {
-            "activation": layout.activation,
-            "conv": functools.partial(Conv, convention=self.convention, dtype=self.dtype),
-            "norm": functools.partial(Norm, self.norm, epsilon, momentum, self.dtype),
-        }
+        share = convention_layers(self.convention, self.norm, self.epsilon, self.dtype)
+        share["activation"] = layout.activation
         kind = nn.remat(MBConv, static_argnums=(2,)) if self.remat else MBConv
         block = functools.partial(kind, squeeze=layout.squeeze, **share)
         blocks = sum(row.depth for row in layout.rows)
@@ -238,10 +237,13 @@ class MBConvNet(ImageClassifier):
         x = images.astype(self.dtype)
         x = ConvNorm(layout.stem, 3, stride, name="stem", **share)(x, train)
         for i, row in enumerate(layout.rows):
-            mbconv = functools.partial(block, expansion=row.expansion, size=row.size)
-            drop_paths = tuple(next(rate) for _ in range(row.depth))
-            stage = ResidualStage(mbconv, row.width, row.stride, drop_paths, name=f"stage{i + 1}")
-            x = stage(x, train)
+            row_block = functools.partial(block, row.width, expansion=row.expansion, size=row.size)
+            strides = (row.stride, *[1] * (row.depth - 1))
+            mbconvs = [
+                functools.partial(row_block, stride=stride, drop_path=next(rate))
+                for stride in strides
+            ]
+            x = Stage(mbconvs, name=f"stage{i + 1}")(x, train)
         if layout.top:
             x = ConvNorm(layout.top, 1, 1, name="top", **share)(x, train)
         return x.mean(axis=(1, 2))

@@ -6,13 +6,19 @@ from typing import Any
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from bcjax.models.layers import Conv, Convention, Head
-from bcjax.models.mbconv import ConvNorm, MBConvLayout, MBConvNet, MBConvRow, depthwise_init
-from bcjax.models.network import ImageClassifier, NetworkInfo
-from bcjax.models.norm import Norm, NormKind
+from bcjax.models.layers import Convention, Stage
+from bcjax.models.mbconv import (
+    ConvNorm,
+    MBConvLayout,
+    MBConvNet,
+    MBConvRow,
+    convention_layers,
+    depthwise_init,
+)
+from bcjax.models.network import NetworkInfo, StagedClassifier
+from bcjax.models.norm import NormKind
 
 Layer = Callable[..., Any]
 
@@ -51,75 +57,43 @@ class Separable(nn.Module):
         return nn.relu6(self.norm(name="pointwise_norm")(x, train))
 
 
-class SeparableStage(nn.Module):
-    """Blocks of one width, the first of which may halve the picture."""
-
-    block: Layer
-    width: int
-    stride: int
-    depth: int
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w width"]:
-        for i in range(self.depth):
-            x = self.block(self.width, self.stride if i == 0 else 1, name=f"block{i + 1}")(x, train)
-        return x
-
-
-class MobileNetV1(ImageClassifier):
+class MobileNetV1(StagedClassifier, kw_only=True):
     """Howard et al., MobileNets: Efficient Convolutional Neural Networks, arXiv:1704.04861.
 
+    A small stem has stride 1, not 2.
+
     Attributes:
-      classes: The number of logits.
       rows: The width and the number of blocks of each stage; all but the first halve the picture.
       alpha: The width multiplier; widths are rounded down, but to no less than 8.
-      hidden: The units of each hidden layer of the classifier.
-      dropout: The dropout rate before each layer of the classifier, in [0, 1).
       norm: The kind of normalisation.
       convention: "tf" for the published arithmetic; "keras" for that of Keras, which differs at odd
         sides; "torch" for that of timm.
       epsilon: The number added to the variance; None: 1e-3 in the convention of tf, 1e-5 in that of
         torch.
-      small_stem: Whether the stem has stride 1, not 2, for pictures of 28 to 64 px.
-      remat: Whether each block is computed again in the backward pass, to save memory.
-      dtype: The dtype of the computation; parameters, statistics and logits are float32.
     """
 
-    classes: int
     rows: tuple[tuple[int, int], ...]
     alpha: float = 1.0
-    hidden: tuple[int, ...] = ()
     dropout: float = 0.001
     norm: NormKind = "batch"
     convention: Convention = "tf"
     epsilon: float | None = None
-    small_stem: bool = False
-    remat: bool = False
-    dtype: DTypeLike = jnp.float32
-
-    def setup(self) -> None:
-        self.head = Head(self.classes, self.hidden, self.dropout, dtype=self.dtype)
 
     @nn.compact
     def features(
         self, images: Float[Array, "B H W C"], train: bool = False
     ) -> Float[Array, "B width"]:
         """Returns the pooled vector that the classifier reads, in `dtype`."""
-        epsilon, momentum = (1e-5, 0.9) if self.convention == "torch" else (1e-3, 0.99)
-        epsilon = epsilon if self.epsilon is None else self.epsilon
-        layers: dict[str, Any] = {
-            "conv": functools.partial(Conv, convention=self.convention, dtype=self.dtype),
-            "norm": functools.partial(Norm, self.norm, epsilon, momentum, self.dtype),
-        }
+        layers = convention_layers(self.convention, self.norm, self.epsilon, self.dtype)
         kind = nn.remat(Separable, static_argnums=(2,)) if self.remat else Separable
         block = functools.partial(kind, convention=self.convention, **layers)
         stride = 1 if self.small_stem else 2
         stem = ConvNorm(self._widened(32), 3, stride, nn.relu6, name="stem", **layers)
         x = stem(images.astype(self.dtype), train)
         for i, (width, depth) in enumerate(self.rows):
-            stride = 1 if i == 0 else 2
-            stage = SeparableStage(block, self._widened(width), stride, depth, name=f"stage{i + 1}")
-            x = stage(x, train)
+            strides = (1 if i == 0 else 2, *[1] * (depth - 1))
+            blocks = [functools.partial(block, self._widened(width), stride) for stride in strides]
+            x = Stage(blocks, name=f"stage{i + 1}")(x, train)
         return x.mean(axis=(1, 2))
 
     def _widened(self, width: int) -> int:

@@ -4,15 +4,16 @@ import dataclasses
 import functools
 import inspect
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from bcjax.models.layers import Conv
+from bcjax.models.layers import Conv, Head
 
 Triple = tuple[float, float, float]
 
@@ -49,6 +50,36 @@ class ImageClassifier(nn.Module):
         return self.classify(self.features(images, train), train)
 
 
+class StagedClassifier(ImageClassifier):
+    """What the networks of the table have in common: their classifier and these options.
+
+    A subclass defines `features`, gives some of the options another default, and adds its own.
+
+    Attributes:
+      classes: The number of logits.
+      hidden: The units of each hidden layer of the classifier.
+      dropout: The dropout rate before each layer of the classifier, in [0, 1).
+      small_stem: Whether the first layers shrink the picture less, for pictures of 28 to 64 px.
+      remat: Whether each block, or each stage of a network without blocks, is computed again in the
+        backward pass, to save memory.
+      dtype: The dtype of the computation; parameters, statistics and logits are float32.
+    """
+
+    classes: int
+    _: dataclasses.KW_ONLY
+    hidden: tuple[int, ...] = ()
+    dropout: float = 0.0
+    small_stem: bool = False
+    remat: bool = False
+    dtype: DTypeLike = jnp.float32
+    head_options: ClassVar[Mapping[str, Any]] = {}  # further attributes of its `Head`
+
+    def setup(self) -> None:
+        self.head = Head(
+            self.classes, self.hidden, self.dropout, dtype=self.dtype, **self.head_options
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class NetworkInfo:
     """One network of the table: how it is built, and what was published about it.
@@ -76,11 +107,6 @@ class NetworkInfo:
     paper: str = ""
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
-
-    @property
-    def flops(self) -> int:
-        """Floating-point operations for one picture, a multiply-add counted as two."""
-        return 2 * self.macs
 
     @property
     def options(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import jax.numpy as jnp
 from flax import linen as nn
@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 NormKind = Literal["batch", "group", "layer", "frozen-batch"]
-NORMS: tuple[NormKind, ...] = ("batch", "group", "layer", "frozen-batch")
+NORMS: tuple[NormKind, ...] = get_args(NormKind)
 
 GROUPS = 32  # Wu and He, Group Normalization, ECCV 2018, arXiv:1803.08494
 

@@ -1,15 +1,15 @@
 """Plain convolutional networks, the baselines of many notebooks: one module, three names."""
 
 import functools
+from typing import Any, ClassVar
 
-import jax.numpy as jnp
 from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from bcjax.models.initialisers import Normal
-from bcjax.models.layers import Conv, Head, max_pool, require_side
-from bcjax.models.network import ImageClassifier, NetworkInfo
+from bcjax.models.layers import Conv, max_pool, require_side
+from bcjax.models.network import NetworkInfo, StagedClassifier
 from bcjax.models.norm import Norm, NormKind
 
 _init = Normal(2.0, "fan_in", truncated=True)
@@ -32,37 +32,21 @@ class PlainStage(nn.Module):
         return max_pool(x, 2, 2) if self.pool else x
 
 
-class PlainCNN(ImageClassifier):
-    """Stages that each halve the picture, and a classifier.
+class PlainCNN(StagedClassifier, kw_only=True):
+    """Stages that each halve the picture, and a classifier. In a small stem the first does not.
 
     Attributes:
-      classes: The number of logits.
       widths: The number of filters in each stage.
       flatten: Whether the classifier reads the whole last map, so that its parameters depend on the
         size of the pictures and a network trained at one size takes no other; otherwise it reads
         the average over the map.
-      hidden: The units of each hidden layer of the classifier.
-      dropout: The dropout rate before each layer of the classifier, in [0, 1).
       norm: The kind of normalisation; None for none.
-      small_stem: Whether the first stage has no pool, for pictures of 28 to 64 px.
-      remat: Whether each stage is computed again in the backward pass, to save memory.
-      dtype: The dtype of the computation; parameters, statistics and logits are float32.
     """
 
-    classes: int
     widths: tuple[int, ...]
     flatten: bool
-    hidden: tuple[int, ...] = ()
-    dropout: float = 0.0
     norm: NormKind | None = None
-    small_stem: bool = False
-    remat: bool = False
-    dtype: DTypeLike = jnp.float32
-
-    def setup(self) -> None:
-        self.head = Head(
-            self.classes, self.hidden, self.dropout, dtype=self.dtype, kernel_init=_init
-        )
+    head_options: ClassVar = {"kernel_init": _init}
 
     @nn.compact
     def features(
@@ -82,51 +66,45 @@ class PlainCNN(ImageClassifier):
         return x.reshape(len(x), -1) if self.flatten else x.mean(axis=(1, 2))
 
 
-_STAGES = ("stage1", "stage2", "stage3", "stage4", "head")
+def _info(
+    size: int,
+    parameters: int,
+    macs: int,
+    paper: str,
+    *,
+    mean: float = 0.5,
+    std: float = 0.25,
+    widths: tuple[int, ...] = (32, 64, 128, 256),
+    **options: Any,
+) -> NetworkInfo:
+    return NetworkInfo(
+        functools.partial(PlainCNN, widths=widths, **options),
+        input_size=size,
+        parameters=parameters,
+        macs=macs,
+        stages=("stage1", "stage2", "stage3", "stage4", "head"),
+        paper=paper,
+        mean=(mean,) * 3,
+        std=(std,) * 3,
+    )
+
 
 NETWORKS = {
     # Published are its layout and its 26,084,104 parameters at 8 classes, nearly all of which read
     # the flattened map. The normalisation of pictures is our choice.
-    "simple_cnn": NetworkInfo(
-        functools.partial(
-            PlainCNN, widths=(32, 64, 128, 256), flatten=True, hidden=(512,), norm="batch"
-        ),
-        input_size=224,
-        parameters=26_593_000,
-        macs=763_187_200,
-        stages=_STAGES,
-        paper="A layout of 26,084,104 parameters at 8 classes",
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
+    "simple_cnn": _info(
+        224, 26_593_000, 763_187_200, "A layout of 26,084,104 parameters at 8 classes",
+        flatten=True, hidden=(512,), norm="batch",
     ),
     # Our own: what a first notebook builds, with an average in place of the flattening.
-    "custom_cnn": NetworkInfo(
-        functools.partial(
-            PlainCNN,
-            widths=(32, 64, 128, 256),
-            flatten=False,
-            hidden=(128,),
-            dropout=0.5,
-            norm="batch",
-        ),
-        input_size=96,
-        parameters=551_272,
-        macs=135_525_376,
-        stages=_STAGES,
-        paper="A baseline of bcjax's own",
-        mean=(0.5, 0.5, 0.5),
-        std=(0.25, 0.25, 0.25),
+    "custom_cnn": _info(
+        96, 551_272, 135_525_376, "A baseline of bcjax's own",
+        flatten=False, hidden=(128,), dropout=0.5, norm="batch",
     ),
     # Edge Impulse's image template with 16 and 32 filters, to which the project that used it added
     # 64 and 128. The max-norm constraint on kernels is left out: it belongs to the optimizer.
-    "conv2d": NetworkInfo(
-        functools.partial(PlainCNN, widths=(16, 32, 64, 128), flatten=True, dropout=0.25),
-        input_size=96,
-        parameters=4_706_440,
-        macs=40_439_808,
-        stages=_STAGES,
-        paper="Edge Impulse's conv2d template, widths 16-32-64-128",
-        mean=(0.0, 0.0, 0.0),
-        std=(1.0, 1.0, 1.0),
+    "conv2d": _info(
+        96, 4_706_440, 40_439_808, "Edge Impulse's conv2d template, widths 16-32-64-128",
+        widths=(16, 32, 64, 128), flatten=True, dropout=0.25, mean=0.0, std=1.0,
     ),
-}
+}  # fmt: skip

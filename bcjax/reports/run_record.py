@@ -13,9 +13,11 @@ from bcjax.data.prepared import DATASHEET
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation, check_together
+from bcjax.evaluation.explanation.summary import ExplanationSummary
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.files import read_json, read_json_lines
 from bcjax.runtime.run_dir import RunDir, TrainedOn
+from bcjax.runtime.training_sessions import Session, read_sessions
 
 if TYPE_CHECKING:
     from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
@@ -63,9 +65,9 @@ class RunRecord:
         return read_json_lines(self.run_dir.metrics)
 
     @functools.cached_property
-    def sessions(self) -> list[dict[str, Any]]:
-        """Lines of `sessions.jsonl`: one for each training process."""
-        return read_json_lines(self.run_dir.sessions)
+    def sessions(self) -> list[Session]:
+        """What `sessions.jsonl` holds: one for each training process."""
+        return read_sessions(self.run_dir.sessions)
 
     @functools.cached_property
     def others(self) -> dict[str, Evaluation]:
@@ -89,12 +91,15 @@ class RunRecord:
         # Here, because it imports JAX, and the rest of a report does without it.
         from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
 
-        return CorruptionEvaluation.from_dict(read_json(path))
+        return CorruptionEvaluation.read_file(path, "evaluate the run anew")
 
     @functools.cached_property
-    def explained(self) -> Json:
-        """What `bcjax explain` wrote; empty if it was not run."""
-        return _json(self.run_dir.explained)
+    def explained(self) -> ExplanationSummary | None:
+        """What `bcjax explain` wrote; None if it was not run."""
+        path = self.run_dir.explained
+        if not path.exists():
+            return None
+        return ExplanationSummary.read_file(path, "explain the run anew")
 
     @property
     def source(self) -> str:

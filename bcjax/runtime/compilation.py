@@ -37,8 +37,8 @@ def _tidy_memory() -> None:
     jax.monitoring.register_event_duration_secs_listener(tidy)
 
 
-class Ahead:
-    """Compiles jitted functions in other threads, before they are called.
+class BackgroundCompiler:
+    """Compiles jitted functions in threads of its own, before they are called.
 
     A later call with arrays of the same shapes, dtypes and shardings uses the compiled program.
     """

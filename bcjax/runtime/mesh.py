@@ -92,7 +92,7 @@ def batch_sharding(mesh: Mesh, *, leading: int = 0) -> NamedSharding:
     return NamedSharding(mesh, P(*[None] * leading, BATCH_AXES))
 
 
-def replicated(mesh: Mesh) -> NamedSharding:
+def replicated_sharding(mesh: Mesh) -> NamedSharding:
     """Returns a sharding that keeps a whole copy on each device."""
     return NamedSharding(mesh, P())
 
@@ -113,7 +113,7 @@ def parameter_shardings(mesh: Mesh, tree: Any, min_size: int) -> Any:
     def shard(leaf: Any) -> NamedSharding:
         axes = [i for i, length in enumerate(leaf.shape) if length % fsdp == 0]
         if fsdp == 1 or not axes or math.prod(leaf.shape) < min_size:
-            return replicated(mesh)
+            return replicated_sharding(mesh)
         axis = max(axes, key=lambda i: leaf.shape[i])
         return NamedSharding(mesh, P(*[None] * axis, "fsdp"))
 
@@ -171,10 +171,11 @@ def place(
     return {name: globalise(array) for name, array in local.items()}
 
 
-def everywhere(mesh: Mesh, tree: Any) -> Any:
+def replicate(mesh: Mesh, tree: Any) -> Any:
     """Copies host arrays, which are the same in every process, to each device."""
     return jax.tree.map(
-        lambda a: jax.make_array_from_callback(a.shape, replicated(mesh), lambda i: a[i]), tree
+        lambda a: jax.make_array_from_callback(a.shape, replicated_sharding(mesh), lambda i: a[i]),
+        tree,
     )
 
 

@@ -5,6 +5,7 @@ One loop trains one run or several members of one: see `members` for how their s
 
 import contextlib
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -343,8 +344,9 @@ def _train_phase(
                 with _divergence_stops(member, alone):
                     if plan.evaluates(step):
                         result = evaluate_watched(member, state, phase)
-                        patiences[i] = updated_patience(member.run, patiences[i], result)
-                        placed = meshes.everywhere(lead.mesh, patiences[i])
+                        value = result.get(lead.config.checkpoint.best, math.nan)
+                        patiences[i] = patience.update(patiences[i], value, lead.config)
+                        placed = meshes.replicate(lead.mesh, patiences[i])
                         packed = dispatcher.with_patience(packed, i, placed)
                         state = state.replace(patience=placed)
                         improved = int(patiences[i].since_best) == 0
@@ -390,20 +392,6 @@ def evaluate_watched(member: MemberProgress, state: State, phase: Phase) -> dict
     for logger in member.loggers:
         logger.scalars(step, {f"{split}/{name}": value for name, value in result.items()})
     return result
-
-
-def updated_patience(run: Run, held: Patience, result: dict[str, float]) -> Patience:
-    """Returns the patience of a run after an evaluation with these headline metrics."""
-    config = run.config
-    return patience.update(
-        held,
-        result.get(config.checkpoint.best, float("nan")),
-        mode=run.program.mode,
-        min_delta=config.train.min_delta,
-        plateau_factor=config.optim.plateau.factor,
-        plateau_patience=config.optim.plateau.patience,
-        min_scale=config.optim.plateau.min_scale,
-    )
 
 
 def _show_pictures(member: MemberProgress) -> None:

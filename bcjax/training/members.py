@@ -96,7 +96,7 @@ class AtOnce:
         self._stored = first.loader("train", phase, states[position]).stored
         shardings = jax.tree.map(lambda leaf: leaf.sharding, phase.abstract)
         stacked = jax.tree.map(lambda s: NamedSharding(s.mesh, P(None, *s.spec)), shardings)
-        everywhere = meshes.replicated(first.mesh)
+        everywhere = meshes.replicated_sharding(first.mesh)
 
         @functools.partial(jax.vmap, in_axes=(0, 0, 0, 0, None))
         def call(

@@ -10,7 +10,6 @@ from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
-from bcjax.engine import state as states
 from bcjax.engine.state import State
 from bcjax.engine.trainable import stage_of
 from bcjax.training.run import Run
@@ -40,7 +39,7 @@ def print_summary(run: Run, state: State, resumed: bool, console: Console) -> No
     for label, name in enumerate(run.classes):
         row = "".join(f"{by_label[label]:>8,}" for by_label in counts.values())
         line("", f"{name:<{width}}{row}")
-    size = states.parameter_count(state)
+    size = sum(leaf.size for leaf in jax.tree.leaves(state.params))
     line("model", f"{config.model.name}, {size:,} parameters, {config.model.dtype}")
     if config.model.weights:
         line("", f"from {config.model.weights}")

@@ -98,7 +98,9 @@ class Run:
             like.program if like else program.build(self.config, policy, self.mesh, **sizes)
         )
         self.phases: tuple[Phase, ...] = self.program.phases
-        class_weights = _class_weights(self.config, self.prepared)
+        balanced = self.config.train.class_weights == "balanced"
+        counts = np.array(self.prepared.counts["train"])
+        class_weights = losses.balanced_weights(counts) if balanced else None
         values = Hyperparameters(config.seed, lr_scale, class_weights, policy.numbers)
         self.values = dispatch.place(self.mesh, values)
 
@@ -110,7 +112,7 @@ class Run:
         self.checkpoints = checkpoint.Checkpoints(
             self.workdir, keep=self.config.checkpoint.keep, metric=self.config.checkpoint.best
         )
-        self._ahead = compilation.Ahead()
+        self._compiler = compilation.BackgroundCompiler()
         self._loaders: SplitLoaders = (
             same._loaders
             if same
@@ -173,18 +175,20 @@ class Run:
         call, step = phase.train_call, int(jax.device_get(state.step))
         for steps in {call.together(each.steps) for each in phase.plan.calls(step)}:
             shapes = self._loaders.abstract("train", steps, self.config.train.batch_size)
-            self._ahead.compile(("train", steps), call.jitted, phase.abstract, *shapes, self.values)
+            self._compiler.compile(
+                ("train", steps), call.jitted, phase.abstract, *shapes, self.values
+            )
         split = self.config.eval.split
         batch_size = min(self.eval_batch_size, self.prepared.size(split))
         shapes = self._loaders.abstract(
             split, dispatch.per_call(), whole_batches(self.mesh, batch_size), masked=True
         )
         variables = phase.abstract.best_variables
-        self._ahead.compile("predict", self.program.predict, variables, *shapes)
+        self._compiler.compile("predict", self.program.predict, variables, *shapes)
 
     def train(self, phase: Phase, state: State, batch: Batch) -> tuple[State, Array]:
         """Takes the steps of a call; returns the new state and their metrics, (steps, metrics)."""
-        self._ahead.wait(("train", phase.train_call.together(len(batch["index"]))))
+        self._compiler.wait(("train", phase.train_call.together(len(batch["index"]))))
         stored = self.loader("train", phase, state).stored
         return phase.train_call(state, batch, stored, self.values)
 
@@ -217,7 +221,7 @@ class Run:
           UserError: If a logit is not finite.
         """
         loader = self.loader(split, phase, state)
-        self._ahead.wait("predict")
+        self._compiler.wait("predict")
         logits, labels = predict_split(
             self.program.predict, state.best_variables, loader, self.mesh, self.eval_batch_size
         )
@@ -275,12 +279,6 @@ def write_or_check_config(
         trained_on = TrainedOn(str(prepared.path), prepared.digest, prepared.counts)
         files.write_json(run_dir.pictures, dataclasses.asdict(trained_on))
         configs.save(config, run_dir.config)
-
-
-def _class_weights(config: ConfigDict, prepared: PreparedSet) -> np.ndarray | None:
-    if config.train.class_weights == "none":
-        return None
-    return losses.class_weights(np.array(prepared.counts["train"]), config.train.class_weights)
 
 
 def _check_splits(config: ConfigDict, prepared: PreparedSet) -> None:

@@ -4,15 +4,14 @@ import pytest
 from commandline import ROOT, refused, run_bcjax
 
 from bcjax import config as configs
-from bcjax.cli import flags as cli_flags
-from bcjax.cli import train
+from bcjax.cli import flags, train
 
 QUICKSTART = f"--config={ROOT / 'configs' / 'quickstart.py'}"
 
 
 def described(*argv: str):
-    values, _ = cli_flags.parse(train, "train", list(argv))
-    return cli_flags.read_config(values), values
+    arguments = flags.parse(train, "train", list(argv))
+    return flags.read_config(arguments), arguments
 
 
 def test_keys_on_the_command_line_change_the_file():
@@ -39,8 +38,8 @@ def test_a_config_is_found_by_its_name():
 def test_another_process_is_given_the_same_config():
     given = ("--config=resnet50:frozen", "--config.model.dropout=none", "--config.data.grey=true",
              "--config.augment.ops=('flip', 'rotate(30)')")  # fmt: skip
-    config, values = described(*given)
-    again, _ = described(*cli_flags.config_arguments(values))
+    config, arguments = described(*given)
+    again, _ = described(*flags.config_arguments(arguments))
     assert configs.flatten(again) == configs.flatten(config)
 
 

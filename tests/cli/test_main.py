@@ -4,11 +4,16 @@ import errno
 import importlib.metadata
 import subprocess
 import sys
+import tomllib
 import types
 
+import jax
 import pytest
+from places import ROOT
 
+import bcjax as bcjax_package
 from bcjax import main
+from bcjax.runtime import environment
 from bcjax.runtime.errors import UserError
 
 
@@ -69,6 +74,8 @@ def test_train_is_the_default_command(bcjax):
     ("arguments", "said"),
     [
         (("trian",), "There is no command 'trian': did you mean 'train'?"),
+        (("verison",), "There is no command 'verison': did you mean 'version'?"),
+        (("--verison",), "has no flag --verison: did you mean 'version'?"),
         (("zzz",), "There is no command 'zzz'; bcjax --help lists the commands."),
         (
             ("evaluate", "--wrkdir=a"),
@@ -88,18 +95,48 @@ def test_a_mistyped_command_line_is_answered_with_what_was_meant(bcjax, argument
     assert said in ran.err
 
 
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_a_flag_with_a_letter_too_few_is_answered_with_its_name(bcjax, name):
+    module = importlib.import_module(f"bcjax.cli.{name.replace('-', '_')}")
+    for flag in (*(each.name for each in module.FLAGS), "help", "version"):
+        ran = bcjax(name, f"--{flag[:-2]}{flag[-1]}=1")
+        assert ran.status == 2
+        assert f"did you mean '{flag}'?" in ran.err, (flag, ran.err)
+
+
+def test_a_key_without_its_branch_is_answered_with_the_whole_flag(bcjax):
+    assert "no flag --lr: did you mean 'config.optim.lr'?" in bcjax("train", "--lr=1").err
+    assert "no flag --lrr." in bcjax("predict", "--lrr=1").err
+
+
+def test_help_beside_a_mistyped_flag_names_the_flag(bcjax):
+    assert "did you mean 'workdir'?" in bcjax("evaluate", "--wrkdir=a", "--help").err
+    assert "flags:" in bcjax("evaluate", "--workdir", "--help").out
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("version",), ("train", "--version")])
+def test_the_version_is_that_of_the_package_wherever_it_is_asked(bcjax, arguments):
+    ran = bcjax(*arguments)
+    assert ran.status == 0
+    assert ran.out.startswith(f"bcjax {bcjax_package.__version__}, JAX {jax.__version__}, Python ")
+    assert environment.versions()["bcjax"] == bcjax_package.__version__
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "bcjax.__version__"}
+
+
 @pytest.fixture
 def ends_with(monkeypatch, bcjax):
     """Returns a function that runs a command which raises, or returns, what it is given."""
 
     def call(outcome):
-        def run(values, positional):
+        def run(arguments):
             if isinstance(outcome, BaseException):
                 raise outcome
             return outcome
 
         module = types.ModuleType("bcjax.cli.fall", "Falls.")
-        module.define, module.run = lambda values, argv: None, run
+        module.FLAGS, module.run = (), run
         monkeypatch.setitem(main.COMMANDS, "fall", "Falls.")
         monkeypatch.setitem(sys.modules, "bcjax.cli.fall", module)
         return bcjax("fall")
@@ -145,8 +182,8 @@ def test_a_defect_is_passed_on(ends_with, error):
 
 def test_a_defect_ends_the_process_with_its_traceback_and_status_1():
     code = (
-        "import sys; from bcjax import main; from bcjax.cli import predict; predict.run = 0; "
-        "sys.argv = ['bcjax', 'predict']; sys.exit(main.main())"
+        "import sys; from bcjax import main; from bcjax.cli import models; models.run = 0; "
+        "sys.argv = ['bcjax', 'models']; sys.exit(main.main())"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.returncode == 1

@@ -185,7 +185,7 @@ def test_features_stand_for_their_pictures():
     every = meshes.place(MESH, flattened, np.arange(3 * BATCH), 3 * BATCH, leading=1)
     [features], [labels] = jax.device_get(backbone(one.init().variables, every, {}))
     assert features.dtype == np.float32
-    pictures = meshes.everywhere(MESH, {"features": features, "label": labels})
+    pictures = meshes.replicate(MESH, {"features": features, "label": labels})
     only = placed(MESH, {"index": host["index"]})
     cached, others = one.call(one.init(), only, pictures)
     np.testing.assert_allclose(others, rows, rtol=1e-5)
@@ -211,7 +211,7 @@ def test_what_is_divided_is_joined_again():
 
 def test_averages_of_what_a_phase_freezes_are_it_from_then_on(partial):
     state, _ = partial.call(partial.init(), placed(MESH, batches(1, BATCH)), {})
-    begun = states.begin(state, phase=1, optimizer=ADAMW, mode="max", frozen=HEAD)
+    begun = states.begin(state, 1, ADAMW, "accuracy", HEAD)
     assert (int(begun.phase), int(begun.began), int(begun.step)) == (1, 1, 1)
     assert same_bits(begun.variables, state.variables)
     ema, old, new = flat(begun.ema), flat(state.ema), flat(state.variables)

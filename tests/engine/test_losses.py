@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.utils.class_weight import compute_class_weight
 
-from bcjax.engine.losses import class_weights, cross_entropy, focal
+from bcjax.engine.losses import balanced_weights, cross_entropy, focal
 from bcjax.runtime.errors import UserError
 
 LOGITS = jnp.array([[1.0, -0.5, 2.0], [0.3, 0.2, 0.1], [-4.0, 5.0, 0.0], [0.0, 0.0, 0.0]])
@@ -53,7 +53,7 @@ def test_weights_multiply_by_the_unsmoothed_target(label_smoothing):
 
 
 def test_weights_of_one_change_nothing():
-    weights = class_weights(np.array([3, 4, 5]), "none")
+    weights = np.ones(3, np.float32)
     np.testing.assert_array_equal(
         cross_entropy(LOGITS, LABELS, class_weights=weights), cross_entropy(LOGITS, LABELS)
     )
@@ -105,7 +105,7 @@ def test_is_the_same_under_jit():
 def test_balanced_weights_agree_with_scikit_learn(counts):
     labels = np.repeat(np.arange(len(counts)), counts)
     expected = compute_class_weight("balanced", classes=np.arange(len(counts)), y=labels)
-    weights = class_weights(np.array(counts), "balanced")
+    weights = balanced_weights(np.array(counts))
     assert weights.dtype == np.float32
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
     np.testing.assert_allclose(weights[labels].mean(), 1, rtol=1e-5)
@@ -113,12 +113,7 @@ def test_balanced_weights_agree_with_scikit_learn(counts):
 
 def test_a_class_without_examples_has_no_balanced_weight():
     with pytest.raises(UserError, match="Class 1 has no training examples"):
-        class_weights(np.array([3, 0, 5]), "balanced")
-
-
-def test_an_unknown_kind_of_weights_is_refused():
-    with pytest.raises(UserError, match=r"'effective'.*'none' or 'balanced'"):
-        class_weights(np.array([3, 5]), "effective")
+        balanced_weights(np.array([3, 0, 5]))
 
 
 def test_focal_loss_without_focus_is_cross_entropy():

@@ -35,7 +35,7 @@ def make_config(**optim):
 
 def write_run(workdir, config):
     """Writes a run of three checkpoints; returns the state of each."""
-    init = states.initializer(Network(), image_size=SIZE, ema=config.optim.ema > 0, mode="max")
+    init = states.initializer(Network(), config)
     abstract = states.shapes(lambda: init(0), MESH, 1 << 30)
     start, saved = states.compile_init(init, abstract)(0), {}
     configs.save(config, workdir / "config.json")

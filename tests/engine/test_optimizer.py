@@ -241,27 +241,14 @@ def test_schedule_starts_above_zero_and_stays_between_zero_and_lr(data, kind):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"name": "AdamWW"}, r"optim.name is 'AdamWW'.*adafactor.*did you mean 'adamw'"),
-        ({"name": "xyz"}, r"choose one of adam, .* adafactor\.$"),
-        ({"schedule": "cosin"}, "optim.schedule is 'cosin'.*did you mean 'cosine'"),
-        ({"lr": -1e-3}, "optim.lr is -0.001"),
-        ({"lr": float("nan")}, "optim.lr is nan"),
-        ({"b1": 1.0}, "optim.b1 is 1.0"),
-        ({"b2": -0.1}, "optim.b2 is -0.1"),
-        ({"eps": 0.0}, "optim.eps is 0.0"),
-        ({"momentum": 1.5}, "optim.momentum is 1.5"),
-        ({"weight_decay": -0.1}, "optim.weight_decay is -0.1"),
-        ({"clip_norm": -1.0}, "optim.clip_norm is -1.0"),
-        ({"final_lr_fraction": 1.5}, "optim.final_lr_fraction is 1.5"),
-        ({"schedule": "exponential"}, "optim.final_lr_fraction is 0.0.*exponential"),
-        ({"schedule": "step", "step_at": (0.75, 0.5)}, r"optim.step_at is \(0.75, 0.5\)"),
-        ({"schedule": "step", "step_at": (0.5, 1.5)}, r"optim.step_at is \(0.5, 1.5\)"),
-        ({"step_factor": 0.0}, "optim.step_factor is 0.0"),
+        ({"schedule": "exponential"}, "optim.final_lr_fraction is 0.*exponential"),
+        ({"step_at": (0.75, 0.5)}, r"optim.step_at is \(0.75, 0.5\)"),
+        ({"step_at": (0.5, 1.5)}, r"optim.step_at is \(0.5, 1.5\)"),
     ],
 )
-def test_a_wrong_value_is_named(changes, said):
+def test_a_schedule_that_is_not_possible_is_refused(changes, said):
     with pytest.raises(UserError, match=said):
-        optimizers.create(make_config(**changes), total_steps=10, warmup_steps=1)
+        schedules.create(make_config(**changes), 10, 1)
 
 
 @pytest.mark.parametrize("warmup_steps", [10, 11, -1])

@@ -6,23 +6,30 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bcjax import config as configs
 from bcjax.engine import patience as pt
 
-OPTIONS = {
-    "mode": "max",
-    "min_delta": 0.0,
-    "plateau_factor": 0.5,
-    "plateau_patience": 2,
-    "min_scale": 0.0,
-}
+METRIC = {"max": "accuracy", "min": "log_loss"}
+
+
+def options(mode="max", min_delta=0.0, factor=0.5, patience=2, min_scale=0.0):
+    """A config with these settings of early stopping and of the plateau."""
+    changes = {
+        "checkpoint.best": METRIC[mode],
+        "train.min_delta": min_delta,
+        "optim.plateau.factor": factor,
+        "optim.plateau.patience": patience,
+        "optim.plateau.min_scale": min_scale,
+    }
+    return configs.replaced(configs.default(), changes)
 
 
 def trace(values, **changes):
     """The state after each evaluation."""
-    options = OPTIONS | changes
-    state, states = pt.init(options["mode"]), []
+    config = options(**changes)
+    state, states = pt.init(config.checkpoint.best), []
     for value in values:
-        state = pt.update(state, value, **options)
+        state = pt.update(state, value, config)
         states.append(state)
     return states
 
@@ -35,7 +42,7 @@ def test_the_first_finite_value_is_an_improvement(mode, worst):
 
 
 def test_counts_evaluations_since_the_best():
-    states = trace([0.5, 0.4, 0.5, 0.6, 0.6], plateau_patience=0)
+    states = trace([0.5, 0.4, 0.5, 0.6, 0.6], patience=0)
     assert [int(s.since_best) for s in states] == [0, 1, 2, 0, 1]
     assert states[-1].best == np.float32(0.6)
     assert all(s.lr_scale == 1 for s in states)
@@ -71,23 +78,23 @@ def test_drops_after_a_plateau_and_counts_anew():
 
 
 def test_the_scale_stops_at_its_floor():
-    states = trace([1] + [0] * 6, plateau_factor=0.1, min_scale=0.25)
+    states = trace([1] + [0] * 6, factor=0.1, min_scale=0.25)
     assert [float(s.lr_scale) for s in states[2::2]] == [0.25, 0.25, 0.25]
 
 
 def test_a_scale_below_the_floor_is_not_raised():
     (*_, low) = trace([1, 0, 0])
     for _ in range(2):
-        low = pt.update(low, 0, **OPTIONS | {"min_scale": 0.75})
+        low = pt.update(low, 0, options(min_scale=0.75))
     assert low.lr_scale == 0.5
 
 
 @pytest.mark.parametrize(
-    ("min_delta", "plateau_patience", "min_scale"), [(0.1, 1, 0.0), (1.1, 2, 0.3), (0.3, 4, 0.125)]
+    ("min_delta", "patience", "min_scale"), [(0.1, 1, 0.0), (1.1, 2, 0.3), (0.3, 4, 0.125)]
 )
-def test_scales_as_reduce_on_plateau_of_optax(min_delta, plateau_patience, min_scale):
+def test_scales_as_reduce_on_plateau_of_optax(min_delta, patience, min_scale):
     theirs = optax.contrib.reduce_on_plateau(
-        factor=0.5, patience=plateau_patience, rtol=0.0, atol=min_delta, min_scale=min_scale
+        factor=0.5, patience=patience, rtol=0.0, atol=min_delta, min_scale=min_scale
     )
     # A slow descent in noise, on a grid that keeps clear of ties.
     rng = np.random.default_rng(0)
@@ -102,7 +109,7 @@ def test_scales_as_reduce_on_plateau_of_optax(min_delta, plateau_patience, min_s
         values,
         mode="min",
         min_delta=min_delta,
-        plateau_patience=plateau_patience,
+        patience=patience,
         min_scale=min_scale,
     )
     np.testing.assert_allclose([s.lr_scale for s in ours], scales)
@@ -113,21 +120,21 @@ def test_scales_as_reduce_on_plateau_of_optax(min_delta, plateau_patience, min_s
 @settings(max_examples=30, deadline=None)
 def test_a_state_that_passed_through_jax_goes_on_as_if_it_had_not(values, cut):
     straight = trace(values)
-    state = pt.init("max")
+    state = pt.init("accuracy")
     for i, value in enumerate(values):
         if i == cut:
             state = jax.tree.map(jnp.asarray, state)
-        state = pt.update(state, value, **OPTIONS)
+        state = pt.update(state, value, options())
         jax.tree.map(np.testing.assert_array_equal, state, straight[i])
 
 
 def test_keeps_its_dtypes_and_shapes():
-    for state in (pt.init("min"), *trace([1.0, 0.0, np.nan, jnp.float32(3.0)])):
+    for state in (pt.init("log_loss"), *trace([1.0, 0.0, np.nan, jnp.float32(3.0)])):
         assert all(leaf.shape == () for leaf in state)
         assert [leaf.dtype for leaf in state] == [np.float32, np.int32, np.float32, np.int32]
 
 
 def test_is_exhausted_after_the_allowed_evaluations():
-    states = trace([1, 0, 0, 0], plateau_patience=1)
+    states = trace([1, 0, 0, 0], patience=1)
     assert [pt.exhausted(s, 2) for s in states] == [False, False, True, True]
     assert not any(pt.exhausted(s, 0) for s in states)

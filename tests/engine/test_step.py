@@ -150,7 +150,7 @@ def test_the_device_store_gives_the_batches_of_the_host_bit_for_bit(whole):
     store = pictures(20)
     index = np.random.default_rng(1).permutation(20)[: 2 * BATCH].reshape(2, BATCH).astype(np.int32)
     host = {"index": index} | {name: array[index] for name, array in store.items()}
-    on_devices = meshes.everywhere(MESH, store)
+    on_devices = meshes.replicate(MESH, store)
     assert same_bits(train(whole, host), train(whole, {"index": index}, store=on_devices))
 
 
@@ -195,7 +195,7 @@ def test_the_patience_scales_the_update(plain):
     full, _ = train(plain, host)
     state = plain.init()
     lowered = state.patience._replace(lr_scale=np.float32(0.25))
-    state = state.replace(patience=meshes.everywhere(MESH, lowered))
+    state = state.replace(patience=meshes.replicate(MESH, lowered))
     quarter, _ = train(plain, host, state)
     jax.tree.map(
         lambda s, f, q: np.testing.assert_allclose(q - s, (f - s) / 4, rtol=1e-4, atol=1e-7),
@@ -219,7 +219,7 @@ def test_the_loop_copies_nothing_between_host_and_devices(whole):
     """Batches are placed before, and metrics fetched explicitly."""
     host = batches(2, BATCH)
     batch, only_index = placed(MESH, host), placed(MESH, {"index": host["index"]})
-    store = meshes.everywhere(MESH, pictures(2 * BATCH))
+    store = meshes.replicate(MESH, pictures(2 * BATCH))
     state, meter = whole.init(), Meter()
     with jax.transfer_guard("disallow"):
         for call in range(4):
@@ -262,7 +262,7 @@ def test_prediction_from_the_device_store_is_that_of_the_host(whole, predict):
     host = {"index": index} | {name: array[index] for name, array in store.items()}
     batch = placed(MESH, {name: array[None] for name, array in host.items()})
     only = placed(MESH, {"index": index[None]})
-    on_devices = meshes.everywhere(MESH, store)
+    on_devices = meshes.replicate(MESH, store)
     assert same_bits(predict(variables, batch, {}), predict(variables, only, on_devices))
 
 

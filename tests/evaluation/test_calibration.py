@@ -143,7 +143,7 @@ def test_a_class_of_too_few_pictures_is_in_every_set_and_is_named():
     sets = calibration.conformal.sets(calibration.probabilities(logits), by_class=True)
     assert sets[:, 2].all()
     assert not sets[:, 0].all()
-    assert measure(calibration, some).conformal.too_few == ("lymphocyte",)
+    assert measure(calibration, some).conformal.by_class.too_few == ("lymphocyte",)
 
 
 # abstention
@@ -287,10 +287,10 @@ def test_what_is_measured_is_counted(tmp_path):
     sets = calibration.conformal.sets(probabilities)
     held = int(sets[np.arange(800), others.labels].sum())
     low, high = metrics.wilson(held, 800)
-    found = measured.conformal.sets
+    found = measured.conformal
     assert found.measured == metrics.Estimate(held / 800, 800, "wilson", low, high)
     assert found.mean_size == sets.sum() / 800
-    assert [each.n for each in found.per_class.values()] == [
+    assert [each.measured.n for each in found.per_class] == [
         int((others.labels == label).sum()) for label in range(5)
     ]
     sure = probabilities.max(axis=1) > calibration.abstention.threshold

@@ -3,11 +3,14 @@
 import pytest
 from commandline import contents
 
+import bcjax
 from bcjax.evaluation.answers import read
 from bcjax.evaluation.calibrate import calibrate
 from bcjax.evaluation.calibration import calibration as calibrations
-from bcjax.evaluation.evaluate import evaluate, evaluate_corruptions, watch
+from bcjax.evaluation.corruptions import robustness
+from bcjax.evaluation.evaluate import evaluate, watch
 from bcjax.evaluation.evaluation import Evaluation
+from bcjax.evaluation.evaluator import Evaluator
 from bcjax.runtime.errors import UserError
 
 
@@ -27,7 +30,7 @@ def test_views_and_checkpoints_are_averaged(own_run):
 
 
 def test_watching_a_run_that_has_ended_evaluates_each_checkpoint(own_run):
-    evaluations = list(watch(own_run, "val"))
+    evaluations = list(watch(Evaluator(own_run, split="val")))
     steps = [each.checkpoint for each in evaluations]
     assert steps == sorted(int(path.name) for path in (own_run / "checkpoints").iterdir())
     assert [each.path.name for each in evaluations] == [f"val-{step}.json" for step in steps]
@@ -45,7 +48,7 @@ def test_a_calibration_is_returned_and_written(own_run):
     [
         ({"map_classes": {"a": "b"}}, "map_classes is for other data: give its source"),
         ({"stain": "reinhard"}, "stain is for other data"),
-        ({"source": "there", "stain_reference": "x.png"}, "needs data.stain=reinhard or macenko"),
+        ({"data": "there", "stain_reference": "x.png"}, "needs data.stain=reinhard or macenko"),
         ({"views": "trun"}, "views has 'trun'"),
         ({"soup": "greedy"}, "soup=greedy needs several networks"),
         ({"out": "soup"}, "out is where a soup is written"),
@@ -56,10 +59,10 @@ def test_a_calibration_is_returned_and_written(own_run):
 def test_arguments_that_cannot_be_are_refused_and_nothing_is_written(own_run, arguments, message):
     before = contents(own_run)
     with pytest.raises(UserError, match=message):
-        evaluate(own_run, **arguments)
+        bcjax.evaluate(own_run, **arguments)
     assert contents(own_run) == before
 
 
 def test_corruptions_of_a_checkpoint_that_is_not_there_are_refused(own_run):
     with pytest.raises(UserError, match="holds no checkpoint '5'"):
-        evaluate_corruptions(own_run, checkpoint=5)
+        robustness.evaluate(Evaluator(own_run, split="test"), "5")

@@ -80,8 +80,8 @@ def test_the_network_has_learnt(found):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_map_is_another_once_the_parameters_are_randomised(sane, method):
-    assert sane[method]["n"] > 0
-    assert abs(sane[method]["rank_correlation"]) < 0.6
+    assert sane[method].n > 0
+    assert abs(sane[method].rank_correlation) < 0.6
 
 
 def test_a_map_of_the_same_parameters_is_the_same(learnt, explainer, found, monkeypatch):
@@ -90,17 +90,17 @@ def test_a_map_of_the_same_parameters_is_the_same(learnt, explainer, found, monk
         "bcjax.evaluation.explanation.sanity_checks.randomised",
         lambda model, variables, key: variables,
     )
-    for figure in sanity_checks.randomisation_test(explainer, learnt, found).values():
-        assert figure["rank_correlation"] == pytest.approx(1)
+    for test in sanity_checks.randomisation_test(explainer, learnt, found).values():
+        assert test.rank_correlation == pytest.approx(1)
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_a_map_falls_on_the_cell_more_than_chance_would(learnt, found, method):
     figures = sanity_checks.localisation(learnt, found)
-    assert figures["n"] == len(found)
-    assert 0.03 < figures["area"] < 0.2
-    assert figures[method]["energy"] > TIMES_CHANCE[method] * figures["area"]
-    assert figures[method]["pointing"] > 3 * figures["area"]
+    assert figures.n == len(found)
+    assert 0.03 < figures.area < 0.2
+    assert figures.methods[method].energy > TIMES_CHANCE[method] * figures.area
+    assert figures.methods[method].pointing > 3 * figures.area
 
 
 def test_integrated_gradients_say_how_nearly_they_add_up(found):

@@ -24,7 +24,7 @@ def robust(trained, tmp_path_factory):
 
 def test_every_corruption_and_severity_has_its_figures(robust):
     result, out, workdir = robust
-    read = CorruptionEvaluation.read(workdir / "eval" / "val-corruptions.json")
+    read = CorruptionEvaluation.read_file(workdir / "eval" / "val-corruptions.json", "evaluate")
     assert read.to_dict() == result
     assert [row["name"] for row in result["corruptions"]] == list(CORRUPTIONS)
     for row in result["corruptions"]:

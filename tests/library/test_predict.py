@@ -157,8 +157,11 @@ def test_what_is_predicted_can_be_taken_elsewhere(net, monkeypatch):
     html = predictions._repr_html_()
     assert html.startswith("<table>")
     assert html.count("<tr>") == 3
+    table = predictions.to_pandas()
+    assert list(table["label"]) == list(predictions.labels)
+    np.testing.assert_array_equal(table[list(synthetic.CLASSES)], predictions.probabilities)
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    with pytest.raises(bcjax.UserError, match="pip install pandas"):
+    with pytest.raises(bcjax.UserError, match=r"pip install 'bcjax\[pandas\]'"):
         predictions.to_pandas()
 
 

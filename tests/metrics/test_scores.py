@@ -217,7 +217,7 @@ def test_a_class_without_pictures_that_is_predicted_counts_against_macro_f1():
 def test_one_class_alone_has_no_area_no_kappa_and_no_correlation():
     figures = measure(np.full((5, 2), 0.5), np.zeros(5, int), ["a", "b"]).metrics
     for name in ("macro_auc", "kappa"):
-        assert figures[name] == Estimate(None, 5)
+        assert figures[name] == Estimate(None, 5, None)
         assert figures[name].to_dict() == {"value": None, "n": 5, "interval": None}
     assert figures["mcc"].value == 0
 

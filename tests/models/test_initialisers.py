@@ -20,7 +20,7 @@ class Network(nn.Module):
     @nn.compact
     def __call__(self, x, train):
         x = nn.Dense(400, kernel_init=Normal(2.0, "fan_in"), name="wide")(x)
-        x = nn.Dense(70, kernel_init=initialisers.normal(0.02), name="narrow")(x)
+        x = nn.Dense(70, kernel_init=Normal(0.02**2), name="narrow")(x)
         return nn.Dense(self.classes, kernel_init=lecun_normal, name="head")(x)
 
 
@@ -41,7 +41,7 @@ def drawn(model=None, key=KEY, **options):
         (Normal(2.0, "fan_out"), nn.initializers.variance_scaling(2.0, "fan_out", "normal")),
         (Normal(2.0, "fan_in", truncated=True), nn.initializers.he_normal()),
         (lecun_normal, nn.initializers.lecun_normal()),
-        (initialisers.normal(0.02), nn.initializers.normal(0.02)),
+        (Normal(0.02**2), nn.initializers.normal(0.02)),
     ],
 )
 def test_an_initialiser_has_the_distribution_of_flaxs(ours, flax, shape):

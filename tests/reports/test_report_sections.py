@@ -1,5 +1,6 @@
 """A report holds what other commands left: calibration, corruptions, laboratories, averages."""
 
+import dataclasses
 import json
 
 import fabricated
@@ -13,7 +14,19 @@ from bcjax.evaluation.corruptions.corruption_evaluation import (
     CorruptionEvaluation,
     CorruptionScores,
 )
-from bcjax.evaluation.evaluation import LaboratoryComparison, NetworkScores, OpenAndClosed
+from bcjax.evaluation.evaluation import (
+    HomeFigures,
+    LaboratoryComparison,
+    NetworkScores,
+    OpenAndClosed,
+)
+from bcjax.evaluation.explanation.summary import (
+    ExplainedImage,
+    ExplanationSummary,
+    Localisation,
+    MapsOnCell,
+    RandomisationTest,
+)
 from bcjax.evaluation.member_summary import summarise_members
 from bcjax.metrics import Estimate
 from bcjax.reports.pages.page import to_markdown
@@ -99,8 +112,8 @@ def test_the_drop_on_other_data_stands_beside_the_own_figure(run):
     workdir = run()
     comparison = LaboratoryComparison(
         classes={"BAS": "basophil"}, left_out={"blast": 12}, stain="reinhard", home_stain="none",
-        n=30, other=OpenAndClosed(both(0.4, 0.35), both(0.5, 0.45)),
-        home=OpenAndClosed(both(0.9, 0.85), both(0.95, 0.92)), home_split="test", home_n=60,
+        n=30, open=both(0.4, 0.35), closed=both(0.5, 0.45),
+        home=HomeFigures(both(0.9, 0.85), both(0.95, 0.92), "test", 60),
         drop=OpenAndClosed(both(0.5, 0.5), both(0.45, 0.47)),
     )  # fmt: skip
     section = comparison.to_dict()
@@ -144,20 +157,23 @@ def test_explained_pictures_stand_with_the_figures_about_them(run):
     workdir = run()
     (workdir / "explain").mkdir()
     Image.new("RGB", (90, 30), "teal").save(workdir / "explain" / "01-a.png")
-    row = {"id": "a.png", "label": "monocyte", "predicted": "basophil", "probability": 0.875}
-    page = {
-        "checkpoint": 20, "chosen": "most wrong", "target": "predicted", "stage": "stage4",
-        "methods": ["grad-cam"], "sanity": {"grad-cam": {"rank_correlation": 0.125, "n": 4}},
-        "localisation": {"n": 5, "area": 0.25, "grad-cam": {"energy": 0.75, "pointing": 1.0}},
-        "pictures": [row | {"file": "01-a.png"}, row | {"id": "gone", "file": "02-gone.png"}],
-    }  # fmt: skip
-    (workdir / "explain" / "explain.json").write_text(json.dumps(page))
+    row = ExplainedImage("01-a.png", "a.png", "monocyte", "basophil", 0.875, target="basophil")
+    page = ExplanationSummary(
+        checkpoint=20, split="test", chosen="most wrong", target="predicted", stage="stage4",
+        methods=("grad-cam",), map=(7, 7), sheet="sheet.png",
+        sanity={"grad-cam": RandomisationTest(0.125, 4)},
+        localisation=Localisation(5, 0.25, {"grad-cam": MapsOnCell(0.75, 1.0)}),
+        pictures=(row, dataclasses.replace(row, file="02-gone.png", id="gone")),
+    )  # fmt: skip
+    path = RunDir(workdir).explained
+    write_json(path, page.to_dict())
+    assert json.loads(path.read_text())["localisation"]["grad-cam"]["energy"] == 0.75
     text = markdown_of(workdir)
     assert "| a.png | monocyte | predicted basophil, 87.5 % |" in text
     assert "| gone |" not in text
     assert "| grad-cam | 0.12, 4 | 75.0 % | 100.0 % |" in text
     assert "the cell's share of the picture: 25.0 %" in text
-    (workdir / "explain" / "explain.json").write_text(json.dumps(page | {"checkpoint": 7}))
+    write_json(path, dataclasses.replace(page, checkpoint=7).to_dict())
     assert "**Caution.** The maps are of checkpoint 7" in markdown_of(workdir)
 
 

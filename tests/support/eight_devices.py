@@ -100,7 +100,7 @@ def test_large_leaves_are_divided_over_their_longest_axis():
 
 def test_host_arrays_are_copied_to_every_device():
     tree = {"image": np.arange(6, dtype=np.uint8).reshape(2, 3)}
-    image = meshes.everywhere(meshes.create(2), tree)["image"]
+    image = meshes.replicate(meshes.create(2), tree)["image"]
     assert image.sharding.is_fully_replicated
     assert all(np.array_equal(shard.data, tree["image"]) for shard in image.addressable_shards)
 
@@ -148,7 +148,7 @@ def test_the_device_store_gives_the_batches_of_the_host(mesh_of, trainer_of, nam
     host = {"index": index} | {key: array[index] for key, array in store.items()}
     ends = one.call(one.init(), placed(mesh, host), {})
     only = placed(mesh, {"index": index})
-    assert same_bits(ends, one.call(one.init(), only, meshes.everywhere(mesh, store)))
+    assert same_bits(ends, one.call(one.init(), only, meshes.replicate(mesh, store)))
 
 
 def test_micro_batches_are_divided_over_all_devices(mesh_of):
@@ -187,7 +187,7 @@ def test_every_augmentation_is_the_same_on_every_mesh(mesh_of):
     index = np.arange(BATCH, dtype=np.int32)
 
     def on(mesh):
-        rows, everywhere = meshes.batch_sharding(mesh), meshes.replicated(mesh)
+        rows, everywhere = meshes.batch_sharding(mesh), meshes.replicated_sharding(mesh)
         program = jax.jit(policy, in_shardings=(everywhere, rows, rows, everywhere))
         shown, share = program(jax.random.key(0), images, index, policy.numbers)
         return np.asarray(shown), float(share)
@@ -205,7 +205,7 @@ def test_a_view_is_divided_as_its_batch_is(mesh_of, name):
     rows = meshes.host_rows(mesh, BATCH)
     index = np.arange(BATCH, dtype=np.int32)
     batch = meshes.place(mesh, {"index": index}, rows, BATCH)
-    shown = views.parse("turn")[1](batch, meshes.everywhere(mesh, store))
+    shown = views.parse("turn")[1](batch, meshes.replicate(mesh, store))
     assert np.array_equal(shown["image"], np.rot90(store["image"], -1, axes=(1, 2)))
     for array in shown.values():
         assert array.sharding.is_equivalent_to(meshes.batch_sharding(mesh), array.ndim)

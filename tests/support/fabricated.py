@@ -1,5 +1,6 @@
 """Folders of runs with known answers, written as training and evaluation write them."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from bcjax import config as configs
 from bcjax import metrics
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
+from bcjax.runtime.training_sessions import Host, Session
 
 CLASSES = ("basophil", "eosinophil", "monocyte")
 
@@ -50,8 +52,13 @@ def run(workdir: Path, answered: Answers, *, rate=200.0, about=None, **settings)
         for step, off in ((3, -20), (4, 0), (5, 1))
     ]
     lines += [{"step": step, "val/accuracy": step / 10} for step in (3, 5)]
-    host = {"cpu": "abacus", "cores": 2}
-    session = {"seconds": 3000 / rate, "device": "cpu", "devices": 1, "host": host, "joules": None}
+    session = Session(
+        began="2026-01-01T00:00:00+00:00", seconds=3000 / rate,
+        first_step=0, last_step=5, images=40,
+        device="cpu", devices=1, processes=1, host=Host("abacus", 2, "Linux"),
+        joules=None, joules_of=[], versions={},
+    )  # fmt: skip
+    sessions = [dataclasses.asdict(session)] * 2
     (workdir / "eval").mkdir(parents=True)
     configs.save(config, workdir / "config.json")
     answering.write(answered, workdir / "eval" / "test.parquet")
@@ -60,6 +67,6 @@ def run(workdir: Path, answered: Answers, *, rate=200.0, about=None, **settings)
         ("eval/test.json", result | (about or {}) | measured),
     ):
         (workdir / name).write_text(json.dumps(page))
-    for name, objects in (("metrics.jsonl", lines), ("sessions.jsonl", [session, session])):
+    for name, objects in (("metrics.jsonl", lines), ("sessions.jsonl", sessions)):
         (workdir / name).write_text("".join(json.dumps(each) + "\n" for each in objects))
     return workdir

@@ -16,7 +16,7 @@ def make_state(step):
     rng = np.random.default_rng(step)
     odd = np.float32([np.nan, -np.inf, -0.0, 1e-45])
     kernel = rng.normal(size=(64, 64)).astype(np.float32)
-    return meshes.everywhere(
+    return meshes.replicate(
         MESH,
         State(
             step=np.int32(step),
@@ -26,7 +26,7 @@ def make_state(step):
             batch_stats={"norm": {"mean": kernel[0]}},
             opt_state=({"mu": -kernel, "count": np.int32(step)},),
             ema={"params": kernel / 2, "batch_stats": kernel[1]},
-            patience=patience.init("max"),
+            patience=patience.init("accuracy"),
         ),
     )
 

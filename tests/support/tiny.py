@@ -10,6 +10,7 @@ import optax
 from flax import linen as nn
 from jax.sharding import Mesh
 
+from bcjax import config as configs
 from bcjax.augment import policy
 from bcjax.engine import dispatch
 from bcjax.engine import state as states
@@ -64,10 +65,13 @@ def trainer(
 ) -> Trainer:
     optimizer = optimizer or optax.adam(1e-2)
     recipe = dataclasses.replace(RECIPE, policy=policy.build(ops), **recipe)
-    bare = states.initializer(model, image_size=SIZE, ema=recipe.ema > 0, mode="max")
+    config = configs.replaced(
+        configs.default(), {"data.image_size": SIZE, "optim.ema": float(recipe.ema)}
+    )
+    bare = states.initializer(model, config)
 
     def init(seed: int) -> State:
-        return states.begin(bare(seed), phase=0, optimizer=optimizer, mode="max", frozen=frozen)
+        return states.begin(bare(seed), 0, optimizer, config.checkpoint.best, frozen)
 
     abstract = states.shapes(lambda: init(0), mesh, fsdp_min_size)
     step = train_step(model, optimizer, recipe, frozen)

@@ -23,7 +23,7 @@ def sessions(config):
 
 
 def test_a_session_says_when_how_much_and_on_what(config):
-    session = loggers.Session(config, step=10)
+    session = loggers.SessionLog(config, step=10)
     session.scalars(14, {})
     (line,) = sessions(config)
     began = datetime.datetime.fromisoformat(line["began"])
@@ -38,11 +38,11 @@ def test_a_session_says_when_how_much_and_on_what(config):
 
 
 def test_a_session_is_written_anew_at_each_log_line_and_a_resumed_run_adds_its_own(config):
-    first = loggers.Session(config, step=0)
+    first = loggers.SessionLog(config, step=0)
     assert sessions(config) == []  # nothing was done yet
     first.scalars(2, {})
     first.scalars(4, {})
-    second = loggers.Session(config, step=4)  # the first was killed: it closed nothing
+    second = loggers.SessionLog(config, step=4)  # the first was killed: it closed nothing
     second.scalars(5, {})
     second.scalars(8, {})
     second.close()
@@ -96,7 +96,7 @@ def test_packages_are_read_and_not_their_parts(tmp_path):
 
 
 def test_a_session_is_one_line_of_json(config):
-    session = loggers.Session(config, step=0)
+    session = loggers.SessionLog(config, step=0)
     session.scalars(1, {})
     text = (RunDir(config.workdir).sessions).read_text()
     assert text.count("\n") == 1

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 import simplejpeg
 from ml_collections import ConfigDict
@@ -25,6 +24,7 @@ from bcjax.data.curate.findings import FINDING_KINDS
 from bcjax.data.curate.measured_pictures import MeasuredPictures
 from bcjax.data.prepared import DATASHEET
 from bcjax.data.records import SPLITS, Record, Source
+from bcjax.runtime.page_templates import environment
 
 PAGE, HASHES = "datasheet.html", "hashes.csv"
 
@@ -126,25 +126,22 @@ def _write_hashes(path: Path, pictures: MeasuredPictures) -> None:
 
 
 def _page(sheet: Mapping[str, Any], records: Mapping[str, Record]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bcjax.data.curate"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     shown = {
         id_
         for finding in sheet["findings"]
         for cluster in finding["clusters"][:_CLUSTERS]
         for id_ in cluster[:_MEMBERS]
     }
-    return environment.get_template("datasheet.html").render(
-        sheet=sheet,
-        kinds=FINDING_KINDS,
-        thumbnails={id_: _thumbnail(records[id_]) for id_ in shown},
-        class_of={id_: sheet["source"]["classes"][records[id_].label] for id_ in shown},
-        most={"clusters": _CLUSTERS, "members": _MEMBERS, "rows": _ROWS},
+    return (
+        environment("bcjax.data.curate")
+        .get_template("datasheet.html")
+        .render(
+            sheet=sheet,
+            kinds=FINDING_KINDS,
+            thumbnails={id_: _thumbnail(records[id_]) for id_ in shown},
+            class_of={id_: sheet["source"]["classes"][records[id_].label] for id_ in shown},
+            most={"clusters": _CLUSTERS, "members": _MEMBERS, "rows": _ROWS},
+        )
     )
 
 

@@ -7,11 +7,13 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.special import betaincinv
 
+from bcjax.runtime.result import Result
+
 _STARTS = 4  # starts of the search, which share the probability of being wrong
 
 
 @dataclasses.dataclass(frozen=True)
-class Abstention:
+class Abstention(Result):
     """The confidence above which a picture is answered.
 
     Attributes:

@@ -15,13 +15,14 @@ from bcjax.evaluation.calibration.conformal import Conformal
 from bcjax.evaluation.calibration.outliers import NotCells, Outliers
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.result import Result
 from bcjax.runtime.run_dir import RunDir
 
 _ARRAYS = ("means", "whitening", "energies", "distances")  # fields of `Outliers`
 
 
 @dataclasses.dataclass(frozen=True)
-class Calibration:
+class Calibration(Result):
     """What the answers of one checkpoint are worth.
 
     Attributes:
@@ -43,8 +44,8 @@ class Calibration:
     temperature: float
     conformal: Conformal
     abstention: Abstention
-    outliers: Outliers | None = None
-    not_cells: NotCells | None = None
+    outliers: Outliers | None
+    not_cells: NotCells | None
 
     def probabilities(self, logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
         """Returns the calibrated probabilities of raw logits, float64."""
@@ -81,13 +82,15 @@ def fit(
         temperature=best,
         conformal=conformal.fit(probabilities, answers.labels, coverage),
         abstention=abstention.fit(probabilities, answers.labels, error_rate),
+        outliers=None,
+        not_cells=None,
     )
 
 
 def write(calibration: Calibration, workdir: Path) -> Path:
     """Writes `calibration/<step>.json`, and arrays to `.npz` beside it; returns the JSON's path."""
     path = RunDir(workdir).calibration(calibration.step)
-    page = dataclasses.asdict(calibration)
+    page = calibration.to_dict()
     if calibration.outliers:
         arrays = {name: page["outliers"].pop(name) for name in _ARRAYS}
         outliers = RunDir(workdir).outliers(calibration.step)
@@ -108,17 +111,10 @@ def read(workdir: Path, step: int) -> Calibration | None:
         return None
     try:
         page = json.loads(path.read_text())
-        page["classes"] = tuple(page["classes"])
-        for name in ("least_by_class", "counts"):
-            page["conformal"][name] = tuple(page["conformal"][name])
-        page["conformal"] = Conformal(**page["conformal"])
-        page["abstention"] = Abstention(**page["abstention"])
-        if page.get("not_cells"):
-            page["not_cells"] = NotCells.from_dict(page["not_cells"])
         if page["outliers"]:
             with np.load(RunDir(workdir).outliers(step)) as arrays:
-                page["outliers"] = Outliers(**page["outliers"], **arrays)
-        return Calibration(**page)
+                page["outliers"] |= arrays
+        return Calibration.from_dict(page)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise UserError(
             f"{path} is damaged ({error}): run bcjax calibrate --workdir={workdir} "

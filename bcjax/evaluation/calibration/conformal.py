@@ -6,9 +6,11 @@ import math
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from bcjax.runtime.result import Result
+
 
 @dataclasses.dataclass(frozen=True)
-class Conformal:
+class Conformal(Result):
     """The rule by which classes are in a picture's set: those above a threshold of probability.
 
     For pictures drawn like those it was fitted on, the share of sets that hold the true class is at

@@ -1,8 +1,7 @@
 """What a calibration does to answers, to those it was fitted on or to others."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int
@@ -14,10 +13,11 @@ from bcjax.metrics import intervals
 from bcjax.metrics.intervals import Estimate, proportion
 from bcjax.metrics.predictions import Predictions
 from bcjax.metrics.scores import calibration_error, mean_scores, unweighted
+from bcjax.runtime.result import Result
 
 
 @dataclasses.dataclass(frozen=True)
-class BeforeAndAfter:
+class BeforeAndAfter(Result):
     """A metric before and after temperature scaling.
 
     Attributes:
@@ -30,82 +30,63 @@ class BeforeAndAfter:
 
 
 @dataclasses.dataclass(frozen=True)
-class SetMeasurements:
+class ClassCoverage(Result):
+    """How often conformal sets hold the true class, among the pictures of one class.
+
+    Attributes:
+      name: The class.
+      measured: Share of its pictures whose set holds it; None without pictures.
+    """
+
+    name: str
+    measured: Estimate | None
+
+
+@dataclasses.dataclass(frozen=True)
+class SetMeasurements(Result):
     """Conformal sets of answers.
 
     Attributes:
       measured: Share of the sets that hold the true class.
       mean_size: Mean number of classes in a set.
       empty: Share of the sets that are empty.
-      per_class: For each class by name, `measured` among its pictures; None without pictures.
+      per_class: `measured` among the pictures of each class.
     """
 
     measured: Estimate | None
     mean_size: float
     empty: Estimate | None
-    per_class: Mapping[str, Estimate | None]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON."""
-        return {
-            "measured": _plain(self.measured),
-            "mean_size": self.mean_size,
-            "empty": _plain(self.empty),
-            "per_class": [
-                {"name": name, "measured": _plain(each)} for name, each in self.per_class.items()
-            ],
-        }
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the measurements that `to_dict` turned into plain values."""
-        per_class = {each["name"]: _estimate(each["measured"]) for each in page["per_class"]}
-        return cls(
-            _estimate(page["measured"]), page["mean_size"], _estimate(page["empty"]), per_class
-        )
+    per_class: tuple[ClassCoverage, ...]
 
 
 @dataclasses.dataclass(frozen=True)
-class ConformalMeasurements:
-    """Conformal prediction on answers.
+class SetsByClass(SetMeasurements):
+    """Conformal sets with a threshold for each class; it has those attributes, too.
+
+    Attributes:
+      too_few: Classes that had too few pictures for a threshold of their own.
+    """
+
+    too_few: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class ConformalMeasurements(SetMeasurements):
+    """Conformal sets with one threshold for all classes; it has those attributes, too.
 
     Attributes:
       coverage: Share of the sets that should hold the true class.
       least: The lowest probability with which a class is in a set.
-      sets: Sets with one threshold for all classes.
-      by_class: Sets with a threshold for each class.
-      too_few: Classes that had too few pictures for a threshold of their own.
+      by_class: The sets with a threshold for each class.
     """
 
     coverage: float
     least: float
-    sets: SetMeasurements
-    by_class: SetMeasurements
-    too_few: tuple[str, ...]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON."""
-        return {
-            "coverage": self.coverage,
-            "least": self.least,
-            **self.sets.to_dict(),
-            "by_class": {"too_few": list(self.too_few), **self.by_class.to_dict()},
-        }
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the measurements that `to_dict` turned into plain values."""
-        return cls(
-            page["coverage"],
-            page["least"],
-            SetMeasurements.from_dict(page),
-            SetMeasurements.from_dict(page["by_class"]),
-            tuple(page["by_class"]["too_few"]),
-        )
+    by_class: SetsByClass
 
 
 @dataclasses.dataclass(frozen=True)
-class AbstentionMeasurements:
+class AbstentionMeasurements(Result):
     """Abstention on answers.
 
     Attributes:
@@ -124,20 +105,9 @@ class AbstentionMeasurements:
     answered: Estimate | None
     error: Estimate | None
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON."""
-        estimates = {name: _plain(getattr(self, name)) for name in ("answered", "error")}
-        return dataclasses.asdict(self) | estimates
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the measurements that `to_dict` turned into plain values."""
-        estimates = {name: _estimate(page[name]) for name in ("answered", "error")}
-        return cls(**{**page, **estimates})
-
 
 @dataclasses.dataclass(frozen=True)
-class EnergyMeasurements:
+class EnergyMeasurements(Result):
     """The energy score of answers.
 
     Attributes:
@@ -150,7 +120,7 @@ class EnergyMeasurements:
 
 
 @dataclasses.dataclass(frozen=True)
-class CalibrationMeasurements:
+class CalibrationMeasurements(Result):
     """What a calibration does to answers.
 
     All intervals are Wilson's, 95 %. For pictures in groups they are as wide as if each group were
@@ -181,39 +151,6 @@ class CalibrationMeasurements:
     conformal: ConformalMeasurements
     abstention: AbstentionMeasurements
     energy: EnergyMeasurements | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values, ready for JSON (never NaN)."""
-        page = {
-            "step": self.step,
-            "temperature": self.temperature,
-            "fitted_on": self.fitted_on,
-            "fitted_n": self.fitted_n,
-            "n": self.n,
-            "log_loss": dataclasses.asdict(self.log_loss),
-            "ece": dataclasses.asdict(self.ece),
-            "brier": dataclasses.asdict(self.brier),
-            "conformal": self.conformal.to_dict(),
-            "abstention": self.abstention.to_dict(),
-        }
-        if self.energy:
-            above = _plain(self.energy.above)
-            page["energy"] = {"threshold": self.energy.threshold, "above": above}
-        return page
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the measurements that `to_dict` turned into plain values."""
-        energy = page.get("energy")
-        return cls(
-            **{name: page[name] for name in ("step", "temperature", "fitted_on", "fitted_n", "n")},
-            log_loss=BeforeAndAfter(**page["log_loss"]),
-            ece=BeforeAndAfter(**page["ece"]),
-            brier=BeforeAndAfter(**page["brier"]),
-            conformal=ConformalMeasurements.from_dict(page["conformal"]),
-            abstention=AbstentionMeasurements.from_dict(page["abstention"]),
-            energy=energy and EnergyMeasurements(energy["threshold"], _estimate(energy["above"])),
-        )
 
 
 def measure(calibration: Calibration, answers: Answers) -> CalibrationMeasurements:
@@ -251,13 +188,15 @@ def measure(calibration: Calibration, answers: Answers) -> CalibrationMeasuremen
         conformal=ConformalMeasurements(
             coverage=conformal.coverage,
             least=conformal.least,
-            sets=_measure_sets(conformal.sets(probabilities), answers, units),
-            by_class=_measure_sets(conformal.sets(probabilities, by_class=True), answers, units),
-            too_few=tuple(
-                name
-                for name, count in zip(answers.classes, conformal.counts, strict=True)
-                if count < conformal.needed
+            by_class=SetsByClass(
+                too_few=tuple(
+                    name
+                    for name, count in zip(answers.classes, conformal.counts, strict=True)
+                    if count < conformal.needed
+                ),
+                **_measure_sets(conformal.sets(probabilities, by_class=True), answers, units),
             ),
+            **_measure_sets(conformal.sets(probabilities), answers, units),
         ),
         abstention=AbstentionMeasurements(
             error_rate=abstention.error_rate,
@@ -273,15 +212,19 @@ def measure(calibration: Calibration, answers: Answers) -> CalibrationMeasuremen
 
 def _measure_sets(
     sets: Bool[np.ndarray, "N C"], answers: Answers, units: Int[np.ndarray, "N"]
-) -> SetMeasurements:
+) -> dict[str, Any]:
+    """Returns the attributes of `SetMeasurements`, as arguments for a subclass."""
     holds, sizes = sets[np.arange(answers.n), answers.labels], sets.sum(axis=1)
     of_class = {name: answers.labels == label for label, name in enumerate(answers.classes)}
-    return SetMeasurements(
-        measured=proportion(holds, units),
-        mean_size=float(sizes.mean()),
-        empty=proportion(sizes == 0, units),
-        per_class={name: proportion(holds[own], units[own]) for name, own in of_class.items()},
-    )
+    return {
+        "measured": proportion(holds, units),
+        "mean_size": float(sizes.mean()),
+        "empty": proportion(sizes == 0, units),
+        "per_class": tuple(
+            ClassCoverage(name, proportion(holds[own], units[own]))
+            for name, own in of_class.items()
+        ),
+    }
 
 
 def _scores(
@@ -297,11 +240,3 @@ def _scores(
             values[name].append(float(unweighted(score(predictions), answers.n)[name]))
     log_loss, ece, brier = (BeforeAndAfter(*both) for both in values.values())
     return log_loss, ece, brier
-
-
-def _plain(estimate: Estimate | None) -> dict[str, Any] | None:
-    return estimate.to_dict() if estimate else None
-
-
-def _estimate(page: Mapping[str, Any] | None) -> Estimate | None:
-    return Estimate.from_dict(page) if page else None

@@ -1,8 +1,6 @@
 """Outliers: pictures unlike those that the network was trained on."""
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -10,10 +8,11 @@ from scipy.spatial.distance import cdist
 from scipy.special import logsumexp
 
 from bcjax.metrics.intervals import Estimate, proportion
+from bcjax.runtime.result import Result
 
 
 @dataclasses.dataclass(frozen=True)
-class Outliers:
+class Outliers(Result):
     """Two scores that are higher for stranger pictures, and the thresholds of an outlier.
 
     Attributes:
@@ -99,7 +98,7 @@ def _distance(features: np.ndarray, means: np.ndarray, whitening: np.ndarray) ->
 
 
 @dataclasses.dataclass(frozen=True)
-class Separation:
+class Separation(Result):
     """How well one score tells strange pictures from held-out ones.
 
     Attributes:
@@ -110,14 +109,9 @@ class Separation:
     auroc: float
     above: Estimate | None
 
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns the separation that plain values describe."""
-        return cls(page["auroc"], Estimate.from_dict(page["above"]) if page["above"] else None)
-
 
 @dataclasses.dataclass(frozen=True)
-class NotCells:
+class NotCells(Result):
     """How well outlier scores separate pictures of other things from held-out cells.
 
     Attributes:
@@ -131,12 +125,6 @@ class NotCells:
     n_held: int
     energy: Separation
     distance: Separation
-
-    @classmethod
-    def from_dict(cls, page: Mapping[str, Any]) -> Self:
-        """Returns what plain values describe."""
-        scores = (Separation.from_dict(page[name]) for name in ("energy", "distance"))
-        return cls(page["n"], page["n_held"], *scores)
 
 
 def separate(

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import logging
-from pathlib import Path
 
 import jax
 from jax.sharding import Sharding
@@ -59,6 +58,9 @@ def _corrupted(
 def evaluate(evaluator: Evaluator, which: str) -> CorruptionEvaluation:
     """Evaluates a checkpoint on clean pictures and under each corruption and severity.
 
+    The corruptions are MedMNIST-C's for blood cells, in five severities. The result is written to
+    `eval/<name>-corruptions.json`.
+
     Args:
       evaluator: The evaluator of the run and the split.
       which: "best", "latest" or a step.
@@ -94,7 +96,8 @@ def evaluate(evaluator: Evaluator, which: str) -> CorruptionEvaluation:
     overall = {metric: mean(*(one[metric] for one in means)) for metric in METRICS}
     error, over_clean = _errors(overall, clean)
     pictures = evaluator.pictures
-    return CorruptionEvaluation(
+    path = RunDir(evaluator.workdir).corruptions(evaluator.name)
+    evaluation = CorruptionEvaluation(
         split=pictures.split,
         checkpoint=trained.step,
         source=pictures.source,
@@ -111,14 +114,10 @@ def evaluate(evaluator: Evaluator, which: str) -> CorruptionEvaluation:
         mean=_mean_estimates(overall),
         mean_corruption_error=error,
         over_clean=over_clean,
+        path=path,
     )
-
-
-def write(evaluation: CorruptionEvaluation, workdir: Path, name: str) -> CorruptionEvaluation:
-    """Writes `eval/<name>-corruptions.json`; returns the evaluation with its path."""
-    path = RunDir(workdir).corruptions(name)
     files.write_json(path, evaluation.to_dict())
-    return dataclasses.replace(evaluation, path=path)
+    return evaluation
 
 
 def _errors(means: dict[str, Resampled], clean: dict[str, Resampled]) -> tuple[Estimate, Estimate]:

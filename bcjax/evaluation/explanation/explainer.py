@@ -1,31 +1,28 @@
 """A trained network, and every method that explains its answers."""
 
-import dataclasses
 import difflib
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Array, Float, UInt8
 from scipy.special import softmax
 
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
 from bcjax.evaluation.explanation import stages
+from bcjax.evaluation.explanation.explanation import Explanation
 from bcjax.evaluation.explanation.methods import (
     WEIGHTINGS,
     FromBaseline,
-    FromStage,
+    Method,
     class_activation_map,
     integrated_gradients,
     occlusion,
 )
 from bcjax.evaluation.explanation.selection import ImageToExplain
+from bcjax.evaluation.explanation.stages import Image
 from bcjax.runtime.errors import UserError
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 METHODS = (*WEIGHTINGS, "integrated-gradients", "occlusion")
 # Squares are an eighth of the image's side, which is less than a cell, and overlap by half.
@@ -67,19 +64,18 @@ class Explainer:
         self.stage, self.shape = "", (0, 0, 0)
         logits = stages.logits(self.model, *normalisation)
         self._logits_fn = jax.jit(logits)
-        self._from_stage: dict[str, FromStage] = {}
+        patch = max(2, round(side / _PATCHES_PER_SIDE))
+        self._maps: dict[str, Method] = {
+            "integrated-gradients": _from_median(integrated_gradients(logits)),
+            "occlusion": _from_median(occlusion(logits, patch=patch, stride=max(1, patch // 2))),
+        }
         if stage or set(methods) & set(WEIGHTINGS):
             shapes = stages.map_shapes(self.model, side, config.model.channels)
             self.stage = stages.choose(shapes, stage)
             self.shape = shapes[self.stage]
             output = stages.stage_output(self.model, *normalisation, self.stage)
             for name, weighting in WEIGHTINGS.items():
-                self._from_stage[name] = class_activation_map(output, self.shape, weighting)
-        patch = max(2, round(side / _PATCHES_PER_SIDE))
-        self._from_baseline: dict[str, FromBaseline] = {
-            "integrated-gradients": integrated_gradients(logits),
-            "occlusion": occlusion(logits, patch=patch, stride=max(1, patch // 2)),
-        }
+                self._maps[name] = class_activation_map(output, self.shape, weighting)
 
     def logits(self, variables: Variables, pixels: Pixels) -> Float[np.ndarray, "classes"]:
         """Returns the network's logits for an image, float32."""
@@ -96,10 +92,7 @@ class Explainer:
           pixels: The image, of the size that the network was trained with.
           target: Position of the class.
         """
-        image = _to_unit_range(pixels)
-        if method in self._from_stage:
-            return np.asarray(self._from_stage[method](variables, image, target))
-        return np.asarray(self._from_baseline[method](variables, image, _baseline(image), target))
+        return np.asarray(self._maps[method](variables, _to_unit_range(pixels), target))
 
     def completeness_gap(
         self, map_: Float[np.ndarray, "H W"], variables: Variables, pixels: Pixels, target: int
@@ -115,52 +108,6 @@ class Explainer:
 
     def _logits(self, variables: Variables, image: np.ndarray) -> np.ndarray:
         return np.asarray(self._logits_fn(variables, image[None])[0])
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Explanation:
-    """An answer of a network, and the evidence for it in the image.
-
-    Attributes:
-      image: The image.
-      classes: Class names, in the order of the logits.
-      predicted: Position of the most probable class.
-      probability: Probability of that class, in 0..1.
-      target: Position of the class that the maps speak for.
-      maps: The map of each method, by its name: float32 (H, W), in logits.
-      completeness_gap: See `Explainer.completeness_gap`; None without integrated gradients.
-    """
-
-    image: ImageToExplain
-    classes: tuple[str, ...]
-    predicted: int
-    probability: float
-    target: int
-    maps: dict[str, Float[np.ndarray, "H W"]]
-    completeness_gap: float | None
-
-    @property
-    def label(self) -> str:
-        """Name of the most probable class."""
-        return self.classes[self.predicted]
-
-    def draw(self) -> "Figure":
-        """Draws the image and, beside it, each map over it, as a figure of matplotlib."""
-        from bcjax.evaluation.explanation.drawing import draw
-
-        return draw(self)
-
-    def _repr_png_(self) -> bytes:
-        """The drawing, for notebooks."""
-        from bcjax.evaluation.explanation.drawing import png
-
-        return png(self)
-
-    def __repr__(self) -> str:
-        return (
-            f"Explanation({self.image.id}: {self.label} {self.probability:.1%}, "
-            f"for {self.classes[self.target]} by {', '.join(self.maps)})"
-        )
 
 
 def targets(
@@ -232,7 +179,14 @@ def _to_unit_range(pixels: Pixels) -> Float[np.ndarray, "H W 3"]:
     return pixels.astype(np.float32) / 255
 
 
-def _baseline(image: Float[np.ndarray, "H W 3"]) -> Float[np.ndarray, "H W 3"]:
+def _from_median(method: FromBaseline) -> Method:
+    def explain(variables: Variables, image: Image, target: int) -> Array | np.ndarray:
+        return method(variables, image, _baseline(image), target)
+
+    return explain
+
+
+def _baseline(image: Image) -> Float[np.ndarray, "H W 3"]:
     """An image of the median colour everywhere, that of the glass or of the red cells.
 
     Black, the usual baseline, is the deepest stain: with it the glass would become the evidence.

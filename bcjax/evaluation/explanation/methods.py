@@ -14,7 +14,7 @@ from bcjax.engine.state import Variables
 from bcjax.evaluation.explanation.stages import Image, Logits, MapShape, StageOutput
 
 Weighting = Callable[[Float[Array, "h w c"], Float[Array, "h w c"]], Float[Array, "h w"]]
-FromStage = Callable[[Variables, Image, int], Float[Array, "H W"]]
+Method = Callable[[Variables, Image, int], Float[Array | np.ndarray, "H W"]]
 FromBaseline = Callable[[Variables, Image, Image, int], Float[Array | np.ndarray, "H W"]]
 
 
@@ -64,7 +64,7 @@ WEIGHTINGS: dict[str, Weighting] = {"grad-cam": grad_cam, "grad-cam++": grad_cam
 
 def class_activation_map(
     stage_output: StageOutput, shape: MapShape, weighting: Weighting
-) -> FromStage:
+) -> Method:
     """Returns the compiled function (variables, image, class) -> map.
 
     Args:

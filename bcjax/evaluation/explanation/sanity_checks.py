@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import cv2
 import jax
@@ -18,64 +17,49 @@ from bcjax.data.input_transform import InputTransform
 from bcjax.data.sources import synthetic
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
-from bcjax.evaluation.explanation.explainer import Explainer, Explanation
+from bcjax.evaluation.explanation.explainer import Explainer
+from bcjax.evaluation.explanation.explanation import Explanation
+from bcjax.evaluation.explanation.summary import Localisation, MapsOnCell, RandomisationTest
 from bcjax.models import initialisers
 
 _RANDOMISED = 4  # images whose maps are drawn again with random parameters
 
-Figures = dict[str, Any]
-
 
 def randomisation_test(
     explainer: Explainer, network: RestoredNetwork, explanations: Sequence[Explanation]
-) -> Figures:
-    """Compares maps with those of the same network with random parameters.
-
-    Returns:
-      For each method `rank_correlation`, the mean rank correlation of the first few images' maps
-      with those drawn for the same class after all parameters were randomised: near 0 where a map
-      shows what was learnt, near 1 where it shows the image. And `n`, the images in which it is
-      defined.
-    """
+) -> dict[str, RandomisationTest]:
+    """Compares the maps of each method with those of the same network with random parameters."""
     config = network.config
     shape = (config.data.image_size, config.data.image_size, config.model.channels)
     random = randomised(explainer.model, network.variables, shape)
-    figures = {}
+    tests = {}
     for name in explainer.methods:
         correlations = [
             rank_correlation(one.maps[name], explainer(name, random, one.image.pixels, one.target))
             for one in explanations[:_RANDOMISED]
         ]
         defined = [value for value in correlations if value is not None]
-        figures[name] = {
-            "rank_correlation": float(np.mean(defined)) if defined else None,
-            "n": len(defined),
-        }
-    return figures
+        tests[name] = RandomisationTest(float(np.mean(defined)) if defined else None, len(defined))
+    return tests
 
 
-def localisation(network: RestoredNetwork, explanations: Sequence[Explanation]) -> Figures:
-    """Measures how much of each method's maps lies on the cell, in images that are drawn.
-
-    Returns:
-      `area`, the cell's mean share of the image, which is what chance gives; and for each method
-      `energy`, the mean share of the map that lies on the cell, and `pointing`, the share of
-      images where the map's maximum does. All are in 0..1. And `n`, the number of images. {} where
-      images are not drawn.
-    """
+def localisation(
+    network: RestoredNetwork, explanations: Sequence[Explanation]
+) -> Localisation | None:
+    """Measures how much of each method's maps lies on the cell; None for images not drawn."""
     data = network.config.data
     drawn = [one for one in explanations if one.image.label is not None]
     if data.source != "synthetic" or not drawn:
-        return {}
+        return None
     masks = [cell_mask(one.image.id, data) for one in drawn]
-    figures: Figures = {"n": len(drawn), "area": float(np.mean(masks))}
+    methods = {}
     for name in drawn[0].maps:
         pairs = [(one.maps[name], mask) for one, mask in zip(drawn, masks, strict=True)]
-        figures[name] = {
-            "energy": float(np.mean([energy_in_mask(*pair) for pair in pairs])),
-            "pointing": float(np.mean([maximum_in_mask(*pair) for pair in pairs])),
-        }
-    return figures
+        methods[name] = MapsOnCell(
+            energy=float(np.mean([energy_in_mask(*pair) for pair in pairs])),
+            pointing=float(np.mean([maximum_in_mask(*pair) for pair in pairs])),
+        )
+    return Localisation(len(drawn), float(np.mean(masks)), methods)
 
 
 def randomised(model: nn.Module, variables: Variables, shape: tuple[int, ...]) -> Variables:

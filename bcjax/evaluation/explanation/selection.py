@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,12 +12,8 @@ from ml_collections import ConfigDict
 from bcjax.data.decode import BadImageError, read_file
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
-from bcjax.engine.network import RestoredNetwork
-from bcjax.evaluation import answers as answers_file
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.evaluator import Evaluator
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.run_dir import RunDir
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,23 +29,6 @@ class ImageToExplain:
     id: str
     pixels: UInt8[np.ndarray, "H W 3"]
     label: int | None
-
-
-def kept_answers(workdir: Path, split: str, step: int) -> Answers | None:
-    """Returns the answers that `bcjax evaluate` kept of this checkpoint, if there are any."""
-    result, kept = RunDir(workdir).evaluation(split), RunDir(workdir).answers(split)
-    if not kept.exists() or json.loads(result.read_text())["checkpoint"] != step:
-        return None
-    return answers_file.read(kept)
-
-
-def new_answers(workdir: Path, split: str, network: RestoredNetwork) -> Answers:
-    """Returns the network's answers to a split, computed now.
-
-    Raises:
-      UserError: If there is no such split.
-    """
-    return Evaluator(workdir, split=split).answers(network)
 
 
 def most_wrong(answers: Answers, count: int) -> Int[np.ndarray, "count"]:

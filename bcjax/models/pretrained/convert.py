@@ -115,19 +115,14 @@ def place_by_name(naming: Naming, tensors: Tensors, blocks: Sequence[str], sourc
     unknown = []
     for name, tensor in naming.prepare(tensors).items():
         path = naming.place(name)
-        if path is None or (counted := _counted(path)) >= len(blocks):
+        counted = re.search(r"#(\d+)", path or "")
+        if path is None or (counted and int(counted[1]) > len(blocks)):
             unknown.append(name)
         elif path:
-            path = path.replace(f"#{counted}", blocks[counted]) if counted >= 0 else path
+            path = path.replace(counted[0], blocks[int(counted[1]) - 1]) if counted else path
             found[path] = naming.orient(path, tensor)
             names[path] = name
     return Fitting(source, dict(naming.finish(found)), names, list(naming.notes), unknown)
-
-
-def _counted(path: str) -> int:
-    """Returns the number of a block after "#"; -1 if there is none."""
-    counted = re.search(r"#(\d+)", path)
-    return int(counted[1]) if counted else -1
 
 
 def fold_biases(fitting: Fitting, expected: NetworkTensors) -> None:

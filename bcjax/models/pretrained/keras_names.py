@@ -3,22 +3,22 @@
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from bcjax.models.efficientnet import B0, deepened
 from bcjax.models.network import IMAGENET_STD
-from bcjax.models.pretrained.naming import IMAGENET, Naming, Rule, Tensors, layer_rule, unneeded
+from bcjax.models.pretrained.naming import IMAGENET, Naming, Rule, Tensors
 
 _LEAVES = {
-    "kernel": "params/{}/kernel",
-    "bias": "params/{}/bias",
-    "gamma": "params/{}/scale",
-    "beta": "params/{}/bias",
-    "moving_mean": "batch_stats/{}/mean",
-    "moving_variance": "batch_stats/{}/var",
+    "/kernel": "params/{}/kernel",
+    "/bias": "params/{}/bias",
+    "/gamma": "params/{}/scale",
+    "/beta": "params/{}/bias",
+    "/moving_mean": "batch_stats/{}/mean",
+    "/moving_variance": "batch_stats/{}/var",
 }
 
 # The class and the name of each layer of a network that has variables, in the order of
@@ -26,24 +26,23 @@ _LEAVES = {
 Layers = Iterable[tuple[str, str]]
 
 
-def layer(pattern: str, module: str | Callable[..., str]) -> Rule:
-    """Returns a rule for a convolution, a dense layer or a normalisation; see `layer_rule`."""
-    return layer_rule(pattern, module, _LEAVES, "/")
-
-
-def application(rules: Sequence[Rule], networks: Iterable[Layers], **fields: Any) -> Naming:
+def application(
+    layers: Mapping[str, str], networks: Iterable[Layers], *more: Rule, **fields: Any
+) -> Naming:
     """Returns the naming of a family of applications, alone or in a model made for transfer.
 
     Args:
-      rules: The rules for the layers of the application.
+      layers: From Keras's names of layers to our paths; `Rule` tells what the braces mean.
       networks: The layers of each network of the family, without the classifier.
+      *more: Rules for tensors that are no layer's.
       **fields: Other fields of the naming.
     """
+    # The classifier, as earlier versions named it too.
+    layers = {**layers, **dict.fromkeys(("predictions", "probs", "Logits"), "head/logits")}
     known = (
-        *rules,
-        # The classifier, as earlier versions named it too.
-        layer("(?:predictions|probs|Logits)", "head/logits"),
-        Rule("(head/.+)", lambda name: f"params/{name}"),
+        *(Rule(name, path, _LEAVES) for name, path in layers.items()),
+        *more,
+        Rule("head/{rest:*}", "params/head/{rest}"),
     )
     places = [_places(layers) for layers in networks]
 
@@ -68,6 +67,17 @@ def _places(layers: Layers) -> Mapping[str, str]:
         places[f"{kind}_{count[kind]}".removesuffix("_0")] = name
         count[kind] += 1
     return places
+
+
+def _with_kinds(names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Yields the class and the name of each layer of a network of convolutions and batch norms."""
+    for name in names:
+        depthwise = name.endswith(("dwconv", "depthwise")) or name.startswith("conv_dw")
+        norm = "bn" in name.lower()
+        yield (
+            "batch_normalization" if norm else "depthwise_conv2d" if depthwise else "conv2d",
+            name,
+        )
 
 
 def _layer_names(names: Collection[str]) -> set[str]:
@@ -105,14 +115,7 @@ def _with_head(tensors: Tensors, rules: Sequence[Rule]) -> Tensors:
     return _renamed(tensors, {at: f"head/{at.rpartition('/')[2]}" for at in _layer_names(unknown)})
 
 
-def _block(stage: int, block: int) -> str:
-    """Returns the path of a block from its numbers, which begin at 0."""
-    return f"stage{stage + 1}/block{block + 1}"
-
-
 # ResNet
-
-_RESNET_BLOCK = r"conv(\d)_block(\d+)"
 
 
 def _resnet_layers(*depths: int) -> Iterator[tuple[str, str]]:
@@ -122,8 +125,7 @@ def _resnet_layers(*depths: int) -> Iterator[tuple[str, str]]:
     for block in blocks:
         numbers = (1, 2, 0, 3) if block.endswith("block1") else (1, 2, 3)
         names += [f"{block}_{i}_{kind}" for kind in ("conv", "bn") for i in numbers]
-    for name in names:
-        yield "conv2d" if name.endswith("conv") else "batch_normalization", name
+    return _with_kinds(names)
 
 
 def _rgb(tensors: Tensors) -> Tensors:
@@ -134,19 +136,15 @@ def _rgb(tensors: Tensors) -> Tensors:
 
 RESNET = (
     application(
-        rules=(
-            layer("conv1_conv", "stem/conv"),
-            layer("conv1_bn", "stem/norm"),
-            layer(rf"{_RESNET_BLOCK}_0_conv", lambda i, j: f"{_block(i - 2, j - 1)}/shortcut_conv"),
-            layer(rf"{_RESNET_BLOCK}_0_bn", lambda i, j: f"{_block(i - 2, j - 1)}/shortcut_norm"),
-            layer(
-                rf"{_RESNET_BLOCK}_([123])_conv", lambda i, j, k: f"{_block(i - 2, j - 1)}/conv{k}"
-            ),
-            layer(
-                rf"{_RESNET_BLOCK}_([123])_bn", lambda i, j, k: f"{_block(i - 2, j - 1)}/norm{k}"
-            ),
-        ),
-        networks=(
+        {
+            "conv1_conv": "stem/conv",
+            "conv1_bn": "stem/norm",
+            "conv{stage:2}_block{block:1}_0_conv": "stage{stage}/block{block}/shortcut_conv",
+            "conv{stage:2}_block{block:1}_0_bn": "stage{stage}/block{block}/shortcut_norm",
+            "conv{stage:2}_block{block:1}_{i:1}_conv": "stage{stage}/block{block}/conv{i}",
+            "conv{stage:2}_block{block:1}_{i:1}_bn": "stage{stage}/block{block}/norm{i}",
+        },
+        (
             _resnet_layers(3, 4, 6, 3),
             _resnet_layers(3, 4, 23, 3),
             _resnet_layers(3, 8, 36, 3),
@@ -170,8 +168,8 @@ RESNET = (
 # ConvNeXt
 
 # Each name begins with the model's, such as "convnext_tiny".
-_CONVNEXT = r".+"
-_CONVNEXT_BLOCK = rf"{_CONVNEXT}_stage_(\d)_block_(\d+)"
+_CONVNEXT = "{model:*}"
+_CONVNEXT_BLOCK = "{model:*}_stage_{stage:0}_block_{block:0}"
 
 
 def _convnext_layers(*depths: int) -> Iterator[tuple[str, str]]:
@@ -193,29 +191,23 @@ def _convnext_layers(*depths: int) -> Iterator[tuple[str, str]]:
 
 CONVNEXT = (
     application(
-        rules=(
-            layer(rf"{_CONVNEXT}_stem_conv", "stem/conv"),
-            layer(rf"{_CONVNEXT}_stem_layernorm", "stem/norm"),
-            layer(
-                rf"{_CONVNEXT}_downsampling_conv_(\d)", lambda i: f"stage{i + 2}/downsample_conv"
-            ),
-            layer(
-                rf"{_CONVNEXT}_downsampling_layernorm_(\d)",
-                lambda i: f"stage{i + 2}/downsample_norm",
-            ),
-            layer(rf"{_CONVNEXT_BLOCK}_depthwise_conv", lambda i, j: f"{_block(i, j)}/depthwise"),
-            layer(rf"{_CONVNEXT_BLOCK}_layernorm", lambda i, j: f"{_block(i, j)}/norm"),
-            layer(rf"{_CONVNEXT_BLOCK}_pointwise_conv_1", lambda i, j: f"{_block(i, j)}/expand"),
-            layer(rf"{_CONVNEXT_BLOCK}_pointwise_conv_2", lambda i, j: f"{_block(i, j)}/project"),
-            Rule(
-                rf"{_CONVNEXT_BLOCK}_layer_scale/gamma",
-                lambda i, j: f"params/{_block(int(i), int(j))}/gamma",
-            ),
+        {
+            f"{_CONVNEXT}_stem_conv": "stem/conv",
+            f"{_CONVNEXT}_stem_layernorm": "stem/norm",
+            f"{_CONVNEXT}_downsampling_conv_{{stage:-1}}": "stage{stage}/downsample_conv",
+            f"{_CONVNEXT}_downsampling_layernorm_{{stage:-1}}": "stage{stage}/downsample_norm",
+            f"{_CONVNEXT_BLOCK}_depthwise_conv": "stage{stage}/block{block}/depthwise",
+            f"{_CONVNEXT_BLOCK}_layernorm": "stage{stage}/block{block}/norm",
+            f"{_CONVNEXT_BLOCK}_pointwise_conv_1": "stage{stage}/block{block}/expand",
+            f"{_CONVNEXT_BLOCK}_pointwise_conv_2": "stage{stage}/block{block}/project",
             # Without its top a network ends in a normalisation that Keras names.
-            layer(rf"(?:{_CONVNEXT}_head_layernorm|layer_normalization(?:_\d+)?)", "norm"),
-            layer(rf"{_CONVNEXT}_head_dense", "head/logits"),
-        ),
-        networks=(_convnext_layers(3, 3, 9, 3), _convnext_layers(3, 3, 27, 3)),
+            f"{_CONVNEXT}_head_layernorm": "norm",
+            "layer_normalization": "norm",
+            "layer_normalization_{i:0}": "norm",
+            f"{_CONVNEXT}_head_dense": "head/logits",
+        },
+        (_convnext_layers(3, 3, 9, 3), _convnext_layers(3, 3, 27, 3)),
+        Rule(f"{_CONVNEXT_BLOCK}_layer_scale/gamma", "params/stage{stage}/block{block}/gamma"),
         convention="torch",  # in ConvNeXt's own padding the two agree
     ),
 )
@@ -223,7 +215,10 @@ CONVNEXT = (
 
 # EfficientNet
 
-_NORMALISATION = r".*normalization(_\d+)?/(mean|variance|count)"
+# What a layer in front of the stem normalises with.
+_NORMALISATION = Rule(
+    "{model:*}normalization{number:*}", "", dict.fromkeys(("/mean", "/variance", "/count"), "")
+)
 
 _EFFICIENTNET_PARTS = {
     "expand_conv": "expand_conv",
@@ -237,20 +232,13 @@ _EFFICIENTNET_PARTS = {
 }
 
 
-def _efficientnet_part(stage: int, block: str, part: str) -> str:
-    return f"stage{stage}/block{ord(block) - ord('a') + 1}/{_EFFICIENTNET_PARTS[part]}"
-
-
 def _efficientnet_layers(*depths: int) -> Iterator[tuple[str, str]]:
     names = ["stem_conv", "stem_bn"]
     for i, depth in enumerate(depths, 1):
         # Nothing is expanded in the first stage.
         parts = [part for part in _EFFICIENTNET_PARTS if i > 1 or not part.startswith("expand")]
         names += [f"block{i}{chr(ord('a') + j)}_{part}" for j in range(depth) for part in parts]
-    for name in [*names, "top_conv", "top_bn"]:
-        norm, depthwise = name.endswith("bn"), name.endswith("dwconv")
-        kind = "batch_normalization" if norm else "depthwise_conv2d" if depthwise else "conv2d"
-        yield kind, name
+    return _with_kinds([*names, "top_conv", "top_bn"])
 
 
 _EFFICIENTNET_DEPTHS = [
@@ -264,7 +252,7 @@ def _normalisation(tensors: Tensors) -> Mapping[str, Any]:
     found = {
         name.rpartition("/")[2]: tensor.ravel().astype(float)
         for name, tensor in tensors.items()
-        if re.fullmatch(_NORMALISATION, name)
+        if _NORMALISATION(name) is not None
     }
     # ImageNet's weights have the deviation in place of the variance, and a layer that corrects it:
     # https://github.com/tensorflow/tensorflow/issues/49930.
@@ -278,15 +266,18 @@ def _normalisation(tensors: Tensors) -> Mapping[str, Any]:
 
 EFFICIENTNET = (
     application(
-        rules=(
-            layer("stem_conv", "stem/conv"),
-            layer("stem_bn", "stem/norm"),
-            layer(rf"block(\d)([a-z])_({'|'.join(_EFFICIENTNET_PARTS)})", _efficientnet_part),
-            layer("top_conv", "top/conv"),
-            layer("top_bn", "top/norm"),
-            unneeded(_NORMALISATION),
-        ),
-        networks=(_efficientnet_layers(*depths) for depths in _EFFICIENTNET_DEPTHS),
+        {
+            "stem_conv": "stem/conv",
+            "stem_bn": "stem/norm",
+            "top_conv": "top/conv",
+            "top_bn": "top/norm",
+        }
+        | {
+            "block{stage:1}{block:a}_" + theirs: "stage{stage}/block{block}/" + ours
+            for theirs, ours in _EFFICIENTNET_PARTS.items()
+        },
+        (_efficientnet_layers(*depths) for depths in _EFFICIENTNET_DEPTHS),
+        _NORMALISATION,
         settings_in=_normalisation,
     ),
 )
@@ -294,31 +285,28 @@ EFFICIENTNET = (
 
 # MobileNetV1
 
-_V1_HALVES = {"dw": "depthwise", "pw": "pointwise"}
-
 
 def _v1_layers(blocks: int) -> Iterator[tuple[str, str]]:
-    yield "conv2d", "conv1"
-    yield "batch_normalization", "conv1_bn"
+    names = ["conv1", "conv1_bn"]
     for i in range(1, blocks + 1):
-        yield "depthwise_conv2d", f"conv_dw_{i}"
-        yield "batch_normalization", f"conv_dw_{i}_bn"
-        yield "conv2d", f"conv_pw_{i}"
-        yield "batch_normalization", f"conv_pw_{i}_bn"
+        names += [f"conv_dw_{i}", f"conv_dw_{i}_bn", f"conv_pw_{i}", f"conv_pw_{i}_bn"]
+    return _with_kinds(names)
 
 
 MOBILENET_V1 = (
     application(
-        rules=(
-            layer("conv1", "stem/conv"),
-            layer("conv1_bn", "stem/norm"),
-            # Blocks are counted through all stages, from 1.
-            layer(r"conv_(dw|pw)_(\d+)", lambda half, k: f"#{k - 1}/{_V1_HALVES[half]}_conv"),
-            layer(r"conv_(dw|pw)_(\d+)_bn", lambda half, k: f"#{k - 1}/{_V1_HALVES[half]}_norm"),
-            layer("conv_preds", "head/logits"),  # a 1x1 convolution
-        ),
+        {
+            "conv1": "stem/conv",
+            "conv1_bn": "stem/norm",
+            # Blocks are counted through all stages.
+            "conv_dw_{block:1}": "#{block}/depthwise_conv",
+            "conv_dw_{block:1}_bn": "#{block}/depthwise_norm",
+            "conv_pw_{block:1}": "#{block}/pointwise_conv",
+            "conv_pw_{block:1}_bn": "#{block}/pointwise_norm",
+            "conv_preds": "head/logits",  # a 1x1 convolution
+        },
+        (_v1_layers(13), [*_v1_layers(13), ("conv2d", "conv_preds")]),
         convention="keras",
-        networks=(_v1_layers(13), [*_v1_layers(13), ("conv2d", "conv_preds")]),
         settings={**IMAGENET, "mean": (0.5,) * 3, "std": (0.5,) * 3},
     ),
 )
@@ -334,7 +322,6 @@ _V2_PARTS = {
     "project": "project_conv",
     "project_BN": "project_norm",
 }
-_V2_PART = "|".join(_V2_PARTS)
 
 
 def _v2_layers(blocks: int) -> Iterator[tuple[str, str]]:
@@ -342,23 +329,20 @@ def _v2_layers(blocks: int) -> Iterator[tuple[str, str]]:
     # Nothing is expanded in the first block.
     names += [f"expanded_conv_{part}" for part in _V2_PARTS if not part.startswith("expand")]
     names += [f"block_{i}_{part}" for i in range(1, blocks) for part in _V2_PARTS]
-    for name in [*names, "Conv_1", "Conv_1_bn"]:
-        norm, depthwise = "bn" in name.lower(), name.endswith("depthwise")
-        kind = "batch_normalization" if norm else "depthwise_conv2d" if depthwise else "conv2d"
-        yield kind, name
+    return _with_kinds([*names, "Conv_1", "Conv_1_bn"])
 
 
 MOBILENET_V2 = (
     application(
-        rules=(
-            layer("Conv1", "stem/conv"),
-            layer("bn_Conv1", "stem/norm"),
-            layer(rf"expanded_conv_({_V2_PART})", lambda part: f"#0/{_V2_PARTS[part]}"),
-            layer(rf"block_(\d+)_({_V2_PART})", lambda k, part: f"#{k}/{_V2_PARTS[part]}"),
-            layer("Conv_1", "top/conv"),
-            layer("Conv_1_bn", "top/norm"),
-        ),
-        networks=(_v2_layers(17),),
+        {
+            "Conv1": "stem/conv",
+            "bn_Conv1": "stem/norm",
+            "Conv_1": "top/conv",
+            "Conv_1_bn": "top/norm",
+        }
+        | {"expanded_conv_" + theirs: "#1/" + ours for theirs, ours in _V2_PARTS.items()}
+        | {"block_{block:0}_" + theirs: "#{block}/" + ours for theirs, ours in _V2_PARTS.items()},
+        (_v2_layers(17),),
         settings={**IMAGENET, "mean": (0.5,) * 3, "std": (0.5,) * 3},
     ),
 )

@@ -1,6 +1,7 @@
 """How a library names the tensors of a family of networks, and in what order their axes are."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,49 +19,57 @@ Tensors = Mapping[str, np.ndarray]
 IMAGENET = {"mean": IMAGENET_MEAN, "std": IMAGENET_STD, "resize": "crop", "crop_fraction": 0.875}
 
 
+_PLACEHOLDER = re.compile(r"\{(\w+):(\*|[a-z]|-?\d)(?:\+(\d))?\}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """The place of all tensors whose names match a pattern.
+    """The place of the tensors whose names have one form.
+
+    Placeholders in the library's name stand for what varies. "{block:0}" is a number, 0 for the
+    first block; "{block:0+2}" is 0 for the first, 2 for the second, 4 for the third; "{block:a}" is
+    a letter, a for the first; "{rest:*}" is any text. In our path, "{block}" is the block's number
+    counted from 1, and "{rest}" is the text.
 
     Attributes:
-      pattern: A regular expression for the whole name.
-      path: A function from the pattern's groups to our path, or to "" for a tensor that is known
-        and not needed. In the path, "#12" stands for block 12, counted from 0 through all stages.
+      name: The library's name of a layer or a tensor, with placeholders.
+      path: Our path for it, with placeholders; "" for a tensor that is known and not needed.
+        "#{block}" stands for the path of a block that is counted through all stages.
+      leaves: From the ends of the names of a layer's tensors to our paths for them, in which "{}"
+        is the layer's path; by default the name is that of a tensor.
     """
 
-    pattern: str
-    path: Callable[..., str]
+    name: str
+    path: str
+    leaves: Mapping[str, str] = dataclasses.field(default_factory=lambda: {"": "{}"})
 
     def __call__(self, name: str) -> str | None:
-        """Returns our path for a name; "" if it is not needed; None if it does not match."""
-        match = re.fullmatch(self.pattern, name)
-        return None if match is None else self.path(*match.groups())
+        """Returns our path for a name; "" if it is not needed; None if it has another form."""
+        found = self._form.fullmatch(name)
+        if found is None:
+            return None
+        values: dict[str, str | int] = {}
+        for key, first, step in _PLACEHOLDER.findall(self.name):
+            text = found[key]
+            if first == "*":
+                values[key] = text
+                continue
+            number = ord(text) - ord(first) if first.isalpha() else int(text) - int(first)
+            if number < 0 or number % int(step or 1):
+                return None
+            values[key] = number // int(step or 1) + 1
+        return self.leaves[found["leaf"]].format(self.path.format(**values))
 
-
-def unneeded(pattern: str) -> Rule:
-    """Returns a rule for tensors that are known and not needed, such as counters."""
-    return Rule(pattern, lambda *groups: "")
-
-
-def layer_rule(
-    pattern: str, module: str | Callable[..., str], leaves: Mapping[str, str], separator: str
-) -> Rule:
-    """Returns a rule for the tensors of one kind of layer.
-
-    Args:
-      pattern: A regular expression for the name of the layer.
-      module: The path of our layer, or a function to it from the pattern's groups, in which numbers
-        come as int.
-      leaves: From the library's name of a tensor of the layer to our path, with {} for the layer's.
-      separator: What the library writes between the names of the layer and the tensor.
-    """
-
-    def path(*groups: str) -> str:
-        *where, leaf = groups
-        numbered = [int(group) if group.isdigit() else group for group in where]
-        return leaves[leaf].format(module if isinstance(module, str) else module(*numbered))
-
-    return Rule(rf"{pattern}{re.escape(separator)}({'|'.join(leaves)})", path)
+    @functools.cached_property
+    def _form(self) -> re.Pattern[str]:
+        """The form of a tensor's name, with a group for each placeholder."""
+        form, end = "", 0
+        for found in _PLACEHOLDER.finditer(self.name):
+            what = ".*" if found[2] == "*" else "[a-z]" if found[2].isalpha() else r"\d+"
+            form += f"{re.escape(self.name[end : found.start()])}(?P<{found[1]}>{what})"
+            end = found.end()
+        leaves = "|".join(map(re.escape, self.leaves))
+        return re.compile(f"{form}{re.escape(self.name[end:])}(?P<leaf>{leaves})")
 
 
 def from_torch(path: str, tensor: np.ndarray) -> np.ndarray:

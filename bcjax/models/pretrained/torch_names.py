@@ -1,42 +1,52 @@
-"""How PyTorch's libraries name the tensors of each family: torchvision, timm, transformers."""
+"""How PyTorch's libraries name the tensors of each family: torchvision, timm, transformers.
+
+Each table leads from the library's name of a layer to ours; `Rule` tells what the braces mean.
+"""
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Mapping
+from typing import Any
 
-from bcjax.models.pretrained.naming import IMAGENET, Naming, Rule, Tensors, layer_rule, unneeded
+from bcjax.models.layers import Convention
+from bcjax.models.pretrained.naming import IMAGENET, Naming, Rule, Tensors
 
-# The steps that batch norm counted, which are not needed.
-COUNTERS = unneeded(r".*\.num_batches_tracked")
-
-_KERNEL = {"weight": "params/{}/kernel", "bias": "params/{}/bias"}
+_KERNEL = {".weight": "params/{}/kernel", ".bias": "params/{}/bias"}
 _NORM = {
-    "weight": "params/{}/scale",
-    "bias": "params/{}/bias",
-    "running_mean": "batch_stats/{}/mean",
-    "running_var": "batch_stats/{}/var",
+    ".weight": "params/{}/scale",
+    ".bias": "params/{}/bias",
+    ".running_mean": "batch_stats/{}/mean",
+    ".running_var": "batch_stats/{}/var",
 }
+# The steps that batch norm counted, which are not needed.
+_COUNTERS = Rule("{layer:*}.num_batches_tracked", "")
+
+# What Google's own MobileNets want: the mean and deviation are those of the table.
+_CROPPED = {"resize": "crop", "crop_fraction": 0.875}
 
 
-def kernel(pattern: str, module: str | Callable[..., str]) -> Rule:
-    """Returns a rule for a convolution or a dense layer; see `layer_rule`."""
-    return layer_rule(pattern, module, _KERNEL, ".")
+def _rule(name: str, path: str) -> Rule:
+    if path.startswith("params/"):
+        return Rule(name, path)
+    return Rule(name, path, _NORM if "norm" in path.rpartition("/")[2] else _KERNEL)
 
 
-def norm(pattern: str, module: str | Callable[..., str]) -> Rule:
-    """Returns a rule for a normalisation; see `layer_rule`."""
-    return layer_rule(pattern, module, _NORM, ".")
+def _naming(
+    source: str, layers: Mapping[str, str], convention: Convention = "torch", **fields: Any
+) -> Naming:
+    """Returns the naming of a library.
 
-
-def _block(stage: int, block: int) -> str:
-    """Returns the path of a block from its numbers, which begin at 0."""
-    return f"stage{stage + 1}/block{block + 1}"
+    Args:
+      source: The library.
+      layers: From its names of layers to our paths, of which those of normalisations have "norm" in
+        their last part; a path that begins with "params/" is that of one tensor.
+      convention: The arithmetic that its weights expect.
+      **fields: Other fields of the naming.
+    """
+    rules = (*(_rule(name, path) for name, path in layers.items()), _COUNTERS)
+    return Naming(source, convention, rules, **{"settings": IMAGENET, **fields})
 
 
 # AlexNet
-
-# The places of the layers in a Sequential, between activations and dropouts.
-_ALEXNET_STAGES = {0: 1, 3: 2, 6: 3, 8: 4, 10: 5}
-_ALEXNET_DENSE = {1: "dense1", 4: "dense2", 6: "logits"}
 
 _ALEXNET_FLATTENED = "params/head/dense1/kernel"
 
@@ -51,72 +61,60 @@ def _rows_last(tensors: Tensors) -> Tensors:
 
 
 ALEXNET = (
-    Naming(
-        source="torchvision",
-        convention="torch",
-        rules=(
-            kernel(r"features\.(0|3|6|8|10)", lambda i: f"stage{_ALEXNET_STAGES[i]}/conv"),
-            kernel(r"classifier\.(1|4|6)", lambda i: f"head/{_ALEXNET_DENSE[i]}"),
-        ),
+    _naming(
+        "torchvision",
+        {
+            # Numbered in a Sequential, between activations and dropouts.
+            "features.0": "stage1/conv",
+            "features.3": "stage2/conv",
+            "features.6": "stage3/conv",
+            "features.8": "stage4/conv",
+            "features.10": "stage5/conv",
+            "classifier.1": "head/dense1",
+            "classifier.4": "head/dense2",
+            "classifier.6": "head/logits",
+        },
         finish=_rows_last,
-        settings=IMAGENET,
     ),
 )
 
 
 # ResNet
 
-_RESNET_LAYER = r"layer(\d)\.(\d+)"
-_RESNET_STAGE = r"(?:resnet\.)?encoder\.stages\.(\d)\.layers\.(\d+)"
-_RESNET_EMBEDDER = r"(?:resnet\.)?embedder\.embedder"
+
+def _resnet_transformers(model: str) -> Mapping[str, str]:
+    """Returns the names behind the model's, which is missing where there is no classifier."""
+    block = f"{model}encoder.stages.{{stage:0}}.layers.{{block:0}}"
+    return {
+        f"{model}embedder.embedder.convolution": "stem/conv",
+        f"{model}embedder.embedder.normalization": "stem/norm",
+        f"{block}.layer.{{i:0}}.convolution": "stage{stage}/block{block}/conv{i}",
+        f"{block}.layer.{{i:0}}.normalization": "stage{stage}/block{block}/norm{i}",
+        f"{block}.shortcut.convolution": "stage{stage}/block{block}/shortcut_conv",
+        f"{block}.shortcut.normalization": "stage{stage}/block{block}/shortcut_norm",
+    }
 
 
 RESNET = (
-    Naming(
-        source="torchvision or timm",
-        convention="torch",
-        rules=(
-            kernel("conv1", "stem/conv"),
-            norm("bn1", "stem/norm"),
-            kernel(rf"{_RESNET_LAYER}\.conv(\d)", lambda i, j, k: f"{_block(i - 1, j)}/conv{k}"),
-            norm(rf"{_RESNET_LAYER}\.bn(\d)", lambda i, j, k: f"{_block(i - 1, j)}/norm{k}"),
-            kernel(
-                rf"{_RESNET_LAYER}\.downsample\.0", lambda i, j: f"{_block(i - 1, j)}/shortcut_conv"
-            ),
-            norm(
-                rf"{_RESNET_LAYER}\.downsample\.1", lambda i, j: f"{_block(i - 1, j)}/shortcut_norm"
-            ),
-            kernel("fc", "head/logits"),
-            COUNTERS,
-        ),
-        settings=IMAGENET,
+    _naming(
+        "torchvision or timm",
+        {
+            "conv1": "stem/conv",
+            "bn1": "stem/norm",
+            "layer{stage:1}.{block:0}.conv{i:1}": "stage{stage}/block{block}/conv{i}",
+            "layer{stage:1}.{block:0}.bn{i:1}": "stage{stage}/block{block}/norm{i}",
+            "layer{stage:1}.{block:0}.downsample.0": "stage{stage}/block{block}/shortcut_conv",
+            "layer{stage:1}.{block:0}.downsample.1": "stage{stage}/block{block}/shortcut_norm",
+            "fc": "head/logits",
+        },
     ),
-    Naming(
-        source="transformers",
-        convention="torch",
-        rules=(
-            kernel(rf"{_RESNET_EMBEDDER}\.convolution", "stem/conv"),
-            norm(rf"{_RESNET_EMBEDDER}\.normalization", "stem/norm"),
-            kernel(
-                rf"{_RESNET_STAGE}\.layer\.(\d)\.convolution",
-                lambda i, j, k: f"{_block(i, j)}/conv{k + 1}",
-            ),
-            norm(
-                rf"{_RESNET_STAGE}\.layer\.(\d)\.normalization",
-                lambda i, j, k: f"{_block(i, j)}/norm{k + 1}",
-            ),
-            kernel(
-                rf"{_RESNET_STAGE}\.shortcut\.convolution",
-                lambda i, j: f"{_block(i, j)}/shortcut_conv",
-            ),
-            norm(
-                rf"{_RESNET_STAGE}\.shortcut\.normalization",
-                lambda i, j: f"{_block(i, j)}/shortcut_norm",
-            ),
-            kernel(r"classifier\.1", "head/logits"),
-            COUNTERS,
-        ),
-        settings=IMAGENET,
+    _naming(
+        "transformers",
+        {
+            **_resnet_transformers(""),
+            **_resnet_transformers("resnet."),
+            "classifier.1": "head/logits",
+        },
     ),
 )
 
@@ -124,206 +122,151 @@ RESNET = (
 # ConvNeXt
 
 
-def _convnext_gamma(pattern: str, block: Callable[[int, int], str]) -> Rule:
-    return Rule(pattern, lambda i, j: f"params/{block(int(i), int(j))}/gamma")
-
-
-def _convnext_rules(
-    stem: tuple[str, str],
-    downsample: tuple[str, str],
-    block: str,
-    layers: tuple[str, str, str, str, str],
-    head: tuple[str, str],
-    stage_of: Callable[[int], int] = lambda i: i,
-) -> tuple[Rule, ...]:
-    """Returns the rules for a library from the patterns of its names.
+def _convnext(
+    source: str, stem: tuple[str, str], downsample: tuple[str, str], block: str,
+    layers: tuple[str, str, str, str, str], head: tuple[str, str],
+) -> Naming:  # fmt: skip
+    """Returns the naming of a library.
 
     Args:
-      stem: The patterns of the stem's convolution and normalisation.
-      downsample: The patterns of a stage's first normalisation and convolution, with the number of
-        the stage as a group.
-      block: The pattern of a block, with the numbers of the stage and of the block as groups.
-      layers: The patterns of a block's layers: depthwise, norm, expand, project, gamma.
-      head: The patterns of the last normalisation and the classifier.
-      stage_of: A function from the number in the name to the number of the stage, from 0.
+      source: The library.
+      stem: The names of the stem's convolution and normalisation.
+      downsample: The names of a stage's first normalisation and convolution.
+      block: The name of a block.
+      layers: The names of a block's layers: depthwise, norm, expand, project, gamma.
+      head: The names of the last normalisation and the classifier.
     """
-    depthwise, normalisation, expand, project, gamma = layers
-
-    def within(name: str) -> Callable[[int, int], str]:
-        return lambda i, j: f"{_block(stage_of(i), j)}{name}"
-
-    return (
-        kernel(stem[0], "stem/conv"),
-        norm(stem[1], "stem/norm"),
-        norm(downsample[0], lambda i: f"stage{stage_of(i) + 1}/downsample_norm"),
-        kernel(downsample[1], lambda i: f"stage{stage_of(i) + 1}/downsample_conv"),
-        kernel(rf"{block}\.{depthwise}", within("/depthwise")),
-        norm(rf"{block}\.{normalisation}", within("/norm")),
-        kernel(rf"{block}\.{expand}", within("/expand")),
-        kernel(rf"{block}\.{project}", within("/project")),
-        _convnext_gamma(rf"{block}\.{gamma}", within("")),
-        norm(head[0], "norm"),
-        kernel(head[1], "head/logits"),
+    depthwise, norm, expand, project, gamma = (f"{block}.{name}" for name in layers)
+    return _naming(
+        source,
+        {
+            stem[0]: "stem/conv",
+            stem[1]: "stem/norm",
+            downsample[0]: "stage{stage}/downsample_norm",
+            downsample[1]: "stage{stage}/downsample_conv",
+            depthwise: "stage{stage}/block{block}/depthwise",
+            norm: "stage{stage}/block{block}/norm",
+            expand: "stage{stage}/block{block}/expand",
+            project: "stage{stage}/block{block}/project",
+            gamma: "params/stage{stage}/block{block}/gamma",
+            head[0]: "norm",
+            head[1]: "head/logits",
+        },
     )
 
 
 CONVNEXT = (
-    Naming(
-        source="timm",
-        convention="torch",
-        rules=_convnext_rules(
-            stem=(r"stem\.0", r"stem\.1"),
-            downsample=(r"stages\.(\d)\.downsample\.0", r"stages\.(\d)\.downsample\.1"),
-            block=r"stages\.(\d)\.blocks\.(\d+)",
-            layers=("conv_dw", "norm", r"mlp\.fc1", r"mlp\.fc2", "gamma"),
-            head=(r"head\.norm", r"head\.fc"),
-        ),
-        settings=IMAGENET,
+    _convnext(
+        "timm",
+        stem=("stem.0", "stem.1"),
+        downsample=("stages.{stage:0}.downsample.0", "stages.{stage:0}.downsample.1"),
+        block="stages.{stage:0}.blocks.{block:0}",
+        layers=("conv_dw", "norm", "mlp.fc1", "mlp.fc2", "gamma"),
+        head=("head.norm", "head.fc"),
     ),
-    Naming(
-        source="torchvision",
-        convention="torch",
-        rules=_convnext_rules(
-            stem=(r"features\.0\.0", r"features\.0\.1"),
-            downsample=(r"features\.([246])\.0", r"features\.([246])\.1"),
-            block=r"features\.([1357])\.(\d+)",
-            layers=(r"block\.0", r"block\.2", r"block\.3", r"block\.5", "layer_scale"),
-            head=(r"classifier\.0", r"classifier\.2"),
-            stage_of=lambda i: i // 2,
-        ),
-        settings=IMAGENET,
+    _convnext(
+        "torchvision",
+        stem=("features.0.0", "features.0.1"),
+        downsample=("features.{stage:0+2}.0", "features.{stage:0+2}.1"),
+        block="features.{stage:1+2}.{block:0}",
+        layers=("block.0", "block.2", "block.3", "block.5", "layer_scale"),
+        head=("classifier.0", "classifier.2"),
     ),
-    Naming(
-        source="transformers",
-        convention="torch",
-        rules=_convnext_rules(
-            stem=(
-                r"convnext\.embeddings\.patch_embeddings",
-                r"convnext\.embeddings\.layernorm",
-            ),
-            downsample=(
-                r"convnext\.encoder\.stages\.(\d)\.downsampling_layer\.0",
-                r"convnext\.encoder\.stages\.(\d)\.downsampling_layer\.1",
-            ),
-            block=r"convnext\.encoder\.stages\.(\d)\.layers\.(\d+)",
-            layers=("dwconv", "layernorm", "pwconv1", "pwconv2", "layer_scale_parameter"),
-            head=(r"convnext\.layernorm", "classifier"),
+    _convnext(
+        "transformers",
+        stem=("convnext.embeddings.patch_embeddings", "convnext.embeddings.layernorm"),
+        downsample=(
+            "convnext.encoder.stages.{stage:0}.downsampling_layer.0",
+            "convnext.encoder.stages.{stage:0}.downsampling_layer.1",
         ),
-        settings=IMAGENET,
+        block="convnext.encoder.stages.{stage:0}.layers.{block:0}",
+        layers=("dwconv", "layernorm", "pwconv1", "pwconv2", "layer_scale_parameter"),
+        head=("convnext.layernorm", "classifier"),
     ),
-    Naming(
-        source="the paper's authors",
-        convention="torch",
-        rules=_convnext_rules(
-            stem=(r"downsample_layers\.0\.0", r"downsample_layers\.0\.1"),
-            downsample=(r"downsample_layers\.([123])\.0", r"downsample_layers\.([123])\.1"),
-            block=r"stages\.(\d)\.(\d+)",
-            layers=("dwconv", "norm", "pwconv1", "pwconv2", "gamma"),
-            head=("norm", "head"),
-        ),
-        settings=IMAGENET,
+    _convnext(
+        "the paper's authors",
+        stem=("downsample_layers.0.0", "downsample_layers.0.1"),
+        downsample=("downsample_layers.{stage:0}.0", "downsample_layers.{stage:0}.1"),
+        block="stages.{stage:0}.{block:0}",
+        layers=("dwconv", "norm", "pwconv1", "pwconv2", "gamma"),
+        head=("norm", "head"),
     ),
 )
 
 
 # EfficientNet
 
-_TIMM_BLOCK = r"blocks\.(\d)\.(\d+)"
-_HF_BLOCK = r"efficientnet\.encoder\.blocks\.(\d+)"
-
-
 # Timm builds EfficientNet and MobileNetV2 from the same parts. The first stage does not expand, and
 # its projection has the name that expansions have elsewhere.
-_TIMM_MOBILE = Naming(
-    source="timm",
-    convention="torch",
-    rules=(
-        kernel("conv_stem", "stem/conv"),
-        norm("bn1", "stem/norm"),
-        kernel(r"blocks\.0\.(\d+)\.conv_dw", lambda j: f"{_block(0, j)}/depthwise_conv"),
-        norm(r"blocks\.0\.(\d+)\.bn1", lambda j: f"{_block(0, j)}/depthwise_norm"),
-        kernel(r"blocks\.0\.(\d+)\.conv_pw", lambda j: f"{_block(0, j)}/project_conv"),
-        norm(r"blocks\.0\.(\d+)\.bn2", lambda j: f"{_block(0, j)}/project_norm"),
-        kernel(rf"{_TIMM_BLOCK}\.conv_pw", lambda i, j: f"{_block(i, j)}/expand_conv"),
-        norm(rf"{_TIMM_BLOCK}\.bn1", lambda i, j: f"{_block(i, j)}/expand_norm"),
-        kernel(rf"{_TIMM_BLOCK}\.conv_dw", lambda i, j: f"{_block(i, j)}/depthwise_conv"),
-        norm(rf"{_TIMM_BLOCK}\.bn2", lambda i, j: f"{_block(i, j)}/depthwise_norm"),
-        kernel(
-            rf"{_TIMM_BLOCK}\.se\.conv_(reduce|expand)",
-            lambda i, j, part: f"{_block(i, j)}/se/{part}",
-        ),
-        kernel(rf"{_TIMM_BLOCK}\.conv_pwl", lambda i, j: f"{_block(i, j)}/project_conv"),
-        norm(rf"{_TIMM_BLOCK}\.bn3", lambda i, j: f"{_block(i, j)}/project_norm"),
-        kernel("conv_head", "top/conv"),
-        norm("bn2", "top/norm"),
-        kernel("classifier", "head/logits"),
-        COUNTERS,
-    ),
-    settings=IMAGENET,
+_TIMM_MOBILE = _naming(
+    "timm",
+    {
+        "conv_stem": "stem/conv",
+        "bn1": "stem/norm",
+        "blocks.0.{block:0}.conv_dw": "stage1/block{block}/depthwise_conv",
+        "blocks.0.{block:0}.bn1": "stage1/block{block}/depthwise_norm",
+        "blocks.0.{block:0}.conv_pw": "stage1/block{block}/project_conv",
+        "blocks.0.{block:0}.bn2": "stage1/block{block}/project_norm",
+        "blocks.{stage:0}.{block:0}.conv_pw": "stage{stage}/block{block}/expand_conv",
+        "blocks.{stage:0}.{block:0}.bn1": "stage{stage}/block{block}/expand_norm",
+        "blocks.{stage:0}.{block:0}.conv_dw": "stage{stage}/block{block}/depthwise_conv",
+        "blocks.{stage:0}.{block:0}.bn2": "stage{stage}/block{block}/depthwise_norm",
+        "blocks.{stage:0}.{block:0}.se.conv_reduce": "stage{stage}/block{block}/se/reduce",
+        "blocks.{stage:0}.{block:0}.se.conv_expand": "stage{stage}/block{block}/se/expand",
+        "blocks.{stage:0}.{block:0}.conv_pwl": "stage{stage}/block{block}/project_conv",
+        "blocks.{stage:0}.{block:0}.bn3": "stage{stage}/block{block}/project_norm",
+        "conv_head": "top/conv",
+        "bn2": "top/norm",
+        "classifier": "head/logits",
+    },
 )
 
-
-def _torchvision_part(stage: int, block: int, part: int) -> str:
-    """Returns the path of features.<stage>.<block>.block.<part>; stage 1 does not expand."""
-    names = (
-        ("depthwise", "se", "project") if stage == 1 else ("expand", "depthwise", "se", "project")
-    )
-    return f"{_block(stage - 1, block)}/{names[part]}"
-
-
-_TORCHVISION_PART = r"features\.([1-7])\.(\d+)\.block\.(\d)"
-
-_EFFICIENTNET_TORCHVISION = Naming(
-    source="torchvision",
-    convention="torch",
-    rules=(
-        kernel(r"features\.0\.0", "stem/conv"),
-        norm(r"features\.0\.1", "stem/norm"),
-        kernel(rf"{_TORCHVISION_PART}\.0", lambda i, j, k: f"{_torchvision_part(i, j, k)}_conv"),
-        norm(rf"{_TORCHVISION_PART}\.1", lambda i, j, k: f"{_torchvision_part(i, j, k)}_norm"),
-        kernel(
-            rf"{_TORCHVISION_PART}\.fc1", lambda i, j, k: f"{_torchvision_part(i, j, k)}/reduce"
-        ),
-        kernel(
-            rf"{_TORCHVISION_PART}\.fc2", lambda i, j, k: f"{_torchvision_part(i, j, k)}/expand"
-        ),
-        kernel(r"features\.8\.0", "top/conv"),
-        norm(r"features\.8\.1", "top/norm"),
-        kernel(r"classifier\.1", "head/logits"),
-        COUNTERS,
-    ),
-    settings=IMAGENET,
+_EFFICIENTNET_TORCHVISION = _naming(
+    "torchvision",
+    {
+        "features.0.0": "stem/conv",
+        "features.0.1": "stem/norm",
+        # The first stage does not expand.
+        "features.1.{block:0}.block.0.0": "stage1/block{block}/depthwise_conv",
+        "features.1.{block:0}.block.0.1": "stage1/block{block}/depthwise_norm",
+        "features.1.{block:0}.block.1.fc1": "stage1/block{block}/se/reduce",
+        "features.1.{block:0}.block.1.fc2": "stage1/block{block}/se/expand",
+        "features.1.{block:0}.block.2.0": "stage1/block{block}/project_conv",
+        "features.1.{block:0}.block.2.1": "stage1/block{block}/project_norm",
+        "features.{stage:1}.{block:0}.block.0.0": "stage{stage}/block{block}/expand_conv",
+        "features.{stage:1}.{block:0}.block.0.1": "stage{stage}/block{block}/expand_norm",
+        "features.{stage:1}.{block:0}.block.1.0": "stage{stage}/block{block}/depthwise_conv",
+        "features.{stage:1}.{block:0}.block.1.1": "stage{stage}/block{block}/depthwise_norm",
+        "features.{stage:1}.{block:0}.block.2.fc1": "stage{stage}/block{block}/se/reduce",
+        "features.{stage:1}.{block:0}.block.2.fc2": "stage{stage}/block{block}/se/expand",
+        "features.{stage:1}.{block:0}.block.3.0": "stage{stage}/block{block}/project_conv",
+        "features.{stage:1}.{block:0}.block.3.1": "stage{stage}/block{block}/project_norm",
+        "features.8.0": "top/conv",
+        "features.8.1": "top/norm",
+        "classifier.1": "head/logits",
+    },
 )
 
-# Blocks are counted through all stages.
-_EFFICIENTNET_TRANSFORMERS = Naming(
-    source="transformers",
+_HF_BLOCK = "efficientnet.encoder.blocks.{block:0}"
+
+_EFFICIENTNET_TRANSFORMERS = _naming(
+    "transformers",
+    {
+        "efficientnet.embeddings.convolution": "stem/conv",
+        "efficientnet.embeddings.batchnorm": "stem/norm",
+        f"{_HF_BLOCK}.expansion.expand_conv": "#{block}/expand_conv",
+        f"{_HF_BLOCK}.expansion.expand_bn": "#{block}/expand_norm",
+        f"{_HF_BLOCK}.depthwise_conv.depthwise_conv": "#{block}/depthwise_conv",
+        f"{_HF_BLOCK}.depthwise_conv.depthwise_norm": "#{block}/depthwise_norm",
+        f"{_HF_BLOCK}.squeeze_excite.reduce": "#{block}/se/reduce",
+        f"{_HF_BLOCK}.squeeze_excite.expand": "#{block}/se/expand",
+        f"{_HF_BLOCK}.projection.project_conv": "#{block}/project_conv",
+        f"{_HF_BLOCK}.projection.project_bn": "#{block}/project_norm",
+        "efficientnet.encoder.top_conv": "top/conv",
+        "efficientnet.encoder.top_bn": "top/norm",
+        "classifier": "head/logits",
+    },
     convention="tf",
-    rules=(
-        kernel(r"efficientnet\.embeddings\.convolution", "stem/conv"),
-        norm(r"efficientnet\.embeddings\.batchnorm", "stem/norm"),
-        kernel(rf"{_HF_BLOCK}\.expansion\.expand_conv", lambda k: f"#{k}/expand_conv"),
-        norm(rf"{_HF_BLOCK}\.expansion\.expand_bn", lambda k: f"#{k}/expand_norm"),
-        kernel(
-            rf"{_HF_BLOCK}\.depthwise_conv\.depthwise_conv",
-            lambda k: f"#{k}/depthwise_conv",
-        ),
-        norm(
-            rf"{_HF_BLOCK}\.depthwise_conv\.depthwise_norm",
-            lambda k: f"#{k}/depthwise_norm",
-        ),
-        kernel(
-            rf"{_HF_BLOCK}\.squeeze_excite\.(reduce|expand)",
-            lambda k, part: f"#{k}/se/{part}",
-        ),
-        kernel(rf"{_HF_BLOCK}\.projection\.project_conv", lambda k: f"#{k}/project_conv"),
-        norm(rf"{_HF_BLOCK}\.projection\.project_bn", lambda k: f"#{k}/project_norm"),
-        kernel(r"efficientnet\.encoder\.top_conv", "top/conv"),
-        norm(r"efficientnet\.encoder\.top_bn", "top/norm"),
-        kernel("classifier", "head/logits"),
-        COUNTERS,
-    ),
-    settings=IMAGENET,
 )
 
 EFFICIENTNET = (_TIMM_MOBILE, _EFFICIENTNET_TORCHVISION, _EFFICIENTNET_TRANSFORMERS)
@@ -338,101 +281,81 @@ EFFICIENTNET_B5_UP = (
 
 # MobileNetV1
 
-_V1_LAYER = r"mobilenet_v1\.layer\.(\d+)"
-
-
-def _v1_half(layer: int) -> str:
-    """Returns the path of a half of a block from the place of its convolution among all."""
-    return f"#{layer // 2}/{('depthwise', 'pointwise')[layer % 2]}"
-
-
 MOBILENET_V1 = (
-    Naming(
-        source="timm",
-        convention="torch",
-        rules=(
-            kernel("conv_stem", "stem/conv"),
-            norm("bn1", "stem/norm"),
-            kernel(rf"{_TIMM_BLOCK}\.conv_dw", lambda i, j: f"{_block(i, j)}/depthwise_conv"),
-            norm(rf"{_TIMM_BLOCK}\.bn1", lambda i, j: f"{_block(i, j)}/depthwise_norm"),
-            kernel(rf"{_TIMM_BLOCK}\.conv_pw", lambda i, j: f"{_block(i, j)}/pointwise_conv"),
-            norm(rf"{_TIMM_BLOCK}\.bn2", lambda i, j: f"{_block(i, j)}/pointwise_norm"),
-            kernel("classifier", "head/logits"),
-            COUNTERS,
-        ),
-        settings=IMAGENET,
+    _naming(
+        "timm",
+        {
+            "conv_stem": "stem/conv",
+            "bn1": "stem/norm",
+            "blocks.{stage:0}.{block:0}.conv_dw": "stage{stage}/block{block}/depthwise_conv",
+            "blocks.{stage:0}.{block:0}.bn1": "stage{stage}/block{block}/depthwise_norm",
+            "blocks.{stage:0}.{block:0}.conv_pw": "stage{stage}/block{block}/pointwise_conv",
+            "blocks.{stage:0}.{block:0}.bn2": "stage{stage}/block{block}/pointwise_norm",
+            "classifier": "head/logits",
+        },
     ),
-    Naming(
-        source="transformers",
+    _naming(
+        "transformers",
+        {
+            "mobilenet_v1.conv_stem.convolution": "stem/conv",
+            "mobilenet_v1.conv_stem.normalization": "stem/norm",
+            "mobilenet_v1.layer.{block:0+2}.convolution": "#{block}/depthwise_conv",
+            "mobilenet_v1.layer.{block:0+2}.normalization": "#{block}/depthwise_norm",
+            "mobilenet_v1.layer.{block:1+2}.convolution": "#{block}/pointwise_conv",
+            "mobilenet_v1.layer.{block:1+2}.normalization": "#{block}/pointwise_norm",
+            "classifier": "head/logits",
+        },
         convention="tf",
-        rules=(
-            kernel(r"mobilenet_v1\.conv_stem\.convolution", "stem/conv"),
-            norm(r"mobilenet_v1\.conv_stem\.normalization", "stem/norm"),
-            kernel(rf"{_V1_LAYER}\.convolution", lambda k: f"{_v1_half(k)}_conv"),
-            norm(rf"{_V1_LAYER}\.normalization", lambda k: f"{_v1_half(k)}_norm"),
-            kernel("classifier", "head/logits"),
-            COUNTERS,
-        ),
-        settings={"resize": "crop", "crop_fraction": 0.875},
+        settings=_CROPPED,
     ),
 )
 
 
 # MobileNetV2
 
-_V2_FIRST = r"features\.1\.conv"
-_V2_REST = r"features\.(\d+)\.conv"
-_V2_LAYER = r"mobilenet_v2\.layer\.(\d+)"
-_V2_STEM = r"mobilenet_v2\.conv_stem"
-
-# Blocks are counted through all stages, in torchvision from 1.
-_V2_TORCHVISION = Naming(
-    source="torchvision",
-    convention="torch",
-    rules=(
-        kernel(r"features\.0\.0", "stem/conv"),
-        norm(r"features\.0\.1", "stem/norm"),
-        kernel(rf"{_V2_FIRST}\.0\.0", "#0/depthwise_conv"),
-        norm(rf"{_V2_FIRST}\.0\.1", "#0/depthwise_norm"),
-        kernel(rf"{_V2_FIRST}\.1", "#0/project_conv"),
-        norm(rf"{_V2_FIRST}\.2", "#0/project_norm"),
-        kernel(rf"{_V2_REST}\.0\.0", lambda k: f"#{k - 1}/expand_conv"),
-        norm(rf"{_V2_REST}\.0\.1", lambda k: f"#{k - 1}/expand_norm"),
-        kernel(rf"{_V2_REST}\.1\.0", lambda k: f"#{k - 1}/depthwise_conv"),
-        norm(rf"{_V2_REST}\.1\.1", lambda k: f"#{k - 1}/depthwise_norm"),
-        kernel(rf"{_V2_REST}\.2", lambda k: f"#{k - 1}/project_conv"),
-        norm(rf"{_V2_REST}\.3", lambda k: f"#{k - 1}/project_norm"),
-        kernel(r"features\.18\.0", "top/conv"),
-        norm(r"features\.18\.1", "top/norm"),
-        kernel(r"classifier\.1", "head/logits"),
-        COUNTERS,
-    ),
-    settings=IMAGENET,
+_V2_TORCHVISION = _naming(
+    "torchvision",
+    {
+        "features.0.0": "stem/conv",
+        "features.0.1": "stem/norm",
+        "features.1.conv.0.0": "#1/depthwise_conv",
+        "features.1.conv.0.1": "#1/depthwise_norm",
+        "features.1.conv.1": "#1/project_conv",
+        "features.1.conv.2": "#1/project_norm",
+        "features.{block:1}.conv.0.0": "#{block}/expand_conv",
+        "features.{block:1}.conv.0.1": "#{block}/expand_norm",
+        "features.{block:1}.conv.1.0": "#{block}/depthwise_conv",
+        "features.{block:1}.conv.1.1": "#{block}/depthwise_norm",
+        "features.{block:1}.conv.2": "#{block}/project_conv",
+        "features.{block:1}.conv.3": "#{block}/project_norm",
+        "features.18.0": "top/conv",
+        "features.18.1": "top/norm",
+        "classifier.1": "head/logits",
+    },
 )
 
-# The first block counts as part of the stem.
-_V2_TRANSFORMERS = Naming(
-    source="transformers",
+# The first block counts as part of the stem: "layer.0" is the second block.
+_V2_TRANSFORMERS = _naming(
+    "transformers",
+    {
+        "mobilenet_v2.conv_stem.first_conv.convolution": "stem/conv",
+        "mobilenet_v2.conv_stem.first_conv.normalization": "stem/norm",
+        "mobilenet_v2.conv_stem.conv_3x3.convolution": "#1/depthwise_conv",
+        "mobilenet_v2.conv_stem.conv_3x3.normalization": "#1/depthwise_norm",
+        "mobilenet_v2.conv_stem.reduce_1x1.convolution": "#1/project_conv",
+        "mobilenet_v2.conv_stem.reduce_1x1.normalization": "#1/project_norm",
+        "mobilenet_v2.layer.{block:-1}.expand_1x1.convolution": "#{block}/expand_conv",
+        "mobilenet_v2.layer.{block:-1}.expand_1x1.normalization": "#{block}/expand_norm",
+        "mobilenet_v2.layer.{block:-1}.conv_3x3.convolution": "#{block}/depthwise_conv",
+        "mobilenet_v2.layer.{block:-1}.conv_3x3.normalization": "#{block}/depthwise_norm",
+        "mobilenet_v2.layer.{block:-1}.reduce_1x1.convolution": "#{block}/project_conv",
+        "mobilenet_v2.layer.{block:-1}.reduce_1x1.normalization": "#{block}/project_norm",
+        "mobilenet_v2.conv_1x1.convolution": "top/conv",
+        "mobilenet_v2.conv_1x1.normalization": "top/norm",
+        "classifier": "head/logits",
+    },
     convention="tf",
-    rules=(
-        kernel(rf"{_V2_STEM}\.first_conv\.convolution", "stem/conv"),
-        norm(rf"{_V2_STEM}\.first_conv\.normalization", "stem/norm"),
-        kernel(rf"{_V2_STEM}\.conv_3x3\.convolution", "#0/depthwise_conv"),
-        norm(rf"{_V2_STEM}\.conv_3x3\.normalization", "#0/depthwise_norm"),
-        kernel(rf"{_V2_STEM}\.reduce_1x1\.convolution", "#0/project_conv"),
-        norm(rf"{_V2_STEM}\.reduce_1x1\.normalization", "#0/project_norm"),
-        kernel(rf"{_V2_LAYER}\.expand_1x1\.convolution", lambda k: f"#{k + 1}/expand_conv"),
-        norm(rf"{_V2_LAYER}\.expand_1x1\.normalization", lambda k: f"#{k + 1}/expand_norm"),
-        kernel(rf"{_V2_LAYER}\.conv_3x3\.convolution", lambda k: f"#{k + 1}/depthwise_conv"),
-        norm(rf"{_V2_LAYER}\.conv_3x3\.normalization", lambda k: f"#{k + 1}/depthwise_norm"),
-        kernel(rf"{_V2_LAYER}\.reduce_1x1\.convolution", lambda k: f"#{k + 1}/project_conv"),
-        norm(rf"{_V2_LAYER}\.reduce_1x1\.normalization", lambda k: f"#{k + 1}/project_norm"),
-        kernel(r"mobilenet_v2\.conv_1x1\.convolution", "top/conv"),
-        norm(r"mobilenet_v2\.conv_1x1\.normalization", "top/norm"),
-        kernel("classifier", "head/logits"),
-        COUNTERS,
-    ),
-    settings={"resize": "crop", "crop_fraction": 0.875},
+    settings=_CROPPED,
 )
 
 MOBILENET_V2 = (_TIMM_MOBILE, _V2_TORCHVISION, _V2_TRANSFORMERS)

@@ -16,6 +16,7 @@ from bcjax.reports.pages.formatting import enumeration
 from bcjax.reports.run_record import RunRecord, read_run
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
+from bcjax.runtime.training_sessions import Session, total_joules
 
 # Where a run was written is no difference between two runs.
 _NOT_COMPARED = ("workdir",)
@@ -204,15 +205,14 @@ def cost(run: RunRecord) -> Cost:
     counted = _counter()(model, config.data.image_size, config.model.channels)
     rates = [line["train/images_per_s"] for line in run.log if "train/images_per_s" in line]
     rate = float(np.median(rates)) if rates else 0.0
-    joules = [session["joules"] for session in run.sessions]
     return Cost(
         parameters=counted.parameters,
         flops=counted.flops,
         image_size=config.data.image_size,
-        train_seconds=sum(each["seconds"] for each in run.sessions) if run.sessions else None,
+        train_seconds=sum(each.seconds for each in run.sessions) if run.sessions else None,
         images_per_s=rate or None,
         seconds_per_picture=1 / rate if rate else None,
-        joules=sum(joules) if joules and None not in joules else None,
+        joules=total_joules(run.sessions),
         hardware=", then ".join(dict.fromkeys(map(_hardware, run.sessions))),
     )
 
@@ -225,10 +225,10 @@ def _counter() -> Any:
     return functools.cache(models.count)
 
 
-def _hardware(session: Mapping[str, Any]) -> str:
-    if session["device"] == "cpu":  # which says nothing of its speed
-        return f"{session['host']['cores']} cores of {session['host']['cpu']}"
-    return f"{session['devices']} x {session['device']}"
+def _hardware(session: Session) -> str:
+    if session.device == "cpu":  # which says nothing of its speed
+        return f"{session.host.cores} cores of {session.host.cpu}"
+    return f"{session.devices} x {session.device}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,7 +14,8 @@ from bcjax.data.curate.measured_pictures import BINS, MeasuredPictures
 from bcjax.data.decode import decode
 from bcjax.data.input_transform import CellMask, InputTransform
 from bcjax.data.records import Record
-from bcjax.reports.dataset import charts
+from bcjax.reports.dataset.charts import level_chart
+from bcjax.reports.pages.page import Chart
 from bcjax.reports.pages.pictures import contact_sheet, data_uri
 
 _AVERAGED = 200  # pictures of each class
@@ -40,7 +41,7 @@ class ClassCard:
       deviation: Their standard deviation, times `gain`.
       gain: The same for all classes.
       masked: Two rows: some pictures, and what the cell mask leaves of each.
-      levels: Chart of luma, red, green and blue.
+      levels: Luma, red, green and blue of its pixels.
     """
 
     name: str
@@ -52,7 +53,7 @@ class ClassCard:
     deviation: str
     gain: float
     masked: Sequence[str]
-    levels: str
+    levels: Chart
 
 
 def class_cards(
@@ -104,7 +105,7 @@ def class_cards(
                 deviation=data_uri(_as_picture(gain * average.deviation)),
                 gain=gain,
                 masked=masked,
-                levels=charts.levels(chart, average.luma, channels[label], highest, name),
+                levels=level_chart(chart, average.luma, channels[label], highest, name),
             )
         )
     return cards

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,33 @@ from bcjax.data.preparation import prepare
 from bcjax.data.prepared import EncodedExamples, PreparedSet
 from bcjax.data.records import Record
 from bcjax.reports.dataset import charts
-from bcjax.reports.dataset.classes import class_cards, positions_by_class
-from bcjax.reports.dataset.embedding import NetworkFeatures, colour_features, embedding_map
-from bcjax.reports.dataset.gallery import DUPLICATES, OUTLIERS, Galleries
+from bcjax.reports.dataset.classes import ClassCard, class_cards, positions_by_class
+from bcjax.reports.dataset.embedding import (
+    Features,
+    NetworkFeatures,
+    colour_features,
+    embedding_map,
+)
+from bcjax.reports.dataset.gallery import (
+    DUPLICATES,
+    OUTLIERS,
+    farthest_clusters,
+    found_clusters,
+)
+from bcjax.reports.datasheet import datasheet, verdicts
 from bcjax.reports.pages.charts import SPLIT_COLOURS, class_colours
-from bcjax.reports.pages.page import environment
+from bcjax.reports.pages.page import (
+    Block,
+    Charts,
+    Facts,
+    Html,
+    Page,
+    Section,
+    Table,
+    Text,
+    environment,
+    to_html,
+)
 from bcjax.runtime import files
 
 _SEED = 0  # of everything that is chosen at random, so that the same set makes the same page
@@ -31,6 +54,19 @@ _RULES = (
     "exclude", "keep", "drop", "group_by", "resplit", "val_fraction", "test_fraction",
     "split_seed", "folds", "canary",
 )  # fmt: skip
+
+_LEVELS = (
+    "How many pixels of a class are how light, 0 to 255, on a square-root scale that is the same "
+    "for all classes. The lines are red, green and blue; the grey area is the luma."
+)
+_SIZES = (
+    "Median, middle half and middle nine tenths of each class. A network can recognise a class by "
+    "its sharpness or its size alone if these differ from the other classes."
+)
+_NO_OUTLIERS = (
+    "No picture is blank, tiny, odd in size or shape, grey among coloured ones, or there many "
+    "times."
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,36 +109,116 @@ def explore(
     html = Path(out)
     network = NetworkFeatures(Path(workdir), checkpoint) if workdir else None
     prepared = open_pictures(config.data, as_trained=as_trained)
-    files.write_text(html, _render(prepared, config.data, network))
+    files.write_text(html, to_html(_page(prepared, config.data, network)))
     return Exploration(html, prepared)
 
 
-def _render(prepared: PreparedSet, data: ConfigDict, network: NetworkFeatures | None) -> str:
+def _page(prepared: PreparedSet, data: ConfigDict, network: NetworkFeatures | None) -> Page:
     rng = np.random.default_rng(_SEED)
     pictures = measure_pictures(prepared, data.threads)
-    records, measures = pictures.records, pictures.measures
+    records, measures, classes = pictures.records, pictures.measures, prepared.classes
     labels = np.array([record.label for record in records])
     mapped = sample(labels, _POINTS, rng)
     features = network(records, mapped) if network else colour_features(measures)
     remarkable = findings.find_remarkable(pictures, max_copies=data.max_copies)
-    galleries = Galleries(records, prepared.classes)
-    template = environment("bcjax.reports.dataset").get_template("explore.html")
-    return template.render(
-        name=Path(data.source).name or data.source,
-        location=data.source,
-        prepared=prepared,
-        datasheet=prepared.datasheet,
-        leaks=(prepared.leaks if prepared.datasheet else leaks.find_leaks(pictures)).sentence,
-        charts=charts.dataset_charts(prepared, measures, labels),
-        cards=class_cards(pictures, labels, prepared.classes, data, rng),
-        duplicates=galleries.of_findings(remarkable, DUPLICATES),
-        outliers=galleries.of_findings(remarkable, OUTLIERS),
-        far=galleries.far_from_class(features),
-        features=features,
-        map=embedding_map(features, mapped, records, _SEED),
+    outliers: list[Block] = [*found_clusters(remarkable, OUTLIERS, records, classes)]
+    cards = class_cards(pictures, labels, classes, data, rng)
+    sections = [
+        Section("counts", "Counts", _counts(prepared, pictures)),
+        Section("map-section", "Map", _map(features, mapped, pictures, prepared)),
+        Section("classes", "Classes", _classes(cards)),
+        Section(
+            "levels",
+            "Levels",
+            [Text(_LEVELS, "soft"), Charts([card.levels for card in cards])],
+        ),
+        Section(
+            "sizes",
+            "Sizes and sharpness",
+            [Text(_SIZES, "soft"), Charts(charts.range_charts(measures, labels, classes))],
+        ),
+        Section(
+            "duplicates",
+            "Duplicates",
+            found_clusters(remarkable, DUPLICATES, records, classes)
+            or [Text("No picture, and no near duplicate of one, is there twice.")],
+        ),
+        Section(
+            "outliers",
+            "Outliers",
+            [*(outliers or [Text(_NO_OUTLIERS)]), *farthest_clusters(features, records, classes)],
+        ),
+        Section(
+            "datasheet",
+            "Datasheet",
+            datasheet(prepared.datasheet)
+            if prepared.datasheet
+            else [Text("This set was prepared without a datasheet.")],
+        ),
+    ]
+    name = Path(data.source).name or data.source
+    return Page(f"{name}, explored", data.source, sections)
+
+
+def _counts(prepared: PreparedSet, pictures: MeasuredPictures) -> list[Block]:
+    by_split, classes, measures = prepared.counts, prepared.classes, pictures.measures
+    total = len(pictures.records)
+    sizes = [f"{f(measures.width)} by {f(measures.height)}" for f in (np.min, np.max)]
+    facts = [
+        ("pictures", f"{total:,}", ""),
+        ("classes", f"{len(classes)}", ""),
+        *((split, f"{sum(each):,}", "") for split, each in by_split.items()),
+        ("pixels", " to ".join(dict.fromkeys(sizes)), ""),
+    ]
+    rows = []
+    for label, name in enumerate(classes):
+        each = [counts[label] for counts in by_split.values()]
+        rows.append([name, *(f"{n:,}" for n in (*each, sum(each))), f"{sum(each) / total:.1%}"])
+    sums = [sum(each) for each in by_split.values()]
+    rows.append(["all", *(f"{n:,}" for n in (*sums, total)), ""])
+    report = prepared.leaks if prepared.datasheet else leaks.find_leaks(pictures)
+    return [
+        Facts(facts),
+        *verdicts(report.sentence, prepared.datasheet.get("canary")),
+        Table(["class", *by_split, "all", "share"], rows),
+        Charts([charts.count_chart(by_split, classes)]),
+    ]
+
+
+def _map(
+    features: Features,
+    mapped: Int[np.ndarray, "n"],
+    pictures: MeasuredPictures,
+    prepared: PreparedSet,
+) -> list[Block]:
+    drawn = embedding_map(features, mapped, pictures.records, _SEED)
+    if not drawn:
+        return [Text("Too few pictures for a map.")]
+    about = (
+        f"{len(drawn.points):,} of {len(pictures.records):,} pictures, chosen at random, rare "
+        f"classes with more than their share. Neighbours are alike in {features.about}, laid out "
+        "by t-SNE: distances across the map, and its axes, mean nothing. Point at a picture, or "
+        "tap it, to see it."
+    )
+    template = environment().get_template("map.html")
+    markup = template.render(
+        map=drawn,
+        classes=prepared.classes,
+        splits=list(prepared.counts),
         colours=class_colours(len(prepared.classes)),
         split_colours=SPLIT_COLOURS,
     )
+    return [Text(about, "soft"), Html(markup)]
+
+
+def _classes(cards: Sequence[ClassCard]) -> list[Block]:
+    about = (
+        f"Pictures chosen at random; the mean of up to {max(card.averaged for card in cards)}, and "
+        f"their standard deviation about it, times {cards[0].gain:.1f}; and what the cell mask "
+        "(`data.mask`) leaves of some."
+    )
+    markup = environment().get_template("cards.html").render(cards=cards)
+    return [Text(about, "soft"), Html(markup)]
 
 
 def open_pictures(data: ConfigDict, *, as_trained: bool) -> PreparedSet:

@@ -1,6 +1,7 @@
 """The pictures that a person should look at: errors, unsure predictions, explanations."""
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
@@ -8,11 +9,12 @@ from jaxtyping import Int
 from bcjax.data.decode import decode, decode_file
 from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.explanation.summary import ExplanationSummary
 from bcjax.reports.pages.formatting import NONE, percent
 from bcjax.reports.pages.page import Block, CaptionedPicture, Gallery, Table, Text
 from bcjax.reports.pages.pictures import resized
 from bcjax.reports.run.calibration import no_answers
-from bcjax.reports.run_record import Json, RunRecord
+from bcjax.reports.run_record import RunRecord
 
 _SHOWN = 16  # pictures in each gallery
 _SIDE = 112  # pixels of the longer side
@@ -79,49 +81,49 @@ def explanations(run: RunRecord) -> list[Block]:
     if not explained:
         return [Text(f"No prediction was explained: {run.command('explain')} does so.", "soft")]
     blocks: list[Block] = []
-    if explained["checkpoint"] != run.evaluation.checkpoint:
+    if explained.checkpoint != run.evaluation.checkpoint:
         blocks.append(
             Text(
-                f"The maps are of checkpoint {explained['checkpoint']:,}, and everything else is "
+                f"The maps are of checkpoint {explained.checkpoint:,}, and everything else is "
                 f"of {run.evaluation.checkpoint:,}: {run.command('explain')} draws them anew.",
                 "bad",
             )
         )
-    if pictures := _explained_pictures(run):
-        title = f"What speaks for the {explained['target']} class; pictures: {explained['chosen']}"
+    if pictures := _explained_pictures(run.run_dir.explanations, explained):
+        title = f"What speaks for the {explained.target} class; pictures: {explained.chosen}"
         blocks.append(Gallery("explained", title, pictures, wide=True))
     return [*blocks, *_trust_in_maps(explained)]
 
 
-def _explained_pictures(run: RunRecord) -> list[CaptionedPicture]:
+def _explained_pictures(folder: Path, explained: ExplanationSummary) -> list[CaptionedPicture]:
     """Reads the first explained pictures of which the files are still there."""
     pictures = []
-    for row in run.explained["pictures"][:_EXPLAINED]:
-        path = run.run_dir.explanations / row["file"]
+    for row in explained.pictures[:_EXPLAINED]:
+        path = folder / row.file
         if path.exists():
             pixels = decode_file(path)
             pixels = resized(pixels, min(_WIDTH, max(pixels.shape)))
-            note = f"predicted {row['predicted']}, {percent(row['probability'])}"
-            label = row["label"] or "no known class"
-            pictures.append(CaptionedPicture(pixels, row["id"], label, note))
+            note = f"predicted {row.predicted}, {percent(row.probability)}"
+            label = row.label or "no known class"
+            pictures.append(CaptionedPicture(pixels, row.id, label, note))
     return pictures
 
 
-def _trust_in_maps(explained: Json) -> Iterator[Block]:
+def _trust_in_maps(explained: ExplanationSummary) -> Iterator[Block]:
     """Yields how much the maps depend on what was learnt, and how much of them is on the cell."""
-    sanity, cell = explained.get("sanity", {}), explained.get("localisation", {})
+    sanity, cell = explained.sanity, explained.localisation
     if not (sanity or cell):
         return
     head = ["maps", *["rank correlation, n"] * bool(sanity), *["on the cell"] * bool(cell)]
     head += ["maximum on the cell"] * bool(cell)
     rows = []
-    for method in explained["methods"]:
+    for method in explained.methods:
         row = [method]
         if sanity:
-            value, n = sanity[method]["rank_correlation"], sanity[method]["n"]
+            value, n = sanity[method].rank_correlation, sanity[method].n
             row.append(NONE if value is None else f"{value:.2f}, {n:,}")
         if cell:
-            row += [percent(cell[method][key]) for key in ("energy", "pointing")]
+            row += [percent(cell.methods[method].energy), percent(cell.methods[method].pointing)]
         rows.append(row)
     yield Table(head, rows)
     if sanity:
@@ -132,7 +134,7 @@ def _trust_in_maps(explained: Json) -> Iterator[Block]:
         )
     if cell:
         yield Text(
-            f"On the cell: the share of a map that lies on the cell, n = {cell['n']:,}. By chance "
-            f"it would be the cell's share of the picture: {percent(cell['area'])}.",
+            f"On the cell: the share of a map that lies on the cell, n = {cell.n:,}. By chance "
+            f"it would be the cell's share of the picture: {percent(cell.area)}.",
             "soft",
         )

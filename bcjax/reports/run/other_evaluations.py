@@ -13,7 +13,7 @@ from bcjax.evaluation.evaluation import (
 )
 from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
-from bcjax.reports.pages.charts import INK, class_colours, draw_grid, new_figure, style
+from bcjax.reports.pages import charts
 from bcjax.reports.pages.formatting import NONE, interval, number, percent, percent_interval
 from bcjax.reports.pages.page import Block, Chart, Charts, Details, Table, Text
 from bcjax.reports.run.performance import HEADLINE
@@ -32,8 +32,8 @@ def other_data(run: RunRecord) -> list[Block]:
     blocks: list[Block] = []
     for name, result in run.other_laboratories.items():
         blocks += [Text(f"{name}: {caution}", "bad") for caution in result.cautions]
-        if result.other_laboratory:
-            blocks.append(_beside_own_data(name, result.other_laboratory))
+        if result.laboratory:
+            blocks.append(_beside_own_data(name, result.laboratory))
         else:
             blocks.append(_table(run, {name: result}, "The same network on other pictures"))
     if not run.other_laboratories:
@@ -44,11 +44,11 @@ def other_data(run: RunRecord) -> list[Block]:
 
 
 def _beside_own_data(name: str, comparison: LaboratoryComparison) -> Table:
-    other, own, drop = comparison.other, comparison.home, comparison.drop
+    own, drop = comparison.home, comparison.drop
     head = ["asked among", "metric", "there", "95 % interval", "own data", "drop", "95 % interval"]
     rows = []
     for kind, among in _AMONG.items():
-        for metric, there in getattr(other, kind).items():
+        for metric, there in getattr(comparison, kind).items():
             row = [among, metric_name(metric), number(there.value), interval(there)]
             if own and drop:
                 here, lost = getattr(own, kind)[metric], getattr(drop, kind)[metric]
@@ -58,10 +58,9 @@ def _beside_own_data(name: str, comparison: LaboratoryComparison) -> Table:
             rows.append(row)
     pairs = ", ".join(f"{theirs} = {ours}" for theirs, ours in comparison.classes.items())
     left_out = ", ".join(f"{theirs} ({n:,})" for theirs, n in comparison.left_out.items())
-    own_data = f"own data: {comparison.home_split} split, n = {comparison.home_n:,}"
     caption = [
         f"{name}: n = {comparison.n:,}",
-        own_data if own else comparison.why,
+        f"own data: {own.split} split, n = {own.n:,}" if own else comparison.why,
         f"classes: {pairs}",
         f"left out: {left_out}" if left_out else "",
         f"stain: {comparison.stain}",
@@ -100,23 +99,22 @@ def _mean_and_loss(means: Mapping[str, Estimate], lost: Estimate) -> list[str]:
     return [number(mean.value), interval(mean), number(lost.value), interval(lost)]
 
 
+@charts.style()
 def _corruption_chart(result: "CorruptionEvaluation") -> Chart:
     rows, clean = result.corruptions, result.clean[_CORRUPTION_METRIC].value
     x = [0, *result.severities]
-    with style():
-        figure, axes = new_figure(5.8, 3.4)
-        for row, colour in zip(rows, class_colours(len(rows)), strict=True):
-            values = [clean, *(each[_CORRUPTION_METRIC].value for each in row.severities)]
-            y = [math.nan if value is None else value for value in values]
-            name = row.name.replace("_", " ")
-            axes.plot(x, y, "o-", ms=3, lw=1.2, color=colour, label=name)
-        if clean is not None:
-            axes.axhline(clean, color=INK, lw=0.8, ls=":")
-        axes.set_ylim(0, 1.01)
-        axes.set_xlabel("severity; 0: not corrupted")
-        axes.set_ylabel("balanced accuracy")
-        draw_grid(axes)
-        figure.legend(loc="outside right upper", borderpad=0, handlelength=1, fontsize=8)
+    figure, axes = charts.new_figure(5.8, 3.4)
+    for row, colour in zip(rows, charts.class_colours(len(rows)), strict=True):
+        values = [clean, *(each[_CORRUPTION_METRIC].value for each in row.severities)]
+        y = [math.nan if value is None else value for value in values]
+        name = row.name.replace("_", " ")
+        axes.plot(x, y, "o-", ms=3, lw=1.2, color=colour, label=name)
+    if clean is not None:
+        axes.axhline(clean, color=charts.INK, lw=0.8, ls=":")
+    axes.set_ylim(0, 1.01)
+    axes.set_xlabel("severity; 0: not corrupted")
+    axes.set_ylabel("balanced accuracy")
+    figure.legend(loc="outside right upper", borderpad=0, handlelength=1, fontsize=8)
     return Chart("corruptions", "Corrupted pictures", figure, "Dotted: the pictures as they are.")
 
 

@@ -8,14 +8,14 @@ from bcjax.training.loggers.evaluations import evaluated
 from bcjax.training.loggers.logger import BackgroundLogger, Logger
 from bcjax.training.loggers.metrics_file import JsonLines, read
 from bcjax.training.loggers.opening import archive, check, open_loggers
-from bcjax.training.loggers.sessions import Session
+from bcjax.training.loggers.sessions import SessionLog
 from bcjax.training.loggers.tensorboard import TensorBoard
 
 __all__ = [
     "BackgroundLogger",
     "JsonLines",
     "Logger",
-    "Session",
+    "SessionLog",
     "TensorBoard",
     "archive",
     "check",

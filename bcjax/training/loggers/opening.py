@@ -11,7 +11,7 @@ from bcjax.runtime import extras, files
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loggers.logger import BackgroundLogger, Logger
 from bcjax.training.loggers.metrics_file import JsonLines
-from bcjax.training.loggers.sessions import Session
+from bcjax.training.loggers.sessions import SessionLog
 from bcjax.training.loggers.tensorboard import TensorBoard
 
 _CLASSES = {"mlflow": "MLflow", "wandb": "WeightsAndBiases"}
@@ -34,10 +34,8 @@ def open_loggers(config: ConfigDict, step: int) -> list[Logger]:
       UserError: If a tracker cannot be reached.
     """
     workdir = Path(config.workdir)
-    files = [
-        JsonLines(workdir, step),
-        Session(config, step),
-    ]  # at once: a kill must not lose their lines
+    # At once: a kill must not lose the lines of these two.
+    files = [JsonLines(workdir, step), SessionLog(config, step)]
     return [*files, BackgroundLogger([TensorBoard(workdir, step), *_trackers(config)])]
 
 

@@ -17,26 +17,18 @@ from ml_collections import ConfigDict
 
 from bcjax.runtime import environment
 from bcjax.runtime.run_dir import RunDir
+from bcjax.runtime.training_sessions import Host, Session
 from bcjax.training.loggers.logger import Logger
 from bcjax.training.loggers.metrics_file import read, rewrite
 
 _POWERCAP = Path("/sys/class/powercap")
 
 
-class Session(Logger):
+class SessionLog(Logger):
     """Writes the line of this session anew at each log line, so that a kill loses almost nothing.
 
     Log lines come at least as often as checkpoints, so every step that a resumed run goes on from
-    is counted in some session. The keys of a line:
-
-    - `began`: ISO 8601, UTC; `seconds` from then to `last_step`, compilation included
-    - `first_step`, `last_step`: the step of the run at the beginning and at the last log line
-    - `images`: pictures that the network saw between the two
-    - `device` (kind), `devices` (of all processes), `processes`
-    - `host`: `cpu`, `cores` (that this process may use), `platform` of the lead process's host
-    - `joules`: the energy that this host's `joules_of` (processors, GPUs) used, whatever ran on
-      them; None where no counter can be read. Memory, discs, fans and other hosts are left out.
-    - `versions`: of the packages
+    is counted in some session.
     """
 
     def __init__(self, config: ConfigDict, step: int):
@@ -45,30 +37,32 @@ class Session(Logger):
         self._batch_size = config.train.batch_size
         self._energy = EnergyMeter()
         self._clock = time.monotonic()
-        self._line = {
-            "began": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "first_step": step,
-            "device": jax.devices()[0].device_kind,
-            "devices": jax.device_count(),
-            "processes": jax.process_count(),
-            "host": {
-                "cpu": environment.processor(),
-                "cores": environment.usable_cores(),
-                "platform": platform.platform(),
-            },
-            "joules_of": self._energy.of,
-            "versions": environment.versions(),
-        }
+        cpu, cores = environment.processor(), environment.usable_cores()
+        self._session = Session(
+            began=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            seconds=0.0,
+            first_step=step,
+            last_step=step,
+            images=0,
+            device=jax.devices()[0].device_kind,
+            devices=jax.device_count(),
+            processes=jax.process_count(),
+            host=Host(cpu, cores, platform.platform()),
+            joules=None,
+            joules_of=self._energy.of,
+            versions=environment.versions(),
+        )
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Counts the work up to `step`."""
-        done = {
-            "last_step": step,
-            "images": (step - self._line["first_step"]) * self._batch_size,
-            "seconds": round(time.monotonic() - self._clock, 3),
-            "joules": self._energy.joules(),
-        }
-        rewrite(self._path, [*self._before, self._line | done])
+        session = dataclasses.replace(
+            self._session,
+            last_step=step,
+            images=(step - self._session.first_step) * self._batch_size,
+            seconds=round(time.monotonic() - self._clock, 3),
+            joules=self._energy.joules(),
+        )
+        rewrite(self._path, [*self._before, dataclasses.asdict(session)])
 
 
 @dataclasses.dataclass(frozen=True)
