@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from bcjax.config.key import SEED
 from bcjax.config.table import KEYS
 from bcjax.config.tree import flatten
 from bcjax.config.values import check_value
@@ -28,6 +29,12 @@ def check(config: ConfigDict) -> ConfigDict:
     _check_channels(config.model)
     _check_colours(config.data)
     _check_stain(config.data)
+    last_seed = config.seed + config.train.members - 1
+    if config.train.vary == "seed" and last_seed not in SEED:
+        raise UserError(
+            f"config.seed is {config.seed}, and the last of {config.train.members} members would "
+            f"have {last_seed}: it must be {SEED}."
+        )
     if config.train.batch_size % config.optim.accumulate:
         raise UserError(
             f"config.train.batch_size {config.train.batch_size} cannot be divided into "
