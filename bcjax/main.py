@@ -26,6 +26,7 @@ COMMANDS = {
     "predict": "Label pictures or folders with a trained network.",
     "explain": "Draw which parts of a picture a network's answer depends on.",
     "import-weights": "Turn published weights of PyTorch or Keras into the folder of a run.",
+    "configs": "List the configs that come with bcjax, which --config takes by name.",
     "models": "List the networks: parameters, FLOPs, input size, paper.",
     "benchmark": "Time each part of training and compare it with what the device can do.",
 }
@@ -49,10 +50,16 @@ def main() -> int:
     """Runs the command in `sys.argv` and returns its exit status.
 
     The status is 0 on success, 1 for a defect of bcjax (with a traceback), 2 for a mistake of the
-    user (with one sentence), and 130 or 143 for a run that was interrupted or terminated and has
-    saved its state.
+    user (with one sentence), and 129, 130 or 143 for a run that has saved its state because
+    its terminal was closed or it was interrupted or terminated.
     """
-    arguments = sys.argv[1:]
+    from bcjax.runtime import terminal
+
+    with terminal.outlives_its_reader():
+        return _run(sys.argv[1:])
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("help", "-h", "--help", "-help", "--helpfull"):
         print(usage())
         return 0

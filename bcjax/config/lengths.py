@@ -35,5 +35,5 @@ def resolve_length(text: str, *, examples: int, batch_size: int, key: str = "len
     # A relative hair below the ceiling: 10 epochs of 64 in batches of 64 are 10 steps, not 11.
     steps = count * per_unit[unit] * (1 - 1e-12)
     if steps > MOST_STEPS:
-        raise UserError(f"config.{key} is {text!r}, which are {steps:,.0f} steps: write less.")
+        raise UserError(f"config.{key} is {text!r}, more than {MOST_STEPS} steps: write less.")
     return math.ceil(steps)

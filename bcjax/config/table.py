@@ -119,6 +119,11 @@ _DATA = {
     "fine_labels": _key(
         False, "PBC: takes the sub-types in the file names (BNE, SNE, MMY, ...) as classes.",
     ),
+    "max_pixels": _key(
+        100_000_000,
+        "The most pixels that a picture may have; larger ones are refused before they are decoded.",
+        range=Range(1, 1 << 30), unit="pixels", may_change=True,
+    ),
     "on_bad_image": _key(
         "error", "What to do with a picture that cannot be read.", choices=("error", "skip"),
     ),

@@ -43,6 +43,8 @@ def datasheet(sheet: Mapping[str, Any]) -> list[Block]:
         "notes": " ".join(sheet["notes"]) or "none",
     }
     rules = {**sheet["rules"], **sheet["splits"]}
+    for told in ("carving", "groups"):
+        rules.pop(told, None)
     left_out = [[each["id"], each["reason"]] for each in removed]
     pairs = [
         [
@@ -53,8 +55,13 @@ def datasheet(sheet: Mapping[str, Any]) -> list[Block]:
     ]
     return [
         Table(["datasheet", ""], list(facts.items()), text_columns=2),
-        _counts("Pictures as they were found", sheet["counts"]["before"]),
-        _counts("Pictures that were prepared", sheet["counts"]["after"]),
+        Details(
+            "Pictures of each class",
+            [
+                _counts("as they were found", sheet["counts"]["before"]),
+                _counts("as they were prepared", sheet["counts"]["after"]),
+            ],
+        ),
         *_folded("Rules", ["rule", "value"], [[f"`{k}`", setting(v)] for k, v in rules.items()]),
         *_folded("Pictures left out", ["picture", "why"], left_out),
         *_folded("Leaks", ["picture", "and", "are"], pairs),

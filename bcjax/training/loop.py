@@ -129,7 +129,7 @@ def train(
       UserError: For whatever the user can mend; nothing that was written before is lost.
     """
     began = time.monotonic()
-    configs.check(config)
+    config = configs.check(config)
     workdir, on_evaluation = Path(config.workdir), _with_callbacks(config, on_evaluation)
     loggers.check(config.track)
     meshes.initialize(config.mesh)

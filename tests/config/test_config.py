@@ -129,7 +129,7 @@ def test_what_once_meant_not_set_is_refused_with_none_in_its_place(key):
 def test_checking_changes_nothing():
     config = changed(model__dropout=0.5)
     before = configs.flatten(config)
-    assert configs.check(config) is config
+    assert configs.flatten(configs.check(config)) == before
     assert configs.flatten(config) == before
 
 
@@ -154,7 +154,7 @@ def test_each_member_must_have_a_seed_that_is_one():
 
 
 def test_a_length_that_no_counter_holds_is_refused():
-    with pytest.raises(UserError, match=r"config\.a\.b is '1e9 epochs', which are 10,000,000,000"):
+    with pytest.raises(UserError, match=r"config\.a\.b is '1e9 epochs', more than 2147483647"):
         configs.resolve_length("1e9 epochs", examples=100, batch_size=10, key="a.b")
 
 
