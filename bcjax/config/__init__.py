@@ -12,10 +12,10 @@ from bcjax.config.lengths import resolve_length
 from bcjax.config.suggest import check_key, nearest
 from bcjax.config.table import KEYS, METRICS, add_choice
 from bcjax.config.tree import default, differences, flatten, from_dict, load, replaced, save
-from bcjax.config.values import convert, parse
+from bcjax.config.values import check_argument, convert, parse
 
 __all__ = [
-    "KEYS", "METRICS", "ConfigDict", "add_choice", "check", "check_key", "choose", "convert",
-    "default", "differences", "flatten", "from_dict", "get", "load", "names", "nearest",
+    "KEYS", "METRICS", "ConfigDict", "add_choice", "check", "check_argument", "check_key", "choose",
+    "convert", "default", "differences", "flatten", "from_dict", "get", "load", "names", "nearest",
     "parse", "replaced", "resolve_length", "save", "split_variant",
 ]  # fmt: skip

@@ -65,6 +65,7 @@ COUNT_FROM_1 = Range(1, 2**31 - 1)
 SEED = Range(0, 2**32 - 1)
 FRACTION = Range(0, 1, open_high=True)
 SHARE = Range(0, 1)
+BETWEEN_0_AND_1 = Range(0, 1, open_low=True, open_high=True)
 POSITIVE_SHARE = Range(0, 1, open_low=True)
 STRENGTH = Range(0, 1000)  # of what is added to a gradient: beyond it, every run diverges
 TINY = Range(1e-30, 1000)  # less is 0 in float32

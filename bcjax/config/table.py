@@ -16,6 +16,7 @@ import dataclasses
 from typing import Any
 
 from bcjax.config.key import (
+    BETWEEN_0_AND_1,
     BOOL,
     BYTE,
     COLOUR,
@@ -422,11 +423,11 @@ _EVAL = {
     ),
     "coverage": _key(
         0.9, "The coverage of conformal sets, calibrated on the watched split at the end.",
-        range=FRACTION, may_change=True,
+        range=BETWEEN_0_AND_1, may_change=True,
     ),
     "error_rate": _key(
         0.05, "The share of errors among the answers that are not called uncertain.",
-        range=FRACTION, may_change=True,
+        range=BETWEEN_0_AND_1, may_change=True,
     ),
     "report": _key(
         True, "Writes report.html, figures and a model card at the end.", may_change=True,

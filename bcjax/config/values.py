@@ -41,7 +41,7 @@ def parse(name: str, text: str) -> Any:
             return tuple(map(key.kind.item, _split(text)))
         return key.kind.python(text)
     except (KeyError, ValueError) as error:
-        raise UserError(_wrong_kind(name, key, text)) from error
+        raise UserError(_wrong_kind(f"config.{name}", key, text)) from error
 
 
 def _split(text: str) -> list[str]:
@@ -90,7 +90,7 @@ def convert(name: str, value: Any) -> Any:
         with contextlib.suppress(ValueError, OverflowError):
             value = float(value)
     if not _is(value, key.kind.python) or (key.kind.python is float and isinstance(value, int)):
-        raise UserError(_wrong_kind(name, key, value))
+        raise UserError(_wrong_kind(f"config.{name}", key, value))
     return value
 
 
@@ -100,7 +100,24 @@ def check_value(name: str, value: Any) -> None:
     Raises:
       UserError: If the key may not have it, naming what it may be.
     """
-    key = KEYS[name]
+    _check(f"config.{name}", KEYS[name], value)
+
+
+def check_argument(name: str, value: Any, like: str) -> None:
+    """Checks an argument of a function that may be what a key of the config may be.
+
+    Args:
+      name: The name of the argument.
+      value: What the caller gave.
+      like: The key.
+
+    Raises:
+      UserError: If the key may not have that value, naming the argument.
+    """
+    _check(name, KEYS[like], value)
+
+
+def _check(name: str, key: Key, value: Any) -> None:
     if value is None and key.optional:
         return
     items = value if key.kind.item else (value,)
@@ -117,11 +134,12 @@ def check_value(name: str, value: Any) -> None:
             _refuse_choice(name, key, item)
     numbers = items
     if key.kind is LENGTH:
-        numbers = (resolve_length(value, examples=1, batch_size=1, key=name),)
+        key_name = name.removeprefix("config.")
+        numbers = (resolve_length(value, examples=1, batch_size=1, key=key_name),)
     if key.range and not all(number in key.range for number in numbers):
         each = "each" if key.kind.item else "it"
         none = f", or {NONE}" if key.optional else ""
-        raise UserError(f"config.{name} is {shown(value)}: {each} must be {key.range}{none}.")
+        raise UserError(f"{name} is {shown(value)}: {each} must be {key.range}{none}.")
 
 
 def _check_text(name: str, key: Key, text: str) -> None:
@@ -129,9 +147,9 @@ def _check_text(name: str, key: Key, text: str) -> None:
     if not text:
         raise UserError(_wrong_kind(name, key, text))
     if "\0" in text:
-        raise UserError(f"config.{name} is {shown(text)}: leave the character NUL out.")
+        raise UserError(f"{name} is {shown(text)}: leave the character NUL out.")
     if len(text) > _LONGEST_TEXT or any(len(os.fsencode(n)) > _LONGEST_NAME for n in names):
-        raise UserError(f"config.{name} is {shown(text)}: write {key.kind.written} less long.")
+        raise UserError(f"{name} is {shown(text)}: write {key.kind.written} less long.")
 
 
 def _refuse_choice(name: str, key: Key, item: Any) -> None:
@@ -139,9 +157,9 @@ def _refuse_choice(name: str, key: Key, item: Any) -> None:
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     known = ", ".join(map(str, (*key.choices, NONE) if key.optional else key.choices))
     if not key.kind.item:
-        raise UserError(f"config.{name} is {shown(item)}: choose one of {known}{hint}.")
+        raise UserError(f"{name} is {shown(item)}: choose one of {known}{hint}.")
     several = f", on the command line such as {','.join(key.choices[:2])}"
-    raise UserError(f"config.{name} has {shown(item)}: choose of {known}{hint}{several}.")
+    raise UserError(f"{name} has {shown(item)}: choose of {known}{hint}{several}.")
 
 
 def _is(value: Any, wanted: type) -> bool:
@@ -153,4 +171,4 @@ def _is(value: Any, wanted: type) -> bool:
 
 def _wrong_kind(name: str, key: Key, value: Any) -> str:
     none = f", or {NONE}" if key.optional else ""
-    return f"config.{name} is {shown(value)}: write {key.kind.written}{none}."
+    return f"{name} is {shown(value)}: write {key.kind.written}{none}."

@@ -113,6 +113,17 @@ def test_a_number_has_two_bounds_and_is_refused_beyond_each_and_where_it_is_none
                 check_value(key, given)
 
 
+@pytest.mark.parametrize("value", [math.nan, math.inf, -1, 0, "x", 10**400, True, 2.5, [], b"x"])
+@pytest.mark.parametrize(
+    ("argument", "like"),
+    [("batch_size", "eval.batch_size"), ("max_pixels", "data.max_pixels")],
+)
+def test_an_argument_of_a_function_is_checked_like_a_key(argument, like, value):
+    configs.check_argument(argument, 7, like)
+    with pytest.raises(UserError, match=rf"^{argument} is .*(a whole number|be at least 1)"):
+        configs.check_argument(argument, value, like)
+
+
 LISTS = [name for name, key in configs.KEYS.items() if key.kind.item]
 
 
