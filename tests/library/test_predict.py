@@ -49,7 +49,7 @@ def same(one, *others):
 @pytest.mark.parametrize("batch_size", [0, -1, float("nan"), 1.5, "8", True, None])
 def test_a_batch_that_is_none_is_refused(net, batch_size):
     for ask in (net.predict, net.embed):
-        with pytest.raises(UserError, match="batch_size is .*(a whole number|at least 1)"):
+        with pytest.raises(UserError, match=r"batch_size is .*(a whole number|at least 1)"):
             ask(drawing(), batch_size=batch_size)
 
 
