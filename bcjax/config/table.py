@@ -469,6 +469,14 @@ _MESH = {
         None, "The number of this process, counted from 0; not set: as the environment says.", INT,
         range=COUNT, may_change=True,
     ),
+    "wait_seconds": _key(
+        300, "How long a process waits at the start for the others to come.", unit="s",
+        range=at_least(1), may_change=True,
+    ),
+    "heartbeat_seconds": _key(
+        30, "How long a process may give no sign of life until the others end, too.", unit="s",
+        range=at_least(2), may_change=True,
+    ),
 }  # fmt: skip
 
 BRANCHES: dict[str, tuple[str, dict[str, Key]]] = {
