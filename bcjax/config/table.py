@@ -471,11 +471,11 @@ _MESH = {
     ),
     "wait_seconds": _key(
         300, "How long a process waits at the start for the others to come.", unit="s",
-        range=at_least(1), may_change=True,
+        range=Range(1, 10**6), may_change=True,
     ),
     "heartbeat_seconds": _key(
         30, "How long a process may give no sign of life until the others end, too.", unit="s",
-        range=at_least(2), may_change=True,
+        range=Range(2, 10**6), may_change=True,
     ),
 }  # fmt: skip
 
