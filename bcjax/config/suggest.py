@@ -69,7 +69,8 @@ def check_key(word: str) -> str:
     if word in OLD_KEYS:
         raise UserError(renamed(word))
     if word in BRANCHES:
-        raise UserError(f"config.{word} is a branch, not a value: set a key below it.")
+        such = f", such as config.{OTHER_NAMES[word].key}" if word in OTHER_NAMES else ""
+        raise UserError(f"config.{word} is a branch, not a value: set a key below it{such}.")
     raise UserError(f"There is no config key {word!r}{nearest_key(word)}")
 
 

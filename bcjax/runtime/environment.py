@@ -58,9 +58,9 @@ def compiler_settings() -> dict[str, Any]:
     names = ("XLA_", "JAX_", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE", "TF_CUDNN_DETERMINISTIC")
     read = {name: value for name, value in os.environ.items() if name.startswith(names)}
     return dict(sorted(read.items())) | {
-        "x64": jax.config.read("jax_enable_x64"),
-        "matmul_precision": jax.config.read("jax_default_matmul_precision"),
-        "random_numbers": jax.config.read("jax_default_prng_impl"),
+        "x64": jax.config.jax_enable_x64,  # type: ignore[attr-defined]
+        "matmul_precision": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
+        "random_numbers": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
     }
 
 

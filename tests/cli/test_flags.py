@@ -64,5 +64,5 @@ def test_another_process_is_given_the_same_config():
     ],
 )
 def test_a_mistake_is_one_sentence_before_anything_is_written(argument, said, tmp_path):
-    refused(run_bcjax("train", QUICKSTART, argument, f"--workdir={tmp_path / 'run'}"), said)
+    refused(run_bcjax("train", QUICKSTART, f"--workdir={tmp_path / 'run'}", argument), said)
     assert not list(tmp_path.iterdir())

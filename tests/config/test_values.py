@@ -168,7 +168,7 @@ TYPED = {
     "data.val_fraction": "validation_split val_split",
     "seed": "data.seed random_state manual_seed",
     "workdir": "output_dir save_dir log_dir out_dir",
-    "model.name": "model arch backbone model_name",
+    "model.name": "arch backbone model_name",
     "model.dropout": "dropout drop_rate head_dropout train.dropout",
     "model.drop_path": "drop_path_rate stochastic_depth",
     "model.channels": "in_chans",
@@ -256,7 +256,7 @@ def test_a_form_is_one_that_its_key_takes():
     """Each form in the table that is an example of a value is read without a complaint."""
     for meant in OTHER_NAMES.values():
         assert not meant.form or meant.form.endswith("."), meant
-        if given := re.fullmatch(r'Write (?:a length: )?"(.+)"\.', meant.form):
+        if given := re.fullmatch(r'Write (?:a length: )?"([^"]+)"\.', meant.form):
             check_value(meant.key, configs.parse(meant.key, given[1]))
 
 
@@ -266,7 +266,9 @@ def test_what_is_like_no_key_is_answered_with_none():
 
 
 def test_a_branch_and_a_renamed_key_are_said_to_be_so():
-    with pytest.raises(UserError, match=r"config\.optim is a branch, not a value"):
+    with pytest.raises(
+        UserError, match=r"branch, not a value: set a key below it, such as config\.optim\.name"
+    ):
         configs.check_key("optim")
     with pytest.raises(UserError, match=r"final_lr is now called config\.optim\.final_lr_fraction"):
         configs.check_key("optim.final_lr")
