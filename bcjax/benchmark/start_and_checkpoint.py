@@ -18,6 +18,7 @@ from bcjax.benchmark import machine
 from bcjax.benchmark.training import TimedRun
 from bcjax.engine import checkpoint
 from bcjax.engine.checkpoint import Checkpoints
+from bcjax.runtime import scratch
 from bcjax.runtime.errors import UserError
 
 _FIRST_STEP = re.compile(r"First step after ([\d.]+) s")
@@ -41,9 +42,10 @@ def measure_start(arguments: Sequence[str]) -> dict[str, Any]:
     Raises:
       UserError: If the command is refused.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        cache = Path(folder) / "xla"
-        return {name: _run_once(arguments, cache, Path(folder) / name) for name in ("cold", "warm")}
+    with scratch.beside(Path(tempfile.gettempdir()) / "bcjax-start") as folder:
+        folder.mkdir()
+        cache = folder / "xla"
+        return {name: _run_once(arguments, cache, folder / name) for name in ("cold", "warm")}
 
 
 def _run_once(arguments: Sequence[str], cache: Path, workdir: Path) -> dict[str, float]:

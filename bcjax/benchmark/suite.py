@@ -13,6 +13,7 @@ from bcjax.benchmark import SUBJECTS, inference, machine, start_and_checkpoint, 
 from bcjax.benchmark.input import measure_input
 from bcjax.benchmark.training import TimedRun
 from bcjax.data.preparation import prepare
+from bcjax.runtime import scratch
 from bcjax.runtime.errors import UserError
 
 _INPUT_S = 0.4  # of each store and part, in a turn
@@ -59,8 +60,8 @@ def measure(
     if "start" in what:
         prepare(config.data)
         figures["start"] = start_and_checkpoint.measure_start(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        config = configs.replaced(config, {"workdir": folder})
+    with scratch.beside(Path(tempfile.gettempdir()) / "bcjax-benchmark") as folder:
+        config = configs.replaced(config, {"workdir": str(folder)})
         with contextlib.closing(TimedRun(config)) as run:
             peaks = machine.peaks(config.model.dtype)
             sizes = [

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bcjax.runtime import scratch
 from bcjax.runtime.errors import UserError
 
 # Two letters at least, for C: is a drive. One slash is enough, for pathlib makes one of two.
@@ -75,20 +76,13 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
       libraries that go by the ending must be told the format.
     """
     path = Path(os.path.realpath(path))  # a link stays one: what it points to is replaced
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id, because several processes may write the same file (a sweep's workers do).
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    _remove(partial)  # of a process with the same id that was killed
-    try:
+    with scratch.beside(path) as partial:
         yield partial
         if path.is_file():
             shutil.copymode(path, partial)
         elif path.is_dir():
             shutil.rmtree(path)
         os.replace(partial, path)
-    except BaseException:
-        _remove(partial)
-        raise
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
@@ -170,11 +164,3 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return lines
-
-
-def _remove(path: Path) -> None:
-    """Removes a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -8,6 +8,8 @@ from typing import Any
 
 from bcjax.runtime import files
 
+Changes = dict[str, tuple[Any, Any]]  # by key of the config: the value before, the value since then
+
 
 @dataclasses.dataclass(frozen=True)
 class Host:
@@ -46,6 +48,7 @@ class Session:
       versions: The versions of the packages that the numbers depend on.
       compiler: What a user has set that changes the compiled program: variables of the environment
         and precisions; {} in a line of an earlier version.
+      changes: The settings that it changed, by key: the value before and the value since then.
     """
 
     began: str
@@ -61,6 +64,7 @@ class Session:
     joules_of: list[str]
     versions: dict[str, str]
     compiler: dict[str, Any] = dataclasses.field(default_factory=dict)
+    changes: Changes = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, line: Mapping[str, Any]) -> "Session":

@@ -36,12 +36,13 @@ from bcjax.runtime import peers
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.signals import EXIT_STATUS, Interrupts
-from bcjax.training import loggers, members
+from bcjax.training import loggers, members, resuming
 from bcjax.training.loggers import Logger
 from bcjax.training.members import States
 from bcjax.training.meter import Meter
 from bcjax.training.progress import ProgressLine, print_summary
-from bcjax.training.run import Run, check_same_everywhere, write_or_check_config
+from bcjax.training.resuming import NOTHING_CHANGES, Permissions
+from bcjax.training.run import Run, check_same_everywhere, write_pictures_and_config
 
 _SHOWN = 16  # pictures of the first step that the loggers show
 
@@ -113,7 +114,10 @@ class MemberProgress:
 
 
 def train(
-    config: ConfigDict, console: Console, on_evaluation: OnEvaluation = lambda step, result: False
+    config: ConfigDict,
+    console: Console,
+    on_evaluation: OnEvaluation = lambda step, result: False,
+    permissions: Permissions = NOTHING_CHANGES,
 ) -> Outcome:
     """Trains, or goes on training, the run that a config describes, or each of its members.
 
@@ -125,6 +129,7 @@ def train(
       config: The config; it is not changed.
       console: Where progress is printed, by the first process alone.
       on_evaluation: Called after each evaluation; it may end the run.
+      permissions: What may change in a run that goes on.
 
     Raises:
       UserError: For whatever the user can mend; nothing that was written before is lost.
@@ -136,13 +141,14 @@ def train(
     meshes.initialize(config.mesh)
     with contextlib.ExitStack() as stack:
         stack.enter_context(peers.watched(config.mesh.heartbeat_seconds))
-        check_same_everywhere(config)
+        check_same_everywhere(config, permissions)
         peers.check_shared(workdir)
         lead = jax.process_index() == 0
         console = console if lead else Console(quiet=True)
         if lead:
             stack.enter_context(RunDir(config.workdir).lock())
-        all_members, states, resumed = open_runs(config, stack)
+        resuming.check_there_is_a_run(RunDir(config.workdir), permissions)
+        all_members, states, resumed = open_runs(config, stack, permissions)
         first, start = all_members[0], all_members[0].step
         first.run.compile_ahead(states[0])
         print_summary(first.run, states[0], resumed, console)
@@ -184,7 +190,7 @@ def _with_callbacks(config: ConfigDict, on_evaluation: OnEvaluation) -> OnEvalua
 
 
 def open_runs(
-    config: ConfigDict, stack: contextlib.ExitStack
+    config: ConfigDict, stack: contextlib.ExitStack, permissions: Permissions
 ) -> tuple[list[MemberProgress], States, bool]:
     """Opens the run, or its members, where the last checkpoints are.
 
@@ -192,8 +198,9 @@ def open_runs(
       The runs, their states by position, and whether the first of them was restored.
     """
     if config.train.members == 1:
-        run = stack.enter_context(contextlib.closing(Run(config)))
+        run = stack.enter_context(contextlib.closing(Run(config, permissions=permissions)))
         state, resumed = run.restore_or_start()
+        run.write_changes(state)
         return [MemberProgress(run, int(state.step))], {0: state}, resumed
     all_members: list[MemberProgress] = []
     states, any_resumed = {}, []
@@ -201,11 +208,13 @@ def open_runs(
         first = all_members[0].run if all_members else None
         own = member_config(config, position, first.order.examples if first else None)
         Path(own.workdir).mkdir(parents=True, exist_ok=True)
-        run = stack.enter_context(contextlib.closing(Run(own, like=first, lr_scale=lr_scale)))
+        run = Run(own, like=first, lr_scale=lr_scale, permissions=permissions)
+        stack.enter_context(contextlib.closing(run))
         states[position], resumed = run.restore_or_start()
+        run.write_changes(states[position])
         any_resumed.append(resumed)
         all_members.append(MemberProgress(run, int(states[position].step)))
-    _write_common_config(config, all_members[0].run)
+    _write_common_config(config, all_members[0].run, permissions)
     return all_members, states, any_resumed[0]
 
 
@@ -239,7 +248,8 @@ def loop(
                 continue
             for member in training.values():
                 if member.run.lead and not member.loggers:
-                    member.loggers = loggers.open_loggers(member.run.config, member.step)
+                    run, step = member.run, member.step
+                    member.loggers = loggers.open_loggers(run.config, step, run.changes_since(step))
                     for logger in member.loggers:
                         stack.enter_context(contextlib.closing(logger))
                     if member.step == 0:
@@ -469,11 +479,17 @@ def evaluate_best_checkpoint(run: Run, state: State) -> tuple[Evaluation, Answer
     return final, answers
 
 
-def _write_common_config(config: ConfigDict, first: Run) -> None:
+def _write_common_config(config: ConfigDict, first: Run, permissions: Permissions) -> None:
     """Writes the config of all members to their common folder."""
     changes = {f"train.{key}": config.train[key] for key in ("members", "vary", "lrs")}
     changes["workdir"] = config.workdir
     if config.train.vary == "fold":
         changes["data.folds"] = config.data.folds
     common = configs.replaced(first.config, changes)
-    write_or_check_config(common, Path(config.workdir), first.prepared, first.lead)
+    run_dir = RunDir(config.workdir)
+    if run_dir.exists():
+        # What the members have written of earlier changes is not asked for.
+        asked = configs.replaced(common, dict.fromkeys(resuming.WRITTEN, ()))
+        resuming.agreed(asked, run_dir, first.prepared, permissions)
+    if first.lead:
+        write_pictures_and_config(common, first.prepared)

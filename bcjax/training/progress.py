@@ -62,6 +62,9 @@ def print_summary(run: Run, state: State, resumed: bool, console: Console) -> No
             f"{phase_now.plan.steps_per_call} per call, {config.optim.name}"
             + (", on features computed once" if phase.caches_features else ""),
         )
+    changes = run.changes_since(int(state.step)) if resumed else {}
+    for i, (key, (before, since)) in enumerate(changes.items()):
+        line("" if i else "changed", f"{key} from {before!r} to {since!r}")
     line(
         "written to",
         str(run.workdir) + (f", resumed at step {int(state.step):,}" if resumed else ""),

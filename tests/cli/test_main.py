@@ -47,7 +47,7 @@ def test_the_help_of_a_command_does_not_wake_jax(name):
 
 
 FLAGS = {
-    "train": {"config", "workdir", "allow-leaks"},
+    "train": {"config", "workdir", "allow-leaks", "extend", "change"},
     "evaluate": {
         "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
         "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",

@@ -266,9 +266,7 @@ def test_what_is_like_no_key_is_answered_with_none():
 
 
 def test_a_branch_and_a_renamed_key_are_said_to_be_so():
-    with pytest.raises(
-        UserError, match=r"branch, not a value: set a key below it, such as config\.optim\.name"
-    ):
+    with pytest.raises(UserError, match=r"branch, .* below it, such as config\.optim\.name"):
         configs.check_key("optim")
     with pytest.raises(UserError, match=r"final_lr is now called config\.optim\.final_lr_fraction"):
         configs.check_key("optim.final_lr")

@@ -15,6 +15,7 @@ from places import ROOT
 TINY = (
     f"--config={ROOT / 'configs' / 'elu_cnn.py'}",
     "--config.data.image_size=32",
+    "--config.data.source=synthetic",
     "--config.data.synthetic_images=80",
     "--config.data.store=host",
     "--config.train.batch_size=8",
