@@ -74,10 +74,10 @@ def run(arguments: Arguments) -> None:
         evaluations=arguments.evaluations,
         traced=traced,
     )
-    page = {"command": shlex.join(["bcjax", *sys.argv[1:]])} | found
+    page = {"command": shlex.join(["bcjax", *sys.argv[1:]])} | found.to_dict()
     if out:
         files.write_json(out, page)
     if arguments.json:
         print(json.dumps(page, indent=2))
     else:
-        Console().print(tables.table(page))
+        Console().print(tables.table(found))
