@@ -4,15 +4,14 @@ They print nothing but the progress that is asked for, take paths as text or `Pa
 `UserError`, with the sentence that the command line prints, for whatever the user can mend.
 """
 
-import copy
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from bcjax import config as configs
 from bcjax.config import ConfigDict
-from bcjax.runtime import plugins
+from bcjax.runtime import files
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -45,21 +44,18 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
       ('resnet18', 0.0003, 'runs/resnet18')
 
     Args:
-      name: The path of a config file; the name of one in configs/, such as "quickstart", perhaps
-        with its variant ("resnet18:small"); or the name of a network, for the defaults with it.
+      name: The path of a config file; the name of one that comes with bcjax, such as "quickstart",
+        perhaps with its variant ("resnet18:small"); or the name of a network, for the defaults with
+        it. `bcjax configs` lists the first, `bcjax models` the second.
       overrides: Values by key. Where neither they nor the file name a `workdir`, it is
         `runs/<name>`.
 
     Raises:
       UserError: If there is no such config, network or key, or a key may not have that value.
     """
-    from bcjax import models
-
-    overrides = overrides or {}
-    plugins.load(overrides.get("imports", ()))  # which may register the network
-    config = configs.get(name, overrides, networks=models.MODELS)
+    config = configs.get(name, overrides, networks=_networks)
     if config.workdir is None:
-        config.workdir = f"runs/{Path(str(name).partition(':')[0]).stem}"
+        config.workdir = f"runs/{Path(configs.split_variant(str(name))[0]).stem}"
     return config
 
 
@@ -97,7 +93,7 @@ def train(
     from bcjax.runtime import compilation
     from bcjax.training import loggers, loop
 
-    config = copy.deepcopy(config)
+    config = configs.check(config)
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
 
@@ -113,7 +109,9 @@ def train(
     return outcome
 
 
-def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
+def load(
+    run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
+) -> "TrainedNetwork":
     """Reads a trained network from the folder of its run.
 
     Examples:
@@ -123,15 +121,17 @@ def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
     Args:
       run: The run, such as its folder.
       checkpoint: "best", "latest" or a step.
+      max_pixels: The most pixels that an image may have; None: as the run's `data.max_pixels` says.
 
     Raises:
       UserError: If there is no such checkpoint, or it needs something that is gone.
     """
+    workdir = _workdir(run)
     from bcjax.evaluation import trained_network
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return trained_network.load(_workdir(run), checkpoint)
+    return trained_network.load(workdir, checkpoint, max_pixels=max_pixels)
 
 
 def evaluate(
@@ -143,6 +143,7 @@ def evaluate(
     map_classes: str | Mapping[str, str] | None = None,
     stain: str | None = None,
     stain_reference: str | Path | None = None,
+    max_pixels: int | None = None,
     batch_size: int | None = None,
     views: str | None = None,
     runs: Sequence["Run"] = (),
@@ -168,6 +169,7 @@ def evaluate(
       stain: How the stain of other data is normalised: "none", "reinhard" or "macenko"; None: as
         the run's.
       stain_reference: The picture whose stain other data is given.
+      max_pixels: The most pixels of a picture of other data; None: as the run's `data.max_pixels`.
       batch_size: Images at a time; None: as the run did.
       views: Views of each image to average, such as "flip, turn, crop(0.9)".
       runs: Further runs to average with the first one.
@@ -178,20 +180,24 @@ def evaluate(
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
         view or class.
     """
+    workdir, others = _workdir(run), [_workdir(each) for each in runs]
+    data, out = files.local_path(data), None if out is None else files.user_path(out)
     from bcjax.data.records import SPLITS
     from bcjax.evaluation import evaluate as evaluating
     from bcjax.runtime import compilation
 
+    own = data in SPLITS
+    source = None if own else data
+    other = evaluating.other_data(source, map_classes, stain, stain_reference, max_pixels)
     compilation.use_cache()
-    own = str(data) in SPLITS
     return evaluating.evaluate(
-        _workdir(run),
-        str(data) if own else split,
+        workdir,
+        data if own else split,
         checkpoint=_checkpoint(run) if checkpoint is None else checkpoint,
-        other=evaluating.other_data(None if own else data, map_classes, stain, stain_reference),
+        other=other,
         batch_size=batch_size,
         views=views,
-        runs=[_workdir(other) for other in runs],
+        runs=others,
         soup=soup,
         out=out,
     )
@@ -227,12 +233,14 @@ def calibrate(
     Raises:
       UserError: If there is no such checkpoint or split, or a number is out of range.
     """
+    workdir = _workdir(run)
+    not_cells = None if not_cells is None else files.user_path(not_cells)
     from bcjax.evaluation import calibrate as calibrating
     from bcjax.runtime import compilation
 
     compilation.use_cache()
     return calibrating.calibrate(
-        _workdir(run),
+        workdir,
         _checkpoint(run) if checkpoint is None else checkpoint,
         split=split,
         coverage=coverage,
@@ -283,10 +291,11 @@ def prepare(
     Raises:
       UserError: If there are no such pictures, or what they hold does not fit the rules.
     """
+    config = _described(source, overrides)
+    folder = None if out is None else files.user_path(out)
     from bcjax.data import preparation
 
-    config = _described(source, overrides)
-    return preparation.prepare(config.data, None if out is None else Path(out))
+    return preparation.prepare(config.data, folder)
 
 
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
@@ -304,9 +313,10 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     Raises:
       UserError: If there is no run, or it was not evaluated.
     """
+    workdir, out = _workdir(run), None if out is None else files.user_path(out)
     from bcjax.reports.run import write_report
 
-    return write_report(_workdir(run), evaluation, out)
+    return write_report(workdir, evaluation, out)
 
 
 def explore(
@@ -330,12 +340,19 @@ def explore(
     Raises:
       UserError: If the pictures or the run cannot be read.
     """
+    config, html = _described(source, overrides), files.user_path(out)
+    workdir = None if run is None else _workdir(run)
     from bcjax.reports import dataset
 
-    config = _described(source, overrides)
     if run is None:
-        return dataset.explore(config, out)
-    return dataset.explore(config, out, workdir=_workdir(run), checkpoint=str(_checkpoint(run)))
+        return dataset.explore(config, html)
+    return dataset.explore(config, html, workdir=workdir, checkpoint=str(_checkpoint(run)))
+
+
+def _networks() -> Collection[str]:
+    from bcjax.models import MODELS
+
+    return MODELS
 
 
 def sweep(
@@ -379,6 +396,8 @@ def sweep(
       UserError: If no trial could use the space or the config, the folder holds another sweep, or
         Optuna is not installed.
     """
+    folder = files.user_path(out)
+    space = files.user_path(space) if isinstance(space, str | Path) else space
     from bcjax.runtime import compilation, extras
 
     extras.check("optuna", "A sweep")
@@ -388,7 +407,7 @@ def sweep(
     planned = Sweep.of(
         config, space, objective=objective, trials=trials, sampler=sampler, pruner=pruner
     )
-    study = planned.open(Path(out), storage)
+    study = planned.open(folder, storage)
     work(planned, study, _console(progress))
     found = result(planned, study)
     found.write(study.out)
@@ -426,11 +445,13 @@ def ablate(
       UserError: If a switch or a mode is not understood, or the complete config does not train.
       KeyboardInterrupt: If a signal ended it; each run that was begun is saved.
     """
+    folder = files.user_path(out)
+    switches = files.user_path(switches) if isinstance(switches, str | Path) else switches
     from bcjax.runtime import compilation
     from bcjax.tune.ablation import Ablation, measure, work
 
     compilation.use_cache()
-    ablation = Ablation.of(config, switches, Path(out), modes=modes, seeds=seeds)
+    ablation = Ablation.of(config, switches, folder, modes=modes, seeds=seeds)
     faults, status = work(ablation, _console(progress))
     if status:
         raise KeyboardInterrupt
@@ -453,7 +474,7 @@ def _console(progress: bool | None) -> "Console":
 
 
 def _workdir(run: "Run") -> Path:
-    return Path(run if isinstance(run, str | Path) else run.workdir)
+    return files.user_path(run if isinstance(run, str | Path) else run.workdir)
 
 
 def _checkpoint(run: "Run") -> Checkpoint:

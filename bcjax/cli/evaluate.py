@@ -34,7 +34,7 @@ FLAGS = (
     dataclasses.replace(
         CHECKPOINT, meaning="best, latest or a step; several, by comma, are averaged."
     ),
-    Flag("data.source", "Other data than the run's own."),
+    Flag("data.source", "Other data than the run's own.", path=True),
     Flag("map-classes", "Its classes in the run's: theirs=ours,...; theirs=- leaves one out."),
     Flag(
         "data.stain",
@@ -42,9 +42,10 @@ FLAGS = (
         kind=("none", "reinhard", "macenko"),
     ),
     Flag("data.stain_reference", "The picture to whose stain.", kind=Path),
+    Flag("data.max_pixels", "The most pixels of one; else as the run's.", kind=int, least=1),
     BATCH_SIZE,
     Flag("views", "Views of each picture to average: flip, turn, crop(0.9), scale(0.9)."),
-    Flag("with", "Further runs, by comma, to average with --workdir.", [], list),
+    Flag("with", "Further runs, by comma, to average with --workdir.", [], list, path=True),
     Flag("soup", "Average the weights: of all, or of those that help.", kind=("uniform", "greedy")),
     Flag("out", "The folder to make of the soup, as of a run.", kind=Path),
     Flag(
@@ -75,6 +76,7 @@ def run(arguments: Arguments) -> None:
         arguments.map_classes,
         arguments.data_stain,
         arguments.data_stain_reference,
+        arguments.data_max_pixels,
     )
     pictures: dict[str, Any] = {
         "split": arguments.split, "other": other, "batch_size": arguments.batch_size,

@@ -26,6 +26,7 @@ FLAGS = (
         "data.source",
         "A class folder, .csv, .npz, prepared set, TFDS name or 'synthetic'; default: the "
         "config's, or the run's.",
+        path=True,
     ),
 )
 

@@ -7,6 +7,7 @@ import (JAX, TFDS, matplotlib) in `run`, so that help and mistakes in the flags 
 
 import dataclasses
 import inspect
+from collections.abc import Collection
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -35,6 +36,7 @@ class Flag:
       kind: The type of the value, or the values to choose from. A `list` is written with commas.
       least: The least value of an int.
       needed: If the command cannot do without it: the sentence that asks for it.
+      path: Whether the text, or each on the list, is a path or a name in the place of one.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Flag:
     kind: type | tuple[str, ...] = str
     least: int | None = None
     needed: str | None = None
+    path: bool = False
 
     @property
     def attribute(self) -> str:
@@ -57,18 +60,33 @@ class Flag:
         elif self.kind is int:
             absl_flags.DEFINE_integer(self.name, self.default, self.meaning, self.least, **about)
         else:
-            kinds: Any = {
-                bool: absl_flags.DEFINE_boolean,
-                float: absl_flags.DEFINE_float,
-                list: absl_flags.DEFINE_list,
-            }
+            kinds: Any = {bool: absl_flags.DEFINE_boolean, float: absl_flags.DEFINE_float}
             define = kinds.get(self.kind, absl_flags.DEFINE_string)
-            define(self.name, self.default, self.meaning, **about)
+            default = ",".join(self.default) if self.kind is list else self.default
+            define(self.name, default, self.meaning, **about)
+
+    def read(self, value: Any) -> Any:
+        """Returns the value that absl has read, as the command takes it.
+
+        Raises:
+          UserError: If it is a remote path.
+        """
+        if self.kind is list:
+            parts = [part.strip() for part in value.split(",")]
+            return [files.local_path(part) if self.path else part for part in parts if part]
+        if not value:
+            return value
+        if self.kind is Path:
+            return files.user_path(value)
+        return files.local_path(value) if self.path else value
 
 
 # What several commands take.
 CONFIG = Flag(
-    "config", "A config file or its name, such as elu_cnn; --config.KEY=VALUE changes a key."
+    "config",
+    "A config by its name (bcjax configs lists them), the path of a config file, or the name of a "
+    "network; --config.KEY=VALUE changes a key.",
+    path=True,
 )
 CHECKPOINT = Flag("checkpoint", "best, latest or a step.", "best")
 BATCH_SIZE = Flag("batch_size", "Pictures at a time.", kind=int, least=1)
@@ -127,13 +145,12 @@ def parse(command: ModuleType, name: str, argv: list[str]) -> Arguments | None:
         raise UserError(f"bcjax {name} takes flags only, not {words[0]!r}.")
     # Libraries that read absl's global flags (grain's workers) only need them parsed, not set.
     absl_flags.FLAGS.mark_as_parsed()
-    arguments = Arguments(words=words, overrides={})
+    # Paths, or names that stay as they are.
+    arguments = Arguments(words=[files.local_path(word) for word in words], overrides={})
     for flag in command.FLAGS:
-        value: Any = values[flag.name].value
+        value = flag.read(values[flag.name].value)
         if flag.needed and not value:
             raise UserError(flag.needed)
-        if flag.kind is Path and value:
-            value = files.user_path(value)
         setattr(arguments, flag.attribute, value)
     if CONFIG in command.FLAGS:
         given = ((key, values[_PREFIX + key]) for key in configs.KEYS)
@@ -207,7 +224,15 @@ def read_config(arguments: Arguments, *, needed: bool = True) -> ConfigDict:
       UserError: If the file cannot be read or gives no whole config, or a value is out of range.
     """
     if arguments.config is not None:
-        return configs.get(arguments.config, arguments.overrides, networks=())
+        return configs.get(arguments.config, arguments.overrides, networks=_networks)
     if needed:
-        raise UserError("Give a config file, such as --config=configs/elu_cnn.py.")
+        raise UserError(
+            "Give a config file or its name, such as --config=elu_cnn: bcjax configs lists them."
+        )
     return configs.check(configs.replaced(configs.default(), arguments.overrides))
+
+
+def _networks() -> Collection[str]:
+    from bcjax.models import MODELS
+
+    return MODELS

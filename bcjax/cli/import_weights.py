@@ -37,7 +37,7 @@ FLAGS = (
         needed="Give the folder to make, such as --out=runs/imagenet.",
     ),
     Flag("head", "Whether the classifier is kept.", "keep", ("keep", "drop")),
-    Flag("classes", "The number of classes, or a file with a class name in each line."),
+    Flag("classes", "The number of classes, or a file with a class name in each line.", path=True),
     Flag("image_size", "Side of the pictures in pixels; default: as published.", None, int, 8),
     Flag("channels", "1: pictures are turned to grey.", "3", ("1", "3")),
     Flag("convention", "Whose arithmetic; default: the library's.", kind=("torch", "tf", "keras")),
@@ -63,7 +63,7 @@ def run(arguments: Arguments) -> None:
     config.model.weights_head = arguments.head
     config.model.channels = int(arguments.channels)
     config.model.convention = arguments.convention
-    imported = weights.read(files.user_path(arguments.words[0]), config, count)
+    imported = weights.read(Path(arguments.words[0]), config, count)
     numbers = tuple(str(number) for number in range(imported.outputs or count))
     classes = names or imported.classes or numbers
     weights.write(imported, out, classes)

@@ -30,6 +30,7 @@ FLAGS = (
     flags.workdir("the trained network"),
     CHECKPOINT,
     dataclasses.replace(BATCH_SIZE, default=64),
+    Flag("data.max_pixels", "The most pixels of a picture; else as the run's.", kind=int, least=1),
     JSON,
     Flag("csv", "Print CSV instead of a table.", False, bool),
 )
@@ -42,7 +43,9 @@ def run(arguments: Arguments) -> None:
     from bcjax.evaluation.images import find_pictures
 
     paths = find_pictures(arguments.words)  # before the checkpoint is read, which takes longer
-    network = api.load(arguments.workdir, arguments.checkpoint)
+    network = api.load(
+        arguments.workdir, arguments.checkpoint, max_pixels=arguments.data_max_pixels
+    )
     predictions = network.predict(paths, arguments.batch_size)
     if arguments.json:
         print(json.dumps([each.to_dict() for each in predictions], indent=2))

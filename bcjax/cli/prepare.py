@@ -27,6 +27,7 @@ FLAGS = (
     Flag(
         "data.source",
         "A class folder, .csv, .npz, TFDS name or 'synthetic'; default: config.data.source.",
+        path=True,
     ),
     Flag(
         "canary",

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bcjax import config as configs
 from bcjax.cli.flags import ALLOW_LEAKS, CONFIG, Arguments, Flag, read_config
 
 FLAGS = (
@@ -25,7 +26,7 @@ FLAGS = (
 
 def run(arguments: Arguments) -> int:
     config = read_config(arguments)
-    name = Path(arguments.config.partition(":")[0]).stem
+    name = Path(configs.split_variant(arguments.config)[0]).stem
     config.data.allow_leaks |= arguments.allow_leaks
     config.workdir = str(arguments.workdir or config.workdir or f"runs/{name}")
     import jax

@@ -4,26 +4,32 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from bcjax.config.key import PATH
 from bcjax.config.table import KEYS
-from bcjax.config.tree import flatten
+from bcjax.config.tree import flatten, replaced
 from bcjax.config.values import check_value
 from bcjax.runtime import plugins
 from bcjax.runtime.errors import UserError
 
 
 def check(config: ConfigDict) -> ConfigDict:
-    """Returns `config`, unchanged, if each value is one that its key may have.
+    """Returns a config with its paths resolved, if each value is one that its key may have.
 
     The modules of `config.imports` are imported first: what they register may be chosen.
 
+    Args:
+      config: It stays as it is.
+
     Raises:
-      UserError: Naming the first key whose value is not, and what it may be; or a module of
-        `config.imports` that cannot be imported.
+      UserError: Naming the first key whose value is not, and what it may be; or a remote path, or a
+        module of `config.imports` that cannot be imported.
     """
     plugins.load(config.imports)
     leaves = flatten(config)
     for name in KEYS:
         check_value(name, leaves[name])
+    paths = [name for name, key in KEYS.items() if key.kind is PATH]
+    config = replaced(config, {name: leaves[name] for name in paths})
     _check_channels(config.model)
     _check_colours(config.data)
     _check_stain(config.data)

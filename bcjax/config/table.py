@@ -33,6 +33,7 @@ from bcjax.config.key import (
     TEXTS,
     Key,
     Kind,
+    Range,
     at_least,
 )
 
@@ -114,6 +115,11 @@ _DATA = {
     ),
     "fine_labels": _key(
         False, "PBC: takes the sub-types in the file names (BNE, SNE, MMY, ...) as classes.",
+    ),
+    "max_pixels": _key(
+        100_000_000,
+        "The most pixels that a picture may have; larger ones are refused before they are decoded.",
+        range=Range(1, 1 << 30), unit="pixels", may_change=True,
     ),
     "on_bad_image": _key(
         "error", "What to do with a picture that cannot be read.", choices=("error", "skip"),
@@ -449,6 +455,14 @@ _MESH = {
     "process_id": _key(
         None, "The number of this process, counted from 0; not set: as the environment says.",
         INT, range=at_least(0), may_change=True,
+    ),
+    "wait_seconds": _key(
+        300, "How long a process waits at the start for the others to come.", unit="s",
+        range=at_least(1), may_change=True,
+    ),
+    "heartbeat_seconds": _key(
+        30, "How long a process may give no sign of life until the others end, too.", unit="s",
+        range=at_least(2), may_change=True,
     ),
 }  # fmt: skip
 

@@ -3,12 +3,14 @@
 import ast
 import contextlib
 import difflib
+import os
 from typing import Any
 
-from bcjax.config.key import LENGTH, Key
+from bcjax.config.key import LENGTH, PATH, Key
 from bcjax.config.lengths import resolve_length
 from bcjax.config.suggest import check_key
 from bcjax.config.table import KEYS
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 NONE = "none"  # how "not set" is written on the command line
@@ -25,6 +27,8 @@ def parse(name: str, text: str) -> Any:
     key = KEYS[check_key(name)]
     if key.optional and text.strip().lower() in ("", NONE):
         return None
+    if key.kind is PATH:
+        return files.local_path(text)
     try:
         if key.kind.python is bool:
             return _WORDS[text.strip().lower()]
@@ -47,14 +51,16 @@ def convert(name: str, value: Any) -> Any:
     """Returns a value of Python or YAML as the type that the key has.
 
     A whole number does where a number is wanted, a list where a tuple is. YAML takes 1e-3 (without
-    a point) for text.
+    a point) for text. A path is resolved, see `files.local_path`.
 
     Raises:
-      UserError: If there is no such key, or the value is not of its kind.
+      UserError: If there is no such key, the value is not of its kind, or it is a remote path.
     """
     key = KEYS[check_key(name)]
     if value is None and key.optional:
         return None
+    if key.kind is PATH and isinstance(value, str | os.PathLike):
+        return files.local_path(value)
     if key.kind.item and isinstance(value, list):
         value = tuple(value)
     if key.kind.python is float and isinstance(value, int | str) and not isinstance(value, bool):

@@ -23,9 +23,11 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.data.curate import curation, datasheet
+from bcjax.data.decode import MAX_PIXELS
 from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
 from bcjax.data.sources import open_source, synthetic
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 log = logging.getLogger("bcjax")
@@ -130,16 +132,18 @@ def prepare(
         data = curation.without_training_rules(data)
     if out is not None:
         source = read_source(data, complete=complete, own_names=own_names)
-        return write_set(source, out.absolute(), data, complete=complete)
+        # Where links lead: the folder takes the place of what is there, and a link stays one.
+        return write_set(source, Path(os.path.realpath(out)), data, complete=complete)
     if _is_prepared(data):
-        prepared = PreparedSet(Path(data.source).expanduser().absolute())
+        prepared = PreparedSet(Path(data.source).absolute())
         _check_rules(prepared, data)
         return prepared
     source = read_source(data, complete=complete, own_names=own_names)
     # None counts as "", so that sets are found again that were prepared when "" meant "not set".
     rules = ("" if data[key] is None else data[key] for key in datasheet.KEYS)
     identity = (FORMAT, source.fingerprint, source.classes, *rules,
-                *([] if complete else ["partial"]))  # fmt: skip
+                *([] if complete else ["partial"]),
+                *([] if data.max_pixels == MAX_PIXELS else [data.max_pixels]))  # fmt: skip
     key = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
     name = f"{Path(source.location).stem or 'data'}-{key}"
     folder = (_cache_folder(data) / "data" / name).absolute()
@@ -227,6 +231,7 @@ def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = Fa
         synthetic_images=data.synthetic_images,
         data_dir=data.tfds_dir,
         downloads=_cache_folder(data) / "downloads",
+        max_pixels=data.max_pixels,
         complete=complete,
         own_names=own_names,
     )
@@ -264,11 +269,11 @@ def _check_rules(prepared: PreparedSet, data: ConfigDict) -> None:
 
 
 def _cache_folder(data: ConfigDict) -> Path:
-    return Path(data.cache_dir or os.environ.get("BCJAX_CACHE") or "~/.cache/bcjax").expanduser()
+    return files.user_path(data.cache_dir) if data.cache_dir else files.cache_folder()
 
 
 def _is_prepared(data: ConfigDict) -> bool:
-    return PreparedSet.is_at(Path(data.source).expanduser())
+    return PreparedSet.is_at(Path(data.source))
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -39,7 +39,11 @@ class Checkpoints:
           keep: How many of the latest checkpoints to keep besides the best.
           metric: The evaluation's metric that decides which is best.
           read_only: Whether this only reads a run, which may be training elsewhere.
+
+        Raises:
+          UserError: If the folder has a name that checkpoints cannot be kept in.
         """
+        RunDir(workdir).check_name()
         self.folder = RunDir(workdir).checkpoints.absolute()  # orbax insists
         self._keep = keep
         self._metric = metric

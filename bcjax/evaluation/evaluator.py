@@ -43,12 +43,14 @@ class OtherData:
         belong together by name. See `class_mapping.map_classes`.
       stain: How their stain is normalised: "none", "reinhard" or "macenko"; None: as the run's.
       stain_reference: Path of the picture whose stain they are given; None: the method's own.
+      max_pixels: The most pixels that one of them may have; None: as the run's.
     """
 
     source: str
     map_classes: Mapping[str, str] | None = None
     stain: str | None = None
     stain_reference: str | Path | None = None
+    max_pixels: int | None = None
 
     def __post_init__(self) -> None:
         """Checks that the stain's reference has a method.
@@ -69,6 +71,8 @@ class OtherData:
             changes |= {"stain": stain, "stain_reference": None}
         if self.stain_reference is not None:
             changes["stain_reference"] = str(Path(self.stain_reference).absolute())
+        if self.max_pixels is not None:
+            changes["max_pixels"] = self.max_pixels
         return changes
 
 

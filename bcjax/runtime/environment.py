@@ -1,5 +1,6 @@
 """What a program runs on: the processor, and the packages that its numbers depend on."""
 
+import hashlib
 import importlib.metadata
 import os
 import platform
@@ -11,6 +12,14 @@ _PACKAGES = ("bcjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "num
 def versions() -> dict[str, str]:
     """Returns the versions of the packages that a run's numbers depend on."""
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
+
+
+def code_digest() -> str:
+    """Returns a short digest of bcjax's own source files."""
+    digest, package = hashlib.sha256(), Path(__file__).parents[1]
+    for path in sorted(package.rglob("*.py")):
+        digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:12]
 
 
 def processor() -> str:

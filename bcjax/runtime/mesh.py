@@ -15,6 +15,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Int
 from ml_collections import ConfigDict
 
+from bcjax.runtime import peers
 from bcjax.runtime.errors import UserError
 
 BATCH_AXES = ("data", "fsdp")
@@ -30,7 +31,7 @@ def initialize(config: ConfigDict) -> None:
       config: The `mesh` branch of the config.
 
     Raises:
-      UserError: If only some of the three settings are given, or the coordinator does not answer.
+      UserError: If only some of the three settings are given, or the others do not come.
     """
     env = os.environ
     coordinator = config.coordinator or env.get("JAX_COORDINATOR_ADDRESS", "")
@@ -59,11 +60,11 @@ def initialize(config: ConfigDict) -> None:
         return
     # Only read by the CPU backend, whose default cannot reduce across processes.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    try:
-        jax.distributed.initialize(**arguments)
-    except RuntimeError as error:
-        where = coordinator or "the environment's coordinator"
-        raise UserError(f"This process could not join the job at {where}: {error}.") from error
+    peers.join(
+        arguments,
+        heartbeat_seconds=config.heartbeat_seconds,
+        wait_seconds=config.wait_seconds,
+    )
 
 
 def create(fsdp: int = 1) -> Mesh:

@@ -31,6 +31,7 @@ from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import evaluate_final
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.runtime import mesh as meshes
+from bcjax.runtime import peers
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.signals import EXIT_STATUS, Interrupts
@@ -39,7 +40,7 @@ from bcjax.training.loggers import Logger
 from bcjax.training.members import States
 from bcjax.training.meter import Meter
 from bcjax.training.progress import ProgressLine, print_summary
-from bcjax.training.run import Run, write_or_check_config
+from bcjax.training.run import Run, check_same_everywhere, write_or_check_config
 
 _SHOWN = 16  # pictures of the first step that the loggers show
 
@@ -128,13 +129,16 @@ def train(
       UserError: For whatever the user can mend; nothing that was written before is lost.
     """
     began = time.monotonic()
-    configs.check(config)
+    config = configs.check(config)
     workdir, on_evaluation = Path(config.workdir), _with_callbacks(config, on_evaluation)
     loggers.check(config.track)
     meshes.initialize(config.mesh)
-    lead = jax.process_index() == 0
-    console = console if lead else Console(quiet=True)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(peers.watched(config.mesh.heartbeat_seconds))
+        check_same_everywhere(config)
+        peers.check_shared(workdir)
+        lead = jax.process_index() == 0
+        console = console if lead else Console(quiet=True)
         if lead:
             stack.enter_context(RunDir(config.workdir).lock())
         all_members, states, resumed = open_runs(config, stack)

@@ -32,7 +32,7 @@ from bcjax.engine.program import Program
 from bcjax.engine.state import State
 from bcjax.engine.weights import ImportedWeights
 from bcjax.evaluation.answers import Answers
-from bcjax.runtime import compilation, files
+from bcjax.runtime import compilation, environment, files, peers
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir, TrainedOn
@@ -80,6 +80,7 @@ class Run:
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None
         self.prepared: PreparedSet = same.prepared if same else prepare(config.data)
+        peers.compare({"the pictures, or their splits": self.prepared.digest})
         self.classes = self.prepared.classes
         _check_splits(config, self.prepared)
         used = sorted({"train", config.eval.split, config.eval.final_split})
@@ -253,6 +254,25 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
     stated = configs.flatten(config)
     needed = {key: value for key, value in settings.items() if stated[key] is None}
     return network.resolve(configs.replaced(config, needed)), imported
+
+
+# Where things are on a host: the pictures themselves are compared, and the workdir is tried.
+_OF_A_HOST = {
+    "workdir", "data.source", "data.cache_dir", "data.tfds_dir", "mesh.coordinator",
+    "mesh.process_id",
+}  # fmt: skip
+
+
+def check_same_everywhere(config: ConfigDict) -> None:
+    """Checks that all processes of the job were given the same config, code and packages.
+
+    Raises:
+      UserError: In all processes, naming what differs, and in which of them.
+    """
+    leaves = configs.flatten(config).items()
+    facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
+    versions = {f"the version of {name}": v for name, v in environment.versions().items()}
+    peers.compare(facts | versions | {"the source code of bcjax": environment.code_digest()})
 
 
 def write_or_check_config(

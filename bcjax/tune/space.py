@@ -29,6 +29,7 @@ from optuna.distributions import (
 )
 
 from bcjax import config as configs
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.tune.trials import Changes, changed, check, read_page
 
@@ -57,6 +58,8 @@ class Space:
         self._function: Callable[[optuna.Trial], Changes] | None = None
         self._listed: dict[str, BaseDistribution] = {}
         self._name = "The space" if isinstance(source, Mapping) else str(source)
+        if not isinstance(source, Mapping) and Path(source).exists():
+            files.check_regular(Path(source))
         if not isinstance(source, Mapping) and Path(source).suffix == ".py":
             self._function = _function(Path(source))
         else:

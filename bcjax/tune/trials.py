@@ -64,7 +64,10 @@ def read_page(source: str | Path | Mapping[str, Any], holding: str) -> dict[str,
     if not isinstance(source, Mapping):
         path = files.user_path(source)
         try:
+            files.check_regular(path)
             page = yaml.safe_load(path.read_text())
+        except files.NotAFileError:
+            raise
         except OSError as error:
             raise UserError(f"There is no file {path}: write {holding} to it.") from error
         except yaml.YAMLError as error:

@@ -12,6 +12,7 @@ import pytest
 from places import ROOT
 
 import bcjax as bcjax_package
+from bcjax import config as configs
 from bcjax import main
 from bcjax.runtime import environment
 from bcjax.runtime.errors import UserError
@@ -63,6 +64,13 @@ def test_the_help_of_a_command_shows_its_own_flags_alone(bcjax, name):
     assert ran.status == 0
     assert {flag.removeprefix("  --") for flag in shown} == FLAGS[name]
     assert importlib.import_module(f"bcjax.cli.{name}").__doc__.splitlines()[0] in ran.out
+
+
+def test_configs_are_listed_a_line_each(bcjax):
+    ran = bcjax("configs")
+    listed = [line.split(maxsplit=1) for line in ran.out.splitlines()]
+    assert (ran.status, dict(listed)) == (0, configs.names())
+    assert "not 'elu_cnn'" in bcjax("configs", "elu_cnn").err
 
 
 def test_train_is_the_default_command(bcjax):

@@ -127,6 +127,30 @@ def test_damaged_images_are_listed_with_what_is_wrong(net, tmp_path):
         net.preprocess(b"no picture")
 
 
+def test_images_larger_than_the_bound_are_listed_with_what_allows_them(net, workdir, tmp_path):
+    large = Image.new("1", (10_001, 10_000))
+    large.save(tmp_path / "large.png")
+    predictions = net.predict([tmp_path, large, drawing()])
+    assert predictions.names == ("image 2",)
+    for each in predictions.unreadable:
+        assert "10,001 x 10,000 pixels are more than data.max_pixels=100000000" in each.reason
+        assert "set data.max_pixels=100010000" in each.reason
+    small = bcjax.load(workdir, max_pixels=1599)
+    assert len(small.predict(drawing(size=40))) == 0
+    assert len(small.predict(drawing(size=39))) == 1
+
+
+def test_images_of_several_pages_are_answered_by_the_first_and_counted_once(net, tmp_path, caplog):
+    pages = [Image.fromarray(drawing(i)) for i in range(3)]
+    for name in "ab":
+        pages[0].save(tmp_path / f"{name}.tif", save_all=True, append_images=pages[1:])
+    same(net.predict(tmp_path), net.predict([drawing(0), drawing(0)]))
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 pictures have several pages or frames, of which only the first is used "
+        f"({tmp_path / 'a.tif'}, {tmp_path / 'b.tif'})."
+    ]
+
+
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [

@@ -41,7 +41,8 @@ def mesh_config(**changes):
     return config
 
 
-ASKED = {"coordinator_address": "host:1234", "num_processes": 4, "process_id": 0}
+PATIENCE = {"initialization_timeout": 300, "heartbeat_timeout_seconds": 90}
+ASKED = {"coordinator_address": "host:1234", "num_processes": 4, "process_id": 0} | PATIENCE
 IN_CONFIG = {"coordinator": "host:1234", "processes": 4, "process_id": 0}
 IN_ENVIRONMENT = {
     "JAX_COORDINATOR_ADDRESS": "host:1234",
@@ -96,9 +97,9 @@ def test_a_part_of_it_in_the_environment_is_a_mistake(joined, monkeypatch, missi
     ("environment", "calls"),
     [
         ({"SLURM_NTASKS": "1"}, []),
-        ({"SLURM_NTASKS": "2"}, [{}]),
+        ({"SLURM_NTASKS": "2"}, [PATIENCE]),
         ({"TPU_WORKER_HOSTNAMES": "localhost"}, []),
-        ({"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}, [{}]),
+        ({"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}, [PATIENCE]),
     ],
 )
 def test_a_cluster_says_for_itself_where_the_others_are(joined, monkeypatch, environment, calls):

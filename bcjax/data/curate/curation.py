@@ -13,6 +13,7 @@ from bcjax.data.curate.findings import Finding, RemovalReasons
 from bcjax.data.curate.leaks import LeakReport
 from bcjax.data.curate.measured_pictures import MeasuredPictures, measure
 from bcjax.data.curate.splitting import SplitUnit
+from bcjax.data.decode import first_frames
 from bcjax.data.records import SPLITS, Record, Source
 from bcjax.runtime.errors import UserError
 
@@ -110,7 +111,8 @@ def curate(source: Source, data: ConfigDict, *, complete: bool = True) -> Curate
     carving = splitting.carving_notes(
         carved, grouped=any(record.group for record in pictures.records)
     )
-    notes = (*source.notes, *carving, *_notes(removed, found, leaking, scored))
+    found_out = _notes(removed, found, leaking, scored)
+    notes = (*source.notes, *carving, *_frame_notes(pictures), *found_out)
     return CuratedPictures(pictures, classes, removed, found, leaking, scored, carving, notes)
 
 
@@ -218,6 +220,12 @@ def _untrained(records: Sequence[Record], classes: Sequence[str]) -> list[str]:
     """Returns the classes without a picture in train, or in what train will be carved out of."""
     trained = {record.label for record in records if record.split in ("", "train")}
     return [name for label, name in enumerate(classes) if label not in trained]
+
+
+def _frame_notes(pictures: MeasuredPictures) -> list[str]:
+    counts = zip(pictures.records, pictures.measures.frames, strict=True)
+    several = [record.id for record, frames in counts if frames > 1]
+    return [first_frames(several)] if several else []
 
 
 def _notes(

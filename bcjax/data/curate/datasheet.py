@@ -18,7 +18,6 @@ import numpy as np
 import simplejpeg
 from ml_collections import ConfigDict
 
-from bcjax.data import decode
 from bcjax.data.curate.curation import CuratedPictures
 from bcjax.data.curate.findings import FINDING_KINDS
 from bcjax.data.curate.measured_pictures import MeasuredPictures
@@ -147,7 +146,7 @@ def _page(sheet: Mapping[str, Any], records: Mapping[str, Record]) -> str:
 
 def _thumbnail(record: Record) -> str:
     """Returns a small version of the picture, as a data URI."""
-    pixels = decode.decode(record.read())
+    pixels = record.pixels()
     scale = _THUMBNAIL / max(pixels.shape[:2])
     if scale < 1:
         size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]

@@ -9,7 +9,6 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from bcjax.config import nearest
-from bcjax.data import decode
 from bcjax.data.curate import near_duplicates
 from bcjax.data.curate.measured_pictures import MeasuredPictures, Positions, clusters_of_equal
 from bcjax.data.curate.near_duplicates import Pairs
@@ -113,7 +112,7 @@ class _DecodedPictures(Sequence[np.ndarray]):
         return len(self._records)
 
     def __getitem__(self, position):
-        return decode.decode(self._records[position].read())
+        return self._records[position].pixels()
 
 
 def _copy_pairs(pictures: MeasuredPictures, threads: int | None) -> Pairs:

@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 
 from bcjax.models.pretrained import torch_files
 from bcjax.models.pretrained.naming import Tensors
-from bcjax.runtime import extras
+from bcjax.runtime import extras, files
 from bcjax.runtime.errors import UserError
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -38,7 +38,8 @@ def find(path: Path) -> Path:
     """
     if not path.exists():
         raise UserError(f"There is no file of weights {path}: check its name.")
-    if path.is_file():
+    if not path.is_dir():
+        files.check_regular(path)
         return path
     for name in _IN_FOLDER:
         if (path / name).exists():

@@ -11,7 +11,6 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
 from bcjax.data.curate.measured_pictures import BINS, MeasuredPictures
-from bcjax.data.decode import decode
 from bcjax.data.input_transform import CellMask, InputTransform
 from bcjax.data.records import Record
 from bcjax.reports.dataset.charts import level_chart
@@ -153,7 +152,7 @@ def _average(records: Sequence[Record]) -> _Average:
 
 
 def _square_and_luma(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    pixels = decode(record.read())
+    pixels = record.pixels()
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     counts = np.bincount(luma.ravel() // (256 // BINS), minlength=BINS)
     return cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), counts / luma.size

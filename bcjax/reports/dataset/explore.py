@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax.data.curate import findings, leaks
 from bcjax.data.curate.measured_pictures import MeasuredPictures, Measures, measure
+from bcjax.data.decode import MAX_PIXELS
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import EncodedExamples, PreparedSet
 from bcjax.data.records import Record
@@ -44,6 +45,7 @@ from bcjax.reports.pages.page import (
     to_html,
 )
 from bcjax.runtime import files
+from bcjax.runtime.errors import UserError
 
 _SEED = 0  # of everything that is chosen at random, so that the same set makes the same page
 _POINTS = 2000  # pictures on the map
@@ -115,7 +117,7 @@ def explore(
 
 def _page(prepared: PreparedSet, data: ConfigDict, network: NetworkFeatures | None) -> Page:
     rng = np.random.default_rng(_SEED)
-    pictures = measure_pictures(prepared, data.threads)
+    pictures = measure_pictures(prepared, data.threads, data.max_pixels)
     records, measures, classes = pictures.records, pictures.measures, prepared.classes
     labels = np.array([record.label for record in records])
     mapped = sample(labels, _POINTS, rng)
@@ -246,12 +248,18 @@ def open_pictures(data: ConfigDict, *, as_trained: bool) -> PreparedSet:
     return prepare(data, complete=False)
 
 
-def measure_pictures(prepared: PreparedSet, threads: int | None = None) -> MeasuredPictures:
+def measure_pictures(
+    prepared: PreparedSet, threads: int | None = None, max_pixels: int = MAX_PIXELS
+) -> MeasuredPictures:
     """Measures every picture of a set, split after split.
 
     Args:
       prepared: The set.
       threads: How many threads measure; None: one for each core.
+      max_pixels: The most pixels of a picture.
+
+    Raises:
+      UserError: If a picture cannot be decoded, or is too large.
     """
     records: list[Record] = []
     parts: list[Measures] = []
@@ -261,14 +269,24 @@ def measure_pictures(prepared: PreparedSet, threads: int | None = None) -> Measu
             positions = range(start, min(start + _CHUNK, len(ids)))
             held = examples[positions]  # together: one by one costs more than to measure them
             chunk = [
-                Record(ids[i], each.label, functools.partial(_read, examples, i), split=split)
+                Record(
+                    ids[i],
+                    each.label,
+                    functools.partial(_read, examples, i),
+                    split=split,
+                    max_pixels=max_pixels,
+                )
                 for i, each in zip(positions, held, strict=True)
             ]
             in_memory = [
                 dataclasses.replace(record, read=functools.partial(bytes, each.image))
                 for record, each in zip(chunk, held, strict=True)
             ]
-            parts.append(measure(in_memory, threads))
+            measured = measure(in_memory, threads)
+            for i, fault in zip(positions, measured.fault, strict=True):
+                if fault:
+                    raise UserError(f"{ids[i]} of {prepared.path} cannot be read: {fault}.")
+            parts.append(measured)
             records += chunk
     columns = (field.name for field in dataclasses.fields(Measures))
     joined = (np.concatenate([getattr(part, name) for part in parts]) for name in columns)
