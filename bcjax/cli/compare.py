@@ -5,8 +5,8 @@
   bcjax compare runs/a
 
 Each run is tested against the first. If one folder is given, and it holds members (train.members),
-these are compared. Writes compare.html, compare.md, compare.json and figures/*.png into --out, from what
-`bcjax train` and `bcjax evaluate` left in the runs' folders.
+these are compared. The command writes compare.html, compare.md, compare.json and figures/*.png into
+--out, from what `bcjax train` and `bcjax evaluate` left in the runs' folders.
 """
 
 from pathlib import Path
