@@ -95,12 +95,13 @@ def _panels(titles: Sequence[str], drawn: Sequence[Curve], x: str, y: str) -> Fi
     colours = charts.class_colours(len(drawn))
     for axes, title, curve, colour in zip(panels, titles, drawn, colours, strict=False):
         axes.plot(
-            *curve, color=colour, lw=1.8, clip_on=False, zorder=3,
+            *curve, color=colour, lw=1.8,
             drawstyle="default" if ideal == 0 else "steps-pre",
         )  # fmt: skip
         axes.set_title(title, fontsize=8)
-        axes.set_xlim(*((0, width) if ideal == 0 else (1 - width, 1)))
-        axes.set_ylim(1 - height, 1)
+        left = 0.0 if ideal == 0 else 1 - width
+        axes.set_xlim(left - 0.03 * width, left + 1.03 * width)
+        axes.set_ylim(1 - 1.03 * height, 1 + 0.03 * height)
         axes.locator_params(nbins=3)
         axes.tick_params(labelsize=7)
         charts.draw_grid(axes)
