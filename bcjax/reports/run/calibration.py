@@ -79,13 +79,9 @@ def _curves_of_classes(answers: Answers, per_class: Sequence[ClassMetrics]) -> l
 def _panels(titles: Sequence[str], drawn: Sequence[Curve], x: str, y: str) -> Figure:
     """Draws each curve in a panel, and of all panels the part in which the curves bend."""
     ideal = 0 if x == "false positive rate" else 1
-    away = [(abs(curve.x - ideal), 1 - curve.y) for curve in drawn]
-    # Where a curve is nearest to its ideal corner.
-    bends = [(dx[i], dy[i]) for dx, dy in away for i in [np.argmin(dx + dy)]]
-    width, height = (
-        next((end for end in _ENDS if end >= 3 * farthest), 1.0)
-        for farthest in np.max(bends, axis=0)
-    )
+    # How far each curve stays from its ideal corner, along both axes together.
+    away = [np.min(abs(curve.x - ideal) + 1 - curve.y) for curve in drawn]
+    extent = next((end for end in _ENDS if end >= 3 * max(away)), 1.0)
     columns = min(_COLUMNS, len(drawn))
     rows = -(-len(drawn) // columns)
     figure = Figure(
@@ -99,9 +95,9 @@ def _panels(titles: Sequence[str], drawn: Sequence[Curve], x: str, y: str) -> Fi
             drawstyle="default" if ideal == 0 else "steps-pre",
         )  # fmt: skip
         axes.set_title(title, fontsize=8)
-        left = 0.0 if ideal == 0 else 1 - width
-        axes.set_xlim(left - 0.03 * width, left + 1.03 * width)
-        axes.set_ylim(1 - 1.03 * height, 1 + 0.03 * height)
+        left = 0.0 if ideal == 0 else 1 - extent
+        axes.set_xlim(left - 0.03 * extent, left + 1.03 * extent)
+        axes.set_ylim(1 - 1.03 * extent, 1 + 0.03 * extent)
         axes.locator_params(nbins=3)
         axes.tick_params(labelsize=7)
         charts.draw_grid(axes)
