@@ -64,6 +64,8 @@ def train(
     *,
     progress: bool | None = None,
     on_evaluation: Callable[[int, dict[str, float]], bool | None] | None = None,
+    extend: Literal["stretch", "restart"] | bool = False,
+    change: bool = False,
 ) -> "Outcome":
     """Trains, or goes on training, the run that a config describes.
 
@@ -81,6 +83,11 @@ def train(
       progress: Whether to print how far the run is; None: in a terminal and in a notebook.
       on_evaluation: Called after each evaluation with the step and the metrics of the watched
         split; where it returns True, the run ends there.
+      extend: Goes on with a run, even one that has ended, to a longer `train.length`. A schedule of
+        the learning rate that ends is computed over the new length ("stretch"), or a new one begins
+        over the added steps ("restart"); True is enough for one that does not end.
+      change: Lets the learning rate, the batch size and other settings that the table of settings
+        marks so change in a run that goes on. What changed, and when, is recorded.
 
     Returns:
       How the run ended: where it was written, the best checkpoint and its evaluation.
@@ -92,7 +99,9 @@ def train(
 
     from bcjax.runtime import compilation
     from bcjax.training import loggers, loop
+    from bcjax.training.resuming import Permissions
 
+    configs.check_source(config.data)
     config = configs.check(config)
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
@@ -100,7 +109,8 @@ def train(
     def evaluated(step: int, metrics: dict[str, float]) -> bool:
         return bool(on_evaluation and on_evaluation(step, metrics))
 
-    outcome = loop.train(config, _console(progress), evaluated)
+    permissions = Permissions(extend, change)
+    outcome = loop.train(config, _console(progress), evaluated, permissions)
     if outcome.evaluation and config.eval.report and jax.process_index() == 0:
         from bcjax.reports.run import write_report
 

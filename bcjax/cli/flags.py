@@ -36,6 +36,7 @@ class Flag:
       kind: The type of the value, or the values to choose from. A `list` is written with commas.
       least: The least value of an int.
       needed: If the command cannot do without it: the sentence that asks for it.
+      alone: Whether `--name` without a value may stand for `--name=true`.
       path: Whether the text, or each on the list, is a path or a name in the place of one.
     """
 
@@ -45,6 +46,7 @@ class Flag:
     kind: type | tuple[str, ...] = str
     least: int | None = None
     needed: str | None = None
+    alone: bool = False
     path: bool = False
 
     @property
@@ -64,6 +66,7 @@ class Flag:
             define = kinds.get(self.kind, absl_flags.DEFINE_string)
             default = ",".join(self.default) if self.kind is list else self.default
             define(self.name, default, self.meaning, **about)
+        values[self.name].boolean |= self.alone  # as absl calls it
 
     def read(self, value: Any) -> Any:
         """Returns the value that absl has read, as the command takes it.
@@ -218,13 +221,17 @@ def read_config(arguments: Arguments, *, needed: bool = True) -> ConfigDict:
 
     Args:
       arguments: The parsed command line.
-      needed: Whether a file must be given; else the keys without one change the defaults.
+      needed: Whether a file must be given, and pictures be named; else the keys without one change
+        the defaults.
 
     Raises:
       UserError: If the file cannot be read or gives no whole config, or a value is out of range.
     """
     if arguments.config is not None:
-        return configs.get(arguments.config, arguments.overrides, networks=_networks)
+        config = configs.get(arguments.config, arguments.overrides, networks=_networks)
+        if needed:
+            configs.check_source(config.data)
+        return config
     if needed:
         raise UserError(
             "Give a config file or its name, such as --config=elu_cnn: bcjax configs lists them."

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from bcjax import config as configs
 from bcjax.cli.flags import ALLOW_LEAKS, CONFIG, Arguments, Flag, read_config
-from bcjax.runtime.errors import UserError
 
 FLAGS = (
     CONFIG,
@@ -41,11 +41,9 @@ FLAGS = (
 
 
 def run(arguments: Arguments) -> None:
-    source = arguments.data_source
-    if arguments.config is None and not arguments.overrides and not source:
-        raise UserError("Give the pictures, such as --data.source=PICTURES.")
     config = read_config(arguments, needed=False)
-    config.data.source = source or config.data.source
+    config.data.source = arguments.data_source or config.data.source
+    configs.check_source(config.data)
     config.data.canary = arguments.canary
     config.data.allow_leaks |= arguments.allow_leaks
     from bcjax.cli import tables

@@ -1,6 +1,6 @@
 """Train a network, or go on training it.
 
-  bcjax train --config=configs/elu_cnn.py --workdir=runs/a --config.optim.lr=3e-4
+  bcjax train --config=elu_cnn --config.data.source=PICTURES --workdir=runs/a --config.optim.lr=3e-4
 
 The run is written to the workdir (config.json, checkpoints/, metrics.jsonl, tensorboard/, eval/).
 The same command again goes on from the last checkpoint.
@@ -21,6 +21,20 @@ FLAGS = (
         kind=Path,
     ),
     ALLOW_LEAKS,
+    Flag(
+        "extend",
+        "Goes on to a longer config.train.length, even after the end: stretch computes the "
+        "schedule of the learning rate over the new length, restart begins a new one over the "
+        "added steps; the flag alone is enough where the rate is constant.",
+        kind=("stretch", "restart", "true"),
+        alone=True,
+    ),
+    Flag(
+        "change",
+        "Goes on with another learning rate, batch size, ...: the settings marked Δ in the table.",
+        False,
+        bool,
+    ),
 )
 
 
@@ -35,7 +49,8 @@ def run(arguments: Arguments) -> int:
     from bcjax.cli import tables
     from bcjax.runtime.run_dir import RunDir
 
-    outcome = api.train(config, progress=True)
+    extend = {None: False, "true": True}.get(arguments.extend, arguments.extend)
+    outcome = api.train(config, progress=True, extend=extend, change=arguments.change)
     console = Console(quiet=jax.process_index() != 0)
     if outcome.evaluation:
         console.print(tables.evaluation(outcome.evaluation))

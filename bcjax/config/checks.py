@@ -41,6 +41,19 @@ def check(config: ConfigDict) -> ConfigDict:
     return config
 
 
+def check_source(data: ConfigDict) -> None:
+    """Refuses the `data` branch of a config that names no pictures.
+
+    Raises:
+      UserError: It says how they are named.
+    """
+    if not data.source:
+        raise UserError(
+            "Give the pictures: --config.data.source=FOLDER, or data.source in Python; "
+            "data.source=synthetic draws cells to try things on."
+        )
+
+
 def _check_channels(model: ConfigDict) -> None:
     for key in ("mean", "std"):
         if model[key] is not None and len(model[key]) != model.channels:

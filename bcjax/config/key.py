@@ -89,6 +89,8 @@ class Key:
       unit: The unit of the number.
       may_change: Whether a run that is resumed may be given another value: nothing here changes
         a bit of the result, except `mesh`, which changes the rounding of its sums.
+      with_change: Whether a run that is resumed may be given another value with --change: the state
+        of the run fits both values, and the run's record says when it changed.
     """
 
     default: Any
@@ -98,6 +100,7 @@ class Key:
     range: Range | None = None
     unit: str = ""
     may_change: bool = False
+    with_change: bool = False
 
     @property
     def optional(self) -> bool:

@@ -7,7 +7,14 @@ from bcjax.runtime.errors import UserError
 UNITS = ("steps", "epochs", "examples")
 
 
-def resolve_length(text: str, *, examples: int, batch_size: int, key: str = "length") -> int:
+def resolve_length(
+    text: str,
+    *,
+    examples: int,
+    batch_size: int,
+    key: str = "length",
+    shown: tuple[int, ...] = (),
+) -> int:
     """Resolves a length to optimizer steps, rounded up.
 
     Args:
@@ -15,6 +22,7 @@ def resolve_length(text: str, *, examples: int, batch_size: int, key: str = "len
       examples: Training pictures in one epoch.
       batch_size: Pictures per step.
       key: The config key, for the error message.
+      shown: Where the batch size changed in the run: the step, and the pictures shown until then.
 
     Raises:
       UserError: If `text` is not of that form.
@@ -32,4 +40,8 @@ def resolve_length(text: str, *, examples: int, batch_size: int, key: str = "len
         )
     per_unit = {"steps": 1.0, "epochs": examples / batch_size, "examples": 1 / batch_size}
     # A relative hair below the ceiling: 10 epochs of 64 in batches of 64 are 10 steps, not 11.
-    return math.ceil(count * per_unit[unit] * (1 - 1e-12))
+    steps, pictures = shown or (0, 0)
+    if not shown or unit == "steps":
+        return math.ceil(count * per_unit[unit] * (1 - 1e-12))
+    left = count * (examples if unit == "epochs" else 1) - pictures
+    return steps + max(0, math.ceil(left / batch_size * (1 - 1e-12)))

@@ -72,7 +72,9 @@ _RUN = {
 
 _DATA = {
     "source": _key(
-        "synthetic", 'The pictures: a folder, .csv, .npz, TFDS name, prepared set, or "synthetic".',
+        None,
+        'The pictures: a folder, .csv, .npz, TFDS name or prepared set, or "synthetic" for drawn '
+        "ones; not set: commands ask for them.",
         PATH,
     ),
     "classes": _key(
@@ -195,6 +197,7 @@ _AUGMENT = {
         'The operations, in turn: "name", "name(magnitude)" or "name(magnitude, option=..., '
         'p=...)".',
         TEXTS,
+        with_change=True,
     ),
 }  # fmt: skip
 
@@ -217,10 +220,12 @@ _MODEL = {
     ),
     "dropout": _key(
         None, "The dropout in the classifier; not set: the network's own.", FLOAT, range=FRACTION,
+        with_change=True,
     ),
     "drop_path": _key(
         None, "The drop path (stochastic depth) of the last block; not set: the network's own.",
         FLOAT, range=FRACTION,
+        with_change=True,
     ),
     "norm": _key(
         None, "The normalisation; not set: as the weights want, or the network's own.", TEXT,
@@ -263,10 +268,12 @@ _MODEL = {
     "l1": _key(
         0.0, "The weight of the L1 norm of the classifier's kernels in the loss; 0: off.",
         range=at_least(0),
+        with_change=True,
     ),
     "l2": _key(
         0.0, "The weight of the squared L2 norm of the classifier's kernels in the loss; 0: off.",
         range=at_least(0),
+        with_change=True,
     ),
 }  # fmt: skip
 
@@ -302,38 +309,53 @@ _OPTIM = {
         "adamw", "The optimizer.",
         choices=("adam", "adamw", "nadam", "nadamw", "rmsprop", "sgd", "lion", "adafactor"),
     ),
-    "lr": _key(1e-3, "The learning rate after the warm-up.", range=at_least(0)),
+    "lr": _key(1e-3, "The learning rate after the warm-up.", range=at_least(0), with_change=True),
     "b1": _key(
         0.9, "The decay of the average of the gradient (adam, nadam, lion).", range=FRACTION,
+        with_change=True,
     ),
     "b2": _key(
         0.999, "The decay of the average of the squared gradient (adam, nadam, lion, rmsprop).",
         range=FRACTION,
+        with_change=True,
     ),
-    "eps": _key(1e-8, "The number that the optimizer adds to denominators.", range=POSITIVE),
+    "eps": _key(
+        1e-8, "The number that the optimizer adds to denominators.", range=POSITIVE,
+        with_change=True,
+    ),
     "momentum": _key(0.9, "The momentum (sgd, rmsprop).", range=FRACTION),
     "nesterov": _key(False, "Nesterov's momentum (sgd, rmsprop)."),
     "weight_decay": _key(
         1e-4, "The weight decay of kernels; biases and norms never decay.", range=at_least(0),
+        with_change=True,
     ),
     "clip_norm": _key(
         0.0, "The global norm to which the gradient is clipped; 0: off.", range=at_least(0),
+        with_change=True,
     ),
-    "schedule": _key("cosine", "How the learning rate falls after the warm-up.", choices=SCHEDULES),
+    "schedule": _key(
+        "cosine", "How the learning rate falls after the warm-up.", choices=SCHEDULES,
+        with_change=True,
+    ),
     "warmup": _length(
         "0 steps", "How long the learning rate rises at the start; 0: not at all.", may_be_0=True,
+        with_change=True,
     ),
     "final_lr_fraction": _key(
         0.0, "The fraction of lr that is reached at the end of the schedule.", range=SHARE,
+        with_change=True,
     ),
     "step_at": _key(
         (0.5, 0.75), 'The fractions of the run at which the schedule "step" drops.', FLOATS,
+        with_change=True,
     ),
     "step_factor": _key(
         0.1, 'The factor on the learning rate at each drop of the schedule "step".', range=POSITIVE,
+        with_change=True,
     ),
     "accumulate": _key(
         1, "Micro-batches whose gradients are averaged inside one step.", range=at_least(1),
+        with_change=True,
     ),
     "ema": _key(
         0.0, "The decay of the average of parameters and batch statistics; 0: off.", range=FRACTION,
@@ -341,16 +363,32 @@ _OPTIM = {
     "plateau.patience": _key(
         0, "Lowers the learning rate after this many evaluations without gain; 0: never.",
         range=at_least(0), unit="evaluations",
+        with_change=True,
     ),
-    "plateau.factor": _key(0.2, "The factor on the learning rate each time that it is lowered."),
-    "plateau.min_scale": _key(1e-3, "The least share of the learning rate that is left."),
+    "plateau.factor": _key(
+        0.2, "The factor on the learning rate each time that it is lowered.",
+        with_change=True,
+    ),
+    "plateau.min_scale": _key(
+        1e-3, "The least share of the learning rate that is left.",
+        with_change=True,
+    ),
 }  # fmt: skip
 
 _TRAIN = {
     "batch_size": _key(
         64, "The pictures in a step, over all devices.", range=at_least(1), unit="pictures",
+        with_change=True,
     ),
-    "length": _length("20 epochs", "How long to train."),
+    "length": _length("20 epochs", "How long to train; --extend lengthens a run."),
+    "restarts": _key(
+        (), "The steps of the length at which the schedule begins anew; --extend=restart adds one.",
+        INTS, range=at_least(1), unit="steps",
+    ),
+    "shown": _key(
+        (), "The step at which the batch size last changed, and the pictures shown until then; "
+        "--change writes it.", INTS, range=at_least(1),
+    ),
     "steps_per_call": _key(
         None, "Steps in one dispatch to the devices; not set: 8 on accelerators, 1 on CPU.", INT,
         range=at_least(1), unit="steps", may_change=True,
@@ -358,14 +396,23 @@ _TRAIN = {
     "log_every": _length("50 steps", "How often a line is logged.", may_change=True),
     "label_smoothing": _key(
         0.0, "The share of each label that is spread over all classes; 0: off.", range=FRACTION,
+        with_change=True,
     ),
-    "loss": _key("cross_entropy", "The loss.", choices=("cross_entropy", "focal")),
+    "loss": _key(
+        "cross_entropy", "The loss.", choices=("cross_entropy", "focal"),
+        with_change=True,
+    ),
     "callbacks": _key(
         (), "Functions of bcjax.register.callback that are called after each evaluation.", TEXTS,
+        with_change=True,
     ),
-    "focal_gamma": _key(2.0, "The exponent of the focal loss.", range=at_least(0)),
+    "focal_gamma": _key(
+        2.0, "The exponent of the focal loss.", range=at_least(0),
+        with_change=True,
+    ),
     "class_weights": _key(
         "none", "How the classes are weighted in the loss.", choices=("none", "balanced"),
+        with_change=True,
     ),
     "sampling": _key(
         "natural", "How often the classes are shown.", choices=("natural", "balanced"),
@@ -381,12 +428,13 @@ _TRAIN = {
     "patience": _key(
         0, "Stops after this many evaluations without gain; 0: never.", range=at_least(0),
         unit="evaluations",
+        with_change=True,
     ),
-    "min_delta": _key(0.0, "What counts as a gain."),
+    "min_delta": _key(0.0, "What counts as a gain.", with_change=True),
 }  # fmt: skip
 
 _CHECKPOINT = {
-    "every": _length("1 epochs", "How often a checkpoint is written."),
+    "every": _length("1 epochs", "How often a checkpoint is written.", with_change=True),
     "keep": _key(
         2, "The latest checkpoints that are kept, besides the best.", range=at_least(1),
         may_change=True,
@@ -395,7 +443,7 @@ _CHECKPOINT = {
 }  # fmt: skip
 
 _EVAL = {
-    "every": _length("1 epochs", "How often the watched split is evaluated."),
+    "every": _length("1 epochs", "How often the watched split is evaluated.", with_change=True),
     "split": _key("val", "The split that is watched during training.", choices=SPLITS),
     "final_split": _key(
         "test", "The split on which the best checkpoint is evaluated at the end.", choices=SPLITS,
@@ -502,8 +550,9 @@ OLD_KEYS = {"optim.final_lr": "optim.final_lr_fraction"}
 
 # How "not set" was written before it was None, by runs whose config.json has a key of `OLD_KEYS`.
 OLD_NOT_SET: dict[str, Any] = {
-    "workdir": "", "data.classes": (), "data.resize": "", "data.crop_fraction": 0.0,
-    "data.boxes": "", "data.group_by": "", "data.stain": "", "data.stain_reference": "",
+    "workdir": "", "data.source": "", "data.classes": (), "data.resize": "",
+    "data.crop_fraction": 0.0, "data.boxes": "", "data.group_by": "", "data.stain": "",
+    "data.stain_reference": "",
     "data.cache_dir": "", "data.tfds_dir": "", "data.threads": 0, "model.weights": "",
     "model.hidden": (), "model.dropout": -1.0, "model.drop_path": -1.0, "model.norm": "",
     "model.convention": "", "model.epsilon": 0.0, "model.alpha": 0.0, "model.mean": (),

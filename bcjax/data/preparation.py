@@ -12,7 +12,6 @@ import io
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,15 +26,22 @@ from bcjax.data.decode import MAX_PIXELS
 from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
 from bcjax.data.sources import open_source, synthetic
-from bcjax.runtime import files
-from bcjax.runtime.errors import UserError
+from bcjax.runtime import files, scratch
+from bcjax.runtime.errors import UserError, disk_fault
 
 log = logging.getLogger("bcjax")
 
 # Part of the cache's key: raise it when what is written changes.
-FORMAT = 2
+FORMAT = 3
 _NAMED = 5  # unlabelled entries listed in a message; the rest are counted
 _CHUNK = 256  # pictures that the threads read at a time
+
+
+class _OwnInfo(tfds.core.DatasetInfo):
+    """What TFDS would ask Google's servers about these pictures is known here."""
+
+    def initialize_from_bucket(self) -> None:
+        """Asks nothing: each time, TFDS leaves a folder for the answer in $TMPDIR."""
 
 
 class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -62,7 +68,7 @@ class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
                 "group": tfds.features.Text(),
             }
         )
-        return tfds.core.DatasetInfo(
+        return _OwnInfo(
             builder=self,
             description="Blood-cell pictures, prepared by bcjax.",
             features=features,
@@ -128,6 +134,7 @@ def prepare(
       UserError: If the source cannot be recognised or read, the rules do not fit it, its splits
         leak, or `out` is not empty.
     """
+    configs.check_source(data)
     if not complete:
         data = curation.without_training_rules(data)
     if out is not None:
@@ -149,9 +156,9 @@ def prepare(
     folder = (_cache_folder(data) / "data" / name).absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(folder.name + ".lock")):
-        # What a process that was killed has left.
-        for scratch in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
-            shutil.rmtree(scratch)
+        # What a process that was killed has left, on any host: a living one would hold the lock.
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+            shutil.rmtree(left, ignore_errors=True)
         if PreparedSet.is_at(folder):
             return PreparedSet(folder)
         return write_set(source, folder, data, complete=complete)
@@ -173,18 +180,17 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
         raise UserError(f"{out} is not empty: give another folder, or delete it.")
     count = f"{len(source.records):,}"
     log.info("Preparing %s pictures (%s) into %s ...", count, source.kind, out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the last step is a rename: a killed process leaves no partial set.
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with scratch.beside(out) as unfinished:
+        unfinished.mkdir()  # now: a path that cannot be written is refused before the work
         cache = ReadCache()
         source = dataclasses.replace(source, records=[cache.wrap(r) for r in source.records])
         curated = curation.curate(source, data, complete=complete)
         records = curated.pictures.records
-        builder = Cells(records=records, classes=curated.classes, data_dir=scratch)
+        builder = Cells(records=records, classes=curated.classes, data_dir=unfinished)
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about downloads
-            builder.download_and_prepare()
+            _write_records(builder, out)
         folder = Path(builder.data_dir)
         _write_csv(
             folder / MANIFEST,
@@ -202,9 +208,16 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
         if out.exists():
             out.rmdir()
         folder.rename(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return PreparedSet(out)
+
+
+def _write_records(builder: Cells, out: Path) -> None:
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        if fault := disk_fault(error, out):
+            raise UserError(f"{fault}.") from error
+        raise
 
 
 def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Source:

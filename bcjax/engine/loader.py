@@ -161,7 +161,7 @@ class SplitLoaders:
 
         Args:
           split: The split, whose pictures are read once and not kept.
-          backbone: A compiled `step.features_step`.
+          backbone: A compiled `step.predict_step(..., "features")`.
           variables: Parameters and batch statistics of the network.
           batch_size: Pictures at a time.
         """
@@ -285,6 +285,7 @@ def order_of(config: ConfigDict, prepared: PreparedSet) -> Order:
         config.train.batch_size,
         config.seed,
         ClassSampling(prepared.labels("train"), shown) if shown else None,
+        config.train.shown,
     )
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bcjax.runtime import scratch
 from bcjax.runtime.errors import UserError
 
 # Two letters at least, for C: is a drive. One slash is enough, for pathlib makes one of two.
@@ -75,19 +76,23 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
       libraries that go by the ending must be told the format.
     """
     path = Path(os.path.realpath(path))  # a link stays one: what it points to is replaced
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id, because several processes may write the same file (a sweep's workers do).
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    _remove(partial)  # of a process with the same id that was killed
-    try:
+    with scratch.beside(path) as partial:
         yield partial
         if path.is_file():
             shutil.copymode(path, partial)
         elif path.is_dir():
             shutil.rmtree(path)
         os.replace(partial, path)
-    except BaseException:
-        _remove(partial)
+
+
+@contextlib.contextmanager
+def named_in_faults(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Names a file or folder in the fault of a disk that is raised without a name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:
+            error.filename = error.filename or os.fspath(path)
         raise
 
 
@@ -138,7 +143,7 @@ def check_regular(path: Path) -> os.stat_result:
     if not stat.S_ISREG(status.st_mode):
         kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
         kind = kinds.get(stat.S_IFMT(status.st_mode), "device")
-        raise NotAFileError(f"{path} is a {kind}, not a regular file")
+        raise NotAFileError(f"{path} is a {kind}, not a regular file: remove it or name a file")
     return status
 
 
@@ -170,11 +175,3 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return lines
-
-
-def _remove(path: Path) -> None:
-    """Removes a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

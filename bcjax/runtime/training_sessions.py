@@ -7,6 +7,8 @@ from typing import Any
 
 from bcjax.runtime import files
 
+Changes = dict[str, tuple[Any, Any]]  # by key of the config: the value before, the value since then
+
 
 @dataclasses.dataclass(frozen=True)
 class Host:
@@ -41,6 +43,7 @@ class Session:
         counter can be read. Memory, discs, fans and other hosts are left out.
       joules_of: The parts of the host whose energy is counted: "processors", "GPUs".
       versions: The versions of the packages that the numbers depend on.
+      changes: The settings that it changed, by key: the value before and the value since then.
     """
 
     began: str
@@ -55,6 +58,7 @@ class Session:
     joules: float | None
     joules_of: list[str]
     versions: dict[str, str]
+    changes: Changes = dataclasses.field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, line: Mapping[str, Any]) -> "Session":

@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +17,7 @@ from bcjax.data.order import Order
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
 from bcjax.data.store import choose_store
-from bcjax.engine import checkpoint, dispatch, losses, network, program, weights
+from bcjax.engine import checkpoint, dispatch, losses, network, patience, program, weights
 from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.loader import (
     Loader,
@@ -36,6 +37,8 @@ from bcjax.runtime import compilation, environment, files, peers
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir, TrainedOn
+from bcjax.training import resuming
+from bcjax.training.resuming import NOTHING_CHANGES, Permissions
 
 
 class Run:
@@ -60,7 +63,13 @@ class Run:
 
     config: ConfigDict
 
-    def __init__(self, config: ConfigDict, like: "Run | None" = None, lr_scale: float = 1.0):
+    def __init__(
+        self,
+        config: ConfigDict,
+        like: "Run | None" = None,
+        lr_scale: float = 1.0,
+        permissions: Permissions = NOTHING_CHANGES,
+    ):
         """Prepares the pictures, resolves the config and claims the run's folder.
 
         Args:
@@ -68,6 +77,7 @@ class Run:
           like: A run that differs in seed, fold, learning rate and folder at most: its program, and
             its pictures if they are the same, are shared.
           lr_scale: A factor on the learning rate.
+          permissions: What may change in a run that goes on.
 
         Raises:
           UserError: If the config is not possible, or the folder holds another run.
@@ -89,11 +99,15 @@ class Run:
             bytes_needed(self.prepared, used, config.data.image_size),
             meshes.device_memory(),
         )
-        self.order: Order = order_of(config, self.prepared)
 
         # The network, and how it learns.
         policy = policies.build(config.augment.ops)
         self.config, self._weights = resolve(config, self.prepared)
+        run_dir = RunDir(self.workdir)
+        goes_on = run_dir.exists()
+        if goes_on:
+            self.config = resuming.agreed(self.config, run_dir, self.prepared, permissions)
+        self.order: Order = order_of(self.config, self.prepared)
         sizes = {"classes": len(self.classes), "examples": self.order.examples}
         self.program: Program = (
             like.program if like else program.build(self.config, policy, self.mesh, **sizes)
@@ -106,7 +120,8 @@ class Run:
         self.values = dispatch.place(self.mesh, values)
 
         # Only from here on is the folder written to: everything above may be refused.
-        write_or_check_config(self.config, self.workdir, self.prepared, self.lead)
+        if not goes_on and self.lead:
+            write_pictures_and_config(self.config, self.prepared)
         self.weights_notes = self._weights.notes if self._weights else ()
         if self._weights and self.lead:
             weights.write_origin(self._weights, self.workdir)
@@ -124,6 +139,35 @@ class Run:
     def close(self) -> None:
         """Waits for the checkpoint that is being written."""
         self.checkpoints.close()
+
+    def write_changes(self, state: State) -> None:
+        """Writes the config of a run that goes on with other settings than it had.
+
+        Args:
+          state: The state with which it goes on.
+
+        Raises:
+          UserError: If it was to become longer, but its patience is at an end.
+        """
+        changes = configs.differences(configs.load(self.workdir), self.config)
+        phase = self.phase_of(state)
+        out_of_patience = patience.exhausted(state.patience, phase.config.train.patience)
+        if "train.length" in changes and phase.position == len(self.phases) - 1 and out_of_patience:
+            raise UserError(
+                f"The run in {self.workdir} ended at step {int(state.step)}, after "
+                f"{int(state.patience.since_best)} evaluations without gain "
+                "(config.train.patience): allow it more with --change "
+                "--config.train.patience=NUMBER, or say --extend=restart."
+            )
+        if self.lead and changes:
+            configs.save(self.config, RunDir(self.workdir).config)
+
+    def changes_since(self, step: int) -> dict[str, tuple[Any, Any]]:
+        """Returns the settings that differ from those of a checkpoint, the earlier value first."""
+        if step not in self.checkpoints.steps():
+            return {}
+        before = configs.from_dict(self.checkpoints.about(step)["config"])
+        return configs.differences(before, self.config)
 
     # The state.
 
@@ -256,6 +300,14 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
     return network.resolve(configs.replaced(config, needed)), imported
 
 
+def write_pictures_and_config(config: ConfigDict, prepared: PreparedSet) -> None:
+    """Writes what makes the config's workdir the folder of a run."""
+    run_dir = RunDir(config.workdir)
+    trained_on = TrainedOn(str(prepared.path), prepared.digest, prepared.counts)
+    files.write_json(run_dir.pictures, dataclasses.asdict(trained_on))
+    configs.save(config, run_dir.config)
+
+
 # Where things are on a host: the pictures themselves are compared, and the workdir is tried.
 _OF_A_HOST = {
     "workdir", "data.source", "data.cache_dir", "data.tfds_dir", "mesh.coordinator",
@@ -263,8 +315,8 @@ _OF_A_HOST = {
 }  # fmt: skip
 
 
-def check_same_everywhere(config: ConfigDict) -> None:
-    """Checks that all processes of the job were given the same config, code and packages.
+def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
+    """Checks that all processes of the job were given the same config, flags, code and packages.
 
     Raises:
       UserError: In all processes, naming what differs, and in which of them.
@@ -272,33 +324,8 @@ def check_same_everywhere(config: ConfigDict) -> None:
     leaves = configs.flatten(config).items()
     facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
     versions = {f"the version of {name}": v for name, v in environment.versions().items()}
+    facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
     peers.compare(facts | versions | {"the source code of bcjax": environment.code_digest()})
-
-
-def write_or_check_config(
-    config: ConfigDict, workdir: Path, prepared: PreparedSet, lead: bool
-) -> None:
-    """Writes the resolved config to the run's folder, or compares it with the one that is there.
-
-    Raises:
-      UserError: If the folder holds a run of another network, of other pictures, or with any other
-        difference that would make it another run.
-    """
-    run_dir = RunDir(workdir)
-    if run_dir.exists():
-        different = configs.differences(configs.load(workdir), config)
-        trained_on = run_dir.trained_on()
-        if trained_on and trained_on.digest != prepared.digest:
-            different.append("the pictures, or their splits")
-        if different:
-            raise UserError(
-                f"{workdir} holds another run, which differs in {'; '.join(different)}: give "
-                "another --workdir, or the same settings to go on with it."
-            )
-    elif lead:
-        trained_on = TrainedOn(str(prepared.path), prepared.digest, prepared.counts)
-        files.write_json(run_dir.pictures, dataclasses.asdict(trained_on))
-        configs.save(config, run_dir.config)
 
 
 def _check_splits(config: ConfigDict, prepared: PreparedSet) -> None:

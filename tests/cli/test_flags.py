@@ -10,7 +10,7 @@ QUICKSTART = f"--config={ROOT / 'configs' / 'quickstart.py'}"
 
 
 def described(*argv: str):
-    arguments = flags.parse(train, "train", list(argv))
+    arguments = flags.parse(train, "train", [*argv, "--config.data.source=synthetic"])
     return flags.read_config(arguments), arguments
 
 

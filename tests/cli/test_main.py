@@ -47,7 +47,7 @@ def test_the_help_of_a_command_does_not_wake_jax(name):
 
 
 FLAGS = {
-    "train": {"config", "workdir", "allow-leaks"},
+    "train": {"config", "workdir", "allow-leaks", "extend", "change"},
     "evaluate": {
         "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
         "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",
@@ -173,7 +173,7 @@ def test_a_users_mistake_is_one_sentence_and_status_2(ends_with):
 def test_a_full_disk_is_said_and_is_status_2(ends_with, error):
     ran = ends_with(error)
     assert ran.status == 2
-    assert ran.err.startswith("bcjax: The disk is full")
+    assert ran.err.startswith("bcjax: The disk is full (")
     assert "/a" in ran.err
 
 

@@ -195,9 +195,9 @@ def test_a_folder_without_a_run_is_no_config(tmp_path):
 
 def test_only_what_changes_the_result_is_a_difference():
     free = changed(workdir="b", data__store="disk", mesh__fsdp=4, checkpoint__keep=9)
-    assert configs.differences(configs.default(), free) == []
+    assert configs.differences(configs.default(), free) == {}
     other = changed(optim__lr=3e-3, data__classes=("a", "b"))
-    assert configs.differences(configs.default(), other) == [
+    assert configs.describe(configs.differences(configs.default(), other)) == [
         "data.classes (None there, ('a', 'b') here)",
         "optim.lr (0.001 there, 0.003 here)",
     ]

@@ -3,7 +3,8 @@
 import dataclasses
 import itertools
 from collections import Counter, defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Self
 
 from bcjax.data.curate.measured_pictures import MeasuredPictures
 from bcjax.data.records import SPLITS, Source
@@ -52,6 +53,24 @@ class LeakReport:
 
     def __bool__(self) -> bool:
         return bool(self.found or self.blind)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the report as `datasheet.json` has it."""
+        return {
+            "count": len(self.found),
+            "pictures": self.pictures,
+            "sentence": self.sentence,
+            "found": [dataclasses.asdict(leak) for leak in self.found],
+        }
+
+    @classmethod
+    def from_dict(cls, sheet: Mapping[str, Any]) -> Self:
+        """Returns the report of `datasheet.json`; of {}, one without leaks."""
+        found = tuple(
+            Leak(leak["kind"], tuple(leak["ids"]), tuple(leak["splits"]), leak["group"])
+            for leak in sheet.get("found", ())
+        )
+        return cls(found, sheet.get("pictures", {}), "" if found else sheet.get("sentence", ""))
 
     @property
     def sentence(self) -> str:

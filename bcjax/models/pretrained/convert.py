@@ -6,6 +6,7 @@ folded into the convolutions.
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -19,12 +20,14 @@ from flax import traverse_util
 
 from bcjax.models.norm import Norm
 from bcjax.models.pretrained.naming import Naming, Tensors
+from bcjax.models.table import MODELS
 from bcjax.runtime.errors import UserError
 
 LOGITS = ("params/head/logits/kernel", "params/head/logits/bias")
 BACKGROUND = 1001  # outputs of TensorFlow's ImageNet networks, the first of which is "background"
 
 _FLATTENED = "params/head/dense1/kernel"  # of the networks that flatten their last map
+_FRESH = "set model.weights_head=drop, for a new one"
 _LISTED = 3  # names listed in a message; the rest are counted
 
 
@@ -89,6 +92,7 @@ class Fitting:
       names: The name of each in the file, by our paths.
       notes: What was done that the user should know, in plain sentences.
       unknown: The names in the file that have no path.
+      published: The network of the table that has as many parameters; "" if there is none.
     """
 
     source: str
@@ -96,6 +100,7 @@ class Fitting:
     names: dict[str, str]
     notes: list[str]
     unknown: list[str]
+    published: str
 
     def named(self, path: str) -> str:
         return self.names.get(path, path)
@@ -112,9 +117,10 @@ def place_by_name(naming: Naming, tensors: Tensors, blocks: Sequence[str], sourc
     """
     found: dict[str, np.ndarray] = {}
     names: dict[str, str] = {}
-    unknown = []
+    unknown, sizes = [], {}
     for name, tensor in naming.prepare(tensors).items():
         path = naming.place(name)
+        sizes[path] = tensor.size
         counted = re.search(r"#(\d+)", path or "")
         if path is None or (counted and int(counted[1]) > len(blocks)):
             unknown.append(name)
@@ -122,7 +128,24 @@ def place_by_name(naming: Naming, tensors: Tensors, blocks: Sequence[str], sourc
             path = path.replace(counted[0], blocks[int(counted[1]) - 1]) if counted else path
             found[path] = naming.orient(path, tensor)
             names[path] = name
-    return Fitting(source, dict(naming.finish(found)), names, list(naming.notes), unknown)
+    parameters = sum(size for path, size in sizes.items() if path and path.startswith("params/"))
+    published = _of_size(parameters, *(sizes.get(path, 0) for path in LOGITS))
+    fitted = dict(naming.finish(found))
+    return Fitting(source, fitted, names, list(naming.notes), unknown, published)
+
+
+def _of_size(parameters: int, kernel: int, bias: int) -> str:
+    """Returns the first network of the table with as many parameters; "" if there is none.
+
+    Args:
+      parameters: The number of parameters, the classifier's last layer included.
+      kernel: The size of that layer's kernel.
+      bias: The number of its outputs.
+    """
+    others = parameters - kernel - bias
+    features = kernel // max(bias, 1)
+    sizes = {name: info.parameters - 1000 * (features + 1) for name, info in MODELS.items()}
+    return next((name for name, size in sizes.items() if bias and size == others), "")
 
 
 def fold_biases(fitting: Fitting, expected: NetworkTensors) -> None:
@@ -148,7 +171,7 @@ def choose_classifier(fitting: Fitting, expected: NetworkTensors, *, keep: bool)
     there = [path for path in LOGITS if path in fitting.tensors]
     wanted = expected.shapes[LOGITS[1]][0]
     if keep and not there:
-        raise UserError(f"{fitting.source} has no classifier to keep: drop it, for a new one.")
+        raise UserError(f"{fitting.source} has no classifier to keep: {_FRESH}.")
     if keep:
         count = fitting.tensors[LOGITS[1]].shape[-1]
         if count == BACKGROUND and wanted == BACKGROUND - 1:
@@ -158,7 +181,7 @@ def choose_classifier(fitting: Fitting, expected: NetworkTensors, *, keep: bool)
         elif count != wanted:
             raise UserError(
                 f"The classifier in {fitting.source} has {count} outputs, not {wanted}: drop it, "
-                "for a new one, or give as many classes."
+                f"for a new one (model.weights_head=drop), or give as many classes."
             )
         return
     dropped = list(there)
@@ -206,28 +229,84 @@ def check(
       UserError: Tensors have no place, parameters have no tensor, or shapes differ.
     """
     shapes = expected.shapes
-    unknown = fitting.unknown + [fitting.named(p) for p in fitting.tensors if p not in shapes]
-    missing = [p for p in shapes if p not in fitting.tensors and p not in optional]
-    different = [
-        f"{fitting.named(path)} is {tensor.shape} instead of {shapes[path]}"
+    homeless = [path for path in fitting.tensors if path not in shapes]
+    missing = [path for path in shapes if path not in fitting.tensors and path not in optional]
+    different = {
+        path: tensor.shape
         for path, tensor in fitting.tensors.items()
         if path in shapes and tensor.shape != shapes[path]
+    }
+    unknown = fitting.unknown + [fitting.named(path) for path in homeless]
+    shown = [
+        f"{fitting.named(p)} is {shape} instead of {shapes[p]}" for p, shape in different.items()
     ]
-    if different and not unknown and not missing and all(_FLATTENED in name for name in different):
-        raise UserError(
-            f"{fitting.source} was made with pictures of another size, and the dense layers of "
-            f"{model} take no other: set that image size, or drop the classifier."
-        )
     faults = [
         _listed(unknown, "of its tensors have no place in the network"),
         _listed(missing, "of the network's have no tensor in the file"),
-        _listed(different, "have another shape"),
+        _listed(shown, "have another shape"),
     ]
     if any(faults):
+        own = "" if fitting.unknown else _own_mend(fitting, expected, homeless, missing, different)
         raise UserError(
-            f"{fitting.source} does not fit {model}: {'; '.join(filter(None, faults))}: name the "
-            "network that it was made for."
+            f"{fitting.source} does not fit {model}: {'; '.join(filter(None, faults))}: "
+            f"{own or _network_mend(fitting.published, model)}."
         )
+
+
+def _own_mend(
+    fitting: Fitting,
+    expected: NetworkTensors,
+    homeless: Sequence[str],
+    missing: Sequence[str],
+    different: Mapping[str, tuple[int, ...]],
+) -> str:
+    """Returns which setting of the same network the tensors ask for; "" if it is another network.
+
+    Args:
+      fitting: The tensors.
+      expected: The tensors that the network has.
+      homeless: The paths that the network does not have.
+      missing: The paths without a tensor.
+      different: The shapes of the tensors that have another in the network.
+    """
+    faulty = {*homeless, *missing, *different}
+    stem = next((path for path, shape in expected.shapes.items() if len(shape) == 4), "")
+    if all(path.startswith("batch_stats/") for path in faulty):
+        if homeless:
+            return "set model.norm=batch, whose running averages they have"
+        return "they have no running averages of a batch norm: set model.norm=group or layer"
+    if faulty == {stem} and different[stem][:2] != expected.shapes[stem][:2]:
+        small = different[stem][0] < expected.shapes[stem][0]
+        size = "x".join(map(str, different[stem][:2]))
+        return f"their first convolution is {size}: set model.small_stem={str(small).lower()}"
+    if faulty == {stem}:
+        channels = different[stem][2]
+        return f"they were made for pictures of {channels} channels: set model.channels={channels}"
+    if all(path.startswith("params/head/") for path in faulty):
+        if faulty == {_FLATTENED} and different[_FLATTENED][1] == expected.shapes[_FLATTENED][1]:
+            return (
+                "they were made with pictures of another size, and dense layers take no other: set "
+                "that data.image_size, or model.weights_head=drop"
+            )
+        dense = (f"params/head/dense{i}/kernel" for i in itertools.count(1))
+        there = itertools.takewhile(fitting.tensors.__contains__, dense)
+        hidden = tuple(fitting.tensors[path].shape[-1] for path in there)
+        return _hidden_mend(hidden)
+    return ""
+
+
+def _hidden_mend(hidden: tuple[int, ...]) -> str:
+    """Returns how the classifier is kept, or a new one learnt."""
+    return f"set model.hidden={hidden} to keep the classifier, or model.weights_head=drop"
+
+
+def _network_mend(published: str, model: str) -> str:
+    """Returns which network the weights ask for."""
+    if not published:
+        return "name the network that it was made for"
+    if MODELS[published].parameters == MODELS[model].parameters:
+        return f"leave out what changes the layers of {model}, such as model.alpha"
+    return f"they have the size of {published}: set model.name={published}"
 
 
 def _listed(names: Sequence[str], what: str) -> str:
@@ -259,24 +338,43 @@ def ordered_settings(tensors: Tensors) -> dict[str, Any]:
     return {"norm": "frozen-batch"} | (_TENSORFLOW if outputs == (BACKGROUND,) else {})
 
 
-def place_by_order(tensors: Tensors, expected: NetworkTensors, model: str, source: str) -> Fitting:
+def place_by_order(
+    tensors: Tensors, expected: NetworkTensors, model: str, source: str, *, keep: bool
+) -> Fitting:
     """Gives arrays without names our paths, in the order in which a picture meets the layers.
 
+    A classifier with more or fewer layers than the network's is left out, unless it is to be kept.
+
     Raises:
-      UserError: There are more or fewer layers than in the network.
+      UserError: There are more or fewer layers than in the network, or vectors of no layer.
     """
     kernels = [name for name, tensor in tensors.items() if tensor.ndim > 1]
     biases = dict(zip(kernels, _followers(tensors, kernels), strict=True))
-    layers = [path for path in expected.shapes if path.endswith("/kernel")]
-    if len(kernels) != len(layers) or len(kernels) + len(set(biases.values()) - {""}) < len(
-        tensors
-    ):
+    if loose := [name for name in tensors if name not in {*kernels, *biases.values()}]:
         raise UserError(
-            f"{source} has {len(kernels)} layers in a row, {model} has {len(layers)}: name the "
-            "network that it was made for."
+            f"{source} has {len(loose)} arrays in a row that are no kernel or bias of a layer "
+            f"({loose[0]}, ...): fold batch norms into their convolutions, or save all arrays "
+            "under their names."
         )
-    fitting = Fitting(source, {}, {}, [_ORDERED_NOTE], [])
-    for name, layer in zip(kernels, layers, strict=True):
+    layers = [path for path in expected.shapes if path.endswith("/kernel")]
+    published = _published_in_order(tensors, biases)
+    fitting = Fitting(source, {}, {}, [_ORDERED_NOTE], [], published)
+    if len(kernels) != len(layers):
+        layers = [path for path in layers if not path.startswith("params/head/")]
+        head = [tensors[name].shape[-1] for name in kernels[len(layers) :]]
+        if keep or len(kernels) < len(layers):
+            mend = _network_mend(published, model)
+            if len(kernels) >= len(layers):
+                mend = _hidden_mend(tuple(head[:-1]))
+            if len(kernels) == len(layers):
+                mend = f"it has no classifier to keep: {_FRESH}"
+            expects = sum(path.endswith("/kernel") for path in expected.shapes)
+            raise UserError(
+                f"{source} has {len(kernels)} layers in a row, {model} has {expects}: {mend}."
+            )
+        if head:
+            fitting.notes.append("The classifier was dropped: a new one learns.")
+    for name, layer in zip(kernels, layers, strict=False):
         _place(fitting, tensors, layer, name)
         if bias := biases[name]:
             own = layer.replace("/kernel", "/bias")
@@ -285,6 +383,18 @@ def place_by_order(tensors: Tensors, expected: NetworkTensors, model: str, sourc
             else:
                 _place_norm(fitting, tensors, _norm_after(layer, expected), bias, expected)
     return fitting
+
+
+def _published_in_order(tensors: Tensors, biases: Mapping[str, str]) -> str:
+    """Returns the network of the table that has as many parameters; "" if there is none."""
+    sizes = [
+        (tensors[kernel].size, tensors[bias].size if bias else 0) for kernel, bias in biases.items()
+    ]
+    if not sizes:
+        return ""
+    *others, last = sizes
+    # A folded batch norm leaves one of its two vectors.
+    return _of_size(sum(kernel + 2 * bias for kernel, bias in others) + sum(last), *last)
 
 
 def _followers(tensors: Tensors, kernels: list[str]) -> list[str]:

@@ -66,8 +66,7 @@ _SIZES = (
     "its sharpness or its size alone if these differ from the other classes."
 )
 _NO_OUTLIERS = (
-    "No picture is blank, tiny, odd in size or shape, grey among coloured ones, or there many "
-    "times."
+    "No picture is blank, tiny, unlike all others, grey among coloured ones, or there many times."
 )
 
 
@@ -123,7 +122,7 @@ def _page(prepared: PreparedSet, data: ConfigDict, network: NetworkFeatures | No
     mapped = sample(labels, _POINTS, rng)
     features = network(records, mapped) if network else colour_features(measures)
     remarkable = findings.find_remarkable(pictures, max_copies=data.max_copies)
-    outliers: list[Block] = [*found_clusters(remarkable, OUTLIERS, records, classes)]
+    outliers = found_clusters(remarkable, OUTLIERS, records, classes)
     cards = class_cards(pictures, labels, classes, data, rng)
     sections = [
         Section("counts", "Counts", _counts(prepared, pictures)),

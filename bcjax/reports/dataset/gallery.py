@@ -1,13 +1,16 @@
 """The pictures of a data set that a person should look at: duplicates and outliers."""
 
+import html
 from collections.abc import Sequence
 
 import numpy as np
 
-from bcjax.data.curate.findings import Finding
+from bcjax.data.curate.findings import Finding, exclusion
+from bcjax.data.curate.unusual_pictures import log_distances
 from bcjax.data.records import SPLITS, Record
-from bcjax.reports.dataset.embedding import Features, far_from_class
-from bcjax.reports.pages.page import CaptionedPicture, Cluster, Clusters
+from bcjax.reports.dataset.classes import positions_by_class
+from bcjax.reports.dataset.embedding import Features
+from bcjax.reports.pages.page import Block, CaptionedPicture, Cluster, Clusters, Details, Html
 from bcjax.reports.pages.pictures import thumbnail
 
 DUPLICATES = ("conflicts", "duplicates", "near")
@@ -17,6 +20,7 @@ _CLUSTERS = 18  # of each finding
 _TILES = 6  # of each cluster
 _FAR = 5  # of each class; fewer if there are many classes
 _FAR_IN_ALL = 72
+_FEWEST = 8  # pictures of a class in which one may lie far from the others
 _SIDE = 96  # pixels of a picture's longer side
 
 
@@ -25,10 +29,10 @@ def found_clusters(
     kinds: Sequence[str],
     records: Sequence[Record],
     classes: Sequence[str],
-) -> list[Clusters]:
+) -> list[Block]:
     """Returns the clusters of each finding of these kinds, the worst clusters first."""
     by_id = {record.id: record for record in records}
-    blocks = []
+    blocks: list[Block] = []
     for finding in findings:
         if finding.kind not in kinds:
             continue
@@ -43,27 +47,44 @@ def found_clusters(
             for cluster in clusters[:_CLUSTERS]
         ]
         blocks.append(Clusters(finding.sentence, shown, len(clusters)))
+        if finding.exclusion:
+            blocks.append(_folded(finding.exclusion))
     return blocks
 
 
 def farthest_clusters(
     features: Features, records: Sequence[Record], classes: Sequence[str]
-) -> list[Clusters]:
-    """Returns the pictures farthest from the mean of their class, if there are any."""
-    labels = np.array([record.label for record in records])
+) -> list[Block]:
+    """Returns the pictures farthest from the others of their class, if there are any."""
+    labels = np.array([record.label for record in records])[features.positions]
     each = max(1, min(_FAR, _FAR_IN_ALL // len(classes)))
-    by_class: dict[int, list[CaptionedPicture]] = {}
-    for position, ratio in far_from_class(features, labels, each):
-        picture = _captioned(records[position], classes, f", {ratio:.1f} times")
-        by_class.setdefault(int(labels[position]), []).append(picture)
-    if not by_class:
+    clusters: list[Cluster] = []
+    for members in positions_by_class(labels).values():
+        if len(members) < _FEWEST:
+            continue
+        distance = log_distances(features.values[members])
+        pictures = [
+            _captioned(
+                records[features.positions[members[i]]],
+                classes,
+                f", {np.exp(distance[i]):.1f} times",
+            )
+            for i in np.argsort(-distance, kind="stable")[:each]
+        ]
+        clusters.append(Cluster(pictures, len(pictures)))
+    if not clusters:
         return []
     title = (
-        f"Farthest from the mean of their own class in {features.about}: how many times the "
+        f"Farthest from the others of their own class in {features.about}: how many times the "
         "usual distance"
     )
-    clusters = [Cluster(pictures, len(pictures)) for pictures in by_class.values()]
-    return [Clusters(title, clusters, len(clusters))]
+    ids = [picture.id for cluster in clusters for picture in cluster.pictures]
+    return [Clusters(title, clusters, len(clusters)), _folded(exclusion(ids))]
+
+
+def _folded(flag: str) -> Details:
+    markup = f"<p><code>{html.escape(flag)}</code></p>"
+    return Details("The flag that leaves all of these out by name", [Html(markup)])
 
 
 def _captioned(record: Record, classes: Sequence[str], note: str = "") -> CaptionedPicture:

@@ -1,5 +1,6 @@
 """What the network was asked, what is known of its pictures, and how it was trained."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from bcjax.reports.pages import charts
 from bcjax.reports.pages.formatting import NONE, duration, energy, enumeration, setting
 from bcjax.reports.pages.page import Block, Chart, Charts, Details, Facts, Table, Text
 from bcjax.reports.run_record import RunRecord
-from bcjax.runtime.training_sessions import Host, total_joules
+from bcjax.runtime.training_sessions import Host, Session, total_joules
 
 _NOT_CHOSEN = ("data.source", "data.classes", "workdir")  # not choices about training
 # Name, title, metric in training, metric in evaluation and unit of each chart.
@@ -154,9 +155,19 @@ def _cost(run: RunRecord) -> Block:
         "processes": f"{last.processes:,}",
         "host": "; ".join(hosts),
         "energy": used,
+        "changed": "; ".join(_changes(sessions)) or NONE,
         "versions": ", ".join(f"{name} {version}" for name, version in last.versions.items()),
     }
     return Table(["training", ""], list(rows.items()), text_columns=2)
+
+
+def _changes(sessions: Sequence[Session]) -> list[str]:
+    """Returns 'optim.lr from 0.001 to 0.003 at step 120' for each setting that changed."""
+    return [
+        f"{key} from {setting(before)} to {setting(since)} at step {session.first_step:,}"
+        for session in sessions
+        for key, (before, since) in session.changes.items()
+    ]
 
 
 def _host(host: Host) -> str:

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from bcjax.runtime import environment
 from bcjax.runtime.run_dir import RunDir
-from bcjax.runtime.training_sessions import Host, Session
+from bcjax.runtime.training_sessions import Changes, Host, Session
 from bcjax.training.loggers.logger import Logger
 from bcjax.training.loggers.metrics_file import read, rewrite
 
@@ -31,7 +31,7 @@ class SessionLog(Logger):
     is counted in some session.
     """
 
-    def __init__(self, config: ConfigDict, step: int):
+    def __init__(self, config: ConfigDict, step: int, changes: Changes | None = None):
         self._path = RunDir(config.workdir).sessions
         self._before = read(self._path)
         self._batch_size = config.train.batch_size
@@ -51,6 +51,7 @@ class SessionLog(Logger):
             joules=None,
             joules_of=self._energy.of,
             versions=environment.versions(),
+            changes=changes or {},
         )
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
