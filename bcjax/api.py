@@ -101,6 +101,7 @@ def train(
     from bcjax.training import loggers, loop
     from bcjax.training.resuming import Permissions
 
+    configs.check_source(config.data)
     config = configs.check(config)
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()

@@ -1,8 +1,8 @@
 """Time what training is made of, and say how far each part is from what the device can do.
 
-  bcjax benchmark --config=configs/elu_cnn.py --config.data.image_size=64
-  bcjax benchmark --config=configs/resnet50.py --what=step,evaluate,predict --json
-  bcjax benchmark --config=configs/resnet50.py --what=step --trace=profile
+  bcjax benchmark --config=elu_cnn --config.data.source=PICTURES --config.data.image_size=64
+  bcjax benchmark --config=quickstart --what=step,evaluate,predict --json
+  bcjax benchmark --config=resnet50 --config.data.source=PICTURES --what=step --trace=profile
 
 Subjects of --what:
   start       from the start of the process to the end of its first step, cold and warm
@@ -74,10 +74,10 @@ def run(arguments: Arguments) -> None:
         evaluations=arguments.evaluations,
         traced=traced,
     )
-    page = {"command": shlex.join(["bcjax", *sys.argv[1:]])} | found
+    page = {"command": shlex.join(["bcjax", *sys.argv[1:]])} | found.to_dict()
     if out:
         files.write_json(out, page)
     if arguments.json:
         print(json.dumps(page, indent=2))
     else:
-        Console().print(tables.table(page))
+        Console().print(tables.table(found))

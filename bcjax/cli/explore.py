@@ -46,12 +46,8 @@ def run(arguments: Arguments) -> None:
 def _config(arguments: Arguments) -> tuple[ConfigDict, bool]:
     """The config given, the run's own or the default; and whether it is the run's own."""
     source = arguments.data_source
-    own = False
-    if arguments.config is not None or source:
-        config = read_config(arguments, needed=False)
-    elif arguments.workdir:
-        config, own = configs.load(arguments.workdir), True
-    else:
-        raise UserError("Give the pictures, such as --data.source=PICTURES.")
+    own = not (arguments.config or arguments.overrides or source) and arguments.workdir is not None
+    config = configs.load(arguments.workdir) if own else read_config(arguments, needed=False)
     config.data.source = source or config.data.source
+    configs.check_source(config.data, "--data.source")
     return config, own

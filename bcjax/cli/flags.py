@@ -221,13 +221,17 @@ def read_config(arguments: Arguments, *, needed: bool = True) -> ConfigDict:
 
     Args:
       arguments: The parsed command line.
-      needed: Whether a file must be given; else the keys without one change the defaults.
+      needed: Whether a file must be given, and pictures be named; else the keys without one change
+        the defaults.
 
     Raises:
       UserError: If the file cannot be read or gives no whole config, or a value is out of range.
     """
     if arguments.config is not None:
-        return configs.get(arguments.config, arguments.overrides, networks=_networks)
+        config = configs.get(arguments.config, arguments.overrides, networks=_networks)
+        if needed:
+            configs.check_source(config.data)
+        return config
     if needed:
         raise UserError(
             "Give a config file or its name, such as --config=elu_cnn: bcjax configs lists them."

@@ -1,6 +1,6 @@
 """Search for better values of any config keys, trial after trial (Optuna).
 
-  bcjax sweep --config=configs/elu_cnn.py --space=space.yaml --trials=8 --out=runs/sweep
+  bcjax sweep --config=elu_cnn --config.data.source=PICTURES --space=space.yaml --out=runs/sweep
   bcjax sweep ... --objective=accuracy,latency,size
   bcjax sweep ... --pruner=hyperband --processes=2
   bcjax sweep ... --storage=postgresql://USER@HOST/DATABASE

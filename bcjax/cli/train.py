@@ -1,6 +1,6 @@
 """Train a network, or go on training it.
 
-  bcjax train --config=configs/elu_cnn.py --workdir=runs/a --config.optim.lr=3e-4
+  bcjax train --config=elu_cnn --config.data.source=PICTURES --workdir=runs/a --config.optim.lr=3e-4
 
 The run is written to the workdir (config.json, checkpoints/, metrics.jsonl, tensorboard/, eval/).
 The same command again goes on from the last checkpoint.

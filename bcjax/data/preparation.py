@@ -27,7 +27,7 @@ from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
 from bcjax.data.sources import open_source, synthetic
 from bcjax.runtime import files, scratch
-from bcjax.runtime.errors import UserError
+from bcjax.runtime.errors import UserError, disk_fault
 
 log = logging.getLogger("bcjax")
 
@@ -134,6 +134,7 @@ def prepare(
       UserError: If the source cannot be recognised or read, the rules do not fit it, its splits
         leak, or `out` is not empty.
     """
+    configs.check_source(data)
     if not complete:
         data = curation.without_training_rules(data)
     if out is not None:
@@ -189,7 +190,7 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
         builder = Cells(records=records, classes=curated.classes, data_dir=unfinished)
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about downloads
-            builder.download_and_prepare()
+            _write_records(builder, out)
         folder = Path(builder.data_dir)
         _write_csv(
             folder / MANIFEST,
@@ -208,6 +209,15 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
             out.rmdir()
         folder.rename(out)
     return PreparedSet(out)
+
+
+def _write_records(builder: Cells, out: Path) -> None:
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        if fault := disk_fault(error, out):
+            raise UserError(f"{fault}.") from error
+        raise
 
 
 def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Source:

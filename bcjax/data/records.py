@@ -105,6 +105,19 @@ def natural_order(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(distinct))
 
 
+def label_by_name(
+    named: Sequence[tuple[str, Record]],
+) -> tuple[tuple[str, ...], list[Record]]:
+    """Returns the class names in `natural_order`, and the records with their labels.
+
+    Args:
+      named: Each record, whose label is not known yet, after the name of its class.
+    """
+    classes = natural_order(name for name, _ in named)
+    label_of = {name: label for label, name in enumerate(classes)}
+    return classes, [dataclasses.replace(record, label=label_of[name]) for name, record in named]
+
+
 def fingerprint(*parts: object) -> str:
     """Returns 16 hexadecimal digits of the SHA-256 of `parts`.
 

@@ -72,6 +72,7 @@ class OtherData:
         if self.stain_reference is not None:
             changes["stain_reference"] = str(Path(self.stain_reference).absolute())
         if self.max_pixels is not None:
+            configs.check_argument("max_pixels", self.max_pixels, like="data.max_pixels")
             changes["max_pixels"] = self.max_pixels
         return changes
 
@@ -115,14 +116,20 @@ class Evaluator:
           batch_size: Pictures at a time; None: as the run did.
 
         Raises:
-          UserError: If there is no run, no such split, or a class of the other pictures that
-            belongs nowhere.
+          UserError: If there is no run, it has no pictures, no such split, or a class of the other
+            pictures that belongs nowhere.
         """
+        configs.check_argument("batch_size", batch_size, like="eval.batch_size")
         self.workdir = workdir
         self.config = config = configs.load(workdir)
         classes, dropped = config.data.classes or (), config.data.drop_classes
         if other:
             config.data.update(other.settings())
+        elif not config.data.source:
+            raise UserError(
+                f"{workdir} was made from weights and has no pictures of its own: evaluate it on "
+                f"others (bcjax evaluate --workdir={workdir} --data.source=PICTURES)."
+            )
         self._batch_size = batch_size or config.eval.batch_size or config.train.batch_size
         self.mesh = meshes.create()
         own = other is None

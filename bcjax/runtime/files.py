@@ -85,6 +85,17 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(partial, path)
 
 
+@contextlib.contextmanager
+def named_in_faults(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Names a file or folder in the fault of a disk that is raised without a name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:
+            error.filename = error.filename or os.fspath(path)
+        raise
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes UTF-8 text, whole or not at all."""
     write_bytes(path, text.encode())
@@ -132,7 +143,7 @@ def check_regular(path: Path) -> os.stat_result:
     if not stat.S_ISREG(status.st_mode):
         kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
         kind = kinds.get(stat.S_IFMT(status.st_mode), "device")
-        raise NotAFileError(f"{path} is a {kind}, not a regular file")
+        raise NotAFileError(f"{path} is a {kind}, not a regular file: remove it or name a file")
     return status
 
 

@@ -18,7 +18,7 @@ from bcjax.config import nearest
 from bcjax.data.curate import mends
 from bcjax.data.curate.measured_pictures import MeasuredPictures, Positions
 from bcjax.data.curate.unusual_pictures import unusual_pictures
-from bcjax.data.records import Record
+from bcjax.data.records import Record, normal_form
 from bcjax.runtime.errors import UserError
 
 _TINY = 16  # pixels of the shorter side, on which no nucleus has a shape
@@ -309,7 +309,11 @@ def _excluded(records: Sequence[Record], patterns: Sequence[str]) -> RemovalReas
     removed: RemovalReasons = {}
     for pattern in patterns:
         # First literally: names of pictures may contain brackets.
-        matched = [pattern] if pattern in known else fnmatch.filter(ids, pattern)
+        matched = (
+            [pattern]
+            if pattern in known
+            else [id_ for id_ in ids if fnmatch.fnmatchcase(normal_form(id_), normal_form(pattern))]
+        )
         if not matched:
             raise UserError(
                 f"data.exclude names {pattern!r}, which is no picture{nearest(pattern, ids)}"

@@ -1,14 +1,13 @@
 """Raw BCCD ("dataset-master"): whole smears, a table of their white cells, boxes around cells."""
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from bcjax.data.boxes import BOX_SIDES, Box, box_reader, parse_box
 from bcjax.data.decode import MAX_PIXELS, read_file
-from bcjax.data.records import Record, Source, fingerprint, natural_order
+from bcjax.data.records import Record, Source, fingerprint, label_by_name
 from bcjax.data.sources import tables
 from bcjax.data.sources.walk import has_picture_suffix, visible
 from bcjax.runtime import files
@@ -16,16 +15,6 @@ from bcjax.runtime.errors import UserError
 
 TABLE = "labels.csv"
 _LARGEST = 1 << 20  # bytes of an annotation; a smear with hundreds of cells takes a tenth of it
-
-
-class _LabelledCell(NamedTuple):
-    """A smear with one white cell, or a boxed cell, before class names become labels."""
-
-    id: str
-    class_name: str
-    read: Callable[[], bytes]
-    group: str
-    row: tables.TableRow
 
 
 def is_bccd(folder: Path) -> bool:
@@ -78,7 +67,7 @@ def read(folder: Path, boxes: str = "", max_pixels: int = MAX_PIXELS) -> Source:
                 "listed before with another category: remove one of the two rows"
             )
 
-    cells: list[_LabelledCell] = []
+    named: list[tuple[str, Record]] = []
     unlabelled, identity = [], []
     for name in sorted(listed.keys() & pictures.keys()):
         path, row = pictures[name], listed[name]
@@ -93,28 +82,18 @@ def read(folder: Path, boxes: str = "", max_pixels: int = MAX_PIXELS) -> Source:
         if reason := _not_one_label(names, len(around) if boxes else None):
             unlabelled.append((id_, reason))
         elif boxes:
-            cells += [
-                _LabelledCell(
-                    f"{id_}#{k}",
-                    names[0],
-                    box_reader(encoded, box, max_pixels=max_pixels),
-                    id_,
-                    row,
-                )
-                for k, box in enumerate(around)
-            ]
+            for k, box in enumerate(around):
+                cut = box_reader(encoded, box, max_pixels=max_pixels)
+                record = Record(f"{id_}#{k}", -1, cut, group=id_, columns=row.columns)
+                named.append((names[0], record))
         else:
-            cells.append(_LabelledCell(id_, names[0], encoded, "", row))
-    classes = natural_order(cell.class_name for cell in cells)
-    label_of = {name: label for label, name in enumerate(classes)}
+            named.append((names[0], Record(id_, -1, encoded, columns=row.columns)))
+    classes, records = label_by_name(named)
     return Source(
         kind="raw BCCD, boxed cells" if boxes else "raw BCCD",
         location=str(folder),
         classes=classes,
-        records=[
-            Record(c.id, label_of[c.class_name], c.read, c.group, columns=c.row.columns)
-            for c in cells
-        ],
+        records=records,
         fingerprint=fingerprint(identity),
         notes=_missing(listed.keys(), pictures.keys()),
         unlabelled=unlabelled,

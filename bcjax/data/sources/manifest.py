@@ -14,7 +14,7 @@ from bcjax.data.records import (
     Record,
     Source,
     fingerprint,
-    natural_order,
+    label_by_name,
     normal_form,
     split_from_name,
 )
@@ -98,9 +98,7 @@ def read(
     listed = _listed_pictures(manifest, table, boxed=bool(boxes))
     labels = {id_: each.row.cells["label"] for id_, each in listed.items()}
     unlabelled = _unlabelled(labels, (*classes, *table.one_hot))
-    names = natural_order(label for id_, label in labels.items() if id_ not in unlabelled)
-    label_of = {name: label for label, name in enumerate(names)}
-    records, identity = [], []
+    named, identity = [], []
     for id_ in sorted(listed):
         path, row, split, status, box = listed[id_]
         group = row.cells["group"] or (id_.rpartition("#")[0] if box else "")
@@ -112,7 +110,8 @@ def read(
             encoded: Callable[[], bytes] = partial(read_file, path)
             if box:
                 encoded = box_reader(encoded, box, max_pixels=max_pixels)
-            records.append(Record(id_, label_of[labels[id_]], encoded, group, split, row.columns))
+            named.append((labels[id_], Record(id_, -1, encoded, group, split, row.columns)))
+    names, records = label_by_name(named)
     return Source(
         kind="manifest of boxed cells" if boxes else "manifest",
         location=str(manifest),

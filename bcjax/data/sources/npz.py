@@ -20,6 +20,7 @@ import psutil
 from bcjax.data.decode import MAX_PIXELS, BadImageError, check_size
 from bcjax.data.records import SPLITS, Record, Source, fingerprint, natural_order, split_from_name
 from bcjax.data.sources.published import PBC_CLASSES
+from bcjax.data.sources.tables import is_no_value
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
@@ -202,13 +203,13 @@ def _records(arrays: NpzArrays, split: str, prefix: str, max_pixels: int) -> lis
     labels = arrays.labels(f"{prefix}labels", count)
     groups = marks = [""] * len(labels)
     if not prefix and "groups" in arrays.headers:
-        groups = arrays.texts("groups", count)
+        groups = ["" if is_no_value(group) else group for group in arrays.texts("groups", count)]
     if not prefix and "splits" in arrays.headers:
         marks = arrays.texts("splits", count)
     pictures = LazyPictureArray(arrays.path, images)
     records = []
     for i, (label, group, mark) in enumerate(zip(labels, groups, marks, strict=True)):
-        own = split or (split_from_name(mark) if mark else "")
+        own = split or ("" if is_no_value(mark) else split_from_name(mark))
         if own is None:
             raise UserError(
                 f"split {mark!r} ({images}/{i} in {arrays.path}) is unknown: "

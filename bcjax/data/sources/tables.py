@@ -22,8 +22,10 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
     "group": ("group", "patient", "slide"),
     **{side: (side,) for side in BOX_SIDES},
 }
-# What spreadsheets and pandas write where there is no label.
-MISSING = frozenset(("", "nan", "n/a", "#n/a", "<na>", "null", "-1", "-1.0"))
+# What spreadsheets and pandas write where there is nothing, and where there is no label. A group
+# may well be called -1.
+_NO_VALUE = frozenset(("", "nan", "n/a", "#n/a", "<na>", "null"))
+MISSING = _NO_VALUE | {"-1", "-1.0"}
 WORKBOOKS = (".xlsx", ".xls", ".xlsm", ".ods")
 SAVE_WORKBOOK = "a workbook is not read, so save its table as a CSV file in UTF-8"
 
@@ -111,14 +113,25 @@ def read(path: Path) -> Table:
     lacks = f"no column {' and no column '.join(missing)} (it has {', '.join(header) or 'none'})"
     own = {columns.get("filename"), columns.get("label"), *one_hot.values()}
     others = {name: i for i, name in enumerate(header) if name and i not in own}
-    rows = []
+    rows, without = [], 0
     for number, line in lines:
         cells = {key: line[columns[key]] if key in columns else "" for key in COLUMNS}
         cells["filename"] = cells["filename"].replace("\\", "/")  # written on Windows
         if one_hot:
             cells["label"] = ", ".join(name for name, i in one_hot.items() if line[i] in _YES)
+        for key in ("group", "split"):
+            if is_no_value(cells[key]):
+                without += bool(cells[key])
+                cells[key] = ""
         rows.append(TableRow(number, cells, {name: line[i] for name, i in others.items()}))
+    if without:
+        notes += (f"{path.name} says nan or the like for {without} groups or splits: for none.",)
     return Table(known, rows, tuple(one_hot), notes, lacks if missing else "")
+
+
+def is_no_value(cell: str) -> bool:
+    """Returns whether a cell, of a group for example, is empty or says so in a word."""
+    return cell.strip().lower() in _NO_VALUE
 
 
 def is_missing(label: str) -> bool:
