@@ -8,7 +8,10 @@ import difflib
 import importlib
 import logging
 import sys
+import threading
+from collections.abc import Callable
 from importlib import metadata
+from typing import Any
 
 from bcjax import __version__
 
@@ -76,7 +79,7 @@ def _run(arguments: list[str]) -> int:
     # Imported here so that the help text does not wait for it.
     from bcjax.cli import flags
     from bcjax.runtime import memory
-    from bcjax.runtime.errors import UserError, disk_is_full
+    from bcjax.runtime.errors import UserError, disk_fault
 
     memory.keep_freed()  # before any thread is started
 
@@ -89,6 +92,7 @@ def _run(arguments: list[str]) -> int:
     for library in ("absl", "asyncio"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     sys.unraisablehook = lambda ignored: log.debug("Ignored: %s", ignored.exc_value)
+    threading.excepthook = _quiet_about_disks(threading.excepthook)
     try:
         command = importlib.import_module(f"bcjax.cli.{name.replace('-', '_')}")
         parsed = flags.parse(command, name, arguments)
@@ -97,13 +101,20 @@ def _run(arguments: list[str]) -> int:
         print(f"bcjax: {error}", file=sys.stderr)
         return 2
     except Exception as error:
-        if not disk_is_full(error):
+        if not (fault := disk_fault(error)):
             raise
-        print(f"bcjax: The disk is full ({error}): free some space and try again.", file=sys.stderr)
+        print(f"bcjax: {fault}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bcjax: interrupted.", file=sys.stderr)
         return 130
+
+
+def _quiet_about_disks(before: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Returns a hook for threads of libraries: a disk's fault there is raised here as well."""
+    from bcjax.runtime.errors import disk_fault
+
+    return lambda ended: None if disk_fault(ended.exc_value) else before(ended)
 
 
 if __name__ == "__main__":

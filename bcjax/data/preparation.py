@@ -27,7 +27,7 @@ from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
 from bcjax.data.sources import open_source, synthetic
 from bcjax.runtime import files, scratch
-from bcjax.runtime.errors import UserError
+from bcjax.runtime.errors import UserError, disk_fault
 
 log = logging.getLogger("bcjax")
 
@@ -190,7 +190,7 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
         builder = Cells(records=records, classes=curated.classes, data_dir=unfinished)
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about downloads
-            builder.download_and_prepare()
+            _write_records(builder, out)
         folder = Path(builder.data_dir)
         _write_csv(
             folder / MANIFEST,
@@ -209,6 +209,15 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
             out.rmdir()
         folder.rename(out)
     return PreparedSet(out)
+
+
+def _write_records(builder: Cells, out: Path) -> None:
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        if fault := disk_fault(error, out):
+            raise UserError(f"{fault}.") from error
+        raise
 
 
 def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Source:
@@ -237,6 +246,8 @@ def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = Fa
         downloads=_cache_folder(data) / "downloads",
         max_pixels=data.max_pixels,
         complete=complete,
+        dropped=data.drop_classes,
+        resplit=data.resplit,
         own_names=own_names,
     )
     if not complete:  # to evaluate on: pictures without a label are left out, splits are kept

@@ -85,6 +85,17 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.replace(partial, path)
 
 
+@contextlib.contextmanager
+def named_in_faults(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Names a file or folder in the fault of a disk that is raised without a name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:
+            error.filename = error.filename or os.fspath(path)
+        raise
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes UTF-8 text, whole or not at all."""
     write_bytes(path, text.encode())

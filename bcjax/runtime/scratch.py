@@ -19,7 +19,7 @@ def beside(path: Path) -> Iterator[Path]:
 
     Its name says which process on which host it belongs to. So what a process that was killed has
     left in this folder is removed first, and nothing that a living one, or one on another host,
-    writes. Folders above `path` are made.
+    writes. Folders above `path` are made. The fault of a disk names `path`.
 
     Args:
       path: What is to be written; the scratch path's name starts with a dot and this path's name,
@@ -30,11 +30,16 @@ def beside(path: Path) -> Iterator[Path]:
     process = os.getpid()
     name = f".{path.name}.{_host()}.{process}.{_started(process)}.partial"
     scratch = path.with_name(name)
-    _remove(scratch)  # of a process of this id that was killed, where no process has a start time
     try:
+        _remove(scratch)  # of a process that was killed, where no process has a start time
         yield scratch
+    except OSError as error:
+        if error.errno and (error.filename or str(scratch)).startswith(str(scratch)):
+            error.filename = str(path)  # a write that fails names no file
+        raise
     finally:
-        _remove(scratch)
+        with contextlib.suppress(OSError):  # of a disk that has become read-only
+            _remove(scratch)
 
 
 @functools.cache  # once for each folder: a process may write thousands of files into one

@@ -5,6 +5,7 @@ One loop trains one run or several members of one: see `members` for how their s
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -39,7 +40,13 @@ from bcjax.training import loggers, members, resuming
 from bcjax.training.loggers import Logger
 from bcjax.training.members import States
 from bcjax.training.meter import Meter
-from bcjax.training.progress import ProgressLine, print_summary
+from bcjax.training.progress import (
+    Best,
+    ProgressLine,
+    best_kept,
+    print_evaluation,
+    print_summary,
+)
 from bcjax.training.resuming import NOTHING_CHANGES, Permissions
 from bcjax.training.run import Run, check_same_everywhere, write_pictures_and_config
 
@@ -94,6 +101,7 @@ class MemberProgress:
       fault: Why it diverged; "" if it did not.
       loggers: Where its metrics go.
       meter: Its metrics since the last log line.
+      best: The best evaluation so far whose checkpoint is kept.
       batches: The batches that it has yet to see in this phase.
     """
 
@@ -104,6 +112,7 @@ class MemberProgress:
     fault: str = ""
     loggers: list[Logger] = dataclasses.field(default_factory=list)
     meter: Meter = dataclasses.field(default_factory=Meter)
+    best: Best | None = None
     batches: Iterator[Batch] = dataclasses.field(default_factory=lambda: iter(()))
 
     @property
@@ -200,7 +209,7 @@ def open_runs(
         run = stack.enter_context(contextlib.closing(Run(config, permissions=permissions)))
         state, resumed = run.restore_or_start()
         run.write_changes(state)
-        return [MemberProgress(run, int(state.step))], {0: state}, resumed
+        return [MemberProgress(run, int(state.step), best=best_kept(run))], {0: state}, resumed
     all_members: list[MemberProgress] = []
     states, any_resumed = {}, []
     for position, lr_scale in enumerate(rates(config)):
@@ -212,7 +221,8 @@ def open_runs(
         states[position], resumed = run.restore_or_start()
         run.write_changes(states[position])
         any_resumed.append(resumed)
-        all_members.append(MemberProgress(run, int(states[position].step)))
+        step = int(states[position].step)
+        all_members.append(MemberProgress(run, step, best=best_kept(run)))
     _write_common_config(config, all_members[0].run, permissions)
     return all_members, states, any_resumed[0]
 
@@ -295,13 +305,15 @@ def _train_phase(
     lead, plan = next(iter(all_members.values())).run, phase.plan
     alone = len(all_members) == 1 and lead.config.train.members == 1
     start = min(member.step for member in all_members.values())
-    calls = list(plan.calls(start))
     signal = 0
     with contextlib.ExitStack() as stack:
         line = ProgressLine(console, lead.end_of(phase), start)
         stack.enter_context(contextlib.closing(line))
         for i, member in all_members.items():
-            own = [call for call in calls if call.first >= member.step]
+            own = itertools.dropwhile(
+                lambda call, step=member.step: call.first < step,  # type: ignore[misc]
+                plan.calls(start),
+            )
             loader = member.run.loader("train", phase, states[i])
             member.batches = loader.training(own, member.run.order)
             stack.enter_context(contextlib.closing(member.batches))
@@ -311,7 +323,7 @@ def _train_phase(
         packed = dispatcher.pack(states)
         states.clear()  # they are used up by the first step
 
-        for call in calls:
+        for call in plan.calls(start):
             # A member may be ahead of the others where a kill parted them.
             moving = {i: m for i, m in all_members.items() if m.trains and m.step == call.first}
             if not moving:
@@ -347,13 +359,14 @@ def _train_phase(
             if shown:
                 means = {name: float(np.mean([v[name] for v in shown])) for name in shown[0]}
                 means["images_per_s"] *= len(shown)
-                line.show(step, step * phase.config.train.batch_size / lead.order.examples, means)
+                line.show(step, lead.order.position(step) / lead.order.examples, means)
 
             if not (plan.evaluates(step) or plan.saves(step) or signal):
                 continue
             for i, member in moving.items():
                 if member.fault:
                     continue
+                run = member.run
                 state, result, improved = dispatcher.state(packed, i), None, False
                 with _divergence_stops(member, alone):
                     if plan.evaluates(step):
@@ -367,10 +380,16 @@ def _train_phase(
                         allowed = phase.config.train.patience
                         member.waits = patience.exhausted(patiences[i], allowed)
                         member.ended = on_evaluation(step, result)
+                    saves = plan.saves(step) or improved or not member.trains or bool(signal)
                     # After the evaluation, whose verdict is part of the state.
-                    if plan.saves(step) or improved or not member.trains or signal:
-                        page = checkpoint.about_page(member.run.config, member.run.classes, result)
-                        member.run.checkpoints.save(state, page)
+                    if saves:
+                        page = checkpoint.about_page(run.config, run.classes, result)
+                        run.checkpoints.save(state, page)
+                    if result is not None:
+                        name = "" if alone else f"member {i}"
+                        member.best = print_evaluation(
+                            console, run.config, step, result, member.best, saves, name
+                        )
             if signal:
                 break
         return {i: dispatcher.state(packed, i) for i in all_members}, signal

@@ -15,7 +15,7 @@ from bcjax.engine import network
 from bcjax.engine import optimizer as optimizers
 from bcjax.runtime import files
 from bcjax.runtime import mesh as meshes
-from bcjax.runtime.errors import UserError
+from bcjax.runtime.errors import UserError, disk_fault
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loop import OnEvaluation, Outcome, train
 
@@ -113,12 +113,15 @@ def run(
     """
     config = configs.replaced(config, {"workdir": str(workdir)})
     workdir.mkdir(parents=True, exist_ok=True)
-    with RunDir(workdir).log.open("a") as file:
+    log = RunDir(workdir).log
+    with files.named_in_faults(log), log.open("a") as file:
         return train(config, Console(file=file, width=120), on_evaluation)
 
 
 def failure(error: Exception) -> str:
-    """Returns why a run failed if its settings are the reason; "" for a defect of the program."""
+    """Returns why a run failed if its settings are the reason; "": the program or a disk failed."""
+    if disk_fault(error):
+        return ""
     if isinstance(error, UserError) or "RESOURCE_EXHAUSTED" in str(error):
         return str(error).partition("\n")[0]
     return ""

@@ -173,7 +173,7 @@ def test_a_users_mistake_is_one_sentence_and_status_2(ends_with):
 def test_a_full_disk_is_said_and_is_status_2(ends_with, error):
     ran = ends_with(error)
     assert ran.status == 2
-    assert ran.err.startswith("bcjax: The disk is full")
+    assert ran.err.startswith("bcjax: The disk is full (")
     assert "/a" in ran.err
 
 

@@ -1,6 +1,7 @@
 """A picture larger than `data.max_pixels` is refused by its header; of pages, the first is read."""
 
 import io
+import pickle
 import struct
 import zlib
 
@@ -136,7 +137,8 @@ def test_a_raised_bound_reaches_all_that_decode(tmp_path):
     example = prepared.examples("train")[[0]][0]
     with pytest.raises(BadImageError):
         small(example.image)
-    assert InputTransform.from_config(data).max_pixels == 64
+    # What is sent to a worker process.
+    assert pickle.loads(pickle.dumps(InputTransform.from_config(data))).max_pixels == 64
     record = open_source(data.source, max_pixels=63).records[0]
     with pytest.raises(BadImageError):
         record.pixels()

@@ -2,9 +2,11 @@
 
 import unicodedata
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from tests.support.picture_sources import settings
 
 from bcjax.data import preparation
@@ -198,6 +200,19 @@ def test_files_are_found_in_whatever_unicode_form(tmp_path, listed, there):
     (tmp_path / "t.csv").write_text(f"{text}{there}/{there}.png,b\n")
     with pytest.raises(UserError, match=r"line 4: .* was listed before"):
         open_source(str(tmp_path))
+
+
+def test_a_picture_is_excluded_in_whatever_unicode_form_it_is_named(tmp_path):
+    for name in (f"a/{DECOMPOSED}.png", *(f"{c}/{i}.png" for c in "ab" for i in range(4))):
+        pictures(tmp_path / "in", name)
+        pixels = np.random.default_rng(len(list(tmp_path.rglob("*.png")))).integers(
+            0, 256, (9, 9, 3)
+        )
+        Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "in" / name)
+    data = settings(tmp_path / "in", exclude=(f"a/{COMPOSED}.png",))
+    prepared = preparation.prepare(data, tmp_path / "out")
+    assert f"a/{DECOMPOSED}.png" in (tmp_path / "out" / "skipped.csv").read_text()
+    assert sum(map(sum, prepared.counts.values())) == 8
 
 
 def test_two_files_that_differ_in_unicode_form_alone_are_two(tmp_path):

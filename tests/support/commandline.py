@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import sys
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,7 +51,8 @@ def run_bcjax(*arguments: str | Path) -> Ran:
         patch.setattr(sys, "argv", ["bcjax", *map(str, arguments)])
         # Else pytest's own handlers would take the messages that a person reads on stderr.
         patch.setattr(logging.getLogger(), "handlers", [])
-        patch.setattr(sys, "unraisablehook", sys.unraisablehook)  # as it was, afterwards
+        patch.setattr(sys, "unraisablehook", sys.unraisablehook)  # as they were, afterwards
+        patch.setattr(threading, "excepthook", threading.excepthook)
         patch.setattr(memory, "keep_freed", lambda: None)  # this process has other tests to run
         status = main()
     return Ran(status, out.getvalue(), err.getvalue())
