@@ -1,6 +1,6 @@
 """Train without each of some named parts of a config, and with each of them alone.
 
-  bcjax ablate --config=configs/an2dl.py --switches=switches.yaml --out=runs/ablation
+  bcjax ablate --config=an2dl --switches=switches.yaml --out=runs/ablation
   bcjax ablate ... --mode=all-but-one --seeds=3
 
 The switches are a YAML file of named parts of the config, each with the changes that leave it out.

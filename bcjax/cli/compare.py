@@ -4,9 +4,9 @@
   bcjax compare runs/a runs/b --metric=macro_f1 --split=val
   bcjax compare runs/a
 
-Each run is tested against the first. A folder of members (train.members) given alone compares
-these. Writes compare.html, compare.md, compare.json and figures/*.png into --out, from what
-`bcjax train` and `bcjax evaluate` left in the runs' folders.
+Each run is tested against the first. If one folder is given, and it holds members (train.members),
+these are compared. The command writes compare.html, compare.md, compare.json and figures/*.png into
+--out, from what `bcjax train` and `bcjax evaluate` left in the runs' folders.
 """
 
 from pathlib import Path

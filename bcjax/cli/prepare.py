@@ -2,7 +2,7 @@
 
   bcjax prepare --data.source=PICTURES --out=data/cells
   bcjax prepare --data.source=PICTURES --out=data/cells --config.data.drop=conflicts
-  bcjax prepare --config=configs/elu_cnn.py --config.data.source=PICTURES --out=data/cells
+  bcjax prepare --config=elu_cnn --config.data.source=PICTURES --out=data/cells
 
 What was found in the pictures and done to them is in its datasheet.html. A prepared set trains with
 --config.data.source=data/cells, and tfds.builder_from_directory reads it. Unprepared sources train
@@ -43,7 +43,7 @@ FLAGS = (
 def run(arguments: Arguments) -> None:
     config = read_config(arguments, needed=False)
     config.data.source = arguments.data_source or config.data.source
-    configs.check_source(config.data)
+    configs.check_source(config.data, "--data.source")
     config.data.canary = arguments.canary
     config.data.allow_leaks |= arguments.allow_leaks
     from bcjax.cli import tables

@@ -1,6 +1,6 @@
 """Draw what the network is trained on, original beside augmented, and every augmentation alone.
 
-  bcjax preview --config=configs/elu_cnn.py --config.data.source=PICTURES --out=preview
+  bcjax preview --config=elu_cnn --config.data.source=PICTURES --out=preview
   bcjax preview --config=... --config.augment.ops="('flip', 'rotate(30)', 'cutmix')"
 
 Writes batch.png, the pictures of one training step as the network sees them, with their labels;

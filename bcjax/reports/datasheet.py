@@ -58,8 +58,8 @@ def datasheet(sheet: Mapping[str, Any]) -> list[Block]:
         Details(
             "Pictures of each class",
             [
-                _counts("as they were found", sheet["counts"]["before"]),
-                _counts("as they were prepared", sheet["counts"]["after"]),
+                _counts("As they were found", sheet["counts"]["before"]),
+                _counts("As they were prepared", sheet["counts"]["after"]),
             ],
         ),
         *_folded("Rules", ["rule", "value"], [[f"`{k}`", setting(v)] for k, v in rules.items()]),

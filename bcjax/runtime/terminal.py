@@ -23,7 +23,7 @@ def outlives_its_reader() -> Iterator[None]:
     stay as they are.
     """
     before = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = map(_unbreakable, before)
+    sys.stdout, sys.stderr = _unbreakable(sys.stdout, _File), _unbreakable(sys.stderr, _Silent)
     try:
         yield
     finally:
@@ -33,6 +33,9 @@ def outlives_its_reader() -> Iterator[None]:
 
 
 class _File(io.FileIO):
+    def lost(self) -> None:
+        _log.warning("Nobody reads the output any more: bcjax goes on without it.")
+
     def write(self, data: Any) -> int:
         try:
             return super().write(data) or 0
@@ -42,19 +45,24 @@ class _File(io.FileIO):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, self.fileno())
             os.close(nowhere)
-            if self.fileno() == 1:
-                _log.warning("Nobody reads the output any more: bcjax goes on without it.")
+            self.lost()
             return len(data)
 
 
-def _unbreakable(stream: Any) -> Any:
+class _Silent(_File):
+    """Stderr, on which it could not be said that stderr is lost."""
+
+    def lost(self) -> None: ...
+
+
+def _unbreakable(stream: Any, kind: type[_File]) -> Any:
     """Returns a stream to the same file that outlives its reader."""
     try:
         descriptor = stream.fileno()
     except (AttributeError, OSError):  # closed from the start, or no file
         return stream
     return io.TextIOWrapper(
-        io.BufferedWriter(_File(descriptor, "w", closefd=False)),
+        io.BufferedWriter(kind(descriptor, "w", closefd=False)),
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering,

@@ -123,6 +123,14 @@ def test_the_setting_that_fits_is_named(published, case, model, changes, mend):
     assert "name the network that it was made for" not in said
 
 
+def test_a_first_layer_without_a_tensor_is_listed(tmp_path):
+    tensors = tensors_of("timm resnet18")
+    del tensors["conv1.weight"]
+    np.savez(tmp_path / "w.npz", **tensors)
+    said = refused(tmp_path / "w.npz", "resnet18", **DROP)
+    assert "1 of the network's have no tensor in the file (params/stem/conv/kernel)" in said
+
+
 def test_weights_of_small_pictures_ask_for_the_small_stem(tmp_path):
     holds = convert.network_tensors(create("resnet18", classes=3, small_stem=True), 32, 3)
     np.savez(tmp_path / "w.npz", **drawn(holds.shapes))

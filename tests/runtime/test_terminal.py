@@ -12,10 +12,10 @@ from commandline import TINY, contents
 from bcjax.main import main
 
 
-@pytest.fixture
-def nobody(monkeypatch, capfd):
-    """Makes stdout a pipe whose reader has ended; returns a function that calls `bcjax`."""
-    reading, writing = os.pipe()
+@pytest.fixture(params=[os.pipe, os.openpty], ids=["pipe", "terminal"])
+def nobody(request, monkeypatch):
+    """Makes stdout a pipe or terminal that is gone; returns a function that calls `bcjax`."""
+    reading, writing = request.param()
     os.close(reading)
 
     def call(*arguments):
@@ -29,6 +29,7 @@ def nobody(monkeypatch, capfd):
     return call
 
 
+@pytest.mark.parametrize("nobody", [os.pipe], ids=["pipe"], indirect=True)
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -62,6 +63,11 @@ def test_a_command_ends_well_when_nobody_reads_it(
     assert "Traceback" not in capfd.readouterr().err
     if "OUT" in str(arguments):
         assert contents(tmp_path / "out")
+
+
+def test_a_command_ends_well_when_its_terminal_is_closed(nobody, caplog):
+    assert nobody("configs") == 0
+    assert "Nobody reads the output any more" in caplog.text
 
 
 @pytest.mark.slow

@@ -1,15 +1,13 @@
 """From a library's tensors to a network's: placed, turned, fitted, and each accounted for.
 
-A file either names its tensors, and a `Naming` places them, or has them in the order of the layers,
-as inference engines keep them: a kernel (HWIO, or IO) and a bias for each layer, with batch norm
-folded into the convolutions.
+A file either names its tensors, and a `Naming` places them, or has them in the order of the layers:
+see `layer_order`.
 """
 
 import dataclasses
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import jax
@@ -27,7 +25,7 @@ LOGITS = ("params/head/logits/kernel", "params/head/logits/bias")
 BACKGROUND = 1001  # outputs of TensorFlow's ImageNet networks, the first of which is "background"
 
 _FLATTENED = "params/head/dense1/kernel"  # of the networks that flatten their last map
-_FRESH = "set model.weights_head=drop, for a new one"
+NEW_CLASSIFIER = "set model.weights_head=drop, for a new one"
 _LISTED = 3  # names listed in a message; the rest are counted
 
 
@@ -79,9 +77,6 @@ def network_tensors(model: nn.Module, image_size: int, channels: int) -> Network
     )
 
 
-# Tensors with names
-
-
 @dataclasses.dataclass
 class Fitting:
     """Tensors on their way from a file to a network; each step changes them in place.
@@ -129,12 +124,12 @@ def place_by_name(naming: Naming, tensors: Tensors, blocks: Sequence[str], sourc
             found[path] = naming.orient(path, tensor)
             names[path] = name
     parameters = sum(size for path, size in sizes.items() if path and path.startswith("params/"))
-    published = _of_size(parameters, *(sizes.get(path, 0) for path in LOGITS))
+    published = network_of_size(parameters, *(sizes.get(path, 0) for path in LOGITS))
     fitted = dict(naming.finish(found))
     return Fitting(source, fitted, names, list(naming.notes), unknown, published)
 
 
-def _of_size(parameters: int, kernel: int, bias: int) -> str:
+def network_of_size(parameters: int, kernel: int, bias: int) -> str:
     """Returns the first network of the table with as many parameters; "" if there is none.
 
     Args:
@@ -171,7 +166,7 @@ def choose_classifier(fitting: Fitting, expected: NetworkTensors, *, keep: bool)
     there = [path for path in LOGITS if path in fitting.tensors]
     wanted = expected.shapes[LOGITS[1]][0]
     if keep and not there:
-        raise UserError(f"{fitting.source} has no classifier to keep: {_FRESH}.")
+        raise UserError(f"{fitting.source} has no classifier to keep: {NEW_CLASSIFIER}.")
     if keep:
         count = fitting.tensors[LOGITS[1]].shape[-1]
         if count == BACKGROUND and wanted == BACKGROUND - 1:
@@ -249,7 +244,7 @@ def check(
         own = "" if fitting.unknown else _own_mend(fitting, expected, homeless, missing, different)
         raise UserError(
             f"{fitting.source} does not fit {model}: {'; '.join(filter(None, faults))}: "
-            f"{own or _network_mend(fitting.published, model)}."
+            f"{own or network_mend(fitting.published, model)}."
         )
 
 
@@ -275,15 +270,16 @@ def _own_mend(
         if homeless:
             return "set model.norm=batch, whose running averages they have"
         return "they have no running averages of a batch norm: set model.norm=group or layer"
-    if faulty == {stem} and different[stem][:2] != expected.shapes[stem][:2]:
+    if faulty == different.keys() == {stem} and different[stem][:2] != expected.shapes[stem][:2]:
         small = different[stem][0] < expected.shapes[stem][0]
         size = "x".join(map(str, different[stem][:2]))
         return f"their first convolution is {size}: set model.small_stem={str(small).lower()}"
-    if faulty == {stem}:
+    if faulty == different.keys() == {stem}:
         channels = different[stem][2]
         return f"they were made for pictures of {channels} channels: set model.channels={channels}"
     if all(path.startswith("params/head/") for path in faulty):
-        if faulty == {_FLATTENED} and different[_FLATTENED][1] == expected.shapes[_FLATTENED][1]:
+        flattened = different.get(_FLATTENED, (0, 0))
+        if faulty == {_FLATTENED} and flattened[1] == expected.shapes[_FLATTENED][1]:
             return (
                 "they were made with pictures of another size, and dense layers take no other: set "
                 "that data.image_size, or model.weights_head=drop"
@@ -291,17 +287,22 @@ def _own_mend(
         dense = (f"params/head/dense{i}/kernel" for i in itertools.count(1))
         there = itertools.takewhile(fitting.tensors.__contains__, dense)
         hidden = tuple(fitting.tensors[path].shape[-1] for path in there)
-        return _hidden_mend(hidden)
+        return hidden_mend(hidden)
     return ""
 
 
-def _hidden_mend(hidden: tuple[int, ...]) -> str:
+def hidden_mend(hidden: tuple[int, ...]) -> str:
     """Returns how the classifier is kept, or a new one learnt."""
     return f"set model.hidden={hidden} to keep the classifier, or model.weights_head=drop"
 
 
-def _network_mend(published: str, model: str) -> str:
-    """Returns which network the weights ask for."""
+def network_mend(published: str, model: str) -> str:
+    """Returns which network to name.
+
+    Args:
+      published: The network of the table that has as many parameters as the weights; "" for none.
+      model: The network that they do not fit.
+    """
     if not published:
         return "name the network that it was made for"
     if MODELS[published].parameters == MODELS[model].parameters:
@@ -315,114 +316,3 @@ def _listed(names: Sequence[str], what: str) -> str:
         return ""
     shown = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
     return f"{len(names)} {what} ({shown})"
-
-
-# Arrays in the order of the layers
-
-_ORDERED_NOTE = (
-    "Batch norm was folded into the convolutions: each norm adds its bias and nothing else, and "
-    "stays as it is in training (norm=frozen-batch)."
-)
-
-
-# The settings of TensorFlow's networks for ImageNet, recognised by their background class.
-_TENSORFLOW = {
-    "convention": "tf", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "resize": "crop",
-    "crop_fraction": 0.875, "input_size": 224,
-}  # fmt: skip
-
-
-def ordered_settings(tensors: Tensors) -> dict[str, Any]:
-    """Returns the settings that weights in the order of layers want; see `Naming.settings`."""
-    outputs = list(tensors.values())[-1].shape[-1:]
-    return {"norm": "frozen-batch"} | (_TENSORFLOW if outputs == (BACKGROUND,) else {})
-
-
-def place_by_order(
-    tensors: Tensors, expected: NetworkTensors, model: str, source: str, *, keep: bool
-) -> Fitting:
-    """Gives arrays without names our paths, in the order in which a picture meets the layers.
-
-    A classifier with more or fewer layers than the network's is left out, unless it is to be kept.
-
-    Raises:
-      UserError: There are more or fewer layers than in the network, or vectors of no layer.
-    """
-    kernels = [name for name, tensor in tensors.items() if tensor.ndim > 1]
-    biases = dict(zip(kernels, _followers(tensors, kernels), strict=True))
-    if loose := [name for name in tensors if name not in {*kernels, *biases.values()}]:
-        raise UserError(
-            f"{source} has {len(loose)} arrays in a row that are no kernel or bias of a layer "
-            f"({loose[0]}, ...): fold batch norms into their convolutions, or save all arrays "
-            "under their names."
-        )
-    layers = [path for path in expected.shapes if path.endswith("/kernel")]
-    published = _published_in_order(tensors, biases)
-    fitting = Fitting(source, {}, {}, [_ORDERED_NOTE], [], published)
-    if len(kernels) != len(layers):
-        layers = [path for path in layers if not path.startswith("params/head/")]
-        head = [tensors[name].shape[-1] for name in kernels[len(layers) :]]
-        if keep or len(kernels) < len(layers):
-            mend = _network_mend(published, model)
-            if len(kernels) >= len(layers):
-                mend = _hidden_mend(tuple(head[:-1]))
-            if len(kernels) == len(layers):
-                mend = f"it has no classifier to keep: {_FRESH}"
-            expects = sum(path.endswith("/kernel") for path in expected.shapes)
-            raise UserError(
-                f"{source} has {len(kernels)} layers in a row, {model} has {expects}: {mend}."
-            )
-        if head:
-            fitting.notes.append("The classifier was dropped: a new one learns.")
-    for name, layer in zip(kernels, layers, strict=False):
-        _place(fitting, tensors, layer, name)
-        if bias := biases[name]:
-            own = layer.replace("/kernel", "/bias")
-            if own in expected.shapes:
-                _place(fitting, tensors, own, bias)
-            else:
-                _place_norm(fitting, tensors, _norm_after(layer, expected), bias, expected)
-    return fitting
-
-
-def _published_in_order(tensors: Tensors, biases: Mapping[str, str]) -> str:
-    """Returns the network of the table that has as many parameters; "" if there is none."""
-    sizes = [
-        (tensors[kernel].size, tensors[bias].size if bias else 0) for kernel, bias in biases.items()
-    ]
-    if not sizes:
-        return ""
-    *others, last = sizes
-    # A folded batch norm leaves one of its two vectors.
-    return _of_size(sum(kernel + 2 * bias for kernel, bias in others) + sum(last), *last)
-
-
-def _followers(tensors: Tensors, kernels: list[str]) -> list[str]:
-    """Returns for each kernel the name of the vector after it; "" if there is none."""
-    names = list(tensors)
-    behind = [names[i + 1 : i + 2] for i in map(names.index, kernels)]
-    return [name[0] if name and tensors[name[0]].ndim == 1 else "" for name in behind]
-
-
-def _norm_after(kernel: str, expected: NetworkTensors) -> str:
-    """Returns the path of the normalisation after a convolution, such as "stem/norm"."""
-    parameters = list(expected.shapes)
-    behind = parameters[parameters.index(kernel) + 1]
-    return str(PurePosixPath(behind).parent).removeprefix("params/")
-
-
-def _place(fitting: Fitting, tensors: Tensors, path: str, name: str) -> None:
-    fitting.tensors[path] = tensors[name]
-    fitting.names[path] = name
-
-
-def _place_norm(
-    fitting: Fitting, tensors: Tensors, norm: str, bias: str, expected: NetworkTensors
-) -> None:
-    """Makes a norm add the bias: (x - 0) / sqrt((1 - epsilon) + epsilon) * 1 + bias."""
-    _place(fitting, tensors, f"params/{norm}/bias", bias)
-    one = np.ones_like(tensors[bias])
-    epsilon = expected.epsilons.get(norm, 0.0)
-    fitting.tensors[f"params/{norm}/scale"] = one
-    fitting.tensors[f"batch_stats/{norm}/mean"] = 0 * one
-    fitting.tensors[f"batch_stats/{norm}/var"] = one * np.float32(1 - epsilon)

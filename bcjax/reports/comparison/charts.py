@@ -49,7 +49,7 @@ def metric_charts(comparison: Comparison) -> list[Chart]:
     for row, (test, (_, look)) in enumerate(zip(comparison.tests, looks[1:], strict=True)):
         _whisker(axes, test.difference, row, look)
     axes.axvline(0, color=charts.INK, lw=0.8)
-    axes.set_xlabel(f"{metric}, less that of {reference}")
+    axes.set_xlabel(f"{metric} minus that of {reference}")
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
     return [
         Chart("metric", f"{_capitalised(metric)} of each run", figure, "With 95 % intervals."),

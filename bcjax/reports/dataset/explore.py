@@ -58,8 +58,8 @@ _RULES = (
 )  # fmt: skip
 
 _LEVELS = (
-    "How many pixels of a class are how light, 0 to 255, on a square-root scale that is the same "
-    "for all classes. The lines are red, green and blue; the grey area is the luma."
+    "How many pixels of a class have each brightness, from 0 to 255. Heights are square roots, on "
+    "one scale for all classes. The lines are red, green and blue; the grey area is the luma."
 )
 _SIZES = (
     "Median, middle half and middle nine tenths of each class. A network can recognise a class by "
@@ -142,7 +142,7 @@ def _page(prepared: PreparedSet, data: ConfigDict, network: NetworkFeatures | No
             "duplicates",
             "Duplicates",
             found_clusters(remarkable, DUPLICATES, records, classes)
-            or [Text("No picture, and no near duplicate of one, is there twice.")],
+            or [Text("No picture is there twice, and none has a near duplicate.")],
         ),
         Section(
             "outliers",
@@ -178,9 +178,12 @@ def _counts(prepared: PreparedSet, pictures: MeasuredPictures) -> list[Block]:
     sums = [sum(each) for each in by_split.values()]
     rows.append(["all", *(f"{n:,}" for n in (*sums, total)), ""])
     report = prepared.leaks if prepared.datasheet else leaks.find_leaks(pictures)
+    told = verdicts(report.sentence, prepared.datasheet.get("canary"))
+    if len(by_split) == 1:
+        told = told[1:]  # nothing can lie in two splits
     return [
         Facts(facts),
-        *verdicts(report.sentence, prepared.datasheet.get("canary")),
+        *told,
         Table(["class", *by_split, "all", "share"], rows),
         Charts([charts.count_chart(by_split, classes)]),
     ]
@@ -196,10 +199,10 @@ def _map(
     if not drawn:
         return [Text("Too few pictures for a map.")]
     about = (
-        f"{len(drawn.points):,} of {len(pictures.records):,} pictures, chosen at random, rare "
-        f"classes with more than their share. Neighbours are alike in {features.about}, laid out "
-        "by t-SNE: distances across the map, and its axes, mean nothing. Point at a picture, or "
-        "tap it, to see it."
+        f"The map shows {len(drawn.points):,} of {len(pictures.records):,} pictures, chosen at "
+        "random; rare classes have more than their share. Pictures that lie near each other are "
+        f"alike in {features.about}. The map is drawn by t-SNE: its axes and large distances mean "
+        "nothing. Point at a picture, or tap it, to see it."
     )
     template = environment().get_template("map.html")
     markup = template.render(
@@ -214,9 +217,9 @@ def _map(
 
 def _classes(cards: Sequence[ClassCard]) -> list[Block]:
     about = (
-        f"Pictures chosen at random; the mean of up to {max(card.averaged for card in cards)}, and "
-        f"their standard deviation about it, times {cards[0].gain:.1f}; and what the cell mask "
-        "(`data.mask`) leaves of some."
+        "Each class has pictures that are chosen at random, the mean of up to "
+        f"{max(card.averaged for card in cards)} pictures, their standard deviation (times "
+        f"{cards[0].gain:.1f}, to be seen), and what the cell mask (`data.mask`) leaves of some."
     )
     markup = environment().get_template("cards.html").render(cards=cards)
     return [Text(about, "soft"), Html(markup)]

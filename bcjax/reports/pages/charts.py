@@ -115,7 +115,7 @@ def svg(figure: Figure, name: str, title: str) -> str:
     content = re.sub(r'((?:id|href)="#?|url\(#)', rf"\g<1>{name}-", content)
     width = float(box.split()[2]) * _CSS_PER_POINT
     return (
-        f'<svg class="chart" viewBox="{box}" style="max-width:{width:.0f}px" role="img" '
+        f'<svg class="chart" viewBox="{box}" style="--natural:{width:.0f}px" role="img" '
         f'aria-label="{html.escape(title)}">{content}'
     )
 

@@ -26,6 +26,7 @@ from bcjax.runtime.run_dir import RunDir
 
 _FIGURES = RunDir("").figures.name  # the folder of images beside the Markdown
 _CODE = re.compile(r"`([^`]+)`")
+_BRACKETS = re.compile(r"\([^()]*\)")
 _MARKDOWN_SYNTAX = re.compile(r"([\\`*\[\]<&~|]|(?<![^\W_])_|_(?![^\W_]))")
 _GAP = 6  # pixels between the pictures of a contact sheet
 
@@ -262,11 +263,11 @@ def environment() -> jinja2.Environment:
     """Returns the templates of all pages.
 
     The filters `code` and `plain` write text, which may hold code between backticks, into HTML and
-    into Markdown.
+    into Markdown; `number` writes a number into HTML.
     """
     rooms = ("pages", "run", "dataset")
     result = page_templates.environment(*(f"bcjax.reports.{room}" for room in rooms))
-    result.filters |= {"code": _code, "plain": _plain}
+    result.filters |= {"code": _code, "plain": _plain, "number": _number}
     return result
 
 
@@ -295,3 +296,8 @@ def _code(text: str) -> markupsafe.Markup:
         return f"<code>{' '.join(words)}</code>"
 
     return markupsafe.Markup(_CODE.sub(marked, html.escape(text)))
+
+
+def _number(text: str) -> markupsafe.Markup:
+    """Escapes a number for HTML; its interval in brackets stays in one line."""
+    return markupsafe.Markup(_BRACKETS.sub(r"<span>\g<0></span>", html.escape(text)))

@@ -19,7 +19,7 @@ _MAX_CURVES = 10  # classes that have a panel of their own
 _COLUMNS = 3  # panels side by side
 _PANEL = 1.55  # inches
 _ENDS = (0.01, 0.02, 0.05, 0.1, 0.2)  # lengths of an axis that is enlarged
-_SCALE = "Mind the axes: of good curves, only the part in which they bend is drawn."
+_SCALE = "Where all curves come near the ideal corner, the axes show that corner alone."
 
 
 def confidence(run: RunRecord) -> list[Block]:
@@ -57,7 +57,7 @@ def _curves_of_classes(answers: Answers, per_class: Sequence[ClassMetrics]) -> l
     shown = sorted(sorted(defined, key=lambda c: auc[c] or 0.0)[:_MAX_CURVES])
     if not shown:
         return []
-    caption = f"Each class against the rest, with its {{}}. {_SCALE}"
+    caption = f"Each class against all others, with its {{}}. {_SCALE}"
     if len(shown) < len(defined):
         caption += f" The {len(shown)} classes with the lowest areas."
     probabilities = answers.probabilities()
@@ -79,13 +79,9 @@ def _curves_of_classes(answers: Answers, per_class: Sequence[ClassMetrics]) -> l
 def _panels(titles: Sequence[str], drawn: Sequence[Curve], x: str, y: str) -> Figure:
     """Draws each curve in a panel, and of all panels the part in which the curves bend."""
     ideal = 0 if x == "false positive rate" else 1
-    away = [(abs(curve.x - ideal), 1 - curve.y) for curve in drawn]
-    # Where a curve is nearest to its ideal corner.
-    bends = [(dx[i], dy[i]) for dx, dy in away for i in [np.argmin(dx + dy)]]
-    width, height = (
-        next((end for end in _ENDS if end >= 3 * farthest), 1.0)
-        for farthest in np.max(bends, axis=0)
-    )
+    # How far each curve stays from its ideal corner, along both axes together.
+    away = [np.min(abs(curve.x - ideal) + 1 - curve.y) for curve in drawn]
+    extent = next((end for end in _ENDS if end >= 3 * max(away)), 1.0)
     columns = min(_COLUMNS, len(drawn))
     rows = -(-len(drawn) // columns)
     figure = Figure(
@@ -95,12 +91,13 @@ def _panels(titles: Sequence[str], drawn: Sequence[Curve], x: str, y: str) -> Fi
     colours = charts.class_colours(len(drawn))
     for axes, title, curve, colour in zip(panels, titles, drawn, colours, strict=False):
         axes.plot(
-            *curve, color=colour, lw=1.8, clip_on=False, zorder=3,
+            *curve, color=colour, lw=1.8,
             drawstyle="default" if ideal == 0 else "steps-pre",
         )  # fmt: skip
         axes.set_title(title, fontsize=8)
-        axes.set_xlim(*((0, width) if ideal == 0 else (1 - width, 1)))
-        axes.set_ylim(1 - height, 1)
+        left = 0.0 if ideal == 0 else 1 - extent
+        axes.set_xlim(left - 0.03 * extent, left + 1.03 * extent)
+        axes.set_ylim(1 - 1.03 * extent, 1 + 0.03 * extent)
         axes.locator_params(nbins=3)
         axes.tick_params(labelsize=7)
         charts.draw_grid(axes)
@@ -135,9 +132,9 @@ def _reliability(answers: Answers) -> Chart:
         "reliability",
         "Reliability",
         figure,
-        "Pictures grouped by the probability of the predicted class: which share of them is right, "
-        "with its 95 % interval; dotted: the share that the probability promises. Below: how many "
-        "pictures there are.",
+        "Pictures are grouped by the probability of the predicted class. Each point is the share "
+        "of a group that is predicted correctly, with its 95 % interval; the dotted line is what "
+        "the probabilities promise. Below: the number of pictures in each group.",
     )
 
 
@@ -152,9 +149,10 @@ def _risk_coverage(answers: Answers) -> Chart:
     axes.set_ylabel("wrong predictions (%)")
     return Chart(
         "risk_coverage",
-        "Errors if only the sure predictions count",
+        "Errors when only the surest predictions count",
         figure,
-        f"With all {answers.n:,} pictures answered, {percent(curve.y[-1])} are wrong.",
+        f"If all {answers.n:,} pictures are answered, {percent(curve.y[-1])} of the answers are "
+        "wrong.",
     )
 
 
@@ -172,8 +170,9 @@ def _calibration(run: RunRecord) -> list[Block]:
             )
         ]
     fitted = (
-        f"Fitted on {calibration.fitted_n:,} pictures of the {calibration.fitted_on} split: "
-        f"temperature {number(calibration.temperature)}. Measured here, on {calibration.n:,}."
+        f"The calibration, with the temperature {number(calibration.temperature)}, was fitted on "
+        f"{calibration.fitted_n:,} pictures of the {calibration.fitted_on} split. The tables show "
+        f"what it does for the {calibration.n:,} pictures of this evaluation."
     )
     losses = {"log_loss": calibration.log_loss, "ece": calibration.ece, "brier": calibration.brier}
     conformal, abstention = calibration.conformal, calibration.abstention
@@ -189,8 +188,8 @@ def _calibration(run: RunRecord) -> list[Block]:
             _promise("unlike training pictures (energy)", NONE, calibration.energy.above)
         )
     sizes = (
-        f"A set holds {conformal.mean_size:.2f} classes on average; fitted by class, "
-        f"{conformal.by_class.mean_size:.2f}."
+        f"A set holds {conformal.mean_size:.2f} classes on average, or "
+        f"{conformal.by_class.mean_size:.2f} if sets are fitted by class."
     )
     if conformal.by_class.too_few:
         sizes += (

@@ -80,7 +80,12 @@ def explanations(run: RunRecord) -> list[Block]:
     """Returns the explained pictures and how far the maps can be trusted, or how to get them."""
     explained = run.explained
     if not explained:
-        return [Text(f"No prediction was explained: {run.command('explain')} does so.", "soft")]
+        return [
+            Text(
+                f"No prediction has been explained yet. To do so, run {run.command('explain')}.",
+                "soft",
+            )
+        ]
     blocks: list[Block] = []
     if explained.checkpoint != run.evaluation.checkpoint:
         blocks.append(

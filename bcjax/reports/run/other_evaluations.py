@@ -38,7 +38,10 @@ def other_data(run: RunRecord) -> list[Block]:
             blocks.append(_table(run, {name: result}, "The same network on other pictures"))
     if not run.other_laboratories:
         command = run.command("evaluate", "--data.source=PICTURES")
-        missing = f"The network was not evaluated on another laboratory's pictures: {command}."
+        missing = (
+            "The network has not been evaluated on pictures of another laboratory. To do so, run "
+            f"{command}."
+        )
         blocks.append(Text(missing, "soft"))
     return blocks
 
@@ -73,7 +76,7 @@ def corruptions(run: RunRecord) -> list[Block]:
     result = run.corruptions
     if not result:
         command = run.command("evaluate", f"--split={run.name}", "--corruptions")
-        return [Text(f"Corrupted pictures were not tried: {command}.", "soft")]
+        return [Text(f"Corrupted pictures have not been tried. To do so, run {command}.", "soft")]
     clean = result.clean[_CORRUPTION_METRIC]
     head = ["corruption", *(f"severity {each}" for each in result.severities)]
     head += ["mean", "95 % interval", "lost", "95 % interval"]
@@ -144,7 +147,7 @@ def members(run: RunRecord) -> list[Block]:
         for key, m in summary.metrics.items()
     ]
     head = ["metric", "mean", "deviation", "95 % interval of the mean", "members"]
-    caption = "The members one by one; the figures above are of all of them together"
+    caption = "The members one by one; the figures above are those of all members together"
     return [
         Table(head, rows, caption),
         Details(f"Each of the {len(summary.each):,} members", [_parts(summary.each)]),

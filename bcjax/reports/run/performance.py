@@ -52,7 +52,9 @@ def overall(run: RunRecord) -> list[Block]:
         for key, estimate in metrics.items()
     ]
     head = ["metric", "value", "95 % interval", "how", "n"]
-    caption = f"Every metric; a bootstrap has {run.evaluation.resamples:,} resamples"
+    caption = (
+        f"Every metric; intervals by bootstrap are from {run.evaluation.resamples:,} resamples"
+    )
     return [
         Facts(headline),
         *(Text(caution, "bad") for caution in run.cautions),
@@ -79,8 +81,7 @@ def by_class(run: RunRecord) -> list[Block]:
     )
     blocks += [
         Text(
-            f"These classes have no {metric_name(key)}, because it is undefined for them: "
-            f"{enumeration(names)}.",
+            f"The {metric_name(key)} is undefined for these classes: {enumeration(names)}.",
             "soft",
         )
         for key, names in result.undefined.items()
