@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES`
+    from bcjax.api import ablate as ablate
     from bcjax.api import calibrate as calibrate
     from bcjax.api import compare as compare
     from bcjax.api import evaluate as evaluate
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES
     from bcjax.api import load as load
     from bcjax.api import prepare as prepare
     from bcjax.api import report as report
+    from bcjax.api import sweep as sweep
     from bcjax.api import train as train
     from bcjax.data.prepared import PreparedSet as PreparedSet
     from bcjax.evaluation.calibration.calibration import Calibration as Calibration
@@ -36,11 +38,14 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES
     from bcjax.reports.run import Report as Report
     from bcjax.runtime.errors import UserError as UserError
     from bcjax.training.loop import Outcome as Outcome
+    from bcjax.tune.ablation import AblationResult as AblationResult
+    from bcjax.tune.sweep import SweepResult as SweepResult
 
 __version__ = "0.1.0"
 
 # Every public name, and the module that it is in.
 _NAMES = {
+    "ablate": "bcjax.api",
     "calibrate": "bcjax.api",
     "compare": "bcjax.api",
     "evaluate": "bcjax.api",
@@ -49,7 +54,9 @@ _NAMES = {
     "load": "bcjax.api",
     "prepare": "bcjax.api",
     "report": "bcjax.api",
+    "sweep": "bcjax.api",
     "train": "bcjax.api",
+    "AblationResult": "bcjax.tune.ablation",
     "Calibration": "bcjax.evaluation.calibration.calibration",
     "Comparison": "bcjax.reports.comparison",
     "Embeddings": "bcjax.evaluation.predictions",
@@ -61,6 +68,7 @@ _NAMES = {
     "TrainedNetwork": "bcjax.evaluation.trained_network",
     "PreparedSet": "bcjax.data.prepared",
     "Report": "bcjax.reports.run",
+    "SweepResult": "bcjax.tune.sweep",
     "UserError": "bcjax.runtime.errors",
 }
 _ROOMS = (

@@ -4,17 +4,18 @@ They print nothing but the progress that is asked for, take paths as text or `Pa
 `UserError`, with the sentence that the command line prints, for whatever the user can mend.
 """
 
-import copy
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from bcjax import config as configs
 from bcjax.config import ConfigDict
-from bcjax.runtime import plugins
+from bcjax.runtime import files
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from bcjax.data.prepared import PreparedSet
     from bcjax.evaluation.calibration.calibration import Calibration
     from bcjax.evaluation.calibration.measure import CalibrationMeasurements
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from bcjax.reports.dataset import Exploration
     from bcjax.reports.run import Report
     from bcjax.training.loop import Outcome
+    from bcjax.tune.ablation import AblationResult
+    from bcjax.tune.sweep import SweepResult
 
 # A run: its folder, what `train` returned, or what `load` returned.
 Run: TypeAlias = Union[str, Path, "Outcome", "TrainedNetwork"]
@@ -41,21 +44,18 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
       ('resnet18', 0.0003, 'runs/resnet18')
 
     Args:
-      name: The path of a config file; the name of one in configs/, such as "quickstart", perhaps
-        with its variant ("resnet18:small"); or the name of a network, for the defaults with it.
+      name: The path of a config file; the name of one that comes with bcjax, such as "quickstart",
+        perhaps with its variant ("resnet18:small"); or the name of a network, for the defaults with
+        it. `bcjax configs` lists the first, `bcjax models` the second.
       overrides: Values by key. Where neither they nor the file name a `workdir`, it is
         `runs/<name>`.
 
     Raises:
       UserError: If there is no such config, network or key, or a key may not have that value.
     """
-    from bcjax import models
-
-    overrides = overrides or {}
-    plugins.load(overrides.get("imports", ()))  # which may register the network
-    config = configs.get(name, overrides, networks=models.MODELS)
+    config = configs.get(name, overrides, networks=_networks)
     if config.workdir is None:
-        config.workdir = f"runs/{Path(str(name).partition(':')[0]).stem}"
+        config.workdir = f"runs/{Path(configs.split_variant(str(name))[0]).stem}"
     return config
 
 
@@ -64,6 +64,8 @@ def train(
     *,
     progress: bool | None = None,
     on_evaluation: Callable[[int, dict[str, float]], bool | None] | None = None,
+    extend: Literal["stretch", "restart"] | bool = False,
+    change: bool = False,
 ) -> "Outcome":
     """Trains, or goes on training, the run that a config describes.
 
@@ -81,6 +83,11 @@ def train(
       progress: Whether to print how far the run is; None: in a terminal and in a notebook.
       on_evaluation: Called after each evaluation with the step and the metrics of the watched
         split; where it returns True, the run ends there.
+      extend: Goes on with a run, even one that has ended, to a longer `train.length`. A schedule of
+        the learning rate that ends is computed over the new length ("stretch"), or a new one begins
+        over the added steps ("restart"); True is enough for one that does not end.
+      change: Lets the learning rate, the batch size and other settings that the table of settings
+        marks so change in a run that goes on. What changed, and when, is recorded.
 
     Returns:
       How the run ended: where it was written, the best checkpoint and its evaluation.
@@ -89,23 +96,21 @@ def train(
       UserError: For whatever the user can mend; nothing that was written before is lost.
     """
     import jax
-    from rich.console import Console
 
     from bcjax.runtime import compilation
     from bcjax.training import loggers, loop
+    from bcjax.training.resuming import Permissions
 
-    config = copy.deepcopy(config)
+    configs.check_source(config.data)
+    config = configs.check(config)
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
-    console = Console(file=sys.stdout)
-    shown = (console.is_terminal or console.is_jupyter) if progress is None else progress
-    if not shown:
-        console = Console(quiet=True)
 
     def evaluated(step: int, metrics: dict[str, float]) -> bool:
         return bool(on_evaluation and on_evaluation(step, metrics))
 
-    outcome = loop.train(config, console, evaluated)
+    permissions = Permissions(extend, change)
+    outcome = loop.train(config, _console(progress), evaluated, permissions)
     if outcome.evaluation and config.eval.report and jax.process_index() == 0:
         from bcjax.reports.run import write_report
 
@@ -114,7 +119,9 @@ def train(
     return outcome
 
 
-def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
+def load(
+    run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
+) -> "TrainedNetwork":
     """Reads a trained network from the folder of its run.
 
     Examples:
@@ -124,15 +131,17 @@ def load(run: "Run", checkpoint: Checkpoint = "best") -> "TrainedNetwork":
     Args:
       run: The run, such as its folder.
       checkpoint: "best", "latest" or a step.
+      max_pixels: The most pixels that an image may have; None: as the run's `data.max_pixels` says.
 
     Raises:
       UserError: If there is no such checkpoint, or it needs something that is gone.
     """
+    workdir = _workdir(run)
     from bcjax.evaluation import trained_network
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return trained_network.load(_workdir(run), checkpoint)
+    return trained_network.load(workdir, checkpoint, max_pixels=max_pixels)
 
 
 def evaluate(
@@ -144,6 +153,7 @@ def evaluate(
     map_classes: str | Mapping[str, str] | None = None,
     stain: str | None = None,
     stain_reference: str | Path | None = None,
+    max_pixels: int | None = None,
     batch_size: int | None = None,
     views: str | None = None,
     runs: Sequence["Run"] = (),
@@ -169,6 +179,7 @@ def evaluate(
       stain: How the stain of other data is normalised: "none", "reinhard" or "macenko"; None: as
         the run's.
       stain_reference: The picture whose stain other data is given.
+      max_pixels: The most pixels of a picture of other data; None: as the run's `data.max_pixels`.
       batch_size: Images at a time; None: as the run did.
       views: Views of each image to average, such as "flip, turn, crop(0.9)".
       runs: Further runs to average with the first one.
@@ -179,20 +190,24 @@ def evaluate(
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
         view or class.
     """
+    workdir, others = _workdir(run), [_workdir(each) for each in runs]
+    data, out = files.local_path(data), None if out is None else files.user_path(out)
     from bcjax.data.records import SPLITS
     from bcjax.evaluation import evaluate as evaluating
     from bcjax.runtime import compilation
 
+    own = data in SPLITS
+    source = None if own else data
+    other = evaluating.other_data(source, map_classes, stain, stain_reference, max_pixels)
     compilation.use_cache()
-    own = str(data) in SPLITS
     return evaluating.evaluate(
-        _workdir(run),
-        str(data) if own else split,
+        workdir,
+        data if own else split,
         checkpoint=_checkpoint(run) if checkpoint is None else checkpoint,
-        other=evaluating.other_data(None if own else data, map_classes, stain, stain_reference),
+        other=other,
         batch_size=batch_size,
         views=views,
-        runs=[_workdir(other) for other in runs],
+        runs=others,
         soup=soup,
         out=out,
     )
@@ -228,12 +243,14 @@ def calibrate(
     Raises:
       UserError: If there is no such checkpoint or split, or a number is out of range.
     """
+    workdir = _workdir(run)
+    not_cells = None if not_cells is None else files.user_path(not_cells)
     from bcjax.evaluation import calibrate as calibrating
     from bcjax.runtime import compilation
 
     compilation.use_cache()
     return calibrating.calibrate(
-        _workdir(run),
+        workdir,
         _checkpoint(run) if checkpoint is None else checkpoint,
         split=split,
         coverage=coverage,
@@ -263,9 +280,7 @@ def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") ->
 
 
 def prepare(
-    source: str | Path,
-    out: str | Path | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    source: str | Path, out: str | Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> "PreparedSet":
     """Measures, cleans, groups and splits pictures, and writes them as a set to train on.
 
@@ -284,11 +299,11 @@ def prepare(
     Raises:
       UserError: If there are no such pictures, or what they hold does not fit the rules.
     """
+    config = _described(source, overrides)
+    folder = None if out is None else files.user_path(out)
     from bcjax.data import preparation
 
-    changes = {"data.source": str(source), **(overrides or {})}
-    config = configs.check(configs.replaced(configs.default(), changes))
-    return preparation.prepare(config.data, None if out is None else Path(out))
+    return preparation.prepare(config.data, folder)
 
 
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
@@ -306,9 +321,10 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     Raises:
       UserError: If there is no run, or it was not evaluated.
     """
+    workdir, out = _workdir(run), None if out is None else files.user_path(out)
     from bcjax.reports.run import write_report
 
-    return write_report(_workdir(run), evaluation, out)
+    return write_report(workdir, evaluation, out)
 
 
 def explore(
@@ -332,17 +348,141 @@ def explore(
     Raises:
       UserError: If the pictures or the run cannot be read.
     """
+    config, html = _described(source, overrides), files.user_path(out)
+    workdir = None if run is None else _workdir(run)
     from bcjax.reports import dataset
 
-    changes = {"data.source": str(source), **(overrides or {})}
-    config = configs.check(configs.replaced(configs.default(), changes))
     if run is None:
-        return dataset.explore(config, out)
-    return dataset.explore(config, out, workdir=_workdir(run), checkpoint=str(_checkpoint(run)))
+        return dataset.explore(config, html)
+    return dataset.explore(config, html, workdir=workdir, checkpoint=str(_checkpoint(run)))
+
+
+def _networks() -> Collection[str]:
+    from bcjax.models import MODELS
+
+    return MODELS
+
+
+def sweep(
+    config: ConfigDict,
+    space: str | Path | Mapping[str, Any],
+    out: str | Path,
+    *,
+    trials: int = 20,
+    objective: str = "",
+    sampler: Literal["tpe", "random"] = "tpe",
+    pruner: Literal["none", "median", "halving", "hyperband"] = "none",
+    storage: str = "",
+    progress: bool | None = None,
+) -> "SweepResult":
+    """Searches for better values of any keys of a config, trial after trial (Optuna).
+
+    Each trial is a run in a folder of its own, judged on the split that is watched during training.
+    The same call again goes on with what was interrupted, and with the trials that are left.
+
+    Examples:
+      >>> space = {"optim.lr": {"low": 1e-4, "high": 1e-2}, "train.batch_size": [32, 64]}
+      >>> found = bcjax.sweep(config, space, "runs/sweep", trials=8)  # doctest: +SKIP
+      >>> found.ranked()[0].params                                   # doctest: +SKIP
+
+    Args:
+      config: The config of all trials, apart from what the space changes; it stays as it is.
+      space: A range or a list of values for each key; or a file, as for `bcjax sweep`.
+      out: The folder of the trials' folders and of study.json.
+      trials: The number of trials in all.
+      objective: Metrics, "latency" (seconds for one picture) or "size" (bytes of the parameters),
+        by commas; "": `config.checkpoint.best`.
+      sampler: How values are chosen.
+      pruner: Which trials end early, by their evaluations so far.
+      storage: The URL of a database, for several hosts; "": SQLite in the folder.
+      progress: Whether to print how each trial ended; None: in a terminal and in a notebook.
+
+    Returns:
+      What was found so far, also where Ctrl-C ended it.
+
+    Raises:
+      UserError: If no trial could use the space or the config, the folder holds another sweep, or
+        Optuna is not installed.
+    """
+    folder = files.user_path(out)
+    space = files.user_path(space) if isinstance(space, str | Path) else space
+    from bcjax.runtime import compilation, extras
+
+    extras.check("optuna", "A sweep")
+    from bcjax.tune.sweep import Sweep, result, work
+
+    compilation.use_cache()
+    planned = Sweep.of(
+        config, space, objective=objective, trials=trials, sampler=sampler, pruner=pruner
+    )
+    study = planned.open(folder, storage)
+    work(planned, study, _console(progress))
+    found = result(planned, study)
+    found.write(study.out)
+    return found
+
+
+def ablate(
+    config: ConfigDict,
+    switches: str | Path | Mapping[str, Any],
+    out: str | Path,
+    *,
+    modes: Sequence[str] = ("all-but-one", "only-one"),
+    seeds: int = 1,
+    progress: bool | None = None,
+) -> "AblationResult":
+    """Trains without each of some named parts of a config, and with each of them alone.
+
+    Each run has a folder of its own and is judged on the split that is watched during training. The
+    same call again goes on with what was interrupted.
+
+    Examples:
+      >>> switches = {"decay": {"optim.weight_decay": 0}, "warmup": {"optim.warmup": "0 steps"}}
+      >>> found = bcjax.ablate(config, switches, "runs/ablation")    # doctest: +SKIP
+      >>> {run.name: run.difference for run in found.runs}           # doctest: +SKIP
+
+    Args:
+      config: The config whose parts are switched; it stays as it is.
+      switches: The changes that leave each part out, by its name; or a file, as for `bcjax ablate`.
+      out: The folder of the runs' folders and of ablation.json.
+      modes: "all-but-one", "only-one" or both.
+      seeds: The number of runs of each kind, with seeds from `config.seed` on.
+      progress: Whether to print how each run ended; None: in a terminal and in a notebook.
+
+    Raises:
+      UserError: If a switch or a mode is not understood, or the complete config does not train.
+      KeyboardInterrupt: If a signal ended it; each run that was begun is saved.
+    """
+    folder = files.user_path(out)
+    switches = files.user_path(switches) if isinstance(switches, str | Path) else switches
+    from bcjax.runtime import compilation
+    from bcjax.tune.ablation import Ablation, measure, work
+
+    compilation.use_cache()
+    ablation = Ablation.of(config, switches, folder, modes=modes, seeds=seeds)
+    faults, status = work(ablation, _console(progress))
+    if status:
+        raise KeyboardInterrupt
+    found = measure(ablation, faults)
+    found.write(ablation.out)
+    return found
+
+
+def _described(source: str | Path, overrides: Mapping[str, Any] | None) -> ConfigDict:
+    changes = {"data.source": str(source), **(overrides or {})}
+    return configs.check(configs.replaced(configs.default(), changes))
+
+
+def _console(progress: bool | None) -> "Console":
+    from rich.console import Console
+
+    console = Console(file=sys.stdout)
+    shown = (console.is_terminal or console.is_jupyter) if progress is None else progress
+    return console if shown else Console(quiet=True)
 
 
 def _workdir(run: "Run") -> Path:
-    return Path(run if isinstance(run, str | Path) else run.workdir)
+    return files.user_path(run if isinstance(run, str | Path) else run.workdir)
 
 
 def _checkpoint(run: "Run") -> Checkpoint:

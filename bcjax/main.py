@@ -8,6 +8,12 @@ import difflib
 import importlib
 import logging
 import sys
+import threading
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+from bcjax import __version__
 
 COMMANDS = {
     "train": "Train a network (the default command); the same command again resumes.",
@@ -23,6 +29,7 @@ COMMANDS = {
     "predict": "Label pictures or folders with a trained network.",
     "explain": "Draw which parts of a picture a network's answer depends on.",
     "import-weights": "Turn published weights of PyTorch or Keras into the folder of a run.",
+    "configs": "List the configs that come with bcjax, which --config takes by name.",
     "models": "List the networks: parameters, FLOPs, input size, paper.",
     "benchmark": "Time each part of training and compare it with what the device can do.",
 }
@@ -32,32 +39,47 @@ def usage() -> str:
     lines = ["usage: bcjax [COMMAND] [--flags]", "", "commands:"]
     lines += [f"  {name:<14} {line}" for name, line in COMMANDS.items()]
     lines += ["", "bcjax COMMAND --help shows the flags of one command."]
+    lines += ["bcjax --version shows the versions of bcjax, JAX and Python."]
     return "\n".join(lines)
+
+
+def version() -> str:
+    """Returns the version of bcjax, and those that its results depend on most."""
+    python = ".".join(map(str, sys.version_info[:3]))
+    return f"bcjax {__version__}, JAX {metadata.version('jax')}, Python {python}"
 
 
 def main() -> int:
     """Runs the command in `sys.argv` and returns its exit status.
 
     The status is 0 on success, 1 for a defect of bcjax (with a traceback), 2 for a mistake of the
-    user (with one sentence), and 130 or 143 for a run that was interrupted or terminated and has
-    saved its state.
+    user (with one sentence), and 129, 130 or 143 for a run that has saved its state because
+    its terminal was closed or it was interrupted or terminated.
     """
-    arguments = sys.argv[1:]
+    from bcjax.runtime import terminal
+
+    with terminal.outlives_its_reader():
+        return _run(sys.argv[1:])
+
+
+def _run(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("help", "-h", "--help", "-help", "--helpfull"):
         print(usage())
         return 0
+    if arguments[0] == "version" or "--version" in arguments:
+        print(version())
+        return 0
     name = arguments.pop(0) if not arguments[0].startswith("-") else "train"
     if name not in COMMANDS:
-        match = difflib.get_close_matches(name, COMMANDS, 1)
+        match = difflib.get_close_matches(name, [*COMMANDS, "help", "version"], 1)
         hint = f": did you mean {match[0]!r}?" if match else "; bcjax --help lists the commands."
         print(f"bcjax: There is no command {name!r}{hint}", file=sys.stderr)
         return 2
 
-    from bcjax.cli import flags as command_line
-
     # Imported here so that the help text does not wait for it.
+    from bcjax.cli import flags
     from bcjax.runtime import memory
-    from bcjax.runtime.errors import UserError, disk_is_full
+    from bcjax.runtime.errors import UserError, disk_fault
 
     memory.keep_freed()  # before any thread is started
 
@@ -70,21 +92,29 @@ def main() -> int:
     for library in ("absl", "asyncio"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     sys.unraisablehook = lambda ignored: log.debug("Ignored: %s", ignored.exc_value)
+    threading.excepthook = _quiet_about_disks(threading.excepthook)
     try:
         command = importlib.import_module(f"bcjax.cli.{name.replace('-', '_')}")
-        parsed = command_line.parse(command, name, arguments)
-        return 0 if parsed is None else command.run(*parsed) or 0
+        parsed = flags.parse(command, name, arguments)
+        return 0 if parsed is None else command.run(parsed) or 0
     except UserError as error:
         print(f"bcjax: {error}", file=sys.stderr)
         return 2
     except Exception as error:
-        if not disk_is_full(error):
+        if not (fault := disk_fault(error)):
             raise
-        print(f"bcjax: The disk is full ({error}): free some space and try again.", file=sys.stderr)
+        print(f"bcjax: {fault}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bcjax: interrupted.", file=sys.stderr)
         return 130
+
+
+def _quiet_about_disks(before: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Returns a hook for threads of libraries: a disk's fault there is raised here as well."""
+    from bcjax.runtime.errors import disk_fault
+
+    return lambda ended: None if disk_fault(ended.exc_value) else before(ended)
 
 
 if __name__ == "__main__":

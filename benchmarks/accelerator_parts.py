@@ -115,7 +115,7 @@ def peaks(sitting: Sitting, deadline: Deadline) -> Answer:
     """The most that the device is seen to do, by dtype."""
     ask = (
         "import json; from bcjax.benchmark import machine; "
-        f"print(json.dumps({{d: machine.peaks(d)._asdict() for d in {('bfloat16', 'float32')}}}))"
+        f"print(json.dumps({{d: machine.peaks(d).to_dict() for d in {('bfloat16', 'float32')}}}))"
     )
     return programs.answer([sys.executable, "-c", ask], deadline=deadline)
 

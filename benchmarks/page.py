@@ -11,7 +11,9 @@ from typing import Any
 
 from bcjax.runtime import files
 
-_ABOUT = "import json; from bcjax.benchmark import machine; print(json.dumps(machine.about()))"
+_ABOUT = (
+    "import json; from bcjax.benchmark import machine; print(json.dumps(machine.about().to_dict()))"
+)
 
 
 def begin(**peers: str) -> dict[str, Any]:

@@ -15,8 +15,7 @@ from pathlib import Path
 import page as pages
 
 from bcjax import config as configs
-from bcjax.cli import flags as cli_flags
-from bcjax.cli import train
+from bcjax.cli import flags, train
 from bcjax.runtime.run_dir import RunDir
 
 WEIGHTS = "../shared/weights/mobilenetv2_1.0_224_imagenet.npz"
@@ -81,9 +80,10 @@ def row(command: str, runs: Path) -> dict:
 
 def described(command: str) -> configs.ConfigDict:
     """The config that a command line of `bcjax train` describes."""
-    values, _ = cli_flags.parse(train, "train", shlex.split(command)[2:])
-    config = cli_flags.read_config(values)
-    config.workdir = values.workdir or Path(cli_flags.config_file(values)).stem
+    arguments = flags.parse(train, "train", shlex.split(command)[2:])
+    assert arguments, command
+    config = flags.read_config(arguments)
+    config.workdir = str(arguments.workdir or Path(arguments.config.partition(":")[0]).stem)
     return config
 
 

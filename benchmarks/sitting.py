@@ -3,11 +3,14 @@
 import page as pages
 
 from bcjax.benchmark import tables
+from bcjax.benchmark.suite import Benchmark
 
 
 def table(page: dict) -> str:
     """The page as Markdown."""
     lines = [f"| {' | '.join(tables.HEADINGS)} |", f"|{'---|' * len(tables.HEADINGS)}"]
-    lines += [f"| {' | '.join(line)} |" for subject in tables.subjects(page) for line in subject]
-    told = f"{tables.setting(page)}. {tables.peaks(page)} {pages.measured(page)}"
+    found = Benchmark.from_dict(page)
+    lines += [f"| {' | '.join(line)} |" for subject in tables.subjects(found) for line in subject]
+    peaks = tables.peaks(found.peaks, found.stolen_share)
+    told = f"{tables.setting(found)}. {peaks} {pages.measured(page)}"
     return "\n".join([*lines, "", told])

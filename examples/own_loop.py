@@ -19,7 +19,7 @@ from bcjax.data.preparation import prepare
 
 def main(workdir: Path = Path("runs/own_loop"), steps: int = 300, **overrides) -> list[float]:
     """Trains, writes the run, and returns the loss of each step."""
-    config = engine.resolve(bcjax.get_config("elu_cnn", {"data.image_size": 32} | overrides))
+    config = engine.resolve(bcjax.get_config("quickstart", {"data.image_size": 32} | overrides))
     cells = prepare(config.data)
     model = engine.build(config, classes=len(cells.classes))
     optimizer = optax.adamw(1e-3)

@@ -20,7 +20,7 @@ SIGTERM reaches the program, which saves a checkpoint and exits with status 143.
 The exit status is the program's (of several processes, that of the first that failed).
 
 Example:
-  launch/gpu.sh --gpus=0,1 -- --config=configs/resnet50.py --workdir=runs/a
+  launch/gpu.sh --gpus=0,1 -- --config=configs/resnet50.py --config.data.source=PICTURES --workdir=runs/a
 TEXT
 }
 

@@ -26,7 +26,7 @@ The exit status is the program's, or 255 where a run was left on the VM because 
 
 Example:
   launch/tpu_vm.sh --name=cells --zone=us-west4-a -- \
-    --config=configs/resnet50.py --workdir=runs/a --config.optim.lr=3e-4
+    --config=configs/resnet50.py --config.data.source=PICTURES --workdir=runs/a --config.optim.lr=3e-4
 TEXT
 }
 

@@ -1,5 +1,6 @@
 """Inference: the evaluation of a split, and predictions by batch size."""
 
+import dataclasses
 import statistics
 from collections.abc import Sequence
 from typing import Any, cast
@@ -9,7 +10,9 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from bcjax.benchmark import machine, roofline
+from bcjax.benchmark.figures import Figures
 from bcjax.benchmark.machine import Peaks
+from bcjax.benchmark.roofline import AgainstRoofs
 from bcjax.benchmark.training import TimedRun
 from bcjax.engine import network
 from bcjax.engine.loader import whole_batches
@@ -19,18 +22,41 @@ from bcjax.engine.step import infer
 _BATCHES = 4  # dispatched in a turn
 
 
-def measure_evaluation(run: TimedRun, peaks: Peaks, repeats: int) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForwardPass(AgainstRoofs):
+    """A batch of the compiled network, on the devices already; medians."""
+
+    batch_size: int
+    batch_ms: float
+    images_per_s: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationTimes(Figures):
+    """The evaluation of a split; medians.
+
+    Attributes:
+      split: The split.
+      images: Its pictures.
+      images_per_s: Pictures in a second.
+      seconds: The whole split.
+      forward: The compiled forward pass alone.
+    """
+
+    split: str
+    images: int
+    images_per_s: float
+    seconds: float
+    forward: ForwardPass
+
+
+def measure_evaluation(run: TimedRun, peaks: Peaks, repeats: int) -> EvaluationTimes:
     """Times the evaluation of a split and its compiled forward pass in turns.
 
     Args:
       run: The run.
       peaks: What a device was seen to do.
       repeats: The number of turns of each.
-
-    Returns:
-      "split" and "images"; "images_per_s" and "seconds" of an evaluation, medians; and "forward":
-      "batch_size", "batch_ms" and "images_per_s" of a batch that is on the devices already, with
-      what `roofline.against` says of it.
     """
     split, variables = run.config.eval.split, run.state.best_variables
     loader = run.loader(split)
@@ -54,18 +80,19 @@ def measure_evaluation(run: TimedRun, peaks: Peaks, repeats: int) -> dict[str, A
     batch_seconds = statistics.median(times["forward"]) / _BATCHES
     lowered = predict.lower(variables, one, loader.stored)
     cost = roofline.cost(lowered, devices=run.run.mesh.size)
-    return {
-        "split": split,
-        "images": loader.examples,
-        "images_per_s": loader.examples / seconds,
-        "seconds": seconds,
-        "forward": {
-            "batch_size": batch_size,
-            "batch_ms": 1e3 * batch_seconds,
-            "images_per_s": batch_size / batch_seconds,
-        }
-        | roofline.against(cost, batch_seconds, peaks),
-    }
+    forward_pass = ForwardPass(
+        batch_size=batch_size,
+        batch_ms=1e3 * batch_seconds,
+        images_per_s=batch_size / batch_seconds,
+        **roofline.against(cost, batch_seconds, peaks),
+    )
+    return EvaluationTimes(
+        split=split,
+        images=loader.examples,
+        images_per_s=loader.examples / seconds,
+        seconds=seconds,
+        forward=forward_pass,
+    )
 
 
 SIZES = (1, 8, 32, 128, 512)
@@ -73,7 +100,33 @@ SIZES = (1, 8, 32, 128, 512)
 _CALLS, _LEAST_CALLS, _SECONDS = 200, 20, 5.0  # at each size
 
 
-def measure_prediction(run: TimedRun, peaks: Peaks, sizes: Sequence[int]) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CallTimes(AgainstRoofs):
+    """Answers to a batch of pictures.
+
+    Attributes:
+      batch_size: The pictures of a call.
+      p50_ms: The median call.
+      p99_ms: What 99 % of the calls stay below.
+      images_per_s: Of the median call.
+      calls: How many were timed.
+    """
+
+    batch_size: int
+    p50_ms: float
+    p99_ms: float
+    images_per_s: float
+    calls: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PredictionTimes(Figures):
+    """Answers by batch size."""
+
+    batches: list[CallTimes]
+
+
+def measure_prediction(run: TimedRun, peaks: Peaks, sizes: Sequence[int]) -> PredictionTimes:
     """Times inference on one device, from decoded pictures in RAM to probabilities in RAM.
 
     Each call is waited for: uint8 pictures go to the device, probabilities come back.
@@ -82,10 +135,6 @@ def measure_prediction(run: TimedRun, peaks: Peaks, sizes: Sequence[int]) -> dic
       run: The run whose network predicts.
       peaks: What a device was seen to do.
       sizes: The batch sizes.
-
-    Returns:
-      {"batches": [...]}, for each size "batch_size", "p50_ms" and "p99_ms" of a call,
-      "images_per_s" (of the median call), "calls" timed, and what `roofline.against` says.
     """
     config = run.config
     model = network.build(config, len(run.run.classes))
@@ -104,16 +153,16 @@ def measure_prediction(run: TimedRun, peaks: Peaks, sizes: Sequence[int]) -> dic
         middle = statistics.median(times)
         cost = roofline.cost(compiled.lower(variables, pixels[:size]))
         found.append(
-            {
-                "batch_size": size,
-                "p50_ms": 1e3 * middle,
-                "p99_ms": 1e3 * float(np.percentile(times, 99)),
-                "images_per_s": size / middle,
-                "calls": len(times),
-            }
-            | roofline.against(cost, middle, peaks)
+            CallTimes(
+                batch_size=size,
+                p50_ms=1e3 * middle,
+                p99_ms=1e3 * float(np.percentile(times, 99)),
+                images_per_s=size / middle,
+                calls=len(times),
+                **roofline.against(cost, middle, peaks),
+            )
         )
-    return {"batches": found}
+    return PredictionTimes(batches=found)
 
 
 def _calls(work: Any) -> list[float]:

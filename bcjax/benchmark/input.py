@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from bcjax.benchmark.figures import Figures
 from bcjax.benchmark.training import TimedRun
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.order import Order
@@ -37,7 +38,63 @@ class _Calls(Sequence):
         return Call(position * self.steps, self.steps)
 
 
-def measure_input(run: TimedRun, seconds: float = 2.0) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoreRate(Figures):
+    """What a store can feed.
+
+    Attributes:
+      images_per_s: As `fed` says.
+      starves_from_images_per_s: The least whole rate of training that it cannot feed.
+    """
+
+    images_per_s: float
+    starves_from_images_per_s: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PartRate(Figures):
+    """What a part of the input path can do; in bytes too where it moves them."""
+
+    images_per_s: float
+    mb_per_s: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InputRates(Figures):
+    """The input path, and what its rates depend on.
+
+    Attributes:
+      disk: Pictures decoded from files.
+      host: Decoded pictures in RAM.
+      device: Decoded pictures on the devices.
+      read: Encoded pictures, from the files.
+      gather: Decoded ones, in RAM.
+      transfer: To the devices.
+      decode: By one core.
+      threads: As configured; None: one for each core.
+      workers: As configured.
+      prefetch: As configured.
+      pictures: Pictures that the stores in memory held.
+      encoded_kb: Mean of an encoded picture.
+      decoded_kb: Of a decoded one.
+    """
+
+    disk: StoreRate
+    host: StoreRate
+    device: StoreRate
+    read: PartRate
+    gather: PartRate
+    transfer: PartRate
+    decode: PartRate
+    threads: int | None
+    workers: int
+    prefetch: int
+    pictures: int
+    encoded_kb: float
+    decoded_kb: float
+
+
+def measure_input(run: TimedRun, seconds: float = 2.0) -> InputRates:
     """Measures how fast each kind of store delivers training pictures, and the parts of that.
 
     Nothing else computes meanwhile: on a CPU a training loop shares the cores with its store. Files
@@ -46,15 +103,6 @@ def measure_input(run: TimedRun, seconds: float = 2.0) -> dict[str, Any]:
     Args:
       run: Its config says how pictures enter and how they are loaded ahead.
       seconds: The length of each measurement.
-
-    Returns:
-      Of "disk", "host" and "device": "images_per_s", as `fed` says, and
-      "starves_from_images_per_s", the least whole rate of training that this store cannot feed.
-      Of each part "images_per_s", and "mb_per_s" where bytes are moved: "read", encoded pictures
-      from the files; "decode", by one core; "gather", of decoded ones in RAM; "transfer", to the
-      devices. And what they depend on: "threads" (None: one for each core), "workers" and
-      "prefetch" as configured, "pictures" that the stores in memory held, "encoded_kb" and
-      "decoded_kb" of a picture, means.
     """
     config = run.config
     examples, entry = run.run.prepared.examples("train"), InputTransform.from_config(config.data)
@@ -72,10 +120,9 @@ def measure_input(run: TimedRun, seconds: float = 2.0) -> dict[str, Any]:
         rate = fed(
             Loader(store, config.data, run.run.mesh), order, per_call, config.data.prefetch, seconds
         )
-        figures[store.kind] = {
-            "images_per_s": rate,
-            "starves_from_images_per_s": math.floor(rate) + 1,
-        }
+        figures[store.kind] = StoreRate(
+            images_per_s=rate, starves_from_images_per_s=math.floor(rate) + 1
+        )
 
     index = np.concatenate([order(step) for step in range(per_call)])
     encoded = sum(len(example.image) for example in examples[index]) / len(index)
@@ -92,16 +139,17 @@ def measure_input(run: TimedRun, seconds: float = 2.0) -> dict[str, Any]:
         ("transfer", send, bytes_each),
     ):
         rate = len(index) * repeated(work, seconds)
-        figures[name] = {"images_per_s": rate, "mb_per_s": rate * each / 1e6}
-    figures["decode"] = {"images_per_s": decoded(examples, entry, seconds)}
-    return figures | {
-        "threads": config.data.threads,
-        "workers": config.data.workers,
-        "prefetch": config.data.prefetch,
-        "pictures": held,
-        "encoded_kb": encoded / 1e3,
-        "decoded_kb": bytes_each / 1e3,
-    }
+        figures[name] = PartRate(images_per_s=rate, mb_per_s=rate * each / 1e6)
+    return InputRates(
+        **figures,
+        decode=PartRate(images_per_s=decoded(examples, entry, seconds)),
+        threads=config.data.threads,
+        workers=config.data.workers,
+        prefetch=config.data.prefetch,
+        pictures=held,
+        encoded_kb=encoded / 1e3,
+        decoded_kb=bytes_each / 1e3,
+    )
 
 
 def fed(loader: Loader, order: Order, per_call: int, prefetch: int, seconds: float) -> float:

@@ -1,5 +1,6 @@
 """The machine: its name, its versions, the most it is seen to do, and how to time on it."""
 
+import dataclasses
 import datetime
 import os
 import platform
@@ -11,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import psutil
 
+from bcjax.benchmark.figures import Figures
 from bcjax.runtime import environment
 
 
@@ -79,26 +81,50 @@ _TURN_S = 0.1
 _TURNS = 7
 
 
-def about() -> dict[str, Any]:
-    """Returns the day, the machine and the versions: what every written figure stands beside.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine(Figures):
+    """The machine, the day and the versions: what every written figure stands beside.
 
-    "device" is JAX's name of the first one and "devices" how many there are; "processor", "cores"
-    and "memory_gb" are the host's; "versions" are of the packages that figures depend on.
+    Attributes:
+      date: The day, as in 2026-01-31.
+      device: JAX's name of the first device.
+      devices: How many there are.
+      backend: "cpu", "gpu" or "tpu".
+      processor: The name of the host's processor.
+      cores: The host's cores.
+      memory_gb: The host's memory.
+      python: The version of Python.
+      versions: The versions of the packages that figures depend on.
     """
-    return {
-        "date": datetime.date.today().isoformat(),
-        "device": jax.devices()[0].device_kind,
-        "devices": jax.device_count(),
-        "backend": jax.default_backend(),
-        "processor": environment.processor(),
-        "cores": os.cpu_count(),
-        "memory_gb": round(psutil.virtual_memory().total / 1e9, 1),
-        "python": platform.python_version(),
-        "versions": environment.versions(),
-    }
+
+    date: str
+    device: str
+    devices: int
+    backend: str
+    processor: str
+    cores: int | None
+    memory_gb: float
+    python: str
+    versions: dict[str, str]
 
 
-class Peaks(NamedTuple):
+def about() -> Machine:
+    """Returns what this machine is."""
+    return Machine(
+        date=datetime.date.today().isoformat(),
+        device=jax.devices()[0].device_kind,
+        devices=jax.device_count(),
+        backend=jax.default_backend(),
+        processor=environment.processor(),
+        cores=os.cpu_count(),
+        memory_gb=round(psutil.virtual_memory().total / 1e9, 1),
+        python=platform.python_version(),
+        versions=environment.versions(),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Peaks(Figures):
     """The most that one device was seen to do.
 
     Attributes:

@@ -12,6 +12,7 @@ import jax
 from jax.stages import Compiled, Lowered
 from jaxlib import _jax
 
+from bcjax.benchmark.figures import Figures
 from bcjax.benchmark.machine import Peaks
 from bcjax.benchmark.operations import Program
 
@@ -48,9 +49,7 @@ def cost(lowered: Lowered, compiled: Compiled | None = None, devices: int = 1) -
     if read_and_written is not None:
         read_and_written += in_libraries(Program(compiled.as_text() or ""))
     return Cost(
-        flops=counted / devices,
-        bytes_accessed=read_and_written,
-        peak_memory=_peak_memory(compiled),
+        flops=counted / devices, bytes_accessed=read_and_written, peak_memory=_peak_memory(compiled)
     )
 
 
@@ -79,21 +78,39 @@ def flops(lowered: Lowered) -> float:
     return float(counted.get("flops", 0.0))
 
 
-def against(cost: Cost, seconds: float, peaks: Peaks) -> dict[str, Any]:
-    """Returns how close to the device's peaks a program comes.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AgainstRoofs(Figures):
+    """How close to the device's peaks a program comes; None: the backend does not say.
 
-    What the backend does not say is left out.
+    Attributes:
+      peak_memory_mb: MB of arguments, outputs and what is between them, on each device.
+      flops: Floating-point operations of one execution, on each device.
+      share_of_compute_peak: Of the operations that the device could have done in the time.
+      bytes_accessed: Bytes that one execution reads and writes, on each device.
+      share_of_bandwidth_peak: Of the bytes that the device could have moved in the time.
+      flops_per_byte: The operations for each byte.
+      roof: "compute" or "bandwidth": which of them asks for more time.
+      share_of_roof: The least time that this roof allows, over the time that it took; above 1 where
+        caches served what is counted as memory.
+    """
+
+    peak_memory_mb: float | None = None
+    flops: float | None = None
+    share_of_compute_peak: float | None = None
+    bytes_accessed: float | None = None
+    share_of_bandwidth_peak: float | None = None
+    flops_per_byte: float | None = None
+    roof: str | None = None
+    share_of_roof: float | None = None
+
+
+def against(cost: Cost, seconds: float, peaks: Peaks) -> dict[str, Any]:
+    """Returns the fields of `AgainstRoofs`.
 
     Args:
       cost: The cost of one execution.
       seconds: The time that it took.
       peaks: What one device was seen to do.
-
-    Returns:
-      "flops", "bytes_accessed", "peak_memory_mb", "share_of_compute_peak",
-      "share_of_bandwidth_peak", "flops_per_byte", "roof" ("compute" or "bandwidth": which of them
-      asks for more time) and "share_of_roof" (the least time that it allows, over `seconds`; above
-      1 where caches served what is counted as memory).
     """
     found: dict[str, Any] = {}
     shares: dict[str, float] = {}

@@ -1,6 +1,7 @@
 """What the devices do during a few steps: for Perfetto or XProf, and what their time goes into."""
 
 import collections
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import jax
 from jax.profiler import ProfileData
 
 from bcjax.benchmark import training
+from bcjax.benchmark.figures import Figures
 from bcjax.benchmark.operations import KINDS, Program
 from bcjax.benchmark.training import TimedRun
 
@@ -15,16 +17,47 @@ _CALLS = 3
 _LONGEST = 10
 
 
-def write(run: TimedRun, folder: Path) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LongOperation(Figures):
+    """An operation that takes much of a step's time.
+
+    Attributes:
+      name: Its name in the compiled program.
+      kind: What it is for, see `operations.KINDS`.
+      share: Of the operations' summed time.
+      path: The layer that it comes from.
+    """
+
+    name: str
+    kind: str
+    share: float
+    path: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Profile(Figures):
+    """Where a profile is, and what the time of the step goes into.
+
+    Attributes:
+      perfetto: The file that https://ui.perfetto.dev opens.
+      xprof: The folder that `xprof --logdir=` or TensorBoard's profiler opens.
+      shares: By kind, of the operations' summed time (several cores work on several at once); None
+        where the profile names no operation.
+      longest: The operations that take most of it.
+    """
+
+    perfetto: str
+    xprof: str
+    shares: dict[str, float] | None = None
+    longest: list[LongOperation] | None = None
+
+
+def write(run: TimedRun, folder: Path) -> Profile:
     """Profiles a few calls of the compiled step.
 
     Args:
       run: The run, whose state is used up.
       folder: The folder for `plugins/profile/<time>/`.
-
-    Returns:
-      "perfetto": the file that https://ui.perfetto.dev opens; "xprof": the folder that
-      `xprof --logdir=` or TensorBoard's profiler does; and what `shares` says.
     """
     dispatch = training.repeated(run)
     dispatch(2)  # compiles, and settles
@@ -34,7 +67,7 @@ def write(run: TimedRun, folder: Path) -> dict[str, Any]:
     (perfetto,) = newest.parent.glob("perfetto_trace.json.gz")
     compiled = training.lowered(run, run.plan.steps_per_call).compile()
     parts = shares(Program(compiled.as_text() or ""), operation_seconds(newest))
-    return {"perfetto": str(perfetto), "xprof": str(folder)} | parts
+    return Profile(perfetto=str(perfetto), xprof=str(folder), **parts)
 
 
 def operation_seconds(profile: Path) -> dict[str, float]:
@@ -53,16 +86,11 @@ def operation_seconds(profile: Path) -> dict[str, float]:
 
 
 def shares(program: Program, seconds: dict[str, float]) -> dict[str, Any]:
-    """Returns what the time of a program's operations goes into.
+    """Returns what the time of a program's operations goes into, as fields of `Profile`.
 
     Args:
       program: The compiled program.
       seconds: Seconds by name of the operation; those of other programs are left out.
-
-    Returns:
-      "shares", by kind, of the operations' summed time (several cores work on several at once);
-      and "longest", the operations that take most of it, each with "name", "kind", "share" and
-      "path", its layer. Nothing where the profile names no operation.
     """
     operations = {each.name: each for each, _ in program.dispatched() if each.name in seconds}
     whole = sum(seconds[name] for name in operations)
@@ -74,12 +102,12 @@ def shares(program: Program, seconds: dict[str, float]) -> dict[str, Any]:
     return {
         "shares": {kind: by_kind[kind] for kind in KINDS},
         "longest": [
-            {
-                "name": name,
-                "kind": program.kind(operations[name]),
-                "share": seconds[name] / whole,
-                "path": program.path(operations[name]),
-            }
+            LongOperation(
+                name=name,
+                kind=program.kind(operations[name]),
+                share=seconds[name] / whole,
+                path=program.path(operations[name]),
+            )
             for name in sorted(operations, key=lambda name: -seconds[name])[:_LONGEST]
         ],
     }

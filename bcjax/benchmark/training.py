@@ -4,7 +4,6 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import numpy as np
@@ -15,8 +14,9 @@ from rich.console import Console
 
 from bcjax.augment import policy as policies
 from bcjax.benchmark import machine, roofline
+from bcjax.benchmark.figures import Figures
 from bcjax.benchmark.machine import Peaks
-from bcjax.benchmark.roofline import Cost
+from bcjax.benchmark.roofline import AgainstRoofs, Cost
 from bcjax.engine.dispatch import Batch, Hyperparameters, StoredArrays
 from bcjax.engine.loader import Loader
 from bcjax.engine.plan import Call, Plan
@@ -86,26 +86,38 @@ class TimedRun:
         self.run.close()
 
 
-def measure_step(run: TimedRun, peaks: Peaks, steps: int) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StepTimes(AgainstRoofs):
+    """The bare compiled step.
+
+    Attributes:
+      images_per_s: Median.
+      step_ms: Median.
+      first_step_s: The first call, which compiles.
+    """
+
+    images_per_s: float
+    step_ms: float
+    first_step_s: float
+
+
+def measure_step(run: TimedRun, peaks: Peaks, steps: int) -> StepTimes:
     """Times compiled calls, waiting for each one.
 
     Args:
       run: The run, whose state is used up.
       peaks: What a device was seen to do.
       steps: The timed calls; two more before them are left out, of which the first compiles.
-
-    Returns:
-      "images_per_s" and "step_ms", medians; "first_step_s", of the first call; and what
-      `roofline.against` says of the step.
     """
     dispatch = repeated(run)
     first, _, *others = (machine.seconds(lambda: dispatch(1)) for _ in range(steps + 2))
     seconds = statistics.median(others) / run.plan.steps_per_call
-    return {
-        "images_per_s": run.config.train.batch_size / seconds,
-        "step_ms": 1e3 * seconds,
-        "first_step_s": first,
-    } | roofline.against(cost(run), seconds, peaks)
+    return StepTimes(
+        images_per_s=run.config.train.batch_size / seconds,
+        step_ms=1e3 * seconds,
+        first_step_s=first,
+        **roofline.against(cost(run), seconds, peaks),
+    )
 
 
 def repeated(run: TimedRun) -> Callable[[int], None]:
@@ -140,7 +152,47 @@ def lowered(run: TimedRun, steps: int) -> Lowered:
     return run.phase.train_call.jitted.lower(run.state, batches, loader.stored, run.run.values)
 
 
-def measure_loop(run: TimedRun, steps: int, repeats: int, evaluations: int) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WholeTimes(Figures):
+    """`bcjax train` from the end of an evaluation to the end of the next; medians.
+
+    Attributes:
+      images_per_s: Pictures trained on in a second.
+      seconds: The whole period.
+      steps: Steps in it.
+      images: Pictures trained on in it.
+      evaluated: Pictures evaluated in it.
+      share_of_bare_step: Its rate, over that of the bare step before and after.
+    """
+
+    images_per_s: float
+    seconds: float
+    steps: int
+    images: int
+    evaluated: int
+    share_of_bare_step: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoopTimes(Figures):
+    """The training loop, without evaluations and checkpoints; medians.
+
+    Attributes:
+      images_per_s: Pictures trained on in a second.
+      step_ms: A step.
+      bare_images_per_s: The rate of the bare step, in turns with it.
+      share_of_bare_step: The median of the turns' ratios.
+      whole: The whole run; None: it was not timed.
+    """
+
+    images_per_s: float
+    step_ms: float
+    bare_images_per_s: float
+    share_of_bare_step: float
+    whole: WholeTimes | None = None
+
+
+def measure_loop(run: TimedRun, steps: int, repeats: int, evaluations: int) -> LoopTimes:
     """Times the bare step and the training loop in turns, on the run's own pictures.
 
     The loop is what training does between two log lines: order, store, transfer, call, metrics.
@@ -149,11 +201,7 @@ def measure_loop(run: TimedRun, steps: int, repeats: int, evaluations: int) -> d
       run: The run, whose state is used up.
       steps: The timed steps of a turn, rounded up to whole calls.
       repeats: The number of turns of each.
-      evaluations: The periods of `_whole`; 0: it is left out.
-
-    Returns:
-      "images_per_s" and "step_ms" of the loop and "bare_images_per_s", medians;
-      "share_of_bare_step", the median of the turns' ratios; and "whole" (see `_whole`).
+      evaluations: The periods of the whole run that are timed; 0: none.
     """
     per_call, batch_size = run.plan.steps_per_call, run.config.train.batch_size
     calls = [Call(i * per_call, per_call) for i in range(-(-steps // per_call))]
@@ -173,23 +221,33 @@ def measure_loop(run: TimedRun, steps: int, repeats: int, evaluations: int) -> d
     dispatch(1)  # compiles
     times = machine.in_turns(repeats, bare=bare, loop=loop)
     seconds = statistics.median(times["loop"])
-    found: dict[str, Any] = {
-        "images_per_s": images / seconds,
-        "step_ms": 1e3 * seconds / (len(calls) * per_call),
-        "bare_images_per_s": images / statistics.median(times["bare"]),
-        "share_of_bare_step": statistics.median(
-            bare / loop for bare, loop in zip(times["bare"], times["loop"], strict=True)
-        ),
-    }
+    whole = None
     if evaluations:
         before = machine.seconds(bare)
-        whole = _whole(run, evaluations)
+        seconds_of_period = _whole(run, evaluations)
         bare_rate = images / statistics.mean((before, machine.seconds(bare)))
-        found["whole"] = whole | {"share_of_bare_step": whole["images_per_s"] / bare_rate}
-    return found
+        period = run.plan.eval_every
+        rate = period * batch_size / seconds_of_period
+        whole = WholeTimes(
+            images_per_s=rate,
+            seconds=seconds_of_period,
+            steps=period,
+            images=period * batch_size,
+            evaluated=run.run.prepared.size(run.config.eval.split),
+            share_of_bare_step=rate / bare_rate,
+        )
+    return LoopTimes(
+        images_per_s=images / seconds,
+        step_ms=1e3 * seconds / (len(calls) * per_call),
+        bare_images_per_s=images / statistics.median(times["bare"]),
+        share_of_bare_step=statistics.median(
+            bare / loop for bare, loop in zip(times["bare"], times["loop"], strict=True)
+        ),
+        whole=whole,
+    )
 
 
-def _whole(run: TimedRun, evaluations: int) -> dict[str, Any]:
+def _whole(run: TimedRun, evaluations: int) -> float:
     """Times `bcjax train`'s own loop, with log lines, writers, evaluations and checkpoints.
 
     A period is from the end of an evaluation to the end of the next: a checkpoint is begun, the
@@ -201,10 +259,9 @@ def _whole(run: TimedRun, evaluations: int) -> dict[str, Any]:
       evaluations: The number of periods.
 
     Returns:
-      "images_per_s" and "seconds" of a period, medians; "steps" and "images" in it; "evaluated",
-      pictures evaluated in it.
+      The seconds of a period, a median.
     """
-    plan, config = run.plan, run.config
+    plan = run.plan
     period = plan.eval_every
     # So that the first evaluation, which compiles, is only a call away.
     start = max(0, period - plan.steps_per_call)
@@ -218,18 +275,30 @@ def _whole(run: TimedRun, evaluations: int) -> dict[str, Any]:
         return len(moments) > evaluations
 
     run.train_with(longer, start, evaluated)
-    seconds = statistics.median(np.diff(moments))
-    images = period * config.train.batch_size
-    return {
-        "images_per_s": images / seconds,
-        "seconds": seconds,
-        "steps": period,
-        "images": images,
-        "evaluated": run.run.prepared.size(config.eval.split),
-    }
+    return float(statistics.median(np.diff(moments)))
 
 
-def measure_augmentation(run: TimedRun, peaks: Peaks, steps: int, repeats: int) -> dict[str, Any]:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AugmentationTimes(AgainstRoofs):
+    """The augmentation policy alone; medians.
+
+    Attributes:
+      ops: Its operations.
+      images_per_s: Pictures in a second.
+      batch_ms: A batch.
+      share_of_step: The median of the turns' ratios; alone the policy is not fused with what
+        follows.
+    """
+
+    ops: list[str]
+    images_per_s: float
+    batch_ms: float
+    share_of_step: float
+
+
+def measure_augmentation(
+    run: TimedRun, peaks: Peaks, steps: int, repeats: int
+) -> AugmentationTimes:
     """Times the augmentation policy and the bare step in turns.
 
     Args:
@@ -237,10 +306,6 @@ def measure_augmentation(run: TimedRun, peaks: Peaks, steps: int, repeats: int) 
       peaks: What a device was seen to do.
       steps: The timed batches of a turn.
       repeats: The number of turns of each.
-
-    Returns:
-      "ops"; "images_per_s" and "batch_ms", medians; "share_of_step", the median of the turns'
-      ratios (alone the policy is not fused with what follows); and what `roofline.against` says.
     """
     policy = policies.build(run.config.augment.ops)
     dtype = run.config.model.dtype
@@ -257,8 +322,7 @@ def measure_augmentation(run: TimedRun, peaks: Peaks, steps: int, repeats: int) 
     one = next(loader.training([Call(0, 1)], run.run.order))
     everywhere = meshes.replicated_sharding(run.run.mesh)
     compiled = jax.jit(
-        augment,
-        in_shardings=(meshes.batch_sharding(run.run.mesh, leading=1), *3 * [everywhere]),
+        augment, in_shardings=(meshes.batch_sharding(run.run.mesh, leading=1), *3 * [everywhere])
     )
 
     def policy_alone() -> None:
@@ -274,12 +338,14 @@ def measure_augmentation(run: TimedRun, peaks: Peaks, steps: int, repeats: int) 
     times = machine.in_turns(repeats, policy=policy_alone, step=lambda: dispatch(calls))
     seconds = statistics.median(times["policy"]) / steps
     lowered = compiled.lower(one, loader.stored, run.run.values, np.int32(0))
-    return {
-        "ops": list(run.config.augment.ops),
-        "images_per_s": run.config.train.batch_size / seconds,
-        "batch_ms": 1e3 * seconds,
-        "share_of_step": statistics.median(
+    cost = roofline.cost(lowered, devices=run.run.mesh.size)
+    return AugmentationTimes(
+        ops=list(run.config.augment.ops),
+        images_per_s=run.config.train.batch_size / seconds,
+        batch_ms=1e3 * seconds,
+        share_of_step=statistics.median(
             (alone / steps) / (step / steps_in_turn)
             for alone, step in zip(times["policy"], times["step"], strict=True)
         ),
-    } | roofline.against(roofline.cost(lowered, devices=run.run.mesh.size), seconds, peaks)
+        **roofline.against(cost, seconds, peaks),
+    )

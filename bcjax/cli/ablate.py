@@ -1,6 +1,6 @@
 """Train without each of some named parts of a config, and with each of them alone.
 
-  bcjax ablate --config=configs/an2dl.py --switches=switches.yaml --out=runs/ablation
+  bcjax ablate --config=an2dl --switches=switches.yaml --out=runs/ablation
   bcjax ablate ... --mode=all-but-one --seeds=3
 
 The switches are a YAML file of named parts of the config, each with the changes that leave it out.
@@ -21,67 +21,54 @@ used. Differences to `all` are paired, picture by picture. The same command agai
 was interrupted. It writes OUT/ablation.json.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from bcjax.cli import flags as cli_flags
-from bcjax.runtime import files
-from bcjax.runtime.errors import UserError
+from bcjax.cli.flags import CONFIG, Arguments, Flag, read_config
 
 if TYPE_CHECKING:
     from bcjax.tune.ablation import AblatedRun, AblationResult
 
+FLAGS = (
+    CONFIG,
+    Flag(
+        "switches",
+        "The YAML file.",
+        kind=Path,
+        needed="Give the parts to switch, such as --switches=switches.yaml.",
+    ),
+    Flag(
+        "out",
+        "The folder of the runs.",
+        kind=Path,
+        needed="Give a folder for the runs, such as --out=runs/ablation.",
+    ),
+    Flag("mode", "all-but-one, only-one or both.", ["all-but-one", "only-one"], list),
+    Flag("seeds", "Runs of each kind, with seeds from config.seed on.", 1, int, least=1),
+)
 
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    cli_flags.define_config(values)
-    flags.DEFINE_string("switches", None, "The YAML file.", flag_values=values)
-    flags.DEFINE_string("out", None, "The folder of the runs.", flag_values=values)
-    flags.DEFINE_list(
-        "mode", ["all-but-one", "only-one"], "all-but-one, only-one or both.", flag_values=values
-    )
-    flags.DEFINE_integer(
-        "seeds", 1, "Runs of each kind, with seeds from config.seed on.", 1, flag_values=values
-    )
 
-
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if positional:
-        raise UserError(f"bcjax ablate takes flags only, not {positional[0]!r}.")
-    config = cli_flags.read_config(values)
-    if not values.switches:
-        raise UserError("Give the parts to switch, such as --switches=switches.yaml.")
-    if not values.out:
-        raise UserError("Give a folder for the runs, such as --out=runs/ablation.")
-    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
+def run(arguments: Arguments) -> int:
+    config = read_config(arguments)
     from bcjax.runtime import compilation
-    from bcjax.training import loggers
     from bcjax.tune import ablation as ablations
-    from bcjax.tune.trials import judged_on_watched
 
-    if wrong := [mode for mode in values.mode if mode not in ablations.MODES]:
-        raise UserError(f"--mode={wrong[0]}: choose of {', '.join(ablations.MODES)}.")
-    loggers.check(config.track)
     compilation.use_cache()
     console = Console()
-    ablation = ablations.Ablation(
-        judged_on_watched(config, config.checkpoint.best),
-        ablations.read_switches(files.user_path(values.switches), config),
-        values.mode,
-        values.seeds,
-        files.user_path(values.out),
+    ablation = ablations.Ablation.of(
+        config, arguments.switches, arguments.out, modes=arguments.mode, seeds=arguments.seeds
     )
     faults, status = ablations.work(ablation, console)
     if status:
         return status
-    result = ablations.measure(ablation, faults)
-    path = result.write(ablation.out)
-    title = f"{result.metric} on {result.n:,} pictures of {result.split}, compared with `all`:"
-    console.print(title, highlight=False)
-    console.print(_table(result), highlight=False)
-    console.print(f"written to {path}", highlight=False, soft_wrap=True)
+    found = ablations.measure(ablation, faults)
+    path = found.write(ablation.out)
+    print(f"{found.metric} on {found.n:,} pictures of {found.split}, compared with `all`:")
+    console.print(_table(found), highlight=False)
+    print(f"written to {path}")
     return 0
 
 

@@ -7,67 +7,55 @@ Writes calibration/<step>.json (and .npz) in the workdir, which predict and eval
 """
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from bcjax.data.records import SPLITS
-from bcjax.runtime.errors import UserError
+from bcjax.cli import flags
+from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, Arguments, Flag
 
 if TYPE_CHECKING:
     from bcjax.evaluation.calibration.calibration import Calibration
     from bcjax.evaluation.calibration.measure import CalibrationMeasurements
 
-
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
-    flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
-    flags.DEFINE_enum("split", "val", SPLITS, "The split that it is fitted on.", flag_values=values)
-    flags.DEFINE_float(
-        "coverage", 0.9, "The share of conformal sets that hold the true class.", flag_values=values
-    )
-    flags.DEFINE_float(
-        "error-rate", 0.05, "The largest share of errors among answers that are not `uncertain`.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_string(
+FLAGS = (
+    flags.workdir("the run to calibrate"),
+    CHECKPOINT,
+    flags.split("The split that it is fitted on.", "val"),
+    Flag("coverage", "The share of conformal sets that hold the true class.", 0.9, float),
+    Flag(
+        "error-rate",
+        "The largest share of errors among answers that are not `uncertain`.",
+        0.05,
+        float,
+    ),
+    Flag(
         "not-cells",
-        None,
         "A folder of pictures of other things, to measure how well outlier scores find them.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer("batch_size", None, "Pictures at a time.", 1, flag_values=values)
+        kind=Path,
+    ),
+    BATCH_SIZE,
+)
 
 
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if positional:
-        raise UserError(f"bcjax calibrate takes flags only, not {positional[0]!r}.")
-    if not values.workdir:
-        raise UserError("Give the run to calibrate, such as --workdir=runs/elu_cnn.")
-    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
-    from bcjax.evaluation.calibrate import calibrate
-    from bcjax.runtime import compilation
+def run(arguments: Arguments) -> None:
+    from bcjax import api
     from bcjax.runtime.run_dir import RunDir
 
-    compilation.use_cache()
-    calibration, measured = calibrate(
-        values.workdir,
-        values.checkpoint,
-        split=values.split,
-        coverage=values.coverage,
-        error_rate=values.get_flag_value("error-rate", None),
-        not_cells=values["not-cells"].value,
-        batch_size=values.batch_size,
+    calibration, measured = api.calibrate(
+        arguments.workdir,
+        checkpoint=arguments.checkpoint,
+        split=arguments.split,
+        coverage=arguments.coverage,
+        error_rate=arguments.error_rate,
+        not_cells=arguments.not_cells,
+        batch_size=arguments.batch_size,
     )
-    console = Console()
-    console.print(_table(measured, calibration))
-    for sentence in _notes(measured):
-        console.print(sentence, highlight=False)
-    path = RunDir(values.workdir).calibration(calibration.step)
-    console.print(f"written to {path}", highlight=False, soft_wrap=True)
-    return 0
+    Console().print(_table(measured, calibration))
+    written = RunDir(arguments.workdir).calibration(calibration.step)
+    print(*_notes(measured), f"written to {written}", sep="\n")
 
 
 def _table(measured: "CalibrationMeasurements", calibration: "Calibration") -> Table:

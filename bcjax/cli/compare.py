@@ -4,17 +4,17 @@
   bcjax compare runs/a runs/b --metric=macro_f1 --split=val
   bcjax compare runs/a
 
-Each run is tested against the first. A folder of members (train.members) given alone compares
-these. Writes compare.html, compare.md, compare.json and figures/*.png into --out, from what
-`bcjax train` and `bcjax evaluate` left in the runs' folders.
+Each run is tested against the first. If one folder is given, and it holds members (train.members),
+these are compared. The command writes compare.html, compare.md, compare.json and figures/*.png into
+--out, from what `bcjax train` and `bcjax evaluate` left in the runs' folders.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from absl import flags
 from rich.console import Console
 
-from bcjax.runtime import files
+from bcjax.cli.flags import Arguments, Flag
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -22,23 +22,21 @@ if TYPE_CHECKING:
 
     from bcjax.reports.pages.page import Table
 
+TAKES_WORDS = True
+FLAGS = (
+    Flag("split", "The evaluation to compare: a file's name in eval/.", "test"),
+    Flag("metric", "The metric that decides.", "accuracy"),
+    Flag("out", "The folder to write into.", "compare", Path),
+)
 
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string(
-        "split", "test", "The evaluation to compare: a file's name in eval/.", flag_values=values
-    )
-    flags.DEFINE_string("metric", "accuracy", "The metric that decides.", flag_values=values)
-    flags.DEFINE_string("out", "compare", "The folder to write into.", flag_values=values)
 
-
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if not positional:
+def run(arguments: Arguments) -> None:
+    if not arguments.words:
         raise UserError("Give the runs to compare, such as bcjax compare runs/a runs/b.")
-    out = files.user_path(values.out)
+    out = arguments.out
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: give a folder to write into, such as --out=compare.")
-    # Here, because JAX takes a second to import, and a mistake in the flags should show first.
-    from bcjax.reports.comparison import compare
+    from bcjax import api
     from bcjax.reports.comparison.page import (
         metrics_table,
         runs_table,
@@ -46,17 +44,14 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         write_comparison,
     )
 
-    comparison = compare(*positional, evaluation=values.split, metric=values.metric)
+    comparison = api.compare(*arguments.words, evaluation=arguments.split, metric=arguments.metric)
     path = write_comparison(comparison, out)
     # One line for each run, however narrow the terminal: it scrolls, or is piped to a file.
     wide = Console(width=max(220, 40 + 26 * len(comparison.runs)))
     for table in (runs_table, metrics_table, tests_table):
         wide.print(_rich_table(table(comparison)), highlight=False)
-    console = Console()
-    for sentence in [*comparison.notes, *(test.sentence for test in comparison.tests)]:
-        console.print(sentence, highlight=False, markup=False, soft_wrap=True)
-    console.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
-    return 0
+    tests = (test.sentence for test in comparison.tests)
+    print(*comparison.notes, *tests, f"written to {path}", sep="\n")
 
 
 def _rich_table(table: "Table") -> "rich.table.Table":

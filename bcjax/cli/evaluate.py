@@ -15,77 +15,55 @@ picture's answer beside it (.parquet). What is averaged stands in the name: eval
 are figures alone: eval/<split>-corruptions.json. With --data.stain its method ends the name.
 """
 
+import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from absl import flags
 from rich.console import Console
 
-from bcjax.data.records import SPLITS
-from bcjax.runtime import files
+from bcjax.cli import flags
+from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, Arguments, Flag
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from bcjax.evaluation.evaluation import Evaluation
 
-_STAINS = ("none", "reinhard", "macenko")
+FLAGS = (
+    flags.workdir("the run to evaluate"),
+    flags.split("train, val or test."),
+    dataclasses.replace(
+        CHECKPOINT, meaning="best, latest or a step; several, by comma, are averaged."
+    ),
+    Flag("data.source", "Other data than the run's own.", path=True),
+    Flag("map-classes", "Its classes in the run's: theirs=ours,...; theirs=- leaves one out."),
+    Flag(
+        "data.stain",
+        "How its stain is normalised; else as the run's.",
+        kind=("none", "reinhard", "macenko"),
+    ),
+    Flag("data.stain_reference", "The picture to whose stain.", kind=Path),
+    Flag("data.max_pixels", "The most pixels of one; else as the run's.", kind=int, least=1),
+    BATCH_SIZE,
+    Flag("views", "Views of each picture to average: flip, turn, crop(0.9), scale(0.9)."),
+    Flag("with", "Further runs, by comma, to average with --workdir.", [], list, path=True),
+    Flag("soup", "Average the weights: of all, or of those that help.", kind=("uniform", "greedy")),
+    Flag("out", "The folder to make of the soup, as of a run.", kind=Path),
+    Flag(
+        "corruptions", "Evaluate under MedMNIST-C's corruptions, five severities each.", False, bool
+    ),
+    Flag("watch", "Evaluate each new checkpoint until the run ends.", False, bool),
+)
 
 
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
-    flags.DEFINE_enum("split", "test", SPLITS, "train, val or test.", flag_values=values)
-    flags.DEFINE_string(
-        "checkpoint", "best", "best, latest or a step; several, by comma, are averaged.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_string("data.source", None, "Other data than the run's own.", flag_values=values)
-    flags.DEFINE_string(
-        "map-classes", None, "Its classes in the run's: theirs=ours,...; theirs=- leaves one out.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_enum(
-        "data.stain", None, _STAINS, "How its stain is normalised; else as the run's.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_string(
-        "data.stain_reference", None, "The picture to whose stain.", flag_values=values
-    )
-    flags.DEFINE_integer("batch_size", None, "Pictures at a time.", 1, flag_values=values)
-    flags.DEFINE_string(
-        "views", None, "Views of each picture to average: flip, turn, crop(0.9), scale(0.9).",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_string(
-        "with", None, "Further runs, by comma, to average with --workdir.", flag_values=values
-    )
-    flags.DEFINE_enum(
-        "soup", None, ("uniform", "greedy"), "Average the weights: of all, or of those that help.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_string(
-        "out", None, "The folder to make of the soup, as of a run.", flag_values=values
-    )
-    flags.DEFINE_boolean(
-        "corruptions", False, "Evaluate under MedMNIST-C's corruptions, five severities each.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_boolean(
-        "watch", False, "Evaluate each new checkpoint until the run ends.", flag_values=values
-    )
-
-
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if positional:
-        raise UserError(f"bcjax evaluate takes flags only, not {positional[0]!r}.")
-    if not values.workdir:
-        raise UserError("Give the run to evaluate, such as --workdir=runs/elu_cnn.")
-    averages = values["with"].value or values.soup or "," in values.checkpoint
-    averages = bool(averages or values.views is not None)
-    if values.corruptions and (values.watch or averages):
+def run(arguments: Arguments) -> None:
+    runs = getattr(arguments, "with")
+    averages = bool(runs or arguments.soup or "," in arguments.checkpoint)
+    averages = averages or arguments.views is not None
+    if arguments.corruptions and (arguments.watch or averages):
         raise UserError("--corruptions evaluates one network, once: leave --watch, --views, --with "
                         "and further checkpoints out.")  # fmt: skip
-    if values.watch and averages:
+    if arguments.watch and averages:
         raise UserError("--watch evaluates one checkpoint after another: it averages nothing.")
-    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
     from bcjax.cli import tables
     from bcjax.evaluation import evaluate
     from bcjax.evaluation.corruptions import robustness
@@ -94,51 +72,41 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
 
     compilation.use_cache()
     other = evaluate.other_data(
-        values["data.source"].value,
-        values["map-classes"].value,
-        values["data.stain"].value,
-        values["data.stain_reference"].value,
+        arguments.data_source,
+        arguments.map_classes,
+        arguments.data_stain,
+        arguments.data_stain_reference,
+        arguments.data_max_pixels,
     )
     pictures: dict[str, Any] = {
-        "split": values.split, "other": other, "batch_size": values.batch_size,
+        "split": arguments.split, "other": other, "batch_size": arguments.batch_size,
     }  # fmt: skip
-    workdir, console = files.user_path(values.workdir), Console()
-    if values.corruptions:
-        corrupted = robustness.evaluate(Evaluator(workdir, **pictures), values.checkpoint)
+    workdir, checkpoint, console = arguments.workdir, arguments.checkpoint, Console()
+    if arguments.corruptions:
+        corrupted = robustness.evaluate(Evaluator(workdir, **pictures), checkpoint)
         console.print(tables.corruptions(corrupted))
-        for sentence in corrupted.cautions:
-            console.print(sentence, highlight=False)
-        console.print(f"written to {corrupted.path}", highlight=False, soft_wrap=True)
-        return 0
-    if values.watch:
+        print(*corrupted.cautions, f"written to {corrupted.path}", sep="\n")
+        return
+    if arguments.watch:
         for evaluation in evaluate.watch(Evaluator(workdir, **pictures)):
             _show(console, evaluation)
-        return 0
+        return
     evaluation = evaluate.evaluate(
         workdir,
-        checkpoint=values.checkpoint,
-        views=values.views,
-        runs=[name.strip() for name in (values["with"].value or "").split(",") if name.strip()],
-        soup=values.soup,
-        out=values.out,
+        checkpoint=checkpoint,
+        views=arguments.views,
+        runs=runs,
+        soup=arguments.soup,
+        out=arguments.out,
         **pictures,
     )
     _show(console, evaluation)
-    if values.out:
-        console.print(f"the soup is the run {values.out}", highlight=False, soft_wrap=True)
-    return 0
+    if arguments.out:
+        print(f"the soup is the run {arguments.out}")
 
 
 def _show(console: Console, evaluation: "Evaluation") -> None:
     from bcjax.cli import tables
 
     console.print(tables.evaluation(evaluation))
-    if evaluation.members:
-        console.print(tables.members(evaluation.members))
-    if evaluation.laboratory:
-        console.print(tables.other_laboratory(evaluation.laboratory))
-    if evaluation.soup or evaluation.ensemble or evaluation.views:
-        console.print(tables.averaged(evaluation))
-        for sentence in evaluation.cautions:
-            console.print(sentence, highlight=False)
-    console.print(f"written to {evaluation.path}", highlight=False, soft_wrap=True)
+    print(f"written to {evaluation.path}")

@@ -10,16 +10,13 @@ sheet.png, and explain.json, which also says how far the maps depend on what was
 drawn cells, how much of them falls on the cell.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from bcjax.data.records import SPLITS
-from bcjax.runtime import files
-from bcjax.runtime.errors import UserError
+from bcjax.cli import flags
+from bcjax.cli.flags import CHECKPOINT, Arguments, Flag
 
 if TYPE_CHECKING:
     from bcjax.engine.network import RestoredNetwork
@@ -27,41 +24,32 @@ if TYPE_CHECKING:
     from bcjax.evaluation.explanation.selection import ImageToExplain
     from bcjax.evaluation.explanation.summary import ExplanationSummary
 
-_METHODS = ("grad-cam", "grad-cam++", "integrated-gradients", "occlusion", "all")
+TAKES_WORDS = True
+FLAGS = (
+    flags.workdir("the run to explain"),
+    CHECKPOINT,
+    Flag(
+        "method",
+        "The method.",
+        "all",
+        ("grad-cam", "grad-cam++", "integrated-gradients", "occlusion", "all"),
+    ),
+    Flag("stage", "The stage whose map Grad-CAM reads; default: the last that is fine enough.", ""),
+    Flag("pictures", "How many pictures to explain, if none is named.", 8, int, least=1),
+    Flag(
+        "wrong",
+        "The most confidently wrong of the split; --nowrong: evenly from all of it.",
+        True,
+        bool,
+    ),
+    flags.split("The split that the pictures are from."),
+    Flag("target", "The class that is explained: predicted, true or a name.", "predicted"),
+    Flag("sanity", "Draw some again with the parameters randomised.", True, bool),
+)
 
 
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
-    flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
-    flags.DEFINE_enum("method", "all", _METHODS, "The method.", flag_values=values)
-    flags.DEFINE_string(
-        "stage", "", "The stage whose map Grad-CAM reads; default: the last that is fine enough.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_integer(
-        "pictures", 8, "How many pictures to explain, if none is named.", 1, flag_values=values
-    )
-    flags.DEFINE_boolean(
-        "wrong", True, "The most confidently wrong of the split; --nowrong: evenly from all of it.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_enum(
-        "split", "test", SPLITS, "The split that the pictures are from.", flag_values=values
-    )
-    flags.DEFINE_string(
-        "target", "predicted", "The class that is explained: predicted, true or a name.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_boolean(
-        "sanity", True, "Draw some again with the parameters randomised.", flag_values=values
-    )
-
-
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if not values.workdir:
-        raise UserError("Give the run to explain, such as --workdir=runs/elu_cnn.")
-    workdir, console = files.user_path(values.workdir), Console()
-    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
+def run(arguments: Arguments) -> None:
+    workdir, named = arguments.workdir, arguments.words
     from bcjax.engine import network
     from bcjax.evaluation.explanation import explanation, sanity_checks, selection
     from bcjax.evaluation.explanation.explainer import METHODS, Explainer, explain, targets
@@ -70,29 +58,28 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
     from bcjax.runtime import mesh as meshes
 
     compilation.use_cache()
-    trained = network.load(workdir, values.checkpoint, meshes.create())
-    methods = METHODS if values.method == "all" else (values.method,)
-    explainer = Explainer(trained, methods, values.stage)
-    if positional:
-        images = selection.named(positional, trained.config.data, values.split)
+    trained = network.load(workdir, arguments.checkpoint, meshes.create())
+    methods = METHODS if arguments.method == "all" else (arguments.method,)
+    explainer = Explainer(trained, methods, arguments.stage)
+    if named:
+        images = selection.named(named, trained.config.data, arguments.split)
     else:
-        images = _chosen(workdir, trained, values, console)
+        images = _chosen(trained, arguments)
 
     def show(one: "Explanation") -> None:
         label = "" if one.image.label is None else f" (is {one.classes[one.image.label]})"
-        line = f"{one.image.id}: {one.label} {one.probability:.1%}{label}"
-        console.print(line, highlight=False, soft_wrap=True)
+        print(f"{one.image.id}: {one.label} {one.probability:.1%}{label}")
 
-    classes = targets(values.target, images, trained.classes)
+    classes = targets(arguments.target, images, trained.classes)
     explanations = explain(explainer, trained, images, classes, show)
     sanity = None
-    if values.sanity:
+    if arguments.sanity:
         sanity = sanity_checks.randomisation_test(explainer, trained, explanations)
     summary = ExplanationSummary(
         checkpoint=trained.step,
-        split="" if positional else values.split,
-        chosen="named" if positional else "most wrong" if values.wrong else "evenly",
-        target=values.target,
+        split="" if named else arguments.split,
+        chosen="named" if named else "most wrong" if arguments.wrong else "evenly",
+        target=arguments.target,
         methods=methods,
         stage=explainer.stage,
         map=explainer.shape[:2],
@@ -100,27 +87,24 @@ def run(values: flags.FlagValues, positional: list[str]) -> int:
         localisation=sanity_checks.localisation(trained, explanations),
     )
     folder = explanation.write(workdir, explanations, summary)
-    console.print(_table(summary))
-    console.print(f"written to {folder}", highlight=False, soft_wrap=True)
-    return 0
+    Console().print(_table(summary))
+    print(f"written to {folder}")
 
 
-def _chosen(
-    workdir: Path, trained: "RestoredNetwork", values: flags.FlagValues, console: Console
-) -> list["ImageToExplain"]:
+def _chosen(trained: "RestoredNetwork", arguments: Arguments) -> list["ImageToExplain"]:
     """Returns images of the split: the worst mistakes, or some that are evenly spaced."""
     from bcjax.evaluation.evaluation import kept_answers
     from bcjax.evaluation.evaluator import Evaluator
     from bcjax.evaluation.explanation import selection
 
-    data, split = trained.config.data, values.split
-    if not values.wrong:
-        return selection.at(selection.evenly_spaced(data, split, values.pictures), data, split)
+    data, split, workdir = trained.config.data, arguments.split, arguments.workdir
+    if not arguments.wrong:
+        return selection.at(selection.evenly_spaced(data, split, arguments.pictures), data, split)
     answers = kept_answers(workdir, split, trained.step)
     if answers is None:
-        console.print(f"No answers to {split} are kept of step {trained.step}: answering it first.")
+        print(f"No answers to {split} are kept of step {trained.step}: answering it first.")
         answers = Evaluator(workdir, split=split).answers(trained)
-    return selection.at(selection.most_wrong(answers, values.pictures), data, split)
+    return selection.at(selection.most_wrong(answers, arguments.pictures), data, split)
 
 
 def _table(summary: "ExplanationSummary") -> Table:

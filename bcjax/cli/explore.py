@@ -9,57 +9,45 @@ config.data.group_by, ...), as they are trained on. With a run, the features of 
 the pictures on the map, and the run's own pictures are shown unless others are named.
 """
 
-from absl import flags
+from pathlib import Path
+
 from ml_collections import ConfigDict
-from rich.console import Console
 
 from bcjax import config as configs
-from bcjax.cli import flags as cli_flags
-from bcjax.runtime import files
+from bcjax.cli.flags import CHECKPOINT, CONFIG, Arguments, Flag, read_config
 from bcjax.runtime.errors import UserError
 
-
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    cli_flags.define_config(values)
-    flags.DEFINE_string("out", "explore.html", "The file to write.", flag_values=values)
-    flags.DEFINE_string("workdir", None, "A run, for the map.", flag_values=values)
-    flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
-    flags.DEFINE_string(
+FLAGS = (
+    CONFIG,
+    Flag("out", "The file to write.", "explore.html", Path),
+    Flag("workdir", "A run, for the map.", kind=Path),
+    CHECKPOINT,
+    Flag(
         "data.source",
-        None,
         "A class folder, .csv, .npz, prepared set, TFDS name or 'synthetic'; default: the "
         "config's, or the run's.",
-        flag_values=values,
-    )
+        path=True,
+    ),
+)
 
 
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if positional:
-        raise UserError(f"bcjax explore takes flags only, not {positional[0]!r}.")
-    (config, own), out = _config(values), files.user_path(values.out)
+def run(arguments: Arguments) -> None:
+    (config, own), out = _config(arguments), arguments.out
     if out.is_dir():
         raise UserError(f"{out} is a folder: give the file to write, such as --out=explore.html.")
-    # Here, because TFDS and matplotlib take seconds to import, and a mistake in the flags should
-    # show before that.
     from bcjax.reports.dataset import explore
 
     written = explore(
-        config, out, workdir=values.workdir, checkpoint=values.checkpoint, as_trained=own
+        config, out, workdir=arguments.workdir, checkpoint=arguments.checkpoint, as_trained=own
     )
-    size = written.html.stat().st_size / 1e6
-    Console().print(f"written to {out} ({size:.1f} MB)", highlight=False, soft_wrap=True)
-    return 0
+    print(f"written to {out} ({written.html.stat().st_size / 1e6:.1f} MB)")
 
 
-def _config(values: flags.FlagValues) -> tuple[ConfigDict, bool]:
+def _config(arguments: Arguments) -> tuple[ConfigDict, bool]:
     """The config given, the run's own or the default; and whether it is the run's own."""
-    source = values["data.source"].value
-    own = False
-    if values.config is not None or source:
-        config = cli_flags.read_config(values, needed=False)
-    elif values.workdir:
-        config, own = configs.load(files.user_path(values.workdir)), True
-    else:
-        raise UserError("Give the pictures, such as --data.source=PICTURES.")
+    source = arguments.data_source
+    own = not (arguments.config or arguments.overrides or source) and arguments.workdir is not None
+    config = configs.load(arguments.workdir) if own else read_config(arguments, needed=False)
     config.data.source = source or config.data.source
+    configs.check_source(config.data, "--data.source")
     return config, own

@@ -11,75 +11,63 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from absl import flags
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.table import Table
 
 from bcjax import config as configs
+from bcjax.cli.flags import Arguments, Flag
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from bcjax.engine.weights import ImportedWeights
 
-
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    del argv
-    flags.DEFINE_string("model", None, "The network; see bcjax models.", flag_values=values)
-    flags.DEFINE_string("out", None, "The folder to make.", flag_values=values)
-    flags.DEFINE_enum(
-        "head", "keep", ("keep", "drop"), "Whether the classifier is kept.", flag_values=values
-    )
-    flags.DEFINE_string(
-        "classes",
-        None,
-        "The number of classes, or a file with a class name in each line.",
-        flag_values=values,
-    )
-    flags.DEFINE_integer(
-        "image_size", None, "Side of the pictures in pixels; default: as published.", 8,
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_enum(
-        "channels", "3", ("1", "3"), "1: pictures are turned to grey.", flag_values=values
-    )
-    flags.DEFINE_enum(
-        "convention", None, ("torch", "tf", "keras"), "Whose arithmetic; default: the library's.",
-        flag_values=values,
-    )  # fmt: skip
+TAKES_WORDS = True
+FLAGS = (
+    Flag(
+        "model",
+        "The network; see bcjax models.",
+        needed="Name the network that the weights are of, such as --model=resnet50.",
+    ),
+    Flag(
+        "out",
+        "The folder to make.",
+        kind=Path,
+        needed="Give the folder to make, such as --out=runs/imagenet.",
+    ),
+    Flag("head", "Whether the classifier is kept.", "keep", ("keep", "drop")),
+    Flag("classes", "The number of classes, or a file with a class name in each line.", path=True),
+    Flag("image_size", "Side of the pictures in pixels; default: as published.", None, int, 8),
+    Flag("channels", "1: pictures are turned to grey.", "3", ("1", "3")),
+    Flag("convention", "Whose arithmetic; default: the library's.", kind=("torch", "tf", "keras")),
+)
 
 
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if len(positional) != 1:
+def run(arguments: Arguments) -> None:
+    if len(arguments.words) != 1:
         raise UserError("Give one file of weights, such as bcjax import-weights resnet50.pth.")
-    if not values.model:
-        raise UserError("Name the network that the weights are of, such as --model=resnet50.")
-    if not values.out:
-        raise UserError("Give the folder to make, such as --out=runs/imagenet.")
-    names, count = _classes(values.classes)
-    if values.head == "drop" and not count:
+    names, count = _classes(arguments.classes)
+    if arguments.head == "drop" and not count:
         raise UserError("Say how many classes the new classifier has, such as --classes=8.")
-    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
     from bcjax.engine import network, weights
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    out = files.user_path(values.out)
+    out = arguments.out
     network.check_free(out)
     config = configs.default()
     config.workdir = str(out)
-    config.data.image_size = values.image_size or 0  # as published
-    config.model.name = values.model
-    config.model.weights_head = values.head
-    config.model.channels = int(values.channels)
-    config.model.convention = values.convention
-    imported = weights.read(files.user_path(positional[0]), config, count)
+    config.data.image_size = arguments.image_size or 0  # as published
+    config.model.name = arguments.model
+    config.model.weights_head = arguments.head
+    config.model.channels = int(arguments.channels)
+    config.model.convention = arguments.convention
+    imported = weights.read(Path(arguments.words[0]), config, count)
     numbers = tuple(str(number) for number in range(imported.outputs or count))
     classes = names or imported.classes or numbers
     weights.write(imported, out, classes)
     Console().print(_table(imported, classes, out))
-    return 0
 
 
 def _classes(value: str | None) -> tuple[tuple[str, ...], int]:
@@ -88,7 +76,7 @@ def _classes(value: str | None) -> tuple[tuple[str, ...], int]:
         return (), 0
     if value.isdigit() and int(value) > 1:
         return (), int(value)
-    path = Path(value)
+    path = files.user_path(value)
     if not path.is_file():
         raise UserError(f"--classes={value} is neither a number above 1 nor a file with names.")
     names = tuple(line.strip() for line in path.read_text().splitlines() if line.strip())

@@ -11,23 +11,25 @@ size, a multiply-add of a convolution or dense layer counted as two. Pictures ar
 import json
 from typing import Any
 
-from absl import flags
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bcjax.runtime.errors import UserError
+from bcjax.cli.flags import JSON, Arguments
+
+FLAGS = (JSON,)
+_KEYS = ("input_size", "mean", "std", "stages", "options", "paper")
 
 
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_bool("json", False, "Print JSON instead of a table.", flag_values=values)
+def run(arguments: Arguments) -> None:
+    from bcjax.models import MODELS
 
-
-def run(values: flags.FlagValues, positional: list[str]) -> None:
-    if positional:
-        raise UserError(f"bcjax models takes flags only, not {positional[0]!r}.")
-    rows = _rows()
-    if values.json:
+    rows: list[dict[str, Any]] = [
+        {"name": name, "parameters": info.parameters, "flops": 2 * info.macs}
+        | {key: getattr(info, key) for key in _KEYS}
+        for name, info in MODELS.items()
+    ]
+    if arguments.json:
         print(json.dumps(rows, indent=2))
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
@@ -46,23 +48,3 @@ def run(values: flags.FlagValues, positional: list[str]) -> None:
         )
     # One line for each network, however narrow the terminal: it scrolls, or is piped to grep.
     Console(width=220).print(table, highlight=False)
-
-
-def _rows() -> list[dict[str, Any]]:
-    # Imported here, because flax takes a second: a mistake in the flags should show before that.
-    from bcjax.models import MODELS
-
-    return [
-        {
-            "name": name,
-            "parameters": info.parameters,
-            "flops": 2 * info.macs,
-            "input_size": info.input_size,
-            "mean": info.mean,
-            "std": info.std,
-            "stages": info.stages,
-            "options": info.options,
-            "paper": info.paper,
-        }
-        for name, info in MODELS.items()
-    ]

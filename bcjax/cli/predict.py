@@ -8,53 +8,54 @@ calibrate`, probabilities are calibrated, and pictures that are uncertain or not
 """
 
 import csv
+import dataclasses
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from absl import flags
 from rich.console import Console
 from rich.table import Table
 
+from bcjax.cli import flags
+from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, JSON, Arguments, Flag
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from bcjax.evaluation.calibration.calibration import Calibration
     from bcjax.evaluation.predictions import Predictions
 
+TAKES_WORDS = True
+FLAGS = (
+    flags.workdir("the trained network"),
+    CHECKPOINT,
+    dataclasses.replace(BATCH_SIZE, default=64),
+    Flag("data.max_pixels", "The most pixels of a picture; else as the run's.", kind=int, least=1),
+    JSON,
+    Flag("csv", "Print CSV instead of a table.", False, bool),
+)
 
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
-    flags.DEFINE_string("checkpoint", "best", "best, latest or a step.", flag_values=values)
-    flags.DEFINE_integer("batch_size", 64, "Pictures at a time.", 1, flag_values=values)
-    flags.DEFINE_boolean("json", False, "Print JSON.", flag_values=values)
-    flags.DEFINE_boolean("csv", False, "Print CSV.", flag_values=values)
 
-
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if not values.workdir:
-        raise UserError("Give the trained network, such as --workdir=runs/elu_cnn.")
-    if not positional:
+def run(arguments: Arguments) -> None:
+    if not arguments.words:
         raise UserError("Give pictures or folders to label.")
-    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
-    from bcjax.evaluation import trained_network
+    from bcjax import api
     from bcjax.evaluation.images import find_pictures
-    from bcjax.runtime import compilation
 
-    paths = find_pictures(positional)  # before the checkpoint is read, which takes longer
-    compilation.use_cache()
-    network = trained_network.load(values.workdir, values.checkpoint)
-    predictions = network.predict(paths, values.batch_size)
-    if values.json:
+    paths = find_pictures(arguments.words)  # before the checkpoint is read, which takes longer
+    network = api.load(
+        arguments.workdir, arguments.checkpoint, max_pixels=arguments.data_max_pixels
+    )
+    predictions = network.predict(paths, arguments.batch_size)
+    if arguments.json:
         print(json.dumps([each.to_dict() for each in predictions], indent=2))
-    elif values.csv:
+    elif arguments.csv:
         _print_csv(predictions)
     else:
-        Console().print(_table(predictions, _caption(values.workdir, network.calibration)))
+        Console().print(_table(predictions, _caption(arguments.workdir, network.calibration)))
     if bad := predictions.unreadable:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in bad)
         raise UserError(f"{len(bad)} of {len(paths)} pictures cannot be read ({reasons}).")
-    return 0
 
 
 def _print_csv(predictions: "Predictions") -> None:
@@ -95,7 +96,7 @@ def _table(predictions: "Predictions", caption: str) -> Table:
     return table
 
 
-def _caption(workdir: str, calibration: "Calibration | None") -> str:
+def _caption(workdir: Path, calibration: "Calibration | None") -> str:
     """Returns the sentence below the table: what the probabilities are worth."""
     if calibration is None:
         return f"Not calibrated: bcjax calibrate --workdir={workdir} would do that."

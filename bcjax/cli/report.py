@@ -9,41 +9,27 @@ command that writes it. Beside it are written report.md, figures/*.png (300 dpi)
 README.md.
 """
 
-from absl import flags
-from rich.console import Console
+from pathlib import Path
 
-from bcjax.runtime import files
+from bcjax.cli import flags
+from bcjax.cli.flags import Arguments, Flag
 from bcjax.runtime.errors import UserError
 
-
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    flags.DEFINE_string("workdir", None, "The run's folder.", flag_values=values)
-    flags.DEFINE_string(
-        "split", "", "The evaluation to report; default: the one that the run ended with.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_string(
-        "out", None, "The page to write; default: report.html in the workdir.", flag_values=values
-    )
+FLAGS = (
+    flags.workdir("the run to report"),
+    Flag("split", "The evaluation to report; default: the one that the run ended with.", ""),
+    Flag("out", "The page to write; default: report.html in the workdir.", kind=Path),
+)
 
 
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if positional:
-        raise UserError(f"bcjax report takes flags only, not {positional[0]!r}.")
-    if not values.workdir:
-        raise UserError("Give the run to report, such as --workdir=runs/elu_cnn.")
-    if values.out and files.user_path(values.out).suffix != ".html":
-        raise UserError(f"--out={values.out} is no page: give a file such as report.html.")
-    # Here, because matplotlib and TFDS take seconds to import, and a mistake in the flags should
-    # show before that.
-    from bcjax.reports.run import write_report
+def run(arguments: Arguments) -> None:
+    if arguments.out and arguments.out.suffix != ".html":
+        raise UserError(f"--out={arguments.out} is no page: give a file such as report.html.")
+    from bcjax import api
 
-    report = write_report(values.workdir, values.split, values.out)
+    report = api.report(arguments.workdir, arguments.split, arguments.out)
     size = report.html.stat().st_size / 1e6
-    Console().print(
+    print(
         f"written to {report.html} ({size:.1f} MB), {report.markdown.name}, "
-        f"{report.figures.name}/ and {report.model_card.name}",
-        highlight=False,
-        soft_wrap=True,
+        f"{report.figures.name}/ and {report.model_card.name}"
     )
-    return 0

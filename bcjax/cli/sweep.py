@@ -1,6 +1,6 @@
 """Search for better values of any config keys, trial after trial (Optuna).
 
-  bcjax sweep --config=configs/elu_cnn.py --space=space.yaml --trials=8 --out=runs/sweep
+  bcjax sweep --config=elu_cnn --config.data.source=PICTURES --space=space.yaml --out=runs/sweep
   bcjax sweep ... --objective=accuracy,latency,size
   bcjax sweep ... --pruner=hyperband --processes=2
   bcjax sweep ... --storage=postgresql://USER@HOST/DATABASE
@@ -26,130 +26,118 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from absl import flags
 from rich.console import Console
 from rich.table import Table
 
-from bcjax.cli import flags as cli_flags
-from bcjax.runtime import files
+from bcjax.cli.flags import CONFIG, Arguments, Flag, read_config
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from bcjax.tune.study import Study
-    from bcjax.tune.sweep import Sweep
+    from bcjax.tune.sweep import SweepResult
 
 _SHOWN = 10  # trials in the table
 _POLL_SECONDS = 0.1
 
-
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    cli_flags.define_config(values)
-    flags.DEFINE_string("space", None, "What is tried: a .yaml or .py file.", flag_values=values)
-    flags.DEFINE_integer("trials", 20, "How many, in all.", 1, flag_values=values)
-    flags.DEFINE_string("out", None, "The folder of the study.", flag_values=values)
-    flags.DEFINE_string(
-        "objective", "",
+FLAGS = (
+    CONFIG,
+    Flag(
+        "space",
+        "What is tried: a .yaml or .py file.",
+        kind=Path,
+        needed="Give what is to be tried, such as --space=space.yaml.",
+    ),
+    Flag("trials", "How many, in all.", 20, int, least=1),
+    Flag(
+        "out",
+        "The folder of the study.",
+        kind=Path,
+        needed="Give a folder for the trials, such as --out=runs/sweep.",
+    ),
+    Flag(
+        "objective",
         "Metrics on val, and latency (s to answer one picture, measured here) or size (bytes of "
         "the parameters); several by comma. Default: config.checkpoint.best.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_enum("sampler", "tpe", ("tpe", "random"), "How values are chosen.",
-                      flag_values=values)  # fmt: skip
-    flags.DEFINE_enum(
-        "pruner", "none", ("none", "median", "halving", "hyperband"),
-        "Which trials end early, by their evaluations so far.", flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_string(
-        "storage", "", "A database's URL, for several hosts; default: SQLite in OUT.",
-        flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_integer(
-        "processes", 1,
+        "",
+    ),
+    Flag("sampler", "How values are chosen.", "tpe", ("tpe", "random")),
+    Flag(
+        "pruner",
+        "Which trials end early, by their evaluations so far.",
+        "none",
+        ("none", "median", "halving", "hyperband"),
+    ),
+    Flag("storage", "A database's URL, for several hosts; default: SQLite in OUT.", ""),
+    Flag(
+        "processes",
         "Trials at a time on this machine. To give each a GPU of its own, start the command once "
         "for each CUDA_VISIBLE_DEVICES instead.",
-        1, flag_values=values,
-    )  # fmt: skip
-    flags.DEFINE_boolean("summary", True, "End with the table and study.json.", flag_values=values)
+        1,
+        int,
+        least=1,
+    ),
+    Flag("summary", "End with the table and study.json.", True, bool),
+)
 
 
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if positional:
-        raise UserError(f"bcjax sweep takes flags only, not {positional[0]!r}.")
-    config = cli_flags.read_config(values)
-    if not values.space:
-        raise UserError("Give what is to be tried, such as --space=space.yaml.")
-    if not values.out:
-        raise UserError("Give a folder for the trials, such as --out=runs/sweep.")
-    # Imported here, because JAX takes a second: a mistake in the flags should show before that.
+def run(arguments: Arguments) -> int:
+    config = read_config(arguments)
     from bcjax.runtime import compilation, extras
 
     extras.check("optuna", "bcjax sweep")
-    from bcjax.tune import objectives
-    from bcjax.tune.space import Space
-    from bcjax.tune.study import ranked
-    from bcjax.tune.sweep import Sweep, work, write
-    from bcjax.tune.trials import judged_on_watched
+    from bcjax.tune.sweep import Sweep, result, work
 
     compilation.use_cache()
-    console = Console()
-    names = objectives.parse(values.objective, config)
-    metric = next((name for name in names if name in objectives.METRICS), config.checkpoint.best)
-    sweep = Sweep(
-        judged_on_watched(config, metric),
-        Space(files.user_path(values.space)),
-        names,
-        values.trials,
-        values.sampler,
-        values.pruner,
+    sweep = Sweep.of(
+        config,
+        arguments.space,
+        objective=arguments.objective,
+        trials=arguments.trials,
+        sampler=arguments.sampler,
+        pruner=arguments.pruner,
     )
-    study = sweep.open(files.user_path(values.out), values.storage)
-    if values.processes > 1:
-        again = [*sys.argv[1:], "--processes=1", "--nosummary"]
-        status = run_processes(values.processes, again)
+    study = sweep.open(arguments.out, arguments.storage)
+    console = Console()
+    if arguments.processes > 1:
+        status = run_processes(arguments.processes, [*sys.argv[1:], "--processes=1", "--nosummary"])
     else:
         status = work(sweep, study, console)
-    if values.summary:
-        path = write(sweep, study)
-        console.print(_title(sweep, study), highlight=False, soft_wrap=True)
-        console.print(_table(sweep, study), highlight=False)
-        console.print(f"written to {path}", highlight=False, soft_wrap=True)
-    if status == 0 and not ranked(sweep.objectives, study) and values.summary:
-        raise UserError(_why_none(study))
+    if not arguments.summary:
+        return status
+    found = result(sweep, study)
+    path = found.write(study.out)
+    print(_title(found))
+    console.print(_table(found), highlight=False)
+    print(f"written to {path}")
+    if status == 0 and not found.ranked():
+        errors = [trial.error for trial in found.trials if trial.error]
+        raise UserError(errors[0] if errors else "No trial came to its end.")
     return status
 
 
-def _title(sweep: "Sweep", study: "Study") -> str:
-    states = [trial.state.name.lower() for trial in study.trials()]
+def _title(found: "SweepResult") -> str:
+    states = [trial.state for trial in found.trials]
     counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    shown = "the best" if len(sweep.objectives) == 1 else "the Pareto set"
-    return f"{counts}; {shown}, with metrics on {sweep.config.eval.split}:"
+    shown = "the best" if len(found.objectives) == 1 else "the Pareto set"
+    return f"{counts}; {shown}, with metrics on {found.split}:"
 
 
-def _table(sweep: "Sweep", study: "Study") -> Table:
+def _table(found: "SweepResult") -> Table:
     """Returns the best trials; with several objectives those of the Pareto set."""
-    from bcjax.tune.study import pareto_set, ranked
     from bcjax.tune.sweep import short
 
-    found = ranked(sweep.objectives, study)
-    if len(sweep.objectives) > 1:
-        front = pareto_set(study)
-        found = [trial for trial in found if trial.number in front]
-    params = list(dict.fromkeys(name for trial in found for name in trial.params))
+    ranked = found.ranked()
+    params = list(dict.fromkeys(name for trial in ranked for name in trial.params))
     table = Table()
     table.add_column("trial")
-    for name in (*sweep.objectives, *params):
+    for name in (*(objective.name for objective in found.objectives), *params):
         table.add_column(name, justify="right")
-    for trial in found[:_SHOWN]:
-        row = [*trial.values, *(trial.params.get(name, "") for name in params)]
-        table.add_row(study.workdir(trial.number).name, *map(short, row))
+    for trial in ranked[:_SHOWN]:
+        row = [*(trial.values or ()), *(trial.params.get(name, "") for name in params)]
+        table.add_row(trial.workdir, *map(short, row))
     return table
-
-
-def _why_none(study: "Study") -> str:
-    errors = [trial.user_attrs["error"] for trial in study.trials() if "error" in trial.user_attrs]
-    return errors[0] if errors else "No trial came to its end."
 
 
 def run_processes(count: int, arguments: Sequence[str]) -> int:

@@ -1,10 +1,11 @@
 """Results as tables for the terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rich.console import Group
+from rich.console import Group, RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from bcjax.reports.pages.formatting import percent, percent_interval
 
@@ -24,7 +25,19 @@ _ALONE = ("accuracy", "macro_f1", "log_loss")
 
 
 def evaluation(result: "Evaluation") -> Group:
-    """Returns an evaluation as three tables: headline, per class, confusion matrix.
+    """Returns all that an evaluation says: its tables and its cautions."""
+    parts: list[RenderableType] = list(_scores(result))
+    if result.members:
+        parts.append(_members(result.members))
+    if result.laboratory:
+        parts.append(_other_laboratory(result.laboratory))
+    if result.soup or result.ensemble or result.views:
+        parts.append(_averaged(result))
+    return Group(*parts, *map(Text, result.cautions))
+
+
+def _scores(result: "Evaluation") -> Iterator[RenderableType]:
+    """Yields the headline, the scores of each class and the confusion matrix.
 
     Of many classes the headline alone.
     """
@@ -39,8 +52,10 @@ def evaluation(result: "Evaluation") -> Group:
     if any("group" in (metric.interval or "") for metric in result.metrics.values()):
         headline.caption = f"95 % intervals: {result.groups:,} groups, resampled as a whole"
 
+    yield headline
     if len(result.classes) > _MANY:
-        return Group(headline, f"{len(result.classes):,} classes: each one is in the file.")
+        yield f"{len(result.classes):,} classes: each one is in the file."
+        return
     classes = Table(title_justify="left")
     for column in ("class", "n", "precision", "recall", "95 % interval", "F1"):
         classes.add_column(column, justify="left" if column == "class" else "right")
@@ -49,10 +64,11 @@ def evaluation(result: "Evaluation") -> Group:
             _number(each.value if each else None) for each in (row.precision, row.recall, row.f1)
         )
         classes.add_row(row.name, f"{row.n:,}", precision, recall, _interval(row.recall), f1)
-    return Group(headline, classes, confusion(result.confusion_matrix, result.classes))
+    yield classes
+    yield _confusion(result.confusion_matrix, result.classes)
 
 
-def averaged(result: "Evaluation") -> Table:
+def _averaged(result: "Evaluation") -> Table:
     """Returns what was averaged, each part with the figures that it has alone."""
     table = Table(title="averaged, and each alone", title_justify="left")
     table.add_column("", overflow="fold")
@@ -67,7 +83,7 @@ def averaged(result: "Evaluation") -> Table:
     return table
 
 
-def members(summary: "MemberSummary") -> Table:
+def _members(summary: "MemberSummary") -> Table:
     """Returns what each member of a run did alone: mean and deviation over them."""
     table = Table(title="each member alone", title_justify="left")
     for column in ("metric", "mean", "deviation", "95 % interval of the mean", "members"):
@@ -78,7 +94,7 @@ def members(summary: "MemberSummary") -> Table:
     return table
 
 
-def other_laboratory(compared: "LaboratoryComparison") -> Group:
+def _other_laboratory(compared: "LaboratoryComparison") -> Group:
     """Returns the accuracies on another laboratory's pictures beside those at home."""
     title = f"the same classes: n = {compared.n:,}"
     if compared.home:
@@ -124,7 +140,7 @@ def corruptions(result: "CorruptionEvaluation") -> Table:
     return table
 
 
-def confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Table:
+def _confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Table:
     """Returns the confusion matrix: a row for each true class, a column for each predicted."""
     # Columns are numbered as the rows are: eight names side by side do not fit a terminal.
     table = Table(title="confusion matrix: rows true, columns predicted", title_justify="left")

@@ -1,6 +1,6 @@
 """Train a network, or go on training it.
 
-  bcjax train --config=configs/elu_cnn.py --workdir=runs/a --config.optim.lr=3e-4
+  bcjax train --config=elu_cnn --config.data.source=PICTURES --workdir=runs/a --config.optim.lr=3e-4
 
 The run is written to the workdir (config.json, checkpoints/, metrics.jsonl, tensorboard/, eval/).
 The same command again goes on from the last checkpoint.
@@ -8,49 +8,52 @@ The same command again goes on from the last checkpoint.
 
 from pathlib import Path
 
-from absl import flags
 from rich.console import Console
 
-from bcjax.cli import flags as cli_flags
-from bcjax.runtime.errors import UserError
+from bcjax import config as configs
+from bcjax.cli.flags import ALLOW_LEAKS, CONFIG, Arguments, Flag, read_config
 
-
-def define(values: flags.FlagValues, argv: list[str]) -> None:
-    cli_flags.define_config(values)
-    flags.DEFINE_string(
+FLAGS = (
+    CONFIG,
+    Flag(
         "workdir",
-        None,
         "Where the run is written; default: config.workdir, or runs/<name of the config file>.",
-        flag_values=values,
-    )
-    flags.DEFINE_bool(
-        "allow-leaks",
+        kind=Path,
+    ),
+    ALLOW_LEAKS,
+    Flag(
+        "extend",
+        "Goes on to a longer config.train.length, even after the end: stretch computes the "
+        "schedule of the learning rate over the new length, restart begins a new one over the "
+        "added steps; the flag alone is enough where the rate is constant.",
+        kind=("stretch", "restart", "true"),
+        alone=True,
+    ),
+    Flag(
+        "change",
+        "Goes on with another learning rate, batch size, ...: the settings marked Δ in the table.",
         False,
-        "Go on though pictures lie in two splits; the results will say so.",
-        flag_values=values,
-    )
+        bool,
+    ),
+)
 
 
-def run(values: flags.FlagValues, positional: list[str]) -> int:
-    if positional:
-        raise UserError(f"bcjax train takes flags only, not {positional[0]!r}.")
-    config = cli_flags.read_config(values)
-    name = Path(cli_flags.config_file(values)).stem
-    config.data.allow_leaks |= values["allow-leaks"].value
-    config.workdir = values.workdir or config.workdir or f"runs/{name}"
-    # Here, because JAX takes a second to import, and a mistake in the flags should show first.
+def run(arguments: Arguments) -> int:
+    config = read_config(arguments)
+    name = Path(configs.split_variant(arguments.config)[0]).stem
+    config.data.allow_leaks |= arguments.allow_leaks
+    config.workdir = str(arguments.workdir or config.workdir or f"runs/{name}")
     import jax
 
     from bcjax import api
     from bcjax.cli import tables
     from bcjax.runtime.run_dir import RunDir
 
-    outcome = api.train(config, progress=True)
+    extend = {None: False, "true": True}.get(arguments.extend, arguments.extend)
+    outcome = api.train(config, progress=True, extend=extend, change=arguments.change)
     console = Console(quiet=jax.process_index() != 0)
     if outcome.evaluation:
         console.print(tables.evaluation(outcome.evaluation))
-    if outcome.evaluation and outcome.evaluation.members:
-        console.print(tables.members(outcome.evaluation.members))
     if outcome.evaluation and config.eval.report:
         page = RunDir(config.workdir).report
         console.print(f"written to {page}", highlight=False, soft_wrap=True)

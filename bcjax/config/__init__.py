@@ -6,16 +6,26 @@ that is not in the table is an error that names the nearest one.
 
 from ml_collections import ConfigDict
 
-from bcjax.config.checks import check
-from bcjax.config.files import choose, get
+from bcjax.config.checks import check, check_source
+from bcjax.config.files import choose, get, names, split_variant
 from bcjax.config.lengths import resolve_length
 from bcjax.config.suggest import check_key, nearest
 from bcjax.config.table import KEYS, METRICS, add_choice
-from bcjax.config.tree import default, differences, flatten, from_dict, load, replaced, save
-from bcjax.config.values import convert, parse
+from bcjax.config.tree import (
+    default,
+    describe,
+    differences,
+    flatten,
+    from_dict,
+    load,
+    replaced,
+    save,
+)
+from bcjax.config.values import check_argument, convert, parse
 
 __all__ = [
-    "KEYS", "METRICS", "ConfigDict", "add_choice", "check", "check_key", "choose", "convert",
-    "default", "differences", "flatten", "from_dict", "get", "load", "nearest", "parse",
-    "replaced", "resolve_length", "save",
+    "KEYS", "METRICS", "ConfigDict", "add_choice", "check", "check_argument", "check_key",
+    "check_source", "choose", "convert", "default", "describe", "differences", "flatten",
+    "from_dict", "get", "load", "names", "nearest", "parse", "replaced",
+    "resolve_length", "save", "split_variant",
 ]  # fmt: skip

@@ -21,9 +21,11 @@ Every key of the config. [Settings](settings.md) explains how they are changed.
 - A length is a text: `"20 epochs"`, `"500 steps"` or `"100000 examples"`.
 - A key marked with ↻ may change when a run is resumed, because it changes no bit of the result.
   (The keys of `mesh` change the rounding of sums.)
-- The last column has the names that other tools (timm, Keras, Ultralytics, PyTorch) give to the
-  same thing. A command that uses one of them is answered with the key: `--config.learning_rate=0.1`
-  gives "did you mean 'optim.lr'?".
+- A key marked with Δ may change when a run is resumed with `--change`; the run records when.
+- The last column has the names that other tools (timm, Keras, Lightning, Hugging Face,
+  Ultralytics) give to the same thing. A command that uses one of them is answered with the key, and
+  with the form of its value where that is another: `--config.train.epochs=20` gives "did you mean
+  'train.length'? Write a length: "20 epochs".".
 """
 
 
@@ -38,10 +40,10 @@ def render() -> str:
         ]
         for name, key in keys.items():
             full = f"{branch}.{name}".removeprefix(".")
-            also = [f"`{alias}`" for alias, meant in OTHER_NAMES.items() if meant == full]
+            also = [f"`{alias}`" for alias, meant in OTHER_NAMES.items() if meant.key == full]
             default = "none" if key.optional else f"`{key.default!r}`".replace("'", '"')
             cells = (
-                f"`{full}`{' ↻' if key.may_change else ''}",
+                f"`{full}`{' ↻' if key.may_change else ' Δ' if key.with_change else ''}",
                 default,
                 _allowed(key),
                 key.meaning.replace("<", "&lt;"),

@@ -1,10 +1,12 @@
 """A config by name: of a config file, of a file in configs/, or of a network."""
 
+import ast
+import inspect
 import re
 import sys
 import traceback
 import types
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,18 +16,21 @@ from bcjax.config.checks import check
 from bcjax.config.suggest import nearest, nearest_key, renamed
 from bcjax.config.table import KEYS, OLD_KEYS
 from bcjax.config.tree import default, flatten, replaced
+from bcjax.runtime import files, plugins
 from bcjax.runtime.errors import UserError
 
 T = TypeVar("T")
 
-CONFIGS = Path(__file__).parents[2] / "configs"  # in a checkout
+# Where a wheel has put them, and where they lie in a checkout.
+_FOLDERS = (Path(__file__).parents[1] / "configs", Path(__file__).parents[2] / "configs")
+CONFIGS = next((folder for folder in _FOLDERS if folder.is_dir()), _FOLDERS[0])
 
 
 def get(
     name: str | Path,
     overrides: Mapping[str, Any] | None = None,
     *,
-    networks: Collection[str] | None = None,
+    networks: Callable[[], Collection[str]] | None = None,
 ) -> ConfigDict:
     """Returns a checked config, locked.
 
@@ -33,33 +38,61 @@ def get(
       name: The path of a config file, the name of one in configs/, such as "quickstart" or
         "resnet50:frozen" with its variant, or the name of a network.
       overrides: Values by key, such as {"optim.lr": 3e-4, "model.dropout": None}.
-      networks: The names of networks; None: any name that is no config's is taken for one.
+      networks: A function that returns the names of networks; it is called for a name that is no
+        config's. None: any such name is taken for a network's.
 
     Raises:
       UserError: If there is no such config, its file does not run, there is no such key, or a key
         may not have that value.
     """
-    path, _, variant = str(name).partition(":")
-    if (file := find(path)) is not None:
-        config = _read(file, path, variant)
-    elif path in networks if networks is not None else path.isidentifier():
-        config = replaced(default(), {"model.name": path})
+    overrides = overrides or {}
+    shown, variant = split_variant(files.local_path(name))
+    if (path := _find(shown)) is not None:
+        config = _read(path, shown, variant)
     else:
-        hint = nearest(path, [*names(), *(networks or ())])
-        hint = ": configs/ holds some." if hint == "." else hint
-        raise UserError(f"There is no config file {path!r}{hint}")
-    return check(replaced(config, overrides or {}))
+        plugins.load(overrides.get("imports", ()))  # which may register the network
+        known = networks() if networks else (shown,) if shown.isidentifier() else ()
+        if shown not in known:
+            raise UserError(_missing(shown, known))
+        config = replaced(default(), {"model.name": shown})
+    return check(replaced(config, overrides))
 
 
-def names() -> list[str]:
-    """Returns the names of the files in configs/."""
-    return sorted(path.stem for path in CONFIGS.glob("*.py"))
+def split_variant(name: str) -> tuple[str, str]:
+    """Returns the path or name of a config, and its variant, which follows a colon; "" for none."""
+    if _find(name) is not None:
+        return name, ""
+    path, colon, variant = name.rpartition(":")
+    return (path, variant) if colon else (name, "")
 
 
-def find(name: str) -> Path | None:
+def names() -> dict[str, str]:
+    """Returns the names of the files in configs/, and what the first line of each says it is."""
+    found = {}
+    for path in sorted(CONFIGS.glob("*.py")):
+        said = ast.get_docstring(ast.parse(path.read_text())) or ""
+        found[path.stem] = said.partition("\n")[0]
+    return found
+
+
+def _find(shown: str) -> Path | None:
     """Returns the config file of that path, or of that name in configs/; None if there is none."""
-    places = (Path(name), CONFIGS / f"{name}.py")
+    places = (files.user_path(shown), CONFIGS / f"{shown}.py")
     return next((path for path in places if path.is_file()), None)
+
+
+def _missing(shown: str, networks: Collection[str]) -> str:
+    """Returns why there is no config of that name, and which there are."""
+    if shown and files.user_path(shown).is_dir():
+        return f"{shown} is a folder: name a config file in it, or one of {_listed()}."
+    known = names()
+    stem = Path(shown).stem  # of configs/resnet50.py too, where there is no checkout
+    hint = f": did you mean {stem!r}?" if stem in known else nearest(stem, [*known, *networks])
+    return f"There is no config file {shown!r}{hint} bcjax has {_listed()}."
+
+
+def _listed() -> str:
+    return ", ".join(names())
 
 
 def choose(variant: str, variants: Mapping[str, T]) -> T:
@@ -76,15 +109,21 @@ def choose(variant: str, variants: Mapping[str, T]) -> T:
 
 def _read(path: Path, shown: str, variant: str) -> ConfigDict:
     """Returns what get_config() of a config file returns, which must be the whole tree."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{shown} cannot be read ({error.strerror}): mend that.") from error
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise UserError(f"{shown} is no config file: name one that is Python, written in UTF-8.")
     module = types.ModuleType(f"config_{path.stem}")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module  # where linen looks for the annotations of a module's
     try:
-        exec(compile(path.read_text(), str(path), "exec"), module.__dict__)
-        if not callable(getattr(module, "get_config", None)):
-            raise UserError(f"{shown} has no function get_config(): copy one from configs/.")
-        config = module.get_config(*([variant] if variant else []))
-    except Exception as error:
+        exec(compile(text, str(path), "exec"), module.__dict__)
+        config = _call(getattr(module, "get_config", None), shown, variant)
+    except (Exception, SystemExit) as error:
         if fault := _fault(error, path, shown):
             raise UserError(fault) from error
         raise
@@ -94,6 +133,25 @@ def _read(path: Path, shown: str, variant: str) -> ConfigDict:
             "bcjax.config.default()."
         )
     return config.lock()
+
+
+def _call(get_config: Any, shown: str, variant: str) -> Any:
+    """Calls a file's `get_config`, with the variant if there is one.
+
+    Raises:
+      UserError: If there is no such function, or it takes no variant, or wants one.
+    """
+    if not callable(get_config):
+        raise UserError(
+            f"{shown} has no function get_config(): bcjax configs lists files to begin with."
+        )
+    given = [variant] if variant else []
+    try:
+        inspect.signature(get_config).bind(*given)
+    except TypeError as error:
+        wants = f"has no variants: leave :{variant} out" if variant else "wants a variant: add one"
+        raise UserError(f"The config {shown} {wants}.") from error
+    return get_config(*given)
 
 
 def _fault(error: BaseException, path: Path, shown: str) -> str:
@@ -106,9 +164,10 @@ def _fault(error: BaseException, path: Path, shown: str) -> str:
         lines.append(error.lineno)
     if not lines:
         return ""
-    reason = str(error).split(". ")[0].splitlines()[0].removeprefix("'")
+    reason = str(error).partition(". ")[0].partition("\n")[0].removeprefix("'")
     if key := re.search(r'Key "(\w+)" does not exist', reason):
         if old := [name for name in OLD_KEYS if name.rpartition(".")[2] == key[1]]:
             return f"{shown}, line {lines[-1]}, is of an earlier version: {renamed(old[0])}"
         return f"{shown}, line {lines[-1]}: there is no key {key[1]!r}{nearest_key(key[1])}"
-    return f"{shown}, line {lines[-1]}, is wrong ({type(error).__name__}: {reason}): mend it."
+    fault = type(error).__name__ + (f": {reason}" if reason else "")
+    return f"{shown}, line {lines[-1]}, is wrong ({fault}): mend it."

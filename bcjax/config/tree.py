@@ -98,11 +98,16 @@ def load(workdir: Path) -> ConfigDict:
     return config
 
 
-def differences(saved: ConfigDict, requested: ConfigDict) -> list[str]:
-    """Returns 'optim.lr (0.001 there, 0.003 here)' for each key that a resumed run must keep."""
+def differences(saved: ConfigDict, requested: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """Returns the values there and here of each key that may not change freely on resume."""
     there, here = flatten(saved), flatten(requested)
-    return [
-        f"{key} ({there[key]!r} there, {here[key]!r} here)"
+    return {
+        key: (there[key], here[key])
         for key in there
         if there[key] != here[key] and not KEYS[key].may_change
-    ]
+    }
+
+
+def describe(differences: Mapping[str, tuple[Any, Any]]) -> list[str]:
+    """Returns 'optim.lr (0.001 there, 0.003 here)' for each of these differences."""
+    return [f"{key} ({there!r} there, {here!r} here)" for key, (there, here) in differences.items()]

@@ -15,7 +15,7 @@ from jaxtyping import Bool, UInt8
 from ml_collections import ConfigDict
 
 from bcjax.data import stain as stains
-from bcjax.data.decode import BadImageError, decode, decode_file
+from bcjax.data.decode import MAX_PIXELS, BadImageError, decode, decode_file
 from bcjax.data.stain import NoStainError, Stain
 from bcjax.runtime.errors import UserError
 
@@ -87,6 +87,7 @@ class InputTransform:
       grey: Whether all three channels become the luma (ITU-R BT.601).
       mask: Paints over everything but the cell; None: nothing does.
       stain: Normalises the stain; None: nothing does.
+      max_pixels: The most pixels of a picture that is decoded.
     """
 
     size: int
@@ -96,6 +97,7 @@ class InputTransform:
     grey: bool = False
     mask: CellMask | None = None
     stain: Stain | None = None
+    max_pixels: int = MAX_PIXELS
 
     @classmethod
     def from_config(cls, data: ConfigDict) -> Self:
@@ -114,7 +116,8 @@ class InputTransform:
             pad_colour=data.pad_colour,
             grey=data.grey,
             mask=mask,
-            stain=_stain(data.stain, data.stain_reference, mask),
+            stain=_stain(data, mask),
+            max_pixels=data.max_pixels,
         )
 
     def __call__(self, encoded: bytes) -> UInt8[np.ndarray, "size size 3"]:
@@ -125,7 +128,8 @@ class InputTransform:
         """
         changes = [change for change in (self.mask, self.stain) if change is not None]
         # A reduced JPEG is smoother: cells and dyes are sought in the camera's own pixels.
-        pixels = decode(encoded, at_least=0 if changes else self._shorter_side)
+        reduced = 0 if changes else self._shorter_side
+        pixels = decode(encoded, at_least=reduced, max_pixels=self.max_pixels)
         for change in changes:
             pixels = change(pixels)
         pixels = self._place(self._resize(pixels))
@@ -166,14 +170,14 @@ class InputTransform:
         return square
 
 
-def _stain(name: str | None, reference: str | None, mask: CellMask | None) -> Stain | None:
-    if not name:
+def _stain(data: ConfigDict, mask: CellMask | None) -> Stain | None:
+    if not data.stain:
         return None
-    method = stains.METHODS[name]
+    method, reference = stains.METHODS[data.stain], data.stain_reference
     if not reference:
         return method()
     try:
-        pixels = decode_file(Path(reference))
+        pixels = decode_file(Path(reference), max_pixels=data.max_pixels)
         # Masked as every other picture is, so that the reference itself stays unchanged.
         return method.from_reference(mask(pixels) if mask else pixels)
     except NoStainError as error:
@@ -181,7 +185,7 @@ def _stain(name: str | None, reference: str | None, mask: CellMask | None) -> St
             f"config.data.stain_reference, {reference}, shows no stain: choose another picture."
         ) from error
     except (OSError, BadImageError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+        reason = getattr(error, "strerror", None) or error
         raise UserError(
             f"config.data.stain_reference, {reference}, cannot be read ({reason}): pictures are "
             "normalised to its stain, so put it there."

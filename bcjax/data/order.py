@@ -74,22 +74,37 @@ class Order:
 
     Epochs follow each other without a gap: the batch at an epoch's end is filled with the beginning
     of the next one, so no picture is ever dropped. With a `sampling`, that says what an epoch is.
+    Where the batch size changed at a step, the pictures go on where those before it ended.
 
     A whole epoch is shuffled at once: grain's own shuffle costs 60 us per index, which a device
     store at 28 px would have to wait for.
     """
 
     def __init__(
-        self, examples: int, batch_size: int, seed: int, sampling: ClassSampling | None = None
+        self,
+        examples: int,
+        batch_size: int,
+        seed: int,
+        sampling: ClassSampling | None = None,
+        shown: tuple[int, ...] = (),
     ):
         self.sampling = sampling
         self.examples = sampling.examples if sampling else examples  # in an epoch
         self.batch_size = batch_size
         self.seed = seed
+        self._shown = shown or (0, 0)  # the step of the change, and the pictures until then
+
+    def position(self, step: int) -> int:
+        """Returns how many pictures are shown before a step."""
+        changed, pictures = self._shown
+        if step < changed:
+            return pictures * step // changed
+        return pictures + (step - changed) * self.batch_size
 
     def __call__(self, step: int) -> Int32[np.ndarray, "B"]:
         """Returns the positions of step `step`'s pictures (the first step is 0)."""
-        start, stop = step * self.batch_size, (step + 1) * self.batch_size
+        start = self.position(step)
+        stop = start + self.batch_size
         parts = []
         while start < stop:
             epoch, offset = divmod(start, self.examples)

@@ -12,7 +12,6 @@ import io
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,17 +22,26 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.data.curate import curation, datasheet
+from bcjax.data.decode import MAX_PIXELS
 from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
 from bcjax.data.sources import open_source, synthetic
-from bcjax.runtime.errors import UserError
+from bcjax.runtime import files, scratch
+from bcjax.runtime.errors import UserError, disk_fault
 
 log = logging.getLogger("bcjax")
 
 # Part of the cache's key: raise it when what is written changes.
-FORMAT = 2
+FORMAT = 3
 _NAMED = 5  # unlabelled entries listed in a message; the rest are counted
 _CHUNK = 256  # pictures that the threads read at a time
+
+
+class _OwnInfo(tfds.core.DatasetInfo):
+    """What TFDS would ask Google's servers about these pictures is known here."""
+
+    def initialize_from_bucket(self) -> None:
+        """Asks nothing: each time, TFDS leaves a folder for the answer in $TMPDIR."""
 
 
 class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -60,7 +68,7 @@ class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
                 "group": tfds.features.Text(),
             }
         )
-        return tfds.core.DatasetInfo(
+        return _OwnInfo(
             builder=self,
             description="Blood-cell pictures, prepared by bcjax.",
             features=features,
@@ -126,28 +134,31 @@ def prepare(
       UserError: If the source cannot be recognised or read, the rules do not fit it, its splits
         leak, or `out` is not empty.
     """
+    configs.check_source(data)
     if not complete:
         data = curation.without_training_rules(data)
     if out is not None:
         source = read_source(data, complete=complete, own_names=own_names)
-        return write_set(source, out.absolute(), data, complete=complete)
+        # Where links lead: the folder takes the place of what is there, and a link stays one.
+        return write_set(source, Path(os.path.realpath(out)), data, complete=complete)
     if _is_prepared(data):
-        prepared = PreparedSet(Path(data.source).expanduser().absolute())
+        prepared = PreparedSet(Path(data.source).absolute())
         _check_rules(prepared, data)
         return prepared
     source = read_source(data, complete=complete, own_names=own_names)
     # None counts as "", so that sets are found again that were prepared when "" meant "not set".
     rules = ("" if data[key] is None else data[key] for key in datasheet.KEYS)
     identity = (FORMAT, source.fingerprint, source.classes, *rules,
-                *([] if complete else ["partial"]))  # fmt: skip
+                *([] if complete else ["partial"]),
+                *([] if data.max_pixels == MAX_PIXELS else [data.max_pixels]))  # fmt: skip
     key = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
     name = f"{Path(source.location).stem or 'data'}-{key}"
     folder = (_cache_folder(data) / "data" / name).absolute()
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.with_name(folder.name + ".lock")):
-        # What a process that was killed has left.
-        for scratch in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
-            shutil.rmtree(scratch)
+        # What a process that was killed has left, on any host: a living one would hold the lock.
+        for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+            shutil.rmtree(left, ignore_errors=True)
         if PreparedSet.is_at(folder):
             return PreparedSet(folder)
         return write_set(source, folder, data, complete=complete)
@@ -169,18 +180,17 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
         raise UserError(f"{out} is not empty: give another folder, or delete it.")
     count = f"{len(source.records):,}"
     log.info("Preparing %s pictures (%s) into %s ...", count, source.kind, out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     # Beside the target, so that the last step is a rename: a killed process leaves no partial set.
-    scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    try:
+    with scratch.beside(out) as unfinished:
+        unfinished.mkdir()  # now: a path that cannot be written is refused before the work
         cache = ReadCache()
         source = dataclasses.replace(source, records=[cache.wrap(r) for r in source.records])
         curated = curation.curate(source, data, complete=complete)
         records = curated.pictures.records
-        builder = Cells(records=records, classes=curated.classes, data_dir=scratch)
+        builder = Cells(records=records, classes=curated.classes, data_dir=unfinished)
         tfds.disable_progress_bar()
         with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about downloads
-            builder.download_and_prepare()
+            _write_records(builder, out)
         folder = Path(builder.data_dir)
         _write_csv(
             folder / MANIFEST,
@@ -198,9 +208,16 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
         if out.exists():
             out.rmdir()
         folder.rename(out)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     return PreparedSet(out)
+
+
+def _write_records(builder: Cells, out: Path) -> None:
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        if fault := disk_fault(error, out):
+            raise UserError(f"{fault}.") from error
+        raise
 
 
 def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Source:
@@ -227,7 +244,10 @@ def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = Fa
         synthetic_images=data.synthetic_images,
         data_dir=data.tfds_dir,
         downloads=_cache_folder(data) / "downloads",
+        max_pixels=data.max_pixels,
         complete=complete,
+        dropped=data.drop_classes,
+        resplit=data.resplit,
         own_names=own_names,
     )
     if not complete:  # to evaluate on: pictures without a label are left out, splits are kept
@@ -264,11 +284,11 @@ def _check_rules(prepared: PreparedSet, data: ConfigDict) -> None:
 
 
 def _cache_folder(data: ConfigDict) -> Path:
-    return Path(data.cache_dir or os.environ.get("BCJAX_CACHE") or "~/.cache/bcjax").expanduser()
+    return files.user_path(data.cache_dir) if data.cache_dir else files.cache_folder()
 
 
 def _is_prepared(data: ConfigDict) -> bool:
-    return PreparedSet.is_at(Path(data.source).expanduser())
+    return PreparedSet.is_at(Path(data.source))
 
 
 def _write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -13,7 +13,7 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.proto import tf_example_pb2
 
 from bcjax.data.curate.findings import Finding
-from bcjax.data.curate.leaks import Leak, LeakReport
+from bcjax.data.curate.leaks import LeakReport
 from bcjax.runtime import extras
 
 if TYPE_CHECKING:
@@ -74,8 +74,8 @@ class PreparedSet:
         sheet = self.datasheet
         self.source_classes = tuple(sheet.get("source", {}).get("classes", self.classes))
         self.notes = tuple(sheet.get("notes", ()))
-        self.findings = tuple(map(_finding, sheet.get("findings", ())))
-        self.leaks = _leak_report(sheet.get("leaks", {}))
+        self.findings = tuple(map(Finding.from_dict, sheet.get("findings", ())))
+        self.leaks = LeakReport.from_dict(sheet.get("leaks", {}))
         settings = {**sheet.get("rules", {}), **sheet.get("splits", {})}
         self.rules = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
 
@@ -165,15 +165,3 @@ class PreparedSet:
     def _rows(self, split: str | None = None) -> list[dict[str, str]]:
         with (self.path / MANIFEST).open(newline="") as file:
             return [row for row in csv.DictReader(file) if split in (None, row["split"])]
-
-
-def _finding(sheet: Mapping[str, Any]) -> Finding:
-    return Finding(sheet["kind"], tuple(map(tuple, sheet["clusters"])), sheet["sentence"])
-
-
-def _leak_report(sheet: Mapping[str, Any]) -> LeakReport:
-    found = tuple(
-        Leak(leak["kind"], tuple(leak["ids"]), tuple(leak["splits"]), leak["group"])
-        for leak in sheet.get("found", ())
-    )
-    return LeakReport(found, sheet.get("pictures", {}), "" if found else sheet.get("sentence", ""))

@@ -4,7 +4,13 @@ import dataclasses
 import functools
 import hashlib
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+
+from bcjax.data.decode import MAX_PIXELS, decode
 
 _SPLIT_NAMES = {
     "train": ("train", "training"),
@@ -26,6 +32,7 @@ class Record:
       group: Patient, slide or original picture, which no split may divide; "" where unknown.
       split: "train", "val" or "test"; "" where the source does not say.
       columns: The other columns of the table that lists the picture, by name.
+      max_pixels: The most pixels that it may have, see `decode`.
     """
 
     id: str
@@ -34,6 +41,19 @@ class Record:
     group: str = ""
     split: str = ""
     columns: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    max_pixels: int = MAX_PIXELS
+
+    def pixels(self, at_least: int = 0) -> UInt8[np.ndarray, "H W 3"]:
+        """Reads and decodes the picture.
+
+        Args:
+          at_least: As for `decode`.
+
+        Raises:
+          BadImageError: As `decode`.
+          OSError: If it cannot be read.
+        """
+        return decode(self.read(), at_least=at_least, max_pixels=self.max_pixels)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,12 +88,34 @@ def split_from_name(name: str) -> str | None:
     return next((split for split, names in _SPLIT_NAMES.items() if name in names), None)
 
 
+def normal_form(name: str) -> str:
+    """Returns a name such that those which look the same are the same.
+
+    Letters with accents have several forms in Unicode, of which macOS writes another one than
+    Windows does; white space is invisible at the ends, and hard to count within.
+    """
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
 def natural_order(labels: Iterable[str]) -> tuple[str, ...]:
     """Returns the distinct labels, sorted: by value where all are integers, else as text."""
     distinct = set(labels)
     if all(re.fullmatch("-?[0-9]+", label) for label in distinct):
         return tuple(sorted(distinct, key=lambda label: (int(label), label)))
     return tuple(sorted(distinct))
+
+
+def label_by_name(
+    named: Sequence[tuple[str, Record]],
+) -> tuple[tuple[str, ...], list[Record]]:
+    """Returns the class names in `natural_order`, and the records with their labels.
+
+    Args:
+      named: Each record, whose label is not known yet, after the name of its class.
+    """
+    classes = natural_order(name for name, _ in named)
+    label_of = {name: label for label, name in enumerate(classes)}
+    return classes, [dataclasses.replace(record, label=label_of[name]) for name, record in named]
 
 
 def fingerprint(*parts: object) -> str:

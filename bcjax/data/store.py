@@ -13,8 +13,10 @@ import numpy as np
 import psutil
 from jaxtyping import Int32
 
+from bcjax.data.decode import BadImageError
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.prepared import EncodedExamples, PreparedSet
+from bcjax.runtime.errors import UserError
 
 Batch = dict[str, np.ndarray]
 Item = TypeVar("Item")
@@ -47,13 +49,22 @@ class DiskStore:
         return len(self._examples)
 
     def read(self, index: Int32[np.ndarray, "N"]) -> Batch:
-        """Returns `image` uint8 (N, size, size, 3) and `label` int32 (N,)."""
+        """Returns `image` uint8 (N, size, size, 3) and `label` int32 (N,).
+
+        Raises:
+          UserError: If a picture cannot be decoded, or is too large.
+        """
         examples = self._examples[index]
         images = np.empty((len(examples), self._transform.size, self._transform.size, 3), np.uint8)
 
         def decode(start: int) -> None:
             for i, example in enumerate(examples[start : start + _PART], start):
-                images[i] = self._transform(example.image)
+                try:
+                    images[i] = self._transform(example.image)
+                except BadImageError as error:
+                    raise UserError(
+                        f"Picture {index[i]} of a prepared split cannot be decoded: {error}."
+                    ) from error
 
         # The threads share the pictures of a batch, not the batches: so the first batch is ready as
         # early as possible, and more threads than batches loaded ahead have work too.

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from bcjax.engine.state import State, Variables
 from bcjax.metrics.names import sign
 from bcjax.runtime import environment
-from bcjax.runtime.errors import UserError, disk_is_full
+from bcjax.runtime.errors import UserError, disk_fault
 from bcjax.runtime.run_dir import RunDir
 
 log = logging.getLogger("bcjax")
@@ -39,12 +39,17 @@ class Checkpoints:
           keep: How many of the latest checkpoints to keep besides the best.
           metric: The evaluation's metric that decides which is best.
           read_only: Whether this only reads a run, which may be training elsewhere.
+
+        Raises:
+          UserError: If the folder has a name that checkpoints cannot be kept in.
         """
+        RunDir(workdir).check_name()
         self.folder = RunDir(workdir).checkpoints.absolute()  # orbax insists
         self._keep = keep
         self._metric = metric
         self._scores: dict[int, float | None] = {}
-        with _warnings_off() if read_only else contextlib.nullcontext():
+        quiet = _warnings_off() if read_only else contextlib.nullcontext()
+        with quiet, self._disk_faults_are_the_users():
             self._manager = ocp.CheckpointManager(
                 self.folder,
                 options=ocp.CheckpointManagerOptions(
@@ -63,10 +68,10 @@ class Checkpoints:
         return [step == best or step in steps[-self._keep :] for step in steps]
 
     def _best_of(self, steps: Sequence[int]) -> int | None:
-        scored = [(score, step) for step in steps if (score := self._score(step)) is not None]
+        scored = [(score, step) for step in steps if (score := self.score(step)) is not None]
         return max(scored)[1] if scored else None
 
-    def _score(self, step: int) -> float | None:
+    def score(self, step: int) -> float | None:
         """Returns the score of the evaluation at a step, higher is better; None without one."""
         if step not in self._scores:
             try:
@@ -91,13 +96,14 @@ class Checkpoints:
           about: The page about it, from `about_page`.
 
         Raises:
-          UserError: If the disk is full. The checkpoints written before are whole.
+          UserError: If the disk is full, or fails otherwise. The checkpoints written before are
+            whole.
         """
         step = int(state.step)
         self._remember(step, about["evaluation"])
         page = about | {"checksum": _checksum(state)}
         page["crc32"] = _crc32(page)
-        with self._full_disk_is_a_user_error():
+        with self._disk_faults_are_the_users():
             self._manager.check_for_errors()
             self._manager.save(
                 step,
@@ -110,15 +116,15 @@ class Checkpoints:
         """Waits until everything is on disk.
 
         Raises:
-          UserError: If the disk is full.
+          UserError: If the disk is full, or fails otherwise.
         """
-        with self._full_disk_is_a_user_error():
+        with self._disk_faults_are_the_users():
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
 
     def close(self) -> None:
         """Waits until everything is on disk and releases the folder."""
-        with self._full_disk_is_a_user_error():
+        with self._disk_faults_are_the_users():
             self._manager.close()
 
     def steps(self) -> list[int]:
@@ -172,6 +178,8 @@ class Checkpoints:
             except (MemoryError, jax.errors.JaxRuntimeError):  # the checkpoint may be undamaged
                 raise
             except Exception as error:
+                if fault := disk_fault(error, self.folder):  # the checkpoint may be undamaged, too
+                    raise UserError(f"{fault}.") from error
                 aside = RunDir(self.folder.parent).damaged / str(step)
                 fault = (str(error.__cause__ or error).strip() or repr(error)).splitlines()[0][:200]
                 log.warning(
@@ -202,15 +210,12 @@ class Checkpoints:
         self._manager.reload()
 
     @contextlib.contextmanager
-    def _full_disk_is_a_user_error(self) -> Iterator[None]:
+    def _disk_faults_are_the_users(self) -> Iterator[None]:
         try:
             yield
         except Exception as error:
-            if disk_is_full(error):
-                raise UserError(
-                    f"The disk that holds {self.folder} is full: free some space and run the same "
-                    "command again; it goes on from the last whole checkpoint."
-                ) from error
+            if fault := disk_fault(error, self.folder):
+                raise UserError(f"{fault}; it goes on from the last whole checkpoint.") from error
             raise
 
 

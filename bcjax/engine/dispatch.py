@@ -18,7 +18,7 @@ from bcjax.runtime import mesh as meshes
 Batch = dict[str, Array]
 # What a device store holds: `image` uint8 (N, H, W, C) and `label` int32 (N,). Else {}.
 StoredArrays = dict[str, Array]
-# Either may hold `features` float32 (N, F) instead of `image`: see `step.features_step`.
+# Either may hold `features` float32 (N, F) instead of `image`: see `step.predict_step`.
 
 
 class Hyperparameters(NamedTuple):
@@ -136,7 +136,7 @@ def _divide(batches: Batch) -> list[Batch]:
 
 
 def compile_predict(step: Callable, mesh: Mesh) -> Callable:
-    """Jits `predict_step` or `features_step` over a leading axis of the batch.
+    """Jits `predict_step` over a leading axis of the batch.
 
     Every process gets all outputs and labels. Nothing is computed for a batch that is padding
     alone, so splits of any size share one program.

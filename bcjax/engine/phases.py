@@ -31,6 +31,7 @@ from bcjax.engine.trainable import (
     scale_by_path,
     select,
 )
+from bcjax.runtime.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,14 +131,32 @@ def create(
             train_call=TrainCall(call, mesh, abstract),
         )
 
-    return tuple(phase(position, each) for position, each in enumerate(_configs(config)))
+    first, *later = _configs(config, examples)
+    try:
+        begins = phase(0, first)
+    except UserError as error:
+        if not later:
+            raise
+        raise UserError(f"Of the phase that config.finetune.first describes: {error}") from error
+    return (begins, *(phase(position, each) for position, each in enumerate(later, 1)))
 
 
-def _configs(config: ConfigDict) -> list[ConfigDict]:
-    """Returns the config of each phase."""
+def _configs(config: ConfigDict, examples: int) -> list[ConfigDict]:
+    """Returns the config of each phase: the first of fine-tuning, and one for each schedule."""
+    ends = (*config.train.restarts, plans.resolve(config, examples, 1).length)
+    begins = (0, *config.train.restarts)
+    if any(begin >= end for begin, end in zip(begins, ends, strict=True)):
+        raise UserError(
+            f"config.train.restarts is {config.train.restarts}: give rising steps, all before the "
+            f"end of the run at step {ends[-1]}."
+        )
+    parts = [config]
+    if config.train.restarts:
+        lengths = [end - begin for begin, end in zip(begins, ends, strict=True)]
+        parts = [configs.replaced(config, {"train.length": f"{n} steps"}) for n in lengths]
     own = config.finetune.first
     if not configs.resolve_length(own.length, examples=1, batch_size=1):
-        return [config]
+        return parts
     first = config.copy_and_resolve_references()
     first.finetune.trainable = own.trainable
     first.train.update({"length": own.length, "patience": own.patience})
@@ -148,4 +167,4 @@ def _configs(config: ConfigDict) -> list[ConfigDict]:
             "warmup": own.warmup,
         }
     )
-    return [first, config]
+    return [first, *parts]

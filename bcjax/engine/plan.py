@@ -68,12 +68,10 @@ class Plan:
             many = step % self.steps_per_call == 0 and not any(
                 self.logs(s) for s in range(step + 1, step + self.steps_per_call)
             )
-            length = self.steps_per_call if many and self._fits(step) else 1
+            fits = step + self.steps_per_call <= self.end
+            length = self.steps_per_call if many and fits else 1
             yield Call(step, length)
             step += length
-
-    def _fits(self, step: int) -> bool:
-        return step + self.steps_per_call <= self.end
 
 
 def resolve(config: ConfigDict, examples: int, steps_per_call: int) -> Plan:
@@ -91,8 +89,15 @@ def resolve(config: ConfigDict, examples: int, steps_per_call: int) -> Plan:
             text, examples=examples, batch_size=config.train.batch_size, key=f"{branch}.{key}"
         )
 
+    length = configs.resolve_length(
+        config.train.length,
+        examples=examples,
+        batch_size=config.train.batch_size,
+        key="train.length",
+        shown=config.train.shown,
+    )
     return Plan(
-        length=max(1, steps("train", "length")),
+        length=max(1, length),
         warmup=steps("optim", "warmup"),
         log_every=max(1, steps("train", "log_every")),
         eval_every=max(1, steps("eval", "every")),

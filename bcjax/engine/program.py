@@ -16,7 +16,7 @@ from bcjax.engine import state as states
 from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.phases import Phase
 from bcjax.engine.state import State, Variables
-from bcjax.engine.step import Recipe, features_step, mean_loss, predict_step, step_key
+from bcjax.engine.step import Recipe, mean_loss, predict_step, step_key
 from bcjax.runtime.errors import UserError
 
 
@@ -28,7 +28,7 @@ class Program:
       phases: The phases, each with its schedule, its optimizer and its training step.
       start: Makes the state at the beginning of the first phase from a seed.
       predict: `step.predict_step(...)`, jitted.
-      backbone: `step.features_step(...)`, jitted.
+      backbone: `step.predict_step(..., "features")`, jitted.
     """
 
     phases: tuple[Phase, ...]
@@ -61,7 +61,7 @@ def build(
         phases=made,
         start=states.compile_init(lambda seed: first.begin(init(seed)), first.abstract),
         predict=dispatch.compile_predict(predict_step(*pixels), mesh),
-        backbone=dispatch.compile_predict(features_step(*pixels), mesh),
+        backbone=dispatch.compile_predict(predict_step(*pixels, "features"), mesh),
     )
 
 

@@ -1,4 +1,4 @@
-"""The pure step functions: one trains, one predicts, one returns features.
+"""The pure step functions: one trains, one predicts.
 
 Everything that happens to a picture after it is decoded happens here, inside one compiled program:
 gather, conversion to float, augmentation, normalisation, network, loss, gradient, optimizer, and
@@ -109,7 +109,7 @@ def train_step(
     `METRICS`, float32. Randomness depends on (seed, step, index) alone, and so not on the topology,
     the store or the number of restarts.
 
-    Where the batch holds features instead of pictures (see `features_step`), only the classifier
+    Where the batch holds features instead of pictures (see `predict_step`), only the classifier
     runs.
 
     Args:
@@ -270,29 +270,20 @@ def infer(
 
 
 def predict_step(
-    model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
+    model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], method: str = "__call__"
 ) -> Callable[[Variables, Batch, StoredArrays], tuple[Array, Array]]:
-    """Returns the pure function of evaluation: (variables, batch, stored) -> (logits, labels)."""
+    """Returns the pure function of evaluation: (variables, batch, stored) -> (logits, labels).
+
+    With the method "features" it returns float32 features, the input of the classifier, instead of
+    logits. Where the batch holds those instead of pictures, only the classifier runs.
+    """
 
     def step(variables: Variables, batch: Batch, stored: StoredArrays) -> tuple[Array, Array]:
         batch = gather(batch, stored)
         if "features" in batch:
-            logits = model.apply(variables, batch["features"], train=False, method="classify")
+            output = model.apply(variables, batch["features"], train=False, method="classify")
         else:
-            logits = infer(model, variables, batch["image"], mean, std)
-        return cast(Array, logits), batch["label"]
-
-    return step
-
-
-def features_step(
-    model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Callable[[Variables, Batch, StoredArrays], tuple[Array, Array]]:
-    """Returns (variables, batch, stored) -> (features, labels): the input of the classifier."""
-
-    def step(variables: Variables, batch: Batch, stored: StoredArrays) -> tuple[Array, Array]:
-        batch = gather(batch, stored)
-        features = infer(model, variables, batch["image"], mean, std, method="features")
-        return features.astype(jnp.float32), batch["label"]
+            output = infer(model, variables, batch["image"], mean, std, method)
+        return cast(Array, output).astype(jnp.float32), batch["label"]
 
     return step

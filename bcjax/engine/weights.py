@@ -17,7 +17,7 @@ from bcjax import models
 from bcjax.engine import network
 from bcjax.engine.state import State, Variables
 from bcjax.models import initialisers
-from bcjax.models.pretrained import convert, families
+from bcjax.models.pretrained import convert, families, layer_order
 from bcjax.models.pretrained import files as weight_files
 from bcjax.models.pretrained.naming import Naming, Rule, Tensors
 from bcjax.runtime import files
@@ -119,7 +119,7 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
     model = network.build(config, classes or source.outputs or 2)
     holds = convert.network_tensors(model, config.data.image_size, config.model.channels)
     if source.naming is None:
-        fitting = convert.place_by_order(source.tensors, holds, config.model.name, str(path))
+        fitting = layer_order.place(source.tensors, holds, config.model.name, str(path), keep=keep)
     else:
         fitting = convert.place_by_name(source.naming, source.tensors, holds.blocks, str(path))
     convert.fold_biases(fitting, holds)
@@ -163,11 +163,9 @@ def _opened(path: Path, model: str) -> _WeightSource:
         in_file = naming.settings_in(tensors)
         settings = {"convention": naming.convention, **naming.settings, **in_file, **beside}
     elif kind == "npz":
-        settings = {**convert.ordered_settings(tensors), **beside}
+        settings = {**layer_order.settings(tensors), **beside}
     else:
-        whose = families.recognised(tensors)
-        hint = f"they look like {whose}" if whose else f"its first tensor is {next(iter(tensors))}"
-        raise UserError(f"{path} does not hold weights of {model}: {hint}; name their network.")
+        raise UserError(f"{path} does not hold weights of {model}: {_whose(tensors, model)}.")
     return _WeightSource(
         tensors,
         naming,
@@ -175,6 +173,19 @@ def _opened(path: Path, model: str) -> _WeightSource:
         classes=weight_files.classes_beside(path),
         input_size=settings.get("input_size") or models.MODELS[model].input_size,
         origin=origin | {"names": naming.source if naming else "none: the order of the layers"},
+    )
+
+
+def _whose(tensors: Tensors, model: str) -> str:
+    """Returns whose weights those with unknown names may be, and what would do."""
+    if whose := families.recognised(tensors):
+        return f"they look like {whose}; name their network"
+    first = f"its first tensor is {next(iter(tensors), 'missing')}"
+    if families.namings(model):
+        return f"{first}; name their network"
+    return (
+        f"{first}, and bcjax knows no library's names for this network; give a run of bcjax, or an "
+        ".npz of its arrays in the order of the layers"
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from bcjax.data.records import normal_form
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime.errors import UserError
 
@@ -124,10 +125,11 @@ def map_classes(
 
 
 def _alike(name: str, known: Sequence[str]) -> str | None:
-    """Returns the known name that is the same, or else the only one that differs in case."""
+    """Returns the known name that is the same, or the only one that differs in case or form."""
     if name in known:
         return name
-    alike = [other for other in known if other.casefold() == name.casefold()]
+    wanted = normal_form(name).casefold()
+    alike = [other for other in known if normal_form(other).casefold() == wanted]
     return alike[0] if len(alike) == 1 else None
 
 

@@ -13,6 +13,7 @@ from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import Evaluator, OtherData, name_of
 from bcjax.evaluation.views import View
 from bcjax.evaluation.views import parse as parse_views
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
@@ -124,6 +125,7 @@ def other_data(
     map_classes: str | Mapping[str, str] | None = None,
     stain: str | None = None,
     stain_reference: str | Path | None = None,
+    max_pixels: int | None = None,
 ) -> OtherData | None:
     """Returns what a user says of other data; None: the run's own is evaluated.
 
@@ -133,18 +135,23 @@ def other_data(
         "band=neutrophil,artefact=-"; None: by name. See `class_mapping.map_classes`.
       stain: How its stain is normalised: "none", "reinhard" or "macenko"; None: as the run's.
       stain_reference: The picture whose stain it is given.
+      max_pixels: The most pixels that one of its pictures may have; None: as the run's.
 
     Raises:
       UserError: If something is said of other data and there is none, or the map cannot be parsed.
     """
-    given = {"map_classes": map_classes, "stain": stain, "stain_reference": stain_reference}
+    given = {
+        "map_classes": map_classes, "stain": stain, "stain_reference": stain_reference,
+        "max_pixels": max_pixels,
+    }  # fmt: skip
     if not source:
         for name, value in given.items():
             if value is not None:
                 raise UserError(f"{name} is for other data: give its source, too.")
         return None
     mapping = class_mapping.parse(map_classes) if isinstance(map_classes, str) else map_classes
-    return OtherData(str(source), mapping, stain, stain_reference)
+    reference = None if stain_reference is None else files.local_path(stain_reference)
+    return OtherData(files.local_path(source), mapping, stain, reference, max_pixels)
 
 
 def _evaluate_one(evaluator: Evaluator, which: str) -> tuple[Evaluation, Answers]:

@@ -18,7 +18,7 @@ from bcjax.data.store import choose_store, open_store
 from bcjax.engine import dispatch, network
 from bcjax.engine.loader import Loader, View, predict_split
 from bcjax.engine.network import RestoredNetwork
-from bcjax.engine.step import features_step, predict_step
+from bcjax.engine.step import predict_step
 from bcjax.evaluation import cautions
 from bcjax.evaluation import evaluation as evaluations
 from bcjax.evaluation.answers import Answers
@@ -43,12 +43,14 @@ class OtherData:
         belong together by name. See `class_mapping.map_classes`.
       stain: How their stain is normalised: "none", "reinhard" or "macenko"; None: as the run's.
       stain_reference: Path of the picture whose stain they are given; None: the method's own.
+      max_pixels: The most pixels that one of them may have; None: as the run's.
     """
 
     source: str
     map_classes: Mapping[str, str] | None = None
     stain: str | None = None
     stain_reference: str | Path | None = None
+    max_pixels: int | None = None
 
     def __post_init__(self) -> None:
         """Checks that the stain's reference has a method.
@@ -69,6 +71,9 @@ class OtherData:
             changes |= {"stain": stain, "stain_reference": None}
         if self.stain_reference is not None:
             changes["stain_reference"] = str(Path(self.stain_reference).absolute())
+        if self.max_pixels is not None:
+            configs.check_argument("max_pixels", self.max_pixels, like="data.max_pixels")
+            changes["max_pixels"] = self.max_pixels
         return changes
 
 
@@ -111,14 +116,20 @@ class Evaluator:
           batch_size: Pictures at a time; None: as the run did.
 
         Raises:
-          UserError: If there is no run, no such split, or a class of the other pictures that
-            belongs nowhere.
+          UserError: If there is no run, it has no pictures, no such split, or a class of the other
+            pictures that belongs nowhere.
         """
+        configs.check_argument("batch_size", batch_size, like="eval.batch_size")
         self.workdir = workdir
         self.config = config = configs.load(workdir)
         classes, dropped = config.data.classes or (), config.data.drop_classes
         if other:
             config.data.update(other.settings())
+        elif not config.data.source:
+            raise UserError(
+                f"{workdir} was made from weights and has no pictures of its own: evaluate it on "
+                f"others (bcjax evaluate --workdir={workdir} --data.source=PICTURES)."
+            )
         self._batch_size = batch_size or config.eval.batch_size or config.train.batch_size
         self.mesh = meshes.create()
         own = other is None
@@ -199,7 +210,7 @@ class Evaluator:
     ) -> tuple[Float[np.ndarray, "N F"], Int[np.ndarray, "N"]]:
         """Returns what the classifier layer reads for the split's pictures, float32, and labels."""
         model = self.config.model
-        step = features_step(trained.model, model.mean, model.std)
+        step = predict_step(trained.model, model.mean, model.std, "features")
         predict = dispatch.compile_predict(step, self.mesh)
         return predict_split(predict, trained.variables, self.feed, self.mesh, self._batch_size)
 

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bcjax.data.decode import BadImageError, read_file
-from bcjax.data.sources.walk import has_picture_suffix
+from bcjax.data.decode import MAX_PIXELS, BadImageError, check_size, read_file
+from bcjax.data.sources.walk import pictures_below
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 # One image, or several: anything that `collect` takes.
@@ -38,7 +39,7 @@ class NamedImage:
     read: Callable[[], bytes]
 
 
-def collect(images: Images) -> list[NamedImage]:
+def collect(images: Images, max_pixels: int = MAX_PIXELS) -> list[NamedImage]:
     """Returns each image in `images`, in order, to be read later.
 
     Arrays and PIL images are encoded as PNG, without loss, so that the one decoder treats them as
@@ -49,12 +50,13 @@ def collect(images: Images) -> list[NamedImage]:
       images: A path; a folder, of which all pictures below are taken; the bytes of an encoded
         file; a PIL image; an array of uint8 or uint16 and of shape (H, W), (H, W, 1), (H, W, 3)
         or (H, W, 4), RGB; an array (N, H, W, 1 | 3 | 4) of several; or an iterable of any of these.
+      max_pixels: The most pixels of a PIL image, which may not be decoded yet.
 
     Raises:
       UserError: If a path does not exist, a folder holds no picture, or something is no image.
     """
     found: list[NamedImage] = []
-    _add(images, found)
+    _add(images, found, max_pixels)
     return found
 
 
@@ -65,17 +67,17 @@ def find_pictures(names: Sequence[str | Path]) -> list[Path]:
       UserError: If a name does not exist, or a folder holds no picture.
     """
     found = []
-    for path in map(Path, names):
+    for path in map(files.user_path, names):
         if not path.exists():
             raise UserError(f"There is no picture or folder {path}.")
-        inside = [p for p in sorted(path.rglob("*")) if has_picture_suffix(p)]
-        if path.is_dir() and not inside:
+        inside = list(pictures_below(path)) if path.is_dir() else [path]
+        if not inside:
             raise UserError(f"The folder {path} holds no picture.")
-        found += inside if path.is_dir() else [path]
+        found += inside
     return found
 
 
-def _add(images: Any, found: list[NamedImage]) -> None:
+def _add(images: Any, found: list[NamedImage], max_pixels: int) -> None:
     name = f"image {len(found)}"
     if isinstance(images, (str, Path)):
         found += [
@@ -85,18 +87,18 @@ def _add(images: Any, found: list[NamedImage]) -> None:
         encoded = bytes(images)
         found.append(NamedImage(name, lambda: encoded))
     elif isinstance(images, Image.Image):
-        found.append(NamedImage(name, lambda: _encode_pil(images)))
+        found.append(NamedImage(name, lambda: _encode_pil(images, max_pixels)))
     elif hasattr(images, "__array__"):
         array = np.asarray(images)
         _check(array)
         if array.ndim == 4:
             for image in array:
-                _add(image, found)
+                _add(image, found, max_pixels)
         else:
             found.append(NamedImage(name, lambda: _encode_array(array)))
     elif isinstance(images, Iterable):
         for image in images:
-            _add(image, found)
+            _add(image, found, max_pixels)
     else:
         raise UserError(
             f"{images!r} is no image: give a path, a folder, encoded bytes, a PIL image, an array "
@@ -126,7 +128,8 @@ def _encode_array(array: np.ndarray) -> bytes:
     return encoded.tobytes()
 
 
-def _encode_pil(image: Image.Image) -> bytes:
+def _encode_pil(image: Image.Image, max_pixels: int) -> bytes:
+    check_size(*image.size, max_pixels)
     if image.mode == "F":
         raise BadImageError("pixels of type float32: 8 or 16 bits are read")
     exif = image.getexif()

@@ -200,11 +200,13 @@ def save(soup: RestoredNetwork, recipe: SoupRecipe, first: Path, workdir: Path) 
 
 def _check_alike(first: EnsembleNetwork, other: EnsembleNetwork) -> None:
     there, here = other.trained, first.trained
-    different = [
-        key
-        for key in configs.differences(there.config, here.config)
-        if key.startswith(_NETWORK) and not key.startswith(_FREE)
-    ]
+    different = configs.describe(
+        {
+            key: values
+            for key, values in configs.differences(there.config, here.config).items()
+            if key.startswith(_NETWORK) and not key.startswith(_FREE)
+        }
+    )
     if there.classes != here.classes:
         different.append("the classes")
     if different:

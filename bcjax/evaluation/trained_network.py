@@ -1,6 +1,7 @@
 """Answers for images from anywhere, with a trained network."""
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
-from bcjax.data.decode import BadImageError
+from bcjax import config as configs
+from bcjax.data.decode import BadImageError, count_frames, first_frames
 from bcjax.data.input_transform import InputTransform
 from bcjax.engine import network
 from bcjax.engine.network import RestoredNetwork
@@ -28,6 +30,8 @@ from bcjax.runtime.errors import UserError
 if TYPE_CHECKING:
     from bcjax.evaluation.explanation.explainer import Explainer
     from bcjax.evaluation.explanation.explanation import Explanation
+
+log = logging.getLogger("bcjax")
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -129,7 +133,7 @@ class TrainedNetwork(RestoredNetwork):
         from bcjax.evaluation.explanation.explainer import Explainer, explain, targets
         from bcjax.evaluation.explanation.selection import ImageToExplain
 
-        found = collect(image)
+        found = collect(image, self.config.data.max_pixels)
         if len(found) != 1:
             raise UserError(f"One image is explained at a time: these are {len(found)}.")
         shown = [ImageToExplain(found[0].name, self._read(found)[0], None)]
@@ -147,7 +151,7 @@ class TrainedNetwork(RestoredNetwork):
         Raises:
           UserError: If an image cannot be read.
         """
-        return self._read(collect(images))
+        return self._read(collect(images, self.config.data.max_pixels))
 
     def logits(self, images: UInt8[Array, "B size size 3"]) -> Float[Array, "B C"]:
         """Returns the logits of preprocessed images: a pure function, to be used within `jax.jit`.
@@ -187,11 +191,21 @@ class TrainedNetwork(RestoredNetwork):
 
     def _read(self, images: Sequence[NamedImage]) -> np.ndarray:
         pixels = np.zeros((len(images), self.image_size, self.image_size, 3), np.uint8)
+        several: list[str] = []
         for position, image in enumerate(images):
             try:
-                pixels[position] = self._entry(image.read())
+                pixels[position] = self._decode(image, several)
             except (BadImageError, OSError) as error:
                 raise UserError(f"{image.name} cannot be read ({error}): leave it out.") from error
+        _warn_of_frames(several)
+        return pixels
+
+    def _decode(self, image: NamedImage, several: list[str]) -> UInt8[np.ndarray, "size size 3"]:
+        """Reads one image; its name joins `several` if it has several pages or frames."""
+        encoded = image.read()
+        pixels = self._entry(encoded)
+        if count_frames(encoded) > 1:
+            several.append(image.name)
         return pixels
 
     @cached_property
@@ -231,10 +245,12 @@ class TrainedNetwork(RestoredNetwork):
         self, compiled: Any, images: Images, batch_size: int
     ) -> tuple[Any, tuple[str, ...], tuple[Unreadable, ...]]:
         """Returns the output of a compiled function, the images' names, and those unreadable."""
-        found = collect(images)
+        configs.check_argument("batch_size", batch_size, like="train.batch_size")
+        found = collect(images, self.config.data.max_pixels)
         batch_size = max(1, min(batch_size, len(found)))
         names: list[str] = []
         unreadable: list[Unreadable] = []
+        several: list[str] = []
         # Always a whole batch, so that one program serves all.
         shape = (batch_size, self.image_size, self.image_size, 3)
         empty = jax.eval_shape(compiled, self.variables, jax.ShapeDtypeStruct(shape, jnp.uint8))
@@ -243,7 +259,7 @@ class TrainedNetwork(RestoredNetwork):
             pixels, readable = np.zeros(shape, np.uint8), 0
             for image in found[start : start + batch_size]:
                 try:
-                    pixels[readable] = self._entry(image.read())
+                    pixels[readable] = self._decode(image, several)
                 except (BadImageError, OSError) as error:
                     unreadable.append(Unreadable(image.name, str(error)))
                 else:
@@ -252,12 +268,22 @@ class TrainedNetwork(RestoredNetwork):
             if readable:
                 output = jax.device_get(compiled(self.variables, pixels))
                 outputs.append(jax.tree.map(lambda each, end=readable: each[:end], output))
+        _warn_of_frames(several)
         joined = jax.tree.map(lambda *each: np.concatenate(each), *outputs)
         return joined, tuple(names), tuple(unreadable)
 
 
+def _warn_of_frames(names: Sequence[str]) -> None:
+    if names:
+        log.warning(first_frames(names))
+
+
 def load(
-    workdir: str | Path, checkpoint: str | int = "best", *, calibration: Calibration | None = None
+    workdir: str | Path,
+    checkpoint: str | int = "best",
+    *,
+    calibration: Calibration | None = None,
+    max_pixels: int | None = None,
 ) -> TrainedNetwork:
     """Reads a trained network from the folder of its run.
 
@@ -265,6 +291,7 @@ def load(
       workdir: The run's folder.
       checkpoint: "best", "latest" or a step.
       calibration: Used in the place of the checkpoint's own calibration.
+      max_pixels: The most pixels that an image may have; None: as the run's `data.max_pixels` says.
 
     Raises:
       UserError: If there is no such checkpoint, its calibration is damaged, or the run's
@@ -272,6 +299,9 @@ def load(
     """
     workdir = Path(workdir)
     trained = network.load(workdir, str(checkpoint), meshes.create())
+    if max_pixels is not None:
+        configs.check_argument("max_pixels", max_pixels, like="data.max_pixels")
+        trained.config.data.max_pixels = max_pixels
     if calibration is None:
         calibration = calibrations.read(workdir, trained.step)
     loaded = TrainedNetwork(

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int32, UInt8
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from ml_collections import ConfigDict
 
 from bcjax.augment import OPS, Op, build, geometry, mix
@@ -18,7 +20,6 @@ from bcjax.data.preparation import prepare
 from bcjax.data.store import DiskStore
 from bcjax.engine.loader import order_of
 from bcjax.engine.step import keys_of, micro_key, normalise, step_key, to_float
-from bcjax.reports.pages.charts import Axes, Figure
 from bcjax.runtime.files import atomic
 
 _MAGNITUDES = 5  # of each operation

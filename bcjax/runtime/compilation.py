@@ -1,15 +1,13 @@
 """The cache of compiled programs, and compilation in the background."""
 
 import functools
-import os
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import jax
 
-from bcjax.runtime import memory
+from bcjax.runtime import files, memory
 
 _LONG = 2.0  # seconds of compilation after which the heap is tidied
 
@@ -20,8 +18,7 @@ def use_cache() -> None:
     A folder that the user set (JAX_COMPILATION_CACHE_DIR) is used instead.
     """
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        root = Path(os.environ.get("BCJAX_CACHE", "~/.cache/bcjax")).expanduser()
-        jax.config.update("jax_compilation_cache_dir", str(root / "xla"))
+        jax.config.update("jax_compilation_cache_dir", str(files.cache_folder() / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     _tidy_memory()
 

@@ -11,6 +11,7 @@ EXTRAS = {
     "h5py": "keras",
     "mlflow": "track",
     "wandb": "track",
+    "pandas": "pandas",
 }
 
 

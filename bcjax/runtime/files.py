@@ -3,22 +3,61 @@
 import contextlib
 import json
 import os
+import re
 import shutil
+import stat
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bcjax.runtime import scratch
 from bcjax.runtime.errors import UserError
 
+# Two letters at least, for C: is a drive. One slash is enough, for pathlib makes one of two.
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]+):/", re.IGNORECASE)
 
-def user_path(text: str | os.PathLike[str], base: Path | None = None) -> Path:
-    """Returns the path that a user wrote in a flag, a config or a file.
+
+def local_path(text: str | os.PathLike[str]) -> str:
+    """Returns a path as the system takes it: `~` is the home folder, `file://` is taken off.
+
+    All else stays as it was written: a name that is no path, such as "synthetic", is the same
+    name; a relative path starts from the folder of the caller; symbolic links stay links.
 
     Args:
-      text: What the user wrote.
-      base: The folder that a relative path starts from; None: the current folder.
+      text: What the user wrote in a flag, a config or an argument.
+
+    Raises:
+      UserError: If it is the path of something remote, such as gs://bucket/run.
     """
-    return Path(text) if base is None else base / text
+    path = os.fspath(text)
+    if scheme := _SCHEME.match(path):
+        host, slash, rest = path[len("file:") :].removeprefix("//").partition("/")
+        if scheme[1].lower() != "file" or host not in ("", "localhost"):
+            raise UserError(
+                f"{path} is a remote path; bcjax reads and writes local folders only: mount or "
+                "copy it."
+            )
+        return urllib.parse.unquote(slash + rest)
+    return os.path.expanduser(path)
+
+
+def user_path(text: str | os.PathLike[str]) -> Path:
+    """Returns the path that a user wrote, see `local_path`.
+
+    Raises:
+      UserError: If it is the path of something remote.
+    """
+    return Path(local_path(text))
+
+
+def cache_folder() -> Path:
+    """Returns the folder of what can be made anew: $BCJAX_CACHE, or ~/.cache/bcjax.
+
+    Raises:
+      UserError: If $BCJAX_CACHE is a remote path.
+    """
+    return user_path(os.environ.get("BCJAX_CACHE") or "~/.cache/bcjax")
 
 
 @contextlib.contextmanager
@@ -36,20 +75,24 @@ def atomic(path: str | os.PathLike[str]) -> Iterator[Path]:
       A path in the same folder, where nothing is. It ends in `.partial`, whatever `path` ends in:
       libraries that go by the ending must be told the format.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    # The process id, because several processes may write the same file (a sweep's workers do).
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
-    _remove(partial)  # of a process with the same id that was killed
-    try:
+    path = Path(os.path.realpath(path))  # a link stays one: what it points to is replaced
+    with scratch.beside(path) as partial:
         yield partial
         if path.is_file():
             shutil.copymode(path, partial)
         elif path.is_dir():
             shutil.rmtree(path)
         os.replace(partial, path)
-    except BaseException:
-        _remove(partial)
+
+
+@contextlib.contextmanager
+def named_in_faults(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Names a file or folder in the fault of a disk that is raised without a name."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno:
+            error.filename = error.filename or os.fspath(path)
         raise
 
 
@@ -82,6 +125,28 @@ def write_json(
     write_text(path, json.dumps(tree, indent=2, sort_keys=sort_keys, default=default) + "\n")
 
 
+class NotAFileError(UserError, OSError):
+    """What a user named as a file is a pipe, a device, a socket or a folder."""
+
+
+def check_regular(path: Path) -> os.stat_result:
+    """Returns the status of a file that may be opened, links followed.
+
+    Whoever opens a file of a user's asks this first: a pipe could hang for ever, a device never
+    end.
+
+    Raises:
+      NotAFileError: If it is there and is not a regular file.
+      OSError: If it is not there.
+    """
+    status = path.stat()
+    if not stat.S_ISREG(status.st_mode):
+        kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
+        kind = kinds.get(stat.S_IFMT(status.st_mode), "device")
+        raise NotAFileError(f"{path} is a {kind}, not a regular file: remove it or name a file")
+    return status
+
+
 def read_json(path: Path, mend: str = "delete it, or write it anew") -> Any:
     """Reads a JSON file.
 
@@ -110,11 +175,3 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue
     return lines
-
-
-def _remove(path: Path) -> None:
-    """Removes a file or a folder, if it is there."""
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ over `fsdp`. `jax.jit` with the `NamedSharding`s made here is what used to be ca
 
 import math
 import os
+import re
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import Int
 from ml_collections import ConfigDict
 
+from bcjax.runtime import peers
 from bcjax.runtime.errors import UserError
 
 BATCH_AXES = ("data", "fsdp")
@@ -30,7 +32,7 @@ def initialize(config: ConfigDict) -> None:
       config: The `mesh` branch of the config.
 
     Raises:
-      UserError: If only some of the three settings are given, or the coordinator does not answer.
+      UserError: If only some of the three settings are given, or the others do not come.
     """
     env = os.environ
     coordinator = config.coordinator or env.get("JAX_COORDINATOR_ADDRESS", "")
@@ -53,17 +55,27 @@ def initialize(config: ConfigDict) -> None:
             raise UserError(
                 "JAX_NUM_PROCESSES and JAX_PROCESS_ID must be whole numbers: correct or unset them."
             ) from error
+        if not re.fullmatch(r".+:\d+", coordinator):
+            raise UserError(
+                f"The address of process 0 is {coordinator!r}: write host:port, such as "
+                "10.0.0.1:1234."
+            )
+        if not 0 <= arguments["process_id"] < arguments["num_processes"]:
+            raise UserError(
+                f"There is no process {process_id} among {processes} processes: they are counted "
+                "from 0."
+            )
     elif int(env.get("SLURM_NTASKS", 1)) == 1 and "," not in env.get("TPU_WORKER_HOSTNAMES", ""):
         return
     if jax.distributed.is_initialized():
         return
     # Only read by the CPU backend, whose default cannot reduce across processes.
     jax.config.update("jax_cpu_collectives_implementation", "gloo")
-    try:
-        jax.distributed.initialize(**arguments)
-    except RuntimeError as error:
-        where = coordinator or "the environment's coordinator"
-        raise UserError(f"This process could not join the job at {where}: {error}.") from error
+    peers.join(
+        arguments,
+        heartbeat_seconds=config.heartbeat_seconds,
+        wait_seconds=config.wait_seconds,
+    )
 
 
 def create(fsdp: int = 1) -> Mesh:

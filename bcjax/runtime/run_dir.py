@@ -13,6 +13,7 @@ from bcjax.runtime.errors import UserError
 _MEMBER = "member-"
 _CORRUPTIONS = "-corruptions"
 _LOCK = ".lock"
+_NOT_IN_PATH = ("[", "]", "\\")  # orbax takes [x] for a pattern, and \ for /
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,15 +159,29 @@ class RunDir(os.PathLike[str]):
         page = files.read_json(self.pictures)
         return TrainedOn(page.get("path", ""), page["digest"], page.get("counts", {}))
 
+    def check_name(self) -> None:
+        """Checks that checkpoints can be kept here.
+
+        Raises:
+          UserError: If the path has a character that orbax takes for another thing.
+        """
+        path = str(self.path.absolute())
+        if wrong := next((each for each in _NOT_IN_PATH if each in path), None):
+            raise UserError(
+                f"Checkpoints cannot be kept in {path}, for its name holds {wrong}: give the "
+                "folder another name, or give a link to it that is named otherwise."
+            )
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Keeps a second process out; the lock goes with the process, however that ends.
 
         Raises:
-          UserError: If another process holds it.
+          UserError: If another process holds it, or `check_name` refuses the folder.
         """
         from filelock import FileLock, Timeout  # not above: it imports asyncio
 
+        self.check_name()
         self.path.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.path / _LOCK, timeout=0):

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT make a run save and stop instead of killing it."""
+"""SIGTERM, SIGINT and a closed terminal (SIGHUP) make a run save and stop."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-EXIT_STATUS: dict[int, int] = {signal.SIGTERM: 143, signal.SIGINT: 130}
+EXIT_STATUS: dict[int, int] = {signal.SIGHUP: 129, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
 class Interrupts:
@@ -25,6 +25,8 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             return self
         for number in EXIT_STATUS:
+            if signal.getsignal(number) == signal.SIG_IGN:  # as nohup asks of SIGHUP
+                continue
             self._before[number] = signal.signal(number, self._note)
         return self
 

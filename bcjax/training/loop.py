@@ -5,6 +5,7 @@ One loop trains one run or several members of one: see `members` for how their s
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -31,15 +32,23 @@ from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import evaluate_final
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.runtime import mesh as meshes
+from bcjax.runtime import peers
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.signals import EXIT_STATUS, Interrupts
-from bcjax.training import loggers, members
+from bcjax.training import loggers, members, resuming
 from bcjax.training.loggers import Logger
 from bcjax.training.members import States
 from bcjax.training.meter import Meter
-from bcjax.training.progress import ProgressLine, print_summary
-from bcjax.training.run import Run, write_or_check_config
+from bcjax.training.progress import (
+    Best,
+    ProgressLine,
+    best_kept,
+    print_evaluation,
+    print_summary,
+)
+from bcjax.training.resuming import NOTHING_CHANGES, Permissions
+from bcjax.training.run import Run, check_same_everywhere, write_pictures_and_config
 
 _SHOWN = 16  # pictures of the first step that the loggers show
 
@@ -92,6 +101,7 @@ class MemberProgress:
       fault: Why it diverged; "" if it did not.
       loggers: Where its metrics go.
       meter: Its metrics since the last log line.
+      best: The best evaluation so far whose checkpoint is kept.
       batches: The batches that it has yet to see in this phase.
     """
 
@@ -102,6 +112,7 @@ class MemberProgress:
     fault: str = ""
     loggers: list[Logger] = dataclasses.field(default_factory=list)
     meter: Meter = dataclasses.field(default_factory=Meter)
+    best: Best | None = None
     batches: Iterator[Batch] = dataclasses.field(default_factory=lambda: iter(()))
 
     @property
@@ -111,7 +122,10 @@ class MemberProgress:
 
 
 def train(
-    config: ConfigDict, console: Console, on_evaluation: OnEvaluation = lambda step, result: False
+    config: ConfigDict,
+    console: Console,
+    on_evaluation: OnEvaluation = lambda step, result: False,
+    permissions: Permissions = NOTHING_CHANGES,
 ) -> Outcome:
     """Trains, or goes on training, the run that a config describes, or each of its members.
 
@@ -123,21 +137,26 @@ def train(
       config: The config; it is not changed.
       console: Where progress is printed, by the first process alone.
       on_evaluation: Called after each evaluation; it may end the run.
+      permissions: What may change in a run that goes on.
 
     Raises:
       UserError: For whatever the user can mend; nothing that was written before is lost.
     """
     began = time.monotonic()
-    configs.check(config)
+    config = configs.check(config)
     workdir, on_evaluation = Path(config.workdir), _with_callbacks(config, on_evaluation)
     loggers.check(config.track)
     meshes.initialize(config.mesh)
-    lead = jax.process_index() == 0
-    console = console if lead else Console(quiet=True)
     with contextlib.ExitStack() as stack:
+        stack.enter_context(peers.watched(config.mesh.heartbeat_seconds))
+        check_same_everywhere(config, permissions)
+        peers.check_shared(workdir)
+        lead = jax.process_index() == 0
+        console = console if lead else Console(quiet=True)
         if lead:
             stack.enter_context(RunDir(config.workdir).lock())
-        all_members, states, resumed = open_runs(config, stack)
+        resuming.check_there_is_a_run(RunDir(config.workdir), permissions)
+        all_members, states, resumed = open_runs(config, stack, permissions)
         first, start = all_members[0], all_members[0].step
         first.run.compile_ahead(states[0])
         print_summary(first.run, states[0], resumed, console)
@@ -179,7 +198,7 @@ def _with_callbacks(config: ConfigDict, on_evaluation: OnEvaluation) -> OnEvalua
 
 
 def open_runs(
-    config: ConfigDict, stack: contextlib.ExitStack
+    config: ConfigDict, stack: contextlib.ExitStack, permissions: Permissions
 ) -> tuple[list[MemberProgress], States, bool]:
     """Opens the run, or its members, where the last checkpoints are.
 
@@ -187,20 +206,24 @@ def open_runs(
       The runs, their states by position, and whether the first of them was restored.
     """
     if config.train.members == 1:
-        run = stack.enter_context(contextlib.closing(Run(config)))
+        run = stack.enter_context(contextlib.closing(Run(config, permissions=permissions)))
         state, resumed = run.restore_or_start()
-        return [MemberProgress(run, int(state.step))], {0: state}, resumed
+        run.write_changes(state)
+        return [MemberProgress(run, int(state.step), best=best_kept(run))], {0: state}, resumed
     all_members: list[MemberProgress] = []
     states, any_resumed = {}, []
     for position, lr_scale in enumerate(rates(config)):
         first = all_members[0].run if all_members else None
         own = member_config(config, position, first.order.examples if first else None)
         Path(own.workdir).mkdir(parents=True, exist_ok=True)
-        run = stack.enter_context(contextlib.closing(Run(own, like=first, lr_scale=lr_scale)))
+        run = Run(own, like=first, lr_scale=lr_scale, permissions=permissions)
+        stack.enter_context(contextlib.closing(run))
         states[position], resumed = run.restore_or_start()
+        run.write_changes(states[position])
         any_resumed.append(resumed)
-        all_members.append(MemberProgress(run, int(states[position].step)))
-    _write_common_config(config, all_members[0].run)
+        step = int(states[position].step)
+        all_members.append(MemberProgress(run, step, best=best_kept(run)))
+    _write_common_config(config, all_members[0].run, permissions)
     return all_members, states, any_resumed[0]
 
 
@@ -234,7 +257,8 @@ def loop(
                 continue
             for member in training.values():
                 if member.run.lead and not member.loggers:
-                    member.loggers = loggers.open_loggers(member.run.config, member.step)
+                    run, step = member.run, member.step
+                    member.loggers = loggers.open_loggers(run.config, step, run.changes_since(step))
                     for logger in member.loggers:
                         stack.enter_context(contextlib.closing(logger))
                     if member.step == 0:
@@ -281,13 +305,15 @@ def _train_phase(
     lead, plan = next(iter(all_members.values())).run, phase.plan
     alone = len(all_members) == 1 and lead.config.train.members == 1
     start = min(member.step for member in all_members.values())
-    calls = list(plan.calls(start))
     signal = 0
     with contextlib.ExitStack() as stack:
         line = ProgressLine(console, lead.end_of(phase), start)
         stack.enter_context(contextlib.closing(line))
         for i, member in all_members.items():
-            own = [call for call in calls if call.first >= member.step]
+            own = itertools.dropwhile(
+                lambda call, step=member.step: call.first < step,  # type: ignore[misc]
+                plan.calls(start),
+            )
             loader = member.run.loader("train", phase, states[i])
             member.batches = loader.training(own, member.run.order)
             stack.enter_context(contextlib.closing(member.batches))
@@ -297,7 +323,7 @@ def _train_phase(
         packed = dispatcher.pack(states)
         states.clear()  # they are used up by the first step
 
-        for call in calls:
+        for call in plan.calls(start):
             # A member may be ahead of the others where a kill parted them.
             moving = {i: m for i, m in all_members.items() if m.trains and m.step == call.first}
             if not moving:
@@ -333,13 +359,14 @@ def _train_phase(
             if shown:
                 means = {name: float(np.mean([v[name] for v in shown])) for name in shown[0]}
                 means["images_per_s"] *= len(shown)
-                line.show(step, step * phase.config.train.batch_size / lead.order.examples, means)
+                line.show(step, lead.order.position(step) / lead.order.examples, means)
 
             if not (plan.evaluates(step) or plan.saves(step) or signal):
                 continue
             for i, member in moving.items():
                 if member.fault:
                     continue
+                run = member.run
                 state, result, improved = dispatcher.state(packed, i), None, False
                 with _divergence_stops(member, alone):
                     if plan.evaluates(step):
@@ -353,10 +380,16 @@ def _train_phase(
                         allowed = phase.config.train.patience
                         member.waits = patience.exhausted(patiences[i], allowed)
                         member.ended = on_evaluation(step, result)
+                    saves = plan.saves(step) or improved or not member.trains or bool(signal)
                     # After the evaluation, whose verdict is part of the state.
-                    if plan.saves(step) or improved or not member.trains or signal:
-                        page = checkpoint.about_page(member.run.config, member.run.classes, result)
-                        member.run.checkpoints.save(state, page)
+                    if saves:
+                        page = checkpoint.about_page(run.config, run.classes, result)
+                        run.checkpoints.save(state, page)
+                    if result is not None:
+                        name = "" if alone else f"member {i}"
+                        member.best = print_evaluation(
+                            console, run.config, step, result, member.best, saves, name
+                        )
             if signal:
                 break
         return {i: dispatcher.state(packed, i) for i in all_members}, signal
@@ -462,11 +495,17 @@ def evaluate_best_checkpoint(run: Run, state: State) -> tuple[Evaluation, Answer
     return final, answers
 
 
-def _write_common_config(config: ConfigDict, first: Run) -> None:
+def _write_common_config(config: ConfigDict, first: Run, permissions: Permissions) -> None:
     """Writes the config of all members to their common folder."""
     changes = {f"train.{key}": config.train[key] for key in ("members", "vary", "lrs")}
     changes["workdir"] = config.workdir
     if config.train.vary == "fold":
         changes["data.folds"] = config.data.folds
     common = configs.replaced(first.config, changes)
-    write_or_check_config(common, Path(config.workdir), first.prepared, first.lead)
+    run_dir = RunDir(config.workdir)
+    if run_dir.exists():
+        # What the members have written of earlier changes is not asked for.
+        asked = configs.replaced(common, dict.fromkeys(resuming.WRITTEN, ()))
+        resuming.agreed(asked, run_dir, first.prepared, permissions)
+    if first.lead:
+        write_pictures_and_config(common, first.prepared)

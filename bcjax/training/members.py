@@ -7,7 +7,7 @@ and checkpoints, and its folder (`WORKDIR/member-0`, ...) is that of an ordinary
 
 import functools
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -25,36 +25,10 @@ from bcjax.training.run import Run
 States = dict[int, State]  # by the position of the member
 
 
-class Dispatcher(Protocol):
-    """Takes steps of several runs that are in the same phase.
-
-    The states of all of them travel together, in whatever form suits the dispatcher.
-    """
-
-    def pack(self, states: States) -> Any:
-        """Returns the states in the dispatcher's form; the given ones are used up."""
-        ...
-
-    def step(self, packed: Any, batches: Mapping[int, Batch]) -> tuple[Any, dict[int, Array]]:
-        """Takes the steps of a call in those runs that have a batch; the others stay as they are.
-
-        Returns:
-          The new states, and by position the metrics of each step, (steps, metrics).
-        """
-        ...
-
-    def state(self, packed: Any, position: int) -> State:
-        """Returns the state of one run."""
-        ...
-
-    def with_patience(self, packed: Any, position: int, patience: Patience) -> Any:
-        """Returns the states with another patience of one run."""
-        ...
-
-
 class InTurn:
-    """Dispatches the program of a single run for each of them.
+    """Takes steps of several runs in the same phase: one run after the other.
 
+    The states of all of them travel together, here in a dictionary.
     On a CPU this is the faster way: there XLA's convolution with a kernel for each member is many
     times slower than one convolution after another, and one run already uses all cores.
     """
@@ -63,27 +37,31 @@ class InTurn:
         del states
         self._runs, self._phase = runs, phase
 
-    def pack(self, states: States) -> States:
-        """See `Dispatcher`."""
+    def pack(self, states: States) -> Any:
+        """Returns the states in the form in which they travel; the given ones are used up."""
         return dict(states)
 
-    def step(self, packed: States, batches: Mapping[int, Batch]) -> tuple[States, dict[int, Array]]:
-        """See `Dispatcher`."""
+    def step(self, packed: Any, batches: Mapping[int, Batch]) -> tuple[Any, dict[int, Array]]:
+        """Takes the steps of a call in those runs that have a batch; the others stay as they are.
+
+        Returns:
+          The new states, and by position the metrics of each step, (steps, metrics).
+        """
         states, metrics = dict(packed), {}
         for i, batch in batches.items():
             states[i], metrics[i] = self._runs[i].train(self._phase, states[i], batch)
         return states, metrics
 
-    def state(self, packed: States, position: int) -> State:
-        """See `Dispatcher`."""
+    def state(self, packed: Any, position: int) -> State:
+        """Returns the state of one run."""
         return packed[position]
 
-    def with_patience(self, packed: States, position: int, patience: Patience) -> States:
-        """See `Dispatcher`."""
+    def with_patience(self, packed: Any, position: int, patience: Patience) -> Any:
+        """Returns the states with another patience of one run."""
         return packed | {position: packed[position].replace(patience=patience)}
 
 
-class AtOnce:
+class AtOnce(InTurn):
     """One dispatch for all runs: their states are stacked and the step is mapped over them.
 
     The new state of a run without a batch is computed and thrown away.
@@ -130,11 +108,11 @@ class AtOnce:
         )
 
     def pack(self, states: States) -> State:
-        """See `Dispatcher`."""
+        """See `InTurn`."""
         return self._stack_states([states[i] for i in self._runs])
 
     def step(self, packed: State, batches: Mapping[int, Batch]) -> tuple[State, dict[int, Array]]:
-        """See `Dispatcher`."""
+        """See `InTurn`."""
         some = next(iter(batches.values()))
         stacked = self._stack_batches([batches.get(i, some) for i in self._runs])
         moves = jnp.array([i in batches for i in self._runs])
@@ -142,15 +120,15 @@ class AtOnce:
         return packed, {i: metrics[self._row[i]] for i in batches}
 
     def state(self, packed: State, position: int) -> State:
-        """See `Dispatcher`."""
+        """See `InTurn`."""
         return self._take(packed, self._row[position])
 
     def with_patience(self, packed: State, position: int, patience: Patience) -> State:
-        """See `Dispatcher`."""
+        """See `InTurn`."""
         return packed.replace(patience=self._put(packed.patience, patience, self._row[position]))
 
 
-def choose(runs: Mapping[int, Run], states: States, phase: Phase) -> Dispatcher:
+def choose(runs: Mapping[int, Run], states: States, phase: Phase) -> InTurn:
     """Returns the faster of the ways that are possible on this machine."""
     if len(runs) == 1 or jax.default_backend() == "cpu":
         return InTurn(runs, states, phase)

@@ -1,10 +1,13 @@
 """What a person reads while a run trains: a summary before the first step, then a progress line."""
 
+import dataclasses
 import itertools
+import math
 import time
 
 import jax
 from flax import traverse_util
+from ml_collections import ConfigDict
 from rich.console import Console
 from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
@@ -12,6 +15,10 @@ from rich.table import Table
 
 from bcjax.engine.state import State
 from bcjax.engine.trainable import stage_of
+from bcjax.metrics.names import DESCRIPTIONS, sign
+from bcjax.runtime.run_dir import RunDir
+from bcjax.runtime.training_sessions import different_conditions, read_sessions
+from bcjax.training.loggers.sessions import session_now
 from bcjax.training.run import Run
 
 _INDENT = 12  # columns of the summary's left side
@@ -59,10 +66,20 @@ def print_summary(run: Run, state: State, resumed: bool, console: Console) -> No
             f"{phase_now.plan.steps_per_call} per call, {config.optim.name}"
             + (", on features computed once" if phase.caches_features else ""),
         )
+    changes = run.changes_since(int(state.step)) if resumed else {}
+    for i, (key, (before, since)) in enumerate(changes.items()):
+        line("" if i else "changed", f"{key} from {before!r} to {since!r}")
     line(
         "written to",
         str(run.workdir) + (f", resumed at step {int(state.step):,}" if resumed else ""),
     )
+    for before in read_sessions(RunDir(run.workdir).sessions)[-1:] if resumed else ():
+        if different := different_conditions(before, session_now(int(state.step))):
+            line(
+                "",
+                f"The steps before were computed with other {', '.join(different)}: the last bits "
+                "of the result may differ from those of one session.",
+            )
 
 
 def _what_trains(run: Run, state: State) -> Table:
@@ -110,12 +127,15 @@ class ProgressLine:
     def show(self, step: int, epoch: float, values: dict[str, float]) -> None:
         """Shows how far the run is, with metrics as they are written to the metrics file."""
         now = time.monotonic()
-        left = (now - self._began) / max(1, step - self._start) * (self._total - step)
         text = (
             f"epoch {epoch:.1f}  step {step:,}/{self._total:,}  loss {values['loss']:.4f}  "
-            f"accuracy {values['accuracy']:.1%}  {values['images_per_s']:,.0f} images/s  "
-            f"{_clock(left)} left"
+            f"accuracy {values['accuracy']:.1%}"
         )
+        if values["images_per_s"]:
+            text += f"  {values['images_per_s']:,.0f} images/s"
+        if step < self._total:
+            left = (now - self._began) / max(1, step - self._start) * (self._total - step)
+            text += f"  {_clock(left)} left" if values["images_per_s"] else "  compiling"
         if self._live is not None:
             self._live.update(self._task, completed=step, description=text)
         elif now - self._shown >= self._seconds or step == self._total:
@@ -129,6 +149,62 @@ class ProgressLine:
     def close(self) -> None:
         if self._live is not None:
             self._live.stop()
+
+
+@dataclasses.dataclass(frozen=True)
+class Best:
+    """The best evaluation so far whose checkpoint is kept.
+
+    Attributes:
+      step: The step of the checkpoint.
+      score: The watched metric there, with its sign turned where less of it is better.
+    """
+
+    step: int
+    score: float
+
+
+def best_kept(run: Run) -> Best | None:
+    """Returns the best evaluation of a run so far; None if it had none."""
+    step = run.checkpoints.best()
+    score = None if step is None else run.checkpoints.score(step)
+    return None if step is None or score is None else Best(step, score)
+
+
+def print_evaluation(
+    console: Console,
+    config: ConfigDict,
+    step: int,
+    result: dict[str, float],
+    best: Best | None,
+    saved: bool,
+    member: str = "",
+) -> Best | None:
+    """Prints an evaluation of the watched split in one line; returns the best one so far.
+
+    Args:
+      console: Where it is printed.
+      config: The config of the run.
+      step: The step of the evaluation.
+      result: Its headline metrics.
+      best: The best one before it.
+      saved: Whether its checkpoint is written: only then can it be the best from now on.
+      member: "member 0", ... where several runs train.
+    """
+    watched = config.checkpoint.best
+    text = [f"step {step:,}", config.eval.split, f"accuracy {result['accuracy']:.1%}",
+            f"macro F1 {result['macro_f1']:.3f}"]  # fmt: skip
+    if watched not in ("accuracy", "macro_f1") and watched in result:
+        title = DESCRIPTIONS[watched].title if watched in DESCRIPTIONS else watched
+        text.append(f"{title} {result[watched]:.3f}")
+    score = sign(watched) * result.get(watched, math.nan)
+    if saved and math.isfinite(score) and (best is None or score >= best.score):
+        best = Best(step, score)
+        text.append(f"best so far, checkpoint {step} kept")
+    elif best:
+        text.append(f"the best is that of step {best.step:,}")
+    console.print("  ".join([member] * bool(member) + text), highlight=False, soft_wrap=True)
+    return best
 
 
 def _clock(seconds: float) -> str:

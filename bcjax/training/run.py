@@ -2,7 +2,11 @@
 
 import copy
 import dataclasses
+import itertools
+import logging
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -16,7 +20,7 @@ from bcjax.data.order import Order
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
 from bcjax.data.store import choose_store
-from bcjax.engine import checkpoint, dispatch, losses, network, program, weights
+from bcjax.engine import checkpoint, dispatch, losses, network, patience, program, weights
 from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.loader import (
     Loader,
@@ -30,12 +34,17 @@ from bcjax.engine.phases import Phase
 from bcjax.engine.plan import Plan
 from bcjax.engine.program import Program
 from bcjax.engine.state import State
+from bcjax.engine.trainable import uses_batch_statistics
 from bcjax.engine.weights import ImportedWeights
 from bcjax.evaluation.answers import Answers
-from bcjax.runtime import compilation, files
+from bcjax.runtime import compilation, environment, files, peers
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir, TrainedOn
+from bcjax.training import resuming
+from bcjax.training.resuming import NOTHING_CHANGES, Permissions
+
+log = logging.getLogger("bcjax")
 
 
 class Run:
@@ -60,7 +69,13 @@ class Run:
 
     config: ConfigDict
 
-    def __init__(self, config: ConfigDict, like: "Run | None" = None, lr_scale: float = 1.0):
+    def __init__(
+        self,
+        config: ConfigDict,
+        like: "Run | None" = None,
+        lr_scale: float = 1.0,
+        permissions: Permissions = NOTHING_CHANGES,
+    ):
         """Prepares the pictures, resolves the config and claims the run's folder.
 
         Args:
@@ -68,6 +83,7 @@ class Run:
           like: A run that differs in seed, fold, learning rate and folder at most: its program, and
             its pictures if they are the same, are shared.
           lr_scale: A factor on the learning rate.
+          permissions: What may change in a run that goes on.
 
         Raises:
           UserError: If the config is not possible, or the folder holds another run.
@@ -80,6 +96,7 @@ class Run:
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None
         self.prepared: PreparedSet = same.prepared if same else prepare(config.data)
+        peers.compare({"the pictures, or their splits": self.prepared.digest})
         self.classes = self.prepared.classes
         _check_splits(config, self.prepared)
         used = sorted({"train", config.eval.split, config.eval.final_split})
@@ -88,16 +105,22 @@ class Run:
             bytes_needed(self.prepared, used, config.data.image_size),
             meshes.device_memory(),
         )
-        self.order: Order = order_of(config, self.prepared)
 
         # The network, and how it learns.
         policy = policies.build(config.augment.ops)
         self.config, self._weights = resolve(config, self.prepared)
+        run_dir = RunDir(self.workdir)
+        goes_on = run_dir.exists()
+        if goes_on:
+            self.config = resuming.agreed(self.config, run_dir, self.prepared, permissions)
+        self.order: Order = order_of(self.config, self.prepared)
         sizes = {"classes": len(self.classes), "examples": self.order.examples}
         self.program: Program = (
             like.program if like else program.build(self.config, policy, self.mesh, **sizes)
         )
         self.phases: tuple[Phase, ...] = self.program.phases
+        if not like:
+            _warn_of_single_pictures(self.config, self.phases, len(self.classes))
         balanced = self.config.train.class_weights == "balanced"
         counts = np.array(self.prepared.counts["train"])
         class_weights = losses.balanced_weights(counts) if balanced else None
@@ -105,7 +128,8 @@ class Run:
         self.values = dispatch.place(self.mesh, values)
 
         # Only from here on is the folder written to: everything above may be refused.
-        write_or_check_config(self.config, self.workdir, self.prepared, self.lead)
+        if not goes_on and self.lead:
+            write_pictures_and_config(self.config, self.prepared)
         self.weights_notes = self._weights.notes if self._weights else ()
         if self._weights and self.lead:
             weights.write_origin(self._weights, self.workdir)
@@ -123,6 +147,35 @@ class Run:
     def close(self) -> None:
         """Waits for the checkpoint that is being written."""
         self.checkpoints.close()
+
+    def write_changes(self, state: State) -> None:
+        """Writes the config of a run that goes on with other settings than it had.
+
+        Args:
+          state: The state with which it goes on.
+
+        Raises:
+          UserError: If it was to become longer, but its patience is at an end.
+        """
+        changes = configs.differences(configs.load(self.workdir), self.config)
+        phase = self.phase_of(state)
+        out_of_patience = patience.exhausted(state.patience, phase.config.train.patience)
+        if "train.length" in changes and phase.position == len(self.phases) - 1 and out_of_patience:
+            raise UserError(
+                f"The run in {self.workdir} ended at step {int(state.step)}, after "
+                f"{int(state.patience.since_best)} evaluations without gain "
+                "(config.train.patience): allow it more with --change "
+                "--config.train.patience=NUMBER, or say --extend=restart."
+            )
+        if self.lead and changes:
+            configs.save(self.config, RunDir(self.workdir).config)
+
+    def changes_since(self, step: int) -> dict[str, tuple[Any, Any]]:
+        """Returns the settings that differ from those of a checkpoint, the earlier value first."""
+        if step not in self.checkpoints.steps():
+            return {}
+        before = configs.from_dict(self.checkpoints.about(step)["config"])
+        return configs.differences(before, self.config)
 
     # The state.
 
@@ -173,7 +226,8 @@ class Run:
         if phase.caches_features:  # their shape is not known yet
             return
         call, step = phase.train_call, int(jax.device_get(state.step))
-        for steps in {call.together(each.steps) for each in phase.plan.calls(step)}:
+        first_calls = itertools.islice(phase.plan.calls(step), 1000)  # there may be a billion
+        for steps in {call.together(each.steps) for each in first_calls}:
             shapes = self._loaders.abstract("train", steps, self.config.train.batch_size)
             self._compiler.compile(
                 ("train", steps), call.jitted, phase.abstract, *shapes, self.values
@@ -255,30 +309,59 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
     return network.resolve(configs.replaced(config, needed)), imported
 
 
-def write_or_check_config(
-    config: ConfigDict, workdir: Path, prepared: PreparedSet, lead: bool
-) -> None:
-    """Writes the resolved config to the run's folder, or compares it with the one that is there.
+def write_pictures_and_config(config: ConfigDict, prepared: PreparedSet) -> None:
+    """Writes what makes the config's workdir the folder of a run."""
+    run_dir = RunDir(config.workdir)
+    trained_on = TrainedOn(str(prepared.path), prepared.digest, prepared.counts)
+    files.write_json(run_dir.pictures, dataclasses.asdict(trained_on))
+    configs.save(config, run_dir.config)
+
+
+# Where things are on a host: the pictures themselves are compared, and the workdir is tried.
+_OF_A_HOST = {
+    "workdir", "data.source", "data.cache_dir", "data.tfds_dir", "mesh.coordinator",
+    "mesh.process_id",
+}  # fmt: skip
+
+
+# Settings of JAX, perhaps from environment variables, that change a run's numbers.
+_JAX_SETTINGS = (
+    "jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+)  # fmt: skip
+
+
+def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
+    """Checks that all processes of the job were given the same config, flags, code and packages.
 
     Raises:
-      UserError: If the folder holds a run of another network, of other pictures, or with any other
-        difference that would make it another run.
+      UserError: In all processes, naming what differs, and in which of them.
     """
-    run_dir = RunDir(workdir)
-    if run_dir.exists():
-        different = configs.differences(configs.load(workdir), config)
-        trained_on = run_dir.trained_on()
-        if trained_on and trained_on.digest != prepared.digest:
-            different.append("the pictures, or their splits")
-        if different:
-            raise UserError(
-                f"{workdir} holds another run, which differs in {'; '.join(different)}: give "
-                "another --workdir, or the same settings to go on with it."
-            )
-    elif lead:
-        trained_on = TrainedOn(str(prepared.path), prepared.digest, prepared.counts)
-        files.write_json(run_dir.pictures, dataclasses.asdict(trained_on))
-        configs.save(config, run_dir.config)
+    leaves = configs.flatten(config).items()
+    facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
+    facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
+    facts |= {f"the version of {name}": v for name, v in environment.versions().items()}
+    facts |= {name: getattr(jax.config, name) for name in _JAX_SETTINGS}
+    facts["the source code of bcjax"] = environment.code_digest()
+    peers.compare(facts)
+
+
+def _warn_of_single_pictures(config: ConfigDict, phases: Sequence[Phase], classes: int) -> None:
+    """Warns where batch norm gets one picture at a time, of which it learns no usable averages."""
+    batch, parts = config.train.batch_size, config.optim.accumulate
+    if batch > parts:
+        return
+    model = network.build(config, classes)
+    shape = (1, config.data.image_size, config.data.image_size, config.model.channels)
+    if any(uses_batch_statistics(model, phase.frozen, shape) for phase in phases):
+        divided = f" in config.optim.accumulate = {parts} micro-batches" if parts > 1 else ""
+        log.warning(
+            "Batch norm sees one picture at a time (config.train.batch_size = %d%s), so its "
+            "running averages do not fit what the network learns, and its answers may be no better "
+            "than chance: give larger batches, or another config.model.norm: group or layer, or "
+            "frozen-batch with published weights.",
+            batch, divided,
+        )  # fmt: skip
 
 
 def _check_splits(config: ConfigDict, prepared: PreparedSet) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 import statistics
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ from bcjax.metrics.resampling import ResampledMetrics
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
+from bcjax.training import loggers
 from bcjax.tune import objectives, trials
-from bcjax.tune.trials import Changes, changed, check, read_yaml
+from bcjax.tune.trials import Changes, changed, check, judged_on_watched, read_page
 
 MODES = ("all-but-one", "only-one")
 REFERENCE = "all"  # the kind of run that all others are compared with
@@ -45,18 +46,19 @@ class Switch:
     off: Changes
 
 
-def read_switches(path: Path, config: ConfigDict) -> tuple[Switch, ...]:
-    """Reads switches from a YAML file and tries each of them.
+def read_switches(source: str | Path | Mapping[str, Any], config: ConfigDict) -> tuple[Switch, ...]:
+    """Reads switches and tries each of them.
 
     Args:
-      path: The file; see the help of `bcjax ablate`.
+      source: A YAML file, see the help of `bcjax ablate`, or what it would hold.
       config: The config whose parts they are.
 
     Raises:
       UserError: If a switch is not understood, changes nothing, or changes a key of another switch.
     """
-    page = read_yaml(path, _EXAMPLE)
-    switches = tuple(_switch(path, name, value) for name, value in page.items())
+    where = "The switches" if isinstance(source, Mapping) else str(source)
+    page = read_page(source, _EXAMPLE)
+    switches = tuple(_switch(where, name, value) for name, value in page.items())
     owners: dict[str, str] = {}
     for switch in switches:
         keys = [key for changes in (switch.on, switch.off) for key in changes]
@@ -65,30 +67,30 @@ def read_switches(path: Path, config: ConfigDict) -> tuple[Switch, ...]:
             owner = owners.setdefault(key, "" if removes else switch.name)
             if owner != ("" if removes else switch.name):
                 raise UserError(
-                    f"{path}: {switch.name} and another switch both change {key}: let each of them "
-                    "remove its own entries of a list, or make them one switch."
+                    f"{where}: {switch.name} and another switch both change {key}: let each of "
+                    "them remove its own entries of a list, or make them one switch."
                 )
     names = [switch.name for switch in switches]
     everything_on = configs.flatten(check(apply(config, switches, names)))
     for switch in switches:
         others = [name for name in names if name != switch.name]
         if configs.flatten(check(apply(config, switches, others))) == everything_on:
-            raise UserError(f"{path}: {switch.name} changes nothing in this config: leave it out.")
+            raise UserError(f"{where}: {switch.name} changes nothing in this config: leave it out.")
     check(apply(config, switches, []))
     return switches
 
 
-def _switch(path: Path, name: Any, value: Any) -> Switch:
+def _switch(where: str, name: Any, value: Any) -> Switch:
     if not isinstance(name, str) or not re.fullmatch(r"[\w.+-]+", name):
-        raise UserError(f"{path}: {name!r} names no switch: use letters, digits, _, . and -.")
+        raise UserError(f"{where}: {name!r} names no switch: use letters, digits, _, . and -.")
     if not isinstance(value, dict) or not value:
-        raise UserError(f"{path}: {name} is {value!r}: write {_EXAMPLE.partition(', ')[2]}.")
+        raise UserError(f"{where}: {name} is {value!r}: write {_EXAMPLE.partition(', ')[2]}.")
     sides = value if set(value) <= {"with", "without"} else {"without": value}
     on, off = sides.get("with") or {}, sides.get("without") or {}
     for key, change in (*on.items(), *off.items()):
         if isinstance(change, dict):
             if set(change) != {"remove"}:
-                raise UserError(f"{path}: {name} has {key}: {change!r}: write {{remove: ENTRY}}.")
+                raise UserError(f"{where}: {name} has {key}: {change!r}: write {{remove: ENTRY}}.")
             configs.convert(key, ())
         else:
             configs.convert(key, change)
@@ -162,6 +164,28 @@ class Ablation:
     modes: Sequence[str]
     seeds: int
     out: Path
+
+    @classmethod
+    def of(
+        cls,
+        config: ConfigDict,
+        switches: str | Path | Mapping[str, Any],
+        out: Path,
+        *,
+        modes: Sequence[str] = MODES,
+        seeds: int = 1,
+    ) -> "Ablation":
+        """Returns the ablation that a user asks for; the arguments are those of `bcjax.ablate`.
+
+        Raises:
+          UserError: If a switch or a mode is not understood, or the config is not possible.
+        """
+        if wrong := [mode for mode in modes if mode not in MODES]:
+            raise UserError(f"There is no mode {wrong[0]!r}: choose of {', '.join(MODES)}.")
+        configs.check_source(config.data)
+        loggers.check(config.track)
+        judged = judged_on_watched(config, config.checkpoint.best)
+        return cls(judged, read_switches(switches, config), modes, seeds, out)
 
     def runs(self) -> dict[str, tuple[str, ...]]:
         """Returns which switches are on, by the kind of run."""

@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from bcjax.config import METRICS, nearest
+from bcjax.config import KEYS, nearest
 from bcjax.engine import network
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.step import infer
@@ -30,18 +30,20 @@ _REPEATS = 30
 def parse(text: str, config: ConfigDict) -> tuple[str, ...]:
     """Returns the objectives in a text such as "accuracy,latency"; for "" `checkpoint.best`.
 
+    A metric that was registered from outside is one of them, too.
+
     Raises:
       UserError: If one is unknown or named twice.
     """
     names = tuple(name.strip() for name in (text or config.checkpoint.best).split(","))
-    known = [*METRICS, *COSTS]
+    known = [*KEYS["checkpoint.best"].choices, *COSTS]
     for name in names:
         if name not in known:
             hint = nearest(name, known)
             hint = f": choose of {', '.join(known)}." if hint == "." else hint
             raise UserError(f"There is no objective {name!r}{hint}")
     if len(set(names)) < len(names):
-        raise UserError(f"--objective={text} names one objective twice.")
+        raise UserError(f"The objective {text!r} names one thing twice.")
     return names
 
 

@@ -1,4 +1,4 @@
-"""The space of a sweep: which values of which keys it tries, from a YAML or Python file.
+"""The space of a sweep: which values of which keys it tries, from a mapping or a file.
 
 A YAML file has a line for each key: a range, or a list of values.
 
@@ -6,7 +6,8 @@ A YAML file has a line for each key: a range, or a list of values.
     train.batch_size: [32, 64]
     model.name: [elu_cnn, resnet18]
 
-A Python file has a function of an Optuna trial, so that one key may depend on another:
+A mapping in Python holds the same. A Python file has a function of an Optuna trial, so that one key
+may depend on another:
 
     def space(trial):
         return {"optim.lr": trial.suggest_float("optim.lr", 1e-4, 1e-2, log=True)}
@@ -14,9 +15,9 @@ A Python file has a function of an Optuna trial, so that one key may depend on a
 
 import json
 import runpy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import optuna
 from ml_collections import ConfigDict
@@ -28,8 +29,11 @@ from optuna.distributions import (
 )
 
 from bcjax import config as configs
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
-from bcjax.tune.trials import Changes, changed, check, read_yaml
+from bcjax.tune.trials import Changes, changed, check, read_page
+
+SpaceSource: TypeAlias = str | Path | Mapping[str, Any]
 
 _DRAWS = 20  # samples of a Python space that are checked before the first trial
 
@@ -38,25 +42,33 @@ class Space:
     """A function of an Optuna trial that returns changes to the config.
 
     Attributes:
-      path: The file.
-      text: The text of the file, by which a sweep that goes on recognises the same space.
+      text: The text of the file, or the mapping as JSON, by which a sweep that goes on recognises
+        the same space.
     """
 
-    def __init__(self, path: Path):
-        """Reads the file.
+    def __init__(self, source: SpaceSource):
+        """Reads the space.
+
+        Args:
+          source: A file, or what a YAML file would hold.
 
         Raises:
           UserError: If it cannot be read or describes no space.
         """
-        self.path = path
         self._function: Callable[[optuna.Trial], Changes] | None = None
         self._listed: dict[str, BaseDistribution] = {}
-        if path.suffix == ".py":
-            self._function = _function(path)
+        self._name = "The space" if isinstance(source, Mapping) else str(source)
+        if not isinstance(source, Mapping) and Path(source).exists():
+            files.check_regular(Path(source))
+        if not isinstance(source, Mapping) and Path(source).suffix == ".py":
+            self._function = _function(Path(source))
         else:
-            page = read_yaml(path, "a space, such as optim.lr: {low: 1e-4, high: 1e-2}")
-            self._listed = {key: _distribution(path, key, page[key]) for key in page}
-        self.text = path.read_text()
+            page = read_page(source, "a space, such as optim.lr: {low: 1e-4, high: 1e-2}")
+            self._listed = {key: _distribution(self._name, key, page[key]) for key in page}
+        if isinstance(source, Mapping):
+            self.text = json.dumps(source, default=list)
+        else:
+            self.text = Path(source).read_text()
 
     def __call__(self, trial: optuna.Trial) -> Changes:
         """Returns the changes of a trial, the same ones whenever it is called with that trial.
@@ -70,10 +82,10 @@ class Space:
             changes = self._function(trial)
         except Exception as error:
             reason = f"{type(error).__name__}: {error}"
-            raise UserError(f"space(trial) in {self.path} fails ({reason}): mend it.") from error
+            raise UserError(f"space(trial) in {self._name} fails ({reason}): mend it.") from error
         if not isinstance(changes, dict):
             raise UserError(
-                f"space(trial) in {self.path} returns {changes!r}: let it return a dict of config "
+                f"space(trial) in {self._name} returns {changes!r}: let it return a dict of config "
                 "keys and values."
             )
         return changes
@@ -125,11 +137,11 @@ def _function(path: Path) -> Callable[[optuna.Trial], Changes]:
     return names["space"]
 
 
-def _distribution(path: Path, key: str, written: Any) -> BaseDistribution:
+def _distribution(space: str, key: str, written: Any) -> BaseDistribution:
     """Returns the distribution that a line of YAML describes."""
-    where = f"{path}: {key}"
-    if isinstance(written, list) and written:
-        values = [configs.convert(key, value) for value in written]
+    where = f"{space}: {key}"
+    if isinstance(written, list | tuple) and written:
+        values = [_value(key, value) for value in written]
         # Optuna's storage takes no lists, but it takes their JSON.
         lists = configs.KEYS[key].kind.item is not None
         return CategoricalDistribution([json.dumps(v) if lists else v for v in values])
@@ -140,15 +152,24 @@ def _distribution(path: Path, key: str, written: Any) -> BaseDistribution:
         raise UserError(
             f"{where} has {sorted(unknown)[0]!r}: a range has low, high, and log or step."
         )
-    low, high = configs.convert(key, written["low"]), configs.convert(key, written["high"])
+    low, high = _value(key, written["low"]), _value(key, written["high"])
     if isinstance(low, bool) or not isinstance(low, int | float):
         raise UserError(f"{where} is no number: list its values instead of a range.")
     kind: Any = IntDistribution if isinstance(low, int) else FloatDistribution
     step = {"step": configs.convert(key, written["step"])} if "step" in written else {}
+    if step and not step["step"] > 0:  # nor is NaN
+        raise UserError(f"{where} has the step {written['step']!r}: write what is more than 0.")
     try:
         return kind(low, high, log=bool(written.get("log", False)), **step)
     except ValueError as error:
         raise UserError(f"{where} is no range ({str(error).rstrip('.')}): mend it.") from error
+
+
+def _value(key: str, written: Any) -> Any:
+    """Returns a value of a key, as YAML has it, if the key may have it."""
+    value = configs.convert(key, written)
+    configs.check_argument(f"config.{key}", value, like=key)
+    return value
 
 
 def _read(key: str, choice: Any) -> Any:

@@ -14,7 +14,6 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from bcjax.runtime.errors import UserError
-from bcjax.tune import objectives
 from bcjax.tune.objectives import Direction
 
 SAMPLERS = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
@@ -170,15 +169,3 @@ class Study:
     def trials(self) -> list[FrozenTrial]:
         """Returns all trials as they are now, by number."""
         return self.optuna.get_trials(deepcopy=False)
-
-
-def ranked(objective_names: Sequence[str], study: Study) -> list[FrozenTrial]:
-    """Returns the completed trials, the best by the first objective first."""
-    sign = 1 if objectives.direction(objective_names[0]) == "minimize" else -1
-    done = [trial for trial in study.trials() if trial.state == TrialState.COMPLETE]
-    return sorted(done, key=lambda trial: (sign * trial.values[0], trial.number))
-
-
-def pareto_set(study: Study) -> list[int]:
-    """Returns the numbers of the trials of the Pareto set: none is better in all objectives."""
-    return sorted(trial.number for trial in study.optuna.best_trials)

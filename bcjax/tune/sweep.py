@@ -17,8 +17,10 @@ from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 from bcjax.tune import objectives, trials
-from bcjax.tune.space import Space
-from bcjax.tune.study import Claimed, Study, pareto_set
+from bcjax.tune.objectives import Direction
+from bcjax.tune.space import Space, SpaceSource
+from bcjax.tune.study import PRUNERS, SAMPLERS, Claimed, Study
+from bcjax.tune.trials import judged_on_watched
 
 STUDY_FILE = "study.json"
 
@@ -43,7 +45,32 @@ class Sweep:
     sampler: str = "tpe"
     pruner: str = "none"
 
-    def open(self, out: Path, storage: str) -> Study:
+    @classmethod
+    def of(
+        cls,
+        config: ConfigDict,
+        space: SpaceSource,
+        *,
+        objective: str = "",
+        trials: int = 20,
+        sampler: str = "tpe",
+        pruner: str = "none",
+    ) -> "Sweep":
+        """Returns the sweep that a user asks for; the arguments are those of `bcjax.sweep`.
+
+        Raises:
+          UserError: If the space cannot be read, or there is no such objective, sampler or pruner.
+        """
+        for name, value, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner, PRUNERS)):
+            if value not in known:
+                raise UserError(f"There is no {name} {value!r}: choose of {', '.join(known)}.")
+        configs.check_source(config.data)
+        names = objectives.parse(objective, config)
+        metrics = [name for name in names if name not in objectives.COSTS]
+        config = judged_on_watched(config, metrics[0] if metrics else config.checkpoint.best)
+        return cls(config, Space(space), names, trials, sampler, pruner)
+
+    def open(self, out: Path, storage: str = "") -> Study:
         """Opens the study after checking everything that can be checked before the first trial.
 
         Raises:
@@ -145,7 +172,7 @@ class _Watch:
     def __init__(self, sweep: Sweep, trial: optuna.Trial, workdir: Path):
         self.pruned = False
         self._trial = trial
-        self._one = len(sweep.objectives) == 1 and sweep.objectives[0] in objectives.METRICS
+        self._one = len(sweep.objectives) == 1
         self._metric = sweep.objectives[0]
         self._name = f"{sweep.config.eval.split}/{self._metric}"
         self._file = RunDir(workdir).metrics
@@ -162,40 +189,106 @@ class _Watch:
         return self.pruned
 
 
-def write(sweep: Sweep, study: Study) -> Path:
-    """Writes `study.json` to the folder of the study and returns its path.
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """What trials are judged by.
 
-    It holds `split` (the split of the metrics), `objectives` (name, direction, unit), `best` (the
-    numbers of the Pareto set) and `trials`: of each its number, state, params, values, error, the
-    seconds from its beginning to its end, interruptions included, and its folder.
+    Attributes:
+      name: A metric on the watched split, "latency" or "size".
+      direction: Whether less or more is better.
+      unit: The unit of its values; "" for a metric.
     """
-    page = {
-        "split": sweep.config.eval.split,
-        "objectives": [
-            {
-                "name": name,
-                "direction": objectives.direction(name),
-                "unit": objectives.UNITS.get(name, ""),
-            }
+
+    name: str
+    direction: Direction
+    unit: str
+
+
+@dataclasses.dataclass(frozen=True)
+class TrialResult:
+    """How a trial ended.
+
+    Attributes:
+      number: From 0 on.
+      state: "complete", "pruned", "fail", or "running" where it was interrupted.
+      params: What was tried.
+      values: The value of each objective, of a pruned trial the last one; None: there is none.
+      error: Why it failed; None: it did not.
+      seconds: From its beginning to its end, interruptions included; None: it did not end.
+      workdir: The name of its run's folder.
+    """
+
+    number: int
+    state: str
+    params: dict[str, Any]
+    values: list[float] | None
+    error: str | None
+    seconds: float | None
+    workdir: str
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepResult:
+    """What a sweep found so far: the content of `study.json`.
+
+    Attributes:
+      split: The split of the metrics.
+      objectives: What the trials are judged by.
+      sampler: How values were chosen.
+      pruner: Which trials ended early.
+      best: The numbers of the trials of the Pareto set: none is better in all objectives.
+      trials: All trials, by number.
+    """
+
+    split: str
+    objectives: list[Objective]
+    sampler: str
+    pruner: str
+    best: list[int]
+    trials: list[TrialResult]
+
+    def ranked(self) -> list[TrialResult]:
+        """Returns the completed trials, the best by the first objective first.
+
+        With several objectives these are the trials of the Pareto set.
+        """
+        sign = 1 if self.objectives[0].direction == "minimize" else -1
+        done = [
+            (sign * trial.values[0], trial.number, trial)
+            for trial in self.trials
+            if trial.state == "complete" and trial.values
+            if len(self.objectives) == 1 or trial.number in self.best
+        ]
+        return [trial for *_, trial in sorted(done, key=lambda each: each[:2])]
+
+    def write(self, out: Path) -> Path:
+        """Writes `study.json` into a folder and returns its path."""
+        path = out / STUDY_FILE
+        files.write_json(path, dataclasses.asdict(self))
+        return path
+
+
+def result(sweep: Sweep, study: Study) -> SweepResult:
+    """Returns what a sweep has found so far."""
+    return SweepResult(
+        split=sweep.config.eval.split,
+        objectives=[
+            Objective(name, objectives.direction(name), objectives.UNITS.get(name, ""))
             for name in sweep.objectives
         ],
-        "sampler": sweep.sampler,
-        "pruner": sweep.pruner,
-        "best": pareto_set(study),
-        "trials": [_trial_page(trial, study) for trial in study.trials()],
-    }
-    path = study.out / STUDY_FILE
-    files.write_json(path, page)
-    return path
-
-
-def _trial_page(trial: FrozenTrial, study: Study) -> dict[str, Any]:
-    return {
-        "number": trial.number,
-        "state": trial.state.name.lower(),
-        "params": trial.params,
-        "values": trial.values,
-        "error": trial.user_attrs.get("error"),
-        "seconds": trial.duration.total_seconds() if trial.duration else None,
-        "workdir": study.workdir(trial.number).name,
-    }
+        sampler=sweep.sampler,
+        pruner=sweep.pruner,
+        best=sorted(trial.number for trial in study.optuna.best_trials),
+        trials=[
+            TrialResult(
+                number=trial.number,
+                state=trial.state.name.lower(),
+                params=trial.params,
+                values=trial.values,
+                error=trial.user_attrs.get("error"),
+                seconds=trial.duration.total_seconds() if trial.duration else None,
+                workdir=study.workdir(trial.number).name,
+            )
+            for trial in study.trials()
+        ],
+    )

@@ -13,8 +13,9 @@ from bcjax import config as configs
 from bcjax.augment import policy
 from bcjax.engine import network
 from bcjax.engine import optimizer as optimizers
+from bcjax.runtime import files
 from bcjax.runtime import mesh as meshes
-from bcjax.runtime.errors import UserError
+from bcjax.runtime.errors import UserError, disk_fault
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loop import OnEvaluation, Outcome, train
 
@@ -49,26 +50,33 @@ def check(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def read_yaml(path: Path, holding: str) -> dict[str, Any]:
-    """Reads a YAML file with one entry or more.
+def read_page(source: str | Path | Mapping[str, Any], holding: str) -> dict[str, Any]:
+    """Reads a YAML file with one entry or more; a mapping is taken as it is.
 
     Args:
-      path: The file.
+      source: The file, or what it would hold.
       holding: What it should hold, for the error message.
 
     Raises:
       UserError: If there is no such file, or it holds something else.
     """
-    try:
-        page = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise UserError(f"There is no file {path}: write {holding} to it.") from error
-    except yaml.YAMLError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path} is no YAML ({reason}): mend it.") from error
-    if not isinstance(page, dict) or not page:
-        raise UserError(f"{path} names nothing: write {holding}, a line for each.")
-    return page
+    page: Any = source
+    if not isinstance(source, Mapping):
+        path = files.user_path(source)
+        try:
+            files.check_regular(path)
+            page = yaml.safe_load(path.read_text())
+        except files.NotAFileError:
+            raise
+        except OSError as error:
+            raise UserError(f"There is no file {path}: write {holding} to it.") from error
+        except yaml.YAMLError as error:
+            reason = " ".join(str(error).split())
+            raise UserError(f"{path} is no YAML ({reason}): mend it.") from error
+    if not isinstance(page, Mapping) or not page:
+        where = "The mapping" if isinstance(source, Mapping) else source
+        raise UserError(f"{where} names nothing: write {holding}, a line for each.")
+    return dict(page)
 
 
 def judged_on_watched(config: ConfigDict, metric: str) -> ConfigDict:
@@ -105,12 +113,15 @@ def run(
     """
     config = configs.replaced(config, {"workdir": str(workdir)})
     workdir.mkdir(parents=True, exist_ok=True)
-    with RunDir(workdir).log.open("a") as file:
+    log = RunDir(workdir).log
+    with files.named_in_faults(log), log.open("a") as file:
         return train(config, Console(file=file, width=120), on_evaluation)
 
 
 def failure(error: Exception) -> str:
-    """Returns why a run failed if its settings are the reason; "" for a defect of the program."""
+    """Returns why a run failed if its settings are the reason; "": the program or a disk failed."""
+    if disk_fault(error):
+        return ""
     if isinstance(error, UserError) or "RESOURCE_EXHAUSTED" in str(error):
         return str(error).partition("\n")[0]
     return ""

@@ -7,6 +7,7 @@ def get_config():
     """Returns the config."""
     config = configs.default()
     config.imports = ("my_cells.networks", "my_cells.training")
+    config.data.source = "synthetic"  # drawn cells, to try it out
     config.data.image_size = 32
     config.model.name = "tiny_net"
     config.augment.ops = ("flip", "turn", "fade(0.3, p=0.5)")

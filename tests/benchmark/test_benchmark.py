@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from bcjax.benchmark import SUBJECTS, machine, roofline, tables, trace
-from bcjax.benchmark.machine import Peaks
+from bcjax.benchmark.machine import Machine, Peaks
 from bcjax.benchmark.operations import KINDS, Program
 from bcjax.benchmark.roofline import Cost
+from bcjax.benchmark.suite import Benchmark
 
 CONFIG = f"--config={ROOT / 'tests' / 'support' / 'quick_config.py'}"
 ROOF = {
@@ -145,7 +146,7 @@ def test_the_profile_is_where_the_page_says(measured, page):
 def test_the_table_says_each_subject_and_the_machine(page):
     console = Console(width=220)
     with console.capture() as capture:
-        console.print(tables.table(page))
+        console.print(tables.table(Benchmark.from_dict(page)))
     text = capture.get()
     for said in (
         "quick, 16 px, 8 pictures a step, float32, host store", "bare step", "training loop",
@@ -157,10 +158,14 @@ def test_the_table_says_each_subject_and_the_machine(page):
 
 def test_about_names_day_device_and_versions():
     about = machine.about()
-    assert about["device"] == jax.devices()[0].device_kind
-    assert about["versions"]["jax"] == jax.__version__
-    assert about["cores"] >= 1
-    assert json.loads(json.dumps(about)) == about
+    assert about.device == jax.devices()[0].device_kind
+    assert about.versions["jax"] == jax.__version__
+    assert about.cores >= 1
+    assert Machine.from_dict(json.loads(json.dumps(about.to_dict()))) == about
+
+
+def test_a_page_that_was_written_can_be_read_again(page):
+    assert {"command": page["command"]} | Benchmark.from_dict(page).to_dict() == page
 
 
 # Mistakes
@@ -251,14 +256,16 @@ POSITIVE = st.floats(1e-3, 1e15)
 
 @given(POSITIVE, POSITIVE, POSITIVE, POSITIVE, st.floats(1e-6, 1e6))
 def test_no_time_below_the_roofs_is_possible(flops, moved, flops_peak, bytes_peak, seconds):
-    found = roofline.against(Cost(flops, moved), seconds, Peaks(flops_peak, bytes_peak))
+    found = roofline.against(
+        Cost(flops, moved), seconds, Peaks(flops_per_s=flops_peak, bytes_per_s=bytes_peak)
+    )
     least = max(flops / flops_peak, moved / bytes_peak)
     assert found["share_of_roof"] == pytest.approx(least / seconds)
 
 
 @given(st.sampled_from(["flops", "bytes_accessed", "peak_memory"]))
 def test_what_the_backend_does_not_say_is_left_out(known):
-    found = roofline.against(Cost(**{known: 2}), 1.0, Peaks(1.0, 1.0))
+    found = roofline.against(Cost(**{known: 2}), 1.0, Peaks(flops_per_s=1.0, bytes_per_s=1.0))
     assert "roof" not in found
     assert {"flops", "bytes_accessed", "peak_memory_mb"} & found.keys() == {
         "peak_memory_mb" if known == "peak_memory" else known
@@ -276,9 +283,9 @@ def test_works_take_turns():
 
 
 def test_time_that_the_host_gave_to_others_is_told():
-    page = {"peaks": {"flops_per_s": 1e11, "bytes_per_s": 3e10}, "stolen_share": 0.12}
-    assert "12.0 % of the processors' time" in tables.peaks(page)
-    assert "host" not in tables.peaks(page | {"stolen_share": 0.01})
+    peaks = Peaks(flops_per_s=1e11, bytes_per_s=3e10)
+    assert "12.0 % of the processors' time" in tables.peaks(peaks, 0.12)
+    assert "host" not in tables.peaks(peaks, 0.01)
     before = machine.processors()
     assert 0 <= before.stolen <= before.wanted
     assert 0 <= machine.stolen_share(before) <= 1

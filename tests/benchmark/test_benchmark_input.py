@@ -32,28 +32,28 @@ def measured(tmp_path_factory):
 
 def test_each_store_has_its_rate_and_what_it_cannot_feed(measured):
     for kind in ("disk", "host", "device"):
-        rate = measured[kind]["images_per_s"]
-        assert rate < measured[kind]["starves_from_images_per_s"] <= rate + 1
+        store = getattr(measured, kind)
+        assert store.images_per_s < store.starves_from_images_per_s <= store.images_per_s + 1
 
 
 def test_what_is_moved_is_told_in_bytes_too(measured):
-    assert measured["decoded_kb"] == 16 * 16 * 3 / 1e3
+    assert measured.decoded_kb == 16 * 16 * 3 / 1e3
     for part, each in (
         ("read", "encoded_kb"),
         ("gather", "decoded_kb"),
         ("transfer", "decoded_kb"),
     ):
-        bytes_per_s = measured[part]["images_per_s"] * measured[each] * 1e3
-        assert measured[part]["mb_per_s"] == pytest.approx(bytes_per_s / 1e6)
-    assert measured["decode"]["images_per_s"] > 0
+        rate = getattr(measured, part)
+        bytes_per_s = rate.images_per_s * getattr(measured, each) * 1e3
+        assert rate.mb_per_s == pytest.approx(bytes_per_s / 1e6)
+    assert measured.decode.images_per_s > 0
 
 
 def test_what_the_figures_depend_on_stands_beside_them(measured):
     data = configs.default().data
-    assert [measured[key] for key in ("threads", "workers", "prefetch")] == [
-        data.threads, data.workers, data.prefetch,
-    ]  # fmt: skip
-    assert measured["pictures"] == 56
+    asked = (measured.threads, measured.workers, measured.prefetch)
+    assert asked == (data.threads, data.workers, data.prefetch)
+    assert measured.pictures == 56
 
 
 class Slow(HostStore):

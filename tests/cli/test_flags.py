@@ -4,15 +4,14 @@ import pytest
 from commandline import ROOT, refused, run_bcjax
 
 from bcjax import config as configs
-from bcjax.cli import flags as cli_flags
-from bcjax.cli import train
+from bcjax.cli import flags, train
 
 QUICKSTART = f"--config={ROOT / 'configs' / 'quickstart.py'}"
 
 
 def described(*argv: str):
-    values, _ = cli_flags.parse(train, "train", list(argv))
-    return cli_flags.read_config(values), values
+    arguments = flags.parse(train, "train", [*argv, "--config.data.source=synthetic"])
+    return flags.read_config(arguments), arguments
 
 
 def test_keys_on_the_command_line_change_the_file():
@@ -39,8 +38,8 @@ def test_a_config_is_found_by_its_name():
 def test_another_process_is_given_the_same_config():
     given = ("--config=resnet50:frozen", "--config.model.dropout=none", "--config.data.grey=true",
              "--config.augment.ops=('flip', 'rotate(30)')")  # fmt: skip
-    config, values = described(*given)
-    again, _ = described(*cli_flags.config_arguments(values))
+    config, arguments = described(*given)
+    again, _ = described(*flags.config_arguments(arguments))
     assert configs.flatten(again) == configs.flatten(config)
 
 
@@ -55,11 +54,15 @@ def test_another_process_is_given_the_same_config():
         ("--config.optim.final_lr=0.1", "now called config.optim.final_lr_fraction"),
         (
             "--config.model.dropout=-1",
-            "config.model.dropout is -1.0: it must be in [0, 1), or none",
+            "config.model.dropout is -1.0: it must be at least 0 and less than 1, or none",
         ),
+        ("--config.seed=4294967296", "seed is 4294967296: it must be at least 0 and at most"),
+        ("--config.optim.lr=nan", "config.optim.lr is nan: it must be at least 0 and at most"),
+        ("--config.data.drop=copys,odd", "choose of conflicts, copies, duplicates, blank"),
         ("--config.model.norm=bach", "choose one of batch, group, layer, frozen-batch, none (did"),
         ("--config.optim.lr", "Missing value for flag --config.optim.lr."),
     ],
 )
-def test_a_mistake_is_one_sentence(argument, said):
-    refused(run_bcjax("train", QUICKSTART, argument), said)
+def test_a_mistake_is_one_sentence_before_anything_is_written(argument, said, tmp_path):
+    refused(run_bcjax("train", QUICKSTART, f"--workdir={tmp_path / 'run'}", argument), said)
+    assert not list(tmp_path.iterdir())

@@ -4,11 +4,17 @@ import errno
 import importlib.metadata
 import subprocess
 import sys
+import tomllib
 import types
 
+import jax
 import pytest
+from places import ROOT
 
+import bcjax as bcjax_package
+from bcjax import config as configs
 from bcjax import main
+from bcjax.runtime import environment
 from bcjax.runtime.errors import UserError
 
 
@@ -41,7 +47,7 @@ def test_the_help_of_a_command_does_not_wake_jax(name):
 
 
 FLAGS = {
-    "train": {"config", "workdir", "allow-leaks"},
+    "train": {"config", "workdir", "allow-leaks", "extend", "change"},
     "evaluate": {
         "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
         "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",
@@ -60,6 +66,13 @@ def test_the_help_of_a_command_shows_its_own_flags_alone(bcjax, name):
     assert importlib.import_module(f"bcjax.cli.{name}").__doc__.splitlines()[0] in ran.out
 
 
+def test_configs_are_listed_a_line_each(bcjax):
+    ran = bcjax("configs")
+    listed = [line.split(maxsplit=1) for line in ran.out.splitlines()]
+    assert (ran.status, dict(listed)) == (0, configs.names())
+    assert "not 'elu_cnn'" in bcjax("configs", "elu_cnn").err
+
+
 def test_train_is_the_default_command(bcjax):
     assert bcjax("--help-me").err == bcjax("train", "--help-me").err
     assert "bcjax train has no flag --help-me" in bcjax("--help-me").err
@@ -69,6 +82,8 @@ def test_train_is_the_default_command(bcjax):
     ("arguments", "said"),
     [
         (("trian",), "There is no command 'trian': did you mean 'train'?"),
+        (("verison",), "There is no command 'verison': did you mean 'version'?"),
+        (("--verison",), "has no flag --verison: did you mean 'version'?"),
         (("zzz",), "There is no command 'zzz'; bcjax --help lists the commands."),
         (
             ("evaluate", "--wrkdir=a"),
@@ -88,18 +103,48 @@ def test_a_mistyped_command_line_is_answered_with_what_was_meant(bcjax, argument
     assert said in ran.err
 
 
+@pytest.mark.parametrize("name", main.COMMANDS)
+def test_a_flag_with_a_letter_too_few_is_answered_with_its_name(bcjax, name):
+    module = importlib.import_module(f"bcjax.cli.{name.replace('-', '_')}")
+    for flag in (*(each.name for each in module.FLAGS), "help", "version"):
+        ran = bcjax(name, f"--{flag[:-2]}{flag[-1]}=1")
+        assert ran.status == 2
+        assert f"did you mean '{flag}'?" in ran.err, (flag, ran.err)
+
+
+def test_a_key_without_its_branch_is_answered_with_the_whole_flag(bcjax):
+    assert "no flag --lr: did you mean 'config.optim.lr'?" in bcjax("train", "--lr=1").err
+    assert "no flag --lrr." in bcjax("predict", "--lrr=1").err
+
+
+def test_help_beside_a_mistyped_flag_names_the_flag(bcjax):
+    assert "did you mean 'workdir'?" in bcjax("evaluate", "--wrkdir=a", "--help").err
+    assert "flags:" in bcjax("evaluate", "--workdir", "--help").out
+
+
+@pytest.mark.parametrize("arguments", [("--version",), ("version",), ("train", "--version")])
+def test_the_version_is_that_of_the_package_wherever_it_is_asked(bcjax, arguments):
+    ran = bcjax(*arguments)
+    assert ran.status == 0
+    assert ran.out.startswith(f"bcjax {bcjax_package.__version__}, JAX {jax.__version__}, Python ")
+    assert environment.versions()["bcjax"] == bcjax_package.__version__
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["dynamic"] == ["version"]
+    assert project["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "bcjax.__version__"}
+
+
 @pytest.fixture
 def ends_with(monkeypatch, bcjax):
     """Returns a function that runs a command which raises, or returns, what it is given."""
 
     def call(outcome):
-        def run(values, positional):
+        def run(arguments):
             if isinstance(outcome, BaseException):
                 raise outcome
             return outcome
 
         module = types.ModuleType("bcjax.cli.fall", "Falls.")
-        module.define, module.run = lambda values, argv: None, run
+        module.FLAGS, module.run = (), run
         monkeypatch.setitem(main.COMMANDS, "fall", "Falls.")
         monkeypatch.setitem(sys.modules, "bcjax.cli.fall", module)
         return bcjax("fall")
@@ -128,7 +173,7 @@ def test_a_users_mistake_is_one_sentence_and_status_2(ends_with):
 def test_a_full_disk_is_said_and_is_status_2(ends_with, error):
     ran = ends_with(error)
     assert ran.status == 2
-    assert ran.err.startswith("bcjax: The disk is full")
+    assert ran.err.startswith("bcjax: The disk is full (")
     assert "/a" in ran.err
 
 
@@ -145,8 +190,8 @@ def test_a_defect_is_passed_on(ends_with, error):
 
 def test_a_defect_ends_the_process_with_its_traceback_and_status_1():
     code = (
-        "import sys; from bcjax import main; from bcjax.cli import predict; predict.run = 0; "
-        "sys.argv = ['bcjax', 'predict']; sys.exit(main.main())"
+        "import sys; from bcjax import main; from bcjax.cli import models; models.run = 0; "
+        "sys.argv = ['bcjax', 'models']; sys.exit(main.main())"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ran.returncode == 1

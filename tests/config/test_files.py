@@ -1,5 +1,10 @@
 """A config by the path of its file, by its name, or by the name of a network."""
 
+import os
+import shutil
+import subprocess
+import sys
+
 import pytest
 from commandline import ROOT
 
@@ -37,18 +42,31 @@ def test_overrides_are_by_key_and_leave_the_rest():
 @pytest.mark.parametrize(
     ("name", "overrides", "message"),
     [
-        ("quickstrat", {}, "no config file 'quickstrat': did you mean 'quickstart'?"),
-        ("no/where.py", {}, "no config file 'no/where.py': configs/ holds some."),
+        (
+            "quickstrat",
+            {},
+            "no config file 'quickstrat': did you mean 'quickstart'? bcjax has alexnet,",
+        ),
+        ("no/where.py", {}, "no config file 'no/where.py'. bcjax has alexnet, an2dl,"),
+        ("no/elu_cnn.py", {}, "no config file 'no/elu_cnn.py': did you mean 'elu_cnn'? bcjax has"),
+        ("resnet81", {}, "no config file 'resnet81': did you mean 'resnet18'? bcjax has"),
+        ("", {}, "no config file ''. bcjax has"),
+        (ROOT / "docs", {}, "docs is a folder: name a config file in it, or one of alexnet,"),
+        ("alexnet:small", {}, "The config alexnet has no variants: leave :small out."),
         ("quickstart", {"learning_rate": 0.1}, "did you mean 'optim.lr'?"),
         ("quickstart", {"optim.lr": "fast"}, "config.optim.lr is 'fast': write a number."),
-        ("quickstart", {"optim.lr": -1}, "config.optim.lr is -1.0: it must be at least 0."),
+        (
+            "quickstart",
+            {"optim.lr": -1},
+            "config.optim.lr is -1.0: it must be at least 0 and at most 1000.",
+        ),
         ("quickstart", {"optim.final_lr": 0.1}, "is now called config.optim.final_lr_fraction"),
         ("resnet50:half", {}, "no variant 'half': it has :full, :partial, :frozen."),
     ],
 )
 def test_what_cannot_be_is_refused_in_a_sentence(name, overrides, message):
     with pytest.raises(UserError) as caught:
-        configs.get(name, overrides, networks=("resnet18",))
+        configs.get(name, overrides, networks=lambda: ("resnet18",))
     assert message in str(caught.value)
 
 
@@ -65,6 +83,12 @@ def test_what_cannot_be_is_refused_in_a_sentence(name, overrides, message):
         (HEAD, ["does not return the config tree"]),
         ("def get_config():\n    return {}\n", ["does not return the config tree"]),
         ("batch = 8\n", ["has no function get_config()"]),
+        ("get_config = 8\n", ["has no function get_config()"]),
+        ("def get_config(variant):\n    pass\n", ["wants a variant"]),
+        ("def get_config():\n    assert False\n", ["line 2, is wrong (AssertionError)"]),
+        ("def get_config():\n    raise SystemExit(3)\n", ["line 2", "SystemExit: 3"]),
+        ("import no_such_module\n", ["line 1", "No module named 'no_such_module'"]),
+        ("\0", ["is no config file"]),
     ],
 )
 def test_a_file_that_gives_no_config_is_named_with_its_line(tmp_path, text, named):
@@ -75,6 +99,50 @@ def test_a_file_that_gives_no_config_is_named_with_its_line(tmp_path, text, name
     message = str(caught.value)
     assert len(message.splitlines()) == 1
     assert all(word in message for word in named), message
+
+
+def test_a_picture_is_no_config_file(tmp_path):
+    path = tmp_path / "cell.png"
+    path.write_bytes(b"\x89PNG\r\n")
+    with pytest.raises(UserError, match="is no config file"):
+        configs.get(path)
+
+
+def test_a_name_is_one_of_a_config_even_beside_a_folder_of_that_name(tmp_path, monkeypatch):
+    (tmp_path / "elu_cnn").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert configs.get("elu_cnn:sgd").optim.name == "sgd"
+
+
+def test_names_are_those_of_the_files_each_with_what_it_is():
+    assert configs.names().keys() == {path.stem for path in (ROOT / "configs").glob("*.py")}
+    assert all(20 < len(meaning) < 120 for meaning in configs.names().values())
+
+
+# What pyproject.toml says in a form that older versions of setuptools read as well.
+SETUP_CFG = """
+[options]
+packages = find:
+[options.packages.find]
+include = bcjax*
+[options.package_data]
+* = *.toml
+"""
+
+
+def test_a_wheel_holds_the_configs_where_they_are_looked_for(tmp_path):
+    pytest.importorskip("setuptools")
+    shutil.copytree(ROOT / "bcjax", tmp_path / "bcjax", ignore=shutil.ignore_patterns("*.pyc"))
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    (tmp_path / "setup.cfg").write_text(SETUP_CFG)
+    command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib=built"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    code = "import bcjax; print(bcjax.__file__, bcjax.get_config('elu_cnn').model.name)"
+    env = {**os.environ, "PYTHONPATH": str(tmp_path / "built")}
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, cwd=tmp_path / "configs", env=env, capture_output=True, text=True)
+    assert ran.stdout.split() == [str(tmp_path / "built/bcjax/__init__.py"), "elu_cnn"], ran.stderr
 
 
 def test_a_defect_elsewhere_keeps_its_traceback(tmp_path, monkeypatch):

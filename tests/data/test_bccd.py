@@ -13,7 +13,7 @@ from PIL import Image
 from places import REAL
 
 from bcjax.data import decode, preparation
-from bcjax.data.decode import Box, box_reader
+from bcjax.data.boxes import Box, box_reader
 from bcjax.data.sources import open_source
 from bcjax.runtime.errors import UserError
 

@@ -122,7 +122,7 @@ def test_a_set_is_summed_up_for_json(cleaned):
 
 def test_a_table_without_pandas_says_how_to_get_it(cleaned, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(UserError, match="pip install pandas"):
+    with pytest.raises(UserError, match=r"pip install 'bcjax\[pandas\]'"):
         cleaned.to_pandas()
 
 

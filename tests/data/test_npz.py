@@ -41,6 +41,19 @@ def decode(record):
     return cv2.imdecode(np.frombuffer(record.read(), np.uint8), cv2.IMREAD_UNCHANGED)
 
 
+def test_the_label_minus_one_and_the_group_nan_stand_for_none(tmp_path):
+    np.savez(
+        tmp_path / "cells.npz",
+        images=np.zeros((4, 2, 2), np.uint8),
+        labels=[0, -1, 1, 1],
+        groups=["nan", "p", "q", ""],
+    )
+    source = open_source(str(tmp_path / "cells.npz"))
+    assert source.classes == ("0", "1")
+    assert [record.group for record in source.records] == ["", "q", ""]
+    assert source.unlabelled == [("images/1", "has the label -1")]
+
+
 def test_npz_in_medmnists_layout_gives_its_splits_and_exact_pictures(tmp_path):
     parts = {f"{s}_images": PIXELS + i for i, s in enumerate(("train", "val", "test"))}
     labels = {f"{s}_labels": LABELS[:, None] for s in ("train", "val", "test")}

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 
 import numpy as np
@@ -277,17 +278,16 @@ def test_a_source_that_fails_leaves_no_set_in_the_cache(tmp_path):
     assert not [path for path in (tmp_path / "cache" / "data").iterdir() if path.is_dir()]
 
 
-def test_a_prepared_set_is_its_own_source(tmp_path, monkeypatch, counted):
+def test_a_prepared_set_is_its_own_source(tmp_path, counted):
     written = preparation.write_set(source(spread()), tmp_path / "cells", settings())
     counted.clear()
-    monkeypatch.setenv("HOME", str(tmp_path))
-    for location in (tmp_path / "cells", "~/cells"):
-        prepared = preparation.prepare(settings(location, cache_dir=str(tmp_path / "cache")))
-        assert prepared.path == tmp_path / "cells"
-        assert prepared.digest == written.digest
-        assert prepared.describe_splits() == "train (8), val (4), test (4)"
-        with pytest.raises(UserError, match="is a prepared set already: train on it as it is"):
-            preparation.read_source(settings(location))
+    data = settings(tmp_path / "cells", cache_dir=str(tmp_path / "cache"))
+    prepared = preparation.prepare(data)
+    assert prepared.path == tmp_path / "cells"
+    assert prepared.digest == written.digest
+    assert prepared.describe_splits() == "train (8), val (4), test (4)"
+    with pytest.raises(UserError, match="is a prepared set already: train on it as it is"):
+        preparation.read_source(data)
     assert not counted
     assert not (tmp_path / "cache").exists()
 
@@ -300,22 +300,22 @@ from bcjax import config
 from bcjax.data import decode, preparation
 
 whole, seconds = decode.decode, float(sys.argv[3])
-def slow(encoded):
+def slow(encoded, **options):
     print("decoding", file=sys.__stdout__, flush=True)  # TFDS is kept silent
     time.sleep(seconds)
-    return whole(encoded)
+    return whole(encoded, **options)
 decode.decode = slow
 logging.basicConfig(level=logging.INFO)
 data = config.default().data
 data.source, data.cache_dir = sys.argv[1:3]
-print(preparation.prepare(data).path)
+print(preparation.prepare(data, pathlib.Path(sys.argv[4]) if sys.argv[4:] else None).path)
 """
 
 
-def ensuring(location, cache, seconds):
+def ensuring(location, cache, seconds, *out):
     """A process that ensures `location`, `seconds` per picture."""
     return subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, location, cache, str(seconds)],
+        [sys.executable, "-c", PROGRAM, location, cache, str(seconds), *out],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -335,6 +335,25 @@ def test_what_a_killed_prepare_leaves_is_no_set_and_is_cleared_by_the_next(tmp_p
     prepared = preparation.prepare(settings(location, cache_dir=str(cache)))
     assert sum(prepared.size(split) for split in prepared.counts) == 20
     assert [path for path in (cache / "data").iterdir() if path.is_dir()] == [prepared.path]
+
+
+def test_what_a_killed_prepare_into_a_folder_leaves_is_cleared_by_the_next_there(tmp_path):
+    location, parent = class_folder(tmp_path / "in"), tmp_path / "sets"
+    process = ensuring(location, tmp_path / "cache", 60, parent / "first")
+    assert process.stdout.readline().startswith("decoding")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert len(list(parent.iterdir())) == 1
+    preparation.prepare(settings(location), parent / "second")
+    assert [path.name for path in parent.iterdir()] == ["second"]
+
+
+def test_preparation_leaves_nothing_among_temporary_files(tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    preparation.prepare(settings(class_folder(tmp_path / "in")), tmp_path / "out")
+    assert list(temporary.iterdir()) == []
 
 
 def test_of_two_processes_at_once_one_prepares(tmp_path):

@@ -5,6 +5,7 @@ import json
 import pickle
 import shutil
 import sys
+import tempfile
 
 import cv2
 import numpy as np
@@ -96,10 +97,14 @@ def test_the_fingerprint_follows_the_files(prepared, tmp_path):
     assert first != open_source("cells", data_dir=str(copy)).fingerprint
 
 
-def test_a_dataset_that_is_not_prepared_is_prepared(tmp_path):
+def test_a_dataset_that_is_not_prepared_is_prepared(tmp_path, monkeypatch):
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     source = open_source("cells_to_prepare", data_dir=str(tmp_path))
     assert {record.split for record in source.records} == {""}
     assert list(tmp_path.glob("cells_to_prepare/1.0.0/*.array_record*"))
+    assert list(temporary.iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -151,9 +151,24 @@ def test_a_full_disk_is_the_users_to_mend(opened, monkeypatch, call, error):
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoints._manager, call, fail)
-        with pytest.raises(UserError, match="is full: free some space"):
+        with pytest.raises(UserError, match=r"The disk is full .*checkpoints.*: free some space"):
             save(checkpoints, 2)
     assert 1 in opened(read_only=True).steps()
+
+
+@pytest.mark.parametrize("code", [errno.EACCES, errno.ESTALE, errno.EIO])
+def test_a_checkpoint_on_a_disk_that_fails_is_not_taken_for_damaged(opened, monkeypatch, code):
+    checkpoints = opened()
+    save(checkpoints, 1)
+
+    def fail(*arguments, **options):
+        raise OSError(code, "fails", "/a/file")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints._manager, "restore", fail)
+        with pytest.raises(UserError, match=r"checkpoints\): "):
+            checkpoints.restore_latest([ABSTRACT])
+    assert same_bits(checkpoints.restore_latest([ABSTRACT]), make_state(1))
 
 
 def test_any_other_failure_to_save_is_a_defect(opened, monkeypatch):

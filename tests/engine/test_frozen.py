@@ -13,7 +13,7 @@ from tiny import NUMBERS, RECIPE, batches, placed, same_bits, trainer
 
 from bcjax.engine import dispatch, losses
 from bcjax.engine import state as states
-from bcjax.engine.step import features_step, infer, normalise, predict_step
+from bcjax.engine.step import infer, normalise, predict_step
 from bcjax.engine.trainable import NOTHING_FROZEN, join
 from bcjax.runtime import mesh as meshes
 
@@ -180,7 +180,9 @@ def test_features_stand_for_their_pictures():
     host = batches(3, BATCH)
     whole, rows = one.call(one.init(), placed(MESH, host), {})
 
-    backbone = dispatch.compile_predict(features_step(model, RECIPE.mean, RECIPE.std), MESH)
+    backbone = dispatch.compile_predict(
+        predict_step(model, RECIPE.mean, RECIPE.std, "features"), MESH
+    )
     flattened = {name: array.reshape(1, -1, *array.shape[2:]) for name, array in host.items()}
     every = meshes.place(MESH, flattened, np.arange(3 * BATCH), 3 * BATCH, leading=1)
     [features], [labels] = jax.device_get(backbone(one.init().variables, every, {}))

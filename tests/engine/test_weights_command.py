@@ -80,6 +80,7 @@ def test_imported_weights_answer_for_pictures(bcjax, small, tmp_path, snapshots)
     )  # fmt: skip
     assert ran.status == 0, ran.err
     assert "The classifier was dropped" in ran.out
+    refused(bcjax("evaluate", f"--workdir={out}"), out, "no pictures of its own", "--data.source=")
     shutil.rmtree(pictures / synthetic.CLASSES[0])  # a class of which there are no pictures
     ran = bcjax("evaluate", f"--workdir={out}", f"--data.source={pictures}")
     assert ran.status == 0, ran.err
@@ -168,7 +169,8 @@ def make_config(tmp_path, weights, **changes):
     (tmp_path / "run").mkdir(exist_ok=True)
     config = configs.default()
     config.workdir = str(tmp_path / "run")
-    config.data.update({"image_size": 32, "synthetic_images": 80, "store": "host"})
+    config.data.update({"source": "synthetic", "synthetic_images": 80})
+    config.data.update({"image_size": 32, "store": "host"})
     config.train.update({"batch_size": 8, "length": "6 steps"})
     config.model.weights = str(weights)
     config.update_from_flattened_dict(changes)

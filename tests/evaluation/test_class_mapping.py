@@ -10,10 +10,12 @@ from bcjax.runtime.errors import UserError
 HOME = ("basophil", "eosinophil", "ig", "neutrophil")
 
 
-def test_names_that_differ_by_case_alone_match_by_themselves():
+def test_names_that_differ_by_case_or_unicode_form_alone_match_by_themselves():
     found = class_mapping.map_classes("there", {"Neutrophil": 3, "BASOPHIL": 2}, HOME)
     assert found.mapped == {"Neutrophil": "neutrophil", "BASOPHIL": "basophil"}
     assert found.left_out == {}
+    found = class_mapping.map_classes("there", {"e\u0301 b": 3, "a": 2}, ("\xe9  b", "a"))
+    assert found.mapped == {"e\u0301 b": "\xe9  b", "a": "a"}
 
 
 def test_several_classes_may_be_one_at_home_and_others_none():

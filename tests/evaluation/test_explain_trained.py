@@ -32,7 +32,7 @@ def drawn(count, first):
 @pytest.fixture(scope="module")
 def learnt():
     config = configs.default()
-    config.data.image_size = SIDE
+    config.data.source, config.data.image_size = "synthetic", SIDE
     config.model.mean, config.model.std = (0.5,) * 3, (0.25,) * 3
     model = PlainCNN(len(synthetic.CLASSES), widths=(8, 16, 32), flatten=False)
     look = stages.logits(model, config.model.mean, config.model.std)

@@ -135,6 +135,7 @@ def test_stain_is_normalised_as_asked_and_the_result_says_so(bcjax, own_run, the
         (("--map-classes=bend=neutrophil",), ("'bend'", "'band'")),
         (("--map-classes=band",), ("'band'", "THEIRS=HOME")),
         (("--data.stain_reference=x.png", MAP), ("data.stain=reinhard",)),
+        (("--data.max_pixels=9", MAP), ("pixels are more than data.max_pixels=9",)),
     ],
 )
 def test_a_mistake_is_said_in_a_sentence_and_nothing_is_written(

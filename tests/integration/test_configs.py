@@ -85,6 +85,7 @@ def test_each_config_trains(name, tmp_path, monkeypatch):
         f"--config={name}",
         f"--workdir={tmp_path}",
         f"--config.data.image_size={64 if name == 'alexnet' else 32}",
+        "--config.data.source=synthetic",
         "--config.data.synthetic_images=80",
         "--config.train.batch_size=8",
         "--config.eval.report=false",

@@ -33,6 +33,7 @@ FLAGS = (
 NORM = ("--config=tests/support/norm_config.py", *FLAGS)
 ELU = (
     "--config=configs/elu_cnn.py",
+    "--config.data.source=synthetic",
     "--config.data.synthetic_images=80",
     "--config.data.image_size=32",
     "--config.train.batch_size=8",

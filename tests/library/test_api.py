@@ -11,6 +11,7 @@ import bcjax
 from bcjax import api
 
 SETTINGS = {
+    "data.source": "synthetic",
     "data.image_size": 32,
     "data.synthetic_images": 80,
     "data.store": "host",

@@ -1,6 +1,5 @@
 """examples/my_cells, a package that extends bcjax: trained, evaluated and used from outside."""
 
-import contextlib
 import json
 import shutil
 import sys
@@ -10,16 +9,12 @@ import numpy as np
 import pytest
 from commandline import run_bcjax
 from places import ROOT
+from registered import tables_restored
 
 import bcjax
-from bcjax import augment, config, metrics, models, register
-from bcjax.data.sources import SOURCES
-from bcjax.engine import losses
-from bcjax.engine.optimizer import OPTIMIZERS
-from bcjax.engine.schedules import SCHEDULES
-from bcjax.metrics import names, scores
+from bcjax import augment, config, metrics, register
+from bcjax.metrics import names
 from bcjax.runtime.errors import UserError
-from bcjax.training.loop import CALLBACKS
 
 PACKAGE = ROOT / "examples" / "my_cells"
 SMALL = (
@@ -30,25 +25,6 @@ SMALL = (
     "--config.eval.resamples=20",
     "--config.eval.report=false",
 )
-
-
-@contextlib.contextmanager
-def tables_restored():
-    """Leaves the tables as they were, for whatever test comes next in this process."""
-    tables = (
-        models.MODELS, augment.OPS, OPTIMIZERS, SCHEDULES, losses.REGISTERED, CALLBACKS,
-        config.KEYS, scores.REGISTERED, names.DESCRIPTIONS, SOURCES,
-    )  # fmt: skip
-    before = [dict(table) for table in tables]
-    registered, modules = set(register._registered), set(sys.modules)
-    yield
-    for table, entries in zip(tables, before, strict=True):
-        table.clear()
-        table.update(entries)
-    register._registered.clear()
-    register._registered.update(registered)
-    for name in [name for name in set(sys.modules) - modules if name.startswith("my_cells")]:
-        del sys.modules[name]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from PIL import Image
 import bcjax
 from bcjax.data.sources import synthetic
 from bcjax.evaluation.images import collect
+from bcjax.runtime.errors import UserError
 
 SIDE = ready_runs.SIZE
 
@@ -43,6 +44,13 @@ def same(one, *others):
     for other in others:
         assert len(one) == len(other)
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, float("nan"), 1.5, "8", True, None])
+def test_a_batch_that_is_none_is_refused(net, batch_size):
+    for ask in (net.predict, net.embed):
+        with pytest.raises(UserError, match=r"batch_size is .*(a whole number|at least 1)"):
+            ask(drawing(), batch_size=batch_size)
 
 
 def test_a_file_its_bytes_its_pil_image_and_its_array_are_answered_alike(net, tmp_path):
@@ -127,6 +135,30 @@ def test_damaged_images_are_listed_with_what_is_wrong(net, tmp_path):
         net.preprocess(b"no picture")
 
 
+def test_images_larger_than_the_bound_are_listed_with_what_allows_them(net, workdir, tmp_path):
+    large = Image.new("1", (10_001, 10_000))
+    large.save(tmp_path / "large.png")
+    predictions = net.predict([tmp_path, large, drawing()])
+    assert predictions.names == ("image 2",)
+    for each in predictions.unreadable:
+        assert "10,001 x 10,000 pixels are more than data.max_pixels=100000000" in each.reason
+        assert "set data.max_pixels=100010000" in each.reason
+    small = bcjax.load(workdir, max_pixels=1599)
+    assert len(small.predict(drawing(size=40))) == 0
+    assert len(small.predict(drawing(size=39))) == 1
+
+
+def test_images_of_several_pages_are_answered_by_the_first_and_counted_once(net, tmp_path, caplog):
+    pages = [Image.fromarray(drawing(i)) for i in range(3)]
+    for name in "ab":
+        pages[0].save(tmp_path / f"{name}.tif", save_all=True, append_images=pages[1:])
+    same(net.predict(tmp_path), net.predict([drawing(0), drawing(0)]))
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 pictures have several pages or frames, of which only the first is used "
+        f"({tmp_path / 'a.tif'}, {tmp_path / 'b.tif'})."
+    ]
+
+
 @pytest.mark.parametrize(
     ("images", "sentence"),
     [
@@ -157,8 +189,11 @@ def test_what_is_predicted_can_be_taken_elsewhere(net, monkeypatch):
     html = predictions._repr_html_()
     assert html.startswith("<table>")
     assert html.count("<tr>") == 3
+    table = predictions.to_pandas()
+    assert list(table["label"]) == list(predictions.labels)
+    np.testing.assert_array_equal(table[list(synthetic.CLASSES)], predictions.probabilities)
     monkeypatch.setitem(__import__("sys").modules, "pandas", None)
-    with pytest.raises(bcjax.UserError, match="pip install pandas"):
+    with pytest.raises(bcjax.UserError, match=r"pip install 'bcjax\[pandas\]'"):
         predictions.to_pandas()
 
 

@@ -12,6 +12,7 @@ import bcjax
 
 HEAVY = ("jax", "flax", "absl", "numpy", "matplotlib", "ml_collections", "rich", "orbax", "cv2")
 PUBLIC = {
+    "AblationResult",
     "Calibration",
     "Comparison",
     "Embeddings",
@@ -22,9 +23,11 @@ PUBLIC = {
     "Predictions",
     "PreparedSet",
     "Report",
+    "SweepResult",
     "TrainedNetwork",
     "UserError",
     "__version__",
+    "ablate",
     "calibrate",
     "compare",
     "evaluate",
@@ -33,6 +36,7 @@ PUBLIC = {
     "load",
     "prepare",
     "report",
+    "sweep",
     "train",
 }
 

@@ -14,7 +14,7 @@ import pytest
 from places import ROOT, project_files
 
 from bcjax import config as configs
-from bcjax.cli import flags as cli_flags
+from bcjax.cli import flags
 from bcjax.config.table import OLD_KEYS
 
 DOCS = ROOT / "docs"
@@ -96,7 +96,7 @@ def test_a_command_on_a_page_is_understood(command, monkeypatch):
     monkeypatch.chdir(ROOT)
     _, name, *words = shlex.split(command, comments=True)
     module = importlib.import_module(f"bcjax.cli.{name.replace('-', '_')}")
-    assert cli_flags.parse(module, name, words)
+    assert flags.parse(module, name, words)
 
 
 @each_page

@@ -14,7 +14,7 @@ from PIL import Image
 from webpage import CHROMIUM
 
 from bcjax.data.sources import synthetic
-from bcjax.reports.dataset.embedding import Features, far_from_class, layout
+from bcjax.reports.dataset.embedding import layout
 from bcjax.reports.dataset.explore import sample
 
 
@@ -96,6 +96,7 @@ def test_the_galleries_show_what_was_planted(page):
         "of one colour",
     ):
         assert sentence in text
+    assert "--config.data.exclude=TRAIN/monocyte/blank.png" in text
 
 
 def test_each_point_of_the_map_has_its_picture(page, folder):
@@ -159,16 +160,6 @@ def test_a_sample_has_some_of_every_class_and_no_picture_twice():
     assert (labels[chosen] == 2).sum() == 5
     assert (labels[chosen] == 1).sum() == pytest.approx(90, abs=2)
     assert len(sample(labels, 10**6, np.random.default_rng(0))) == len(labels)
-
-
-def test_what_lies_far_from_its_class_is_found_whatever_the_other_class_is():
-    rng = np.random.default_rng(0)
-    values = np.concatenate([rng.normal(0, 1, (50, 4)), rng.normal(50, 1, (50, 4))])
-    values[7] += 9
-    labels = np.repeat([0, 1], 50)
-    found = far_from_class(Features("numbers", np.arange(100), values), labels, 1)
-    assert found[0][0] == 7
-    assert found[0][1] > 4 > found[1][1]
 
 
 def test_the_map_keeps_neighbours_together():

@@ -1,6 +1,5 @@
 """What pages are made of: words that stay as they are, figures that read alike, charts."""
 
-import importlib
 import re
 import subprocess
 import sys
@@ -30,7 +29,6 @@ from bcjax.reports.pages.page import (
     to_markdown,
     write_page,
 )
-from bcjax.runtime.errors import UserError
 
 NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=0x17F), min_size=1, max_size=12)
 
@@ -126,13 +124,6 @@ def test_names_are_listed_as_a_person_does():
     assert [formatting.enumeration(list(names)) for names in ("", "a", "ab", "abc")] == [
         "", "a", "a and b", "a, b and c",
     ]  # fmt: skip
-
-
-def test_without_matplotlib_the_install_line_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
-    monkeypatch.delitem(sys.modules, charts.__name__)
-    with pytest.raises(UserError, match="pip install matplotlib"):
-        importlib.import_module(charts.__name__)
 
 
 def test_a_report_is_made_without_jax():

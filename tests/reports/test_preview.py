@@ -22,6 +22,7 @@ def settings(**changes):
     config = configs.default()
     config.update_from_flattened_dict(
         {
+            "data.source": "synthetic",
             "data.synthetic_images": 80,
             "data.image_size": 32,
             "train.batch_size": 8,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bcjax import metrics
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.measure import measure
 from bcjax.evaluation.corruptions.corruption_evaluation import (
@@ -30,6 +31,7 @@ from bcjax.evaluation.explanation.summary import (
 from bcjax.evaluation.member_summary import summarise_members
 from bcjax.metrics import Estimate
 from bcjax.reports.pages.page import to_markdown
+from bcjax.reports.run.calibration import confidence_charts
 from bcjax.reports.run.report import report_page
 from bcjax.reports.run_record import read_run
 from bcjax.runtime.files import write_json
@@ -185,3 +187,27 @@ def test_of_many_classes_the_worst_have_curves_and_the_table_is_folded(tmp_path)
     assert "The 10 classes with the lowest areas." in text
     assert "All 45 classes" in text
     assert "figures/confusion" not in text
+
+
+@pytest.mark.filterwarnings("error:constrained_layout")
+@pytest.mark.parametrize(("noise", "whole"), [(1.5, False), (20.0, True)])
+def test_curves_near_the_ideal_corner_are_enlarged_each_in_a_panel(noise, whole):
+    """Eight curves at 1.0 in one pair of axes hide each other."""
+    classes = tuple("abcdefgh")
+    labels = np.arange(800, dtype=np.int32) % 8
+    random = np.random.default_rng(0).normal(0, noise, (800, 8))
+    answers = dataclasses.replace(
+        fabricated.answers(np.ones(800, bool), classes=classes),
+        logits=(6 * np.eye(8)[labels] + random).astype(np.float32),
+    )
+    measured = metrics.measure(answers.probabilities(), labels, classes, resamples=0)
+    roc, precision_recall, *_ = confidence_charts(answers, measured.per_class)
+    for chart, corner in ((roc, 0), (precision_recall, 1)):
+        panels = [axes for axes in chart.figure.axes if axes.get_title()]
+        assert [axes.get_title()[0] for axes in panels] == list(classes)
+        for axes in panels:
+            (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+            assert left < corner < right
+            assert bottom < 1 < top
+            assert (right - left > 1) == whole
+        assert chart.svg

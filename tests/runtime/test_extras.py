@@ -15,7 +15,7 @@ def test_what_is_missing_is_named_with_its_install_line(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"A sweep needs optuna.*: pip install 'bcjax\[tune\]'\."):
         extras.check("optuna", "A sweep")
-    with pytest.raises(UserError, match=r"A table needs pandas.*: pip install pandas\."):
+    with pytest.raises(UserError, match=r"A table needs pandas.*: pip install 'bcjax\[pandas\]'\."):
         extras.check("pandas", "A table")
 
 

@@ -97,7 +97,43 @@ def test_damaged_json_is_named_with_the_mend(tmp_path):
         files.read_json(path, mend="evaluate anew")
 
 
-def test_a_path_of_the_user_starts_from_where_it_was_written(tmp_path):
-    assert files.user_path("runs/a") == Path("runs/a")
-    assert files.user_path("masks/1.png", base=tmp_path) == tmp_path / "masks/1.png"
-    assert files.user_path("/cells", base=tmp_path) == Path("/cells")
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("synthetic", "synthetic"),
+        ("./cells/", "./cells/"),
+        ("a~b", "a~b"),
+        ("~", "HOME"),
+        ("~/a b\nc", "HOME/a b\nc"),
+        ("~nobody-of-this-name/a", "~nobody-of-this-name/a"),
+        (Path("~/a"), "HOME/a"),
+        ("file:///a%20b%0Ac#d?e", "/a b\nc#d?e"),
+        ("file://localhost/a", "/a"),
+        ("file:/a", "/a"),
+        ("C:/cells", "C:/cells"),
+        ("tfds:malaria", "tfds:malaria"),
+    ],
+)
+def test_a_path_is_meant_as_people_write_it(written, meant, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    assert files.local_path(written) == meant.replace("HOME", "/home/me")
+
+
+@pytest.mark.parametrize(
+    "remote", ["gs://b/a", Path("gs://b/a"), "S3://b", "https://x.org/a", "hf://a/b", "file://pc/a"]
+)
+def test_a_remote_path_is_refused(remote):
+    with pytest.raises(UserError, match=rf"{remote} is a remote path; .* mount or copy it"):
+        files.user_path(remote)
+
+
+def test_a_link_stays_one_and_what_it_points_to_is_replaced(tmp_path):
+    (tmp_path / "real").mkdir()
+    for name, target in (("page", "real/page"), ("folder", "real")):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    files.write_text(tmp_path / "page", "new")  # of a link that leads nowhere yet
+    assert (tmp_path / "real" / "page").read_text() == "new"
+    with files.atomic(tmp_path / "folder") as partial:
+        partial.mkdir()
+    assert (tmp_path / "folder").is_symlink()
+    assert not list((tmp_path / "real").iterdir())

@@ -41,7 +41,8 @@ def mesh_config(**changes):
     return config
 
 
-ASKED = {"coordinator_address": "host:1234", "num_processes": 4, "process_id": 0}
+PATIENCE = {"initialization_timeout": 300, "heartbeat_timeout_seconds": 90}
+ASKED = {"coordinator_address": "host:1234", "num_processes": 4, "process_id": 0} | PATIENCE
 IN_CONFIG = {"coordinator": "host:1234", "processes": 4, "process_id": 0}
 IN_ENVIRONMENT = {
     "JAX_COORDINATOR_ADDRESS": "host:1234",
@@ -96,9 +97,9 @@ def test_a_part_of_it_in_the_environment_is_a_mistake(joined, monkeypatch, missi
     ("environment", "calls"),
     [
         ({"SLURM_NTASKS": "1"}, []),
-        ({"SLURM_NTASKS": "2"}, [{}]),
+        ({"SLURM_NTASKS": "2"}, [PATIENCE]),
         ({"TPU_WORKER_HOSTNAMES": "localhost"}, []),
-        ({"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}, [{}]),
+        ({"TPU_WORKER_HOSTNAMES": "10.0.0.1,10.0.0.2"}, [PATIENCE]),
     ],
 )
 def test_a_cluster_says_for_itself_where_the_others_are(joined, monkeypatch, environment, calls):
@@ -106,6 +107,19 @@ def test_a_cluster_says_for_itself_where_the_others_are(joined, monkeypatch, env
         monkeypatch.setenv(name, value)
     meshes.initialize(mesh_config())
     assert joined == calls
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"coordinator": "host"}, "'host': write host:port"),
+        ({"process_id": 4}, "no process 4 among 4 processes"),
+    ],
+)
+def test_an_address_or_a_number_that_cannot_be_is_a_mistake(joined, changes, said):
+    with pytest.raises(UserError, match=said):
+        meshes.initialize(mesh_config(**IN_CONFIG | changes))
+    assert joined == []
 
 
 def test_a_process_that_has_joined_does_not_join_again(joined, monkeypatch):

@@ -121,3 +121,12 @@ def test_the_lock_is_freed_when_a_run_fails(tmp_path):
     with pytest.raises(ZeroDivisionError), run.lock():
         raise ZeroDivisionError
     assert not run.is_locked()
+
+
+@pytest.mark.parametrize("character", ["[", "]", "\\"])
+def test_a_name_in_which_checkpoints_would_be_lost_is_refused(tmp_path, character):
+    odd = RunDir(tmp_path / f"a{character}b")
+    with pytest.raises(UserError, match="Checkpoints cannot be kept in"), odd.lock():
+        pass
+    assert not odd.path.exists()
+    RunDir(tmp_path / "a b\n*?%20ü").check_name()

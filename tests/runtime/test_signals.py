@@ -5,7 +5,7 @@ import pytest
 
 from bcjax.runtime.signals import EXIT_STATUS, Interrupts
 
-SIGNALS = [signal.SIGTERM, signal.SIGINT]
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 @pytest.fixture
@@ -53,3 +53,14 @@ def test_afterwards_signals_act_as_before(acted, number):
 
 def test_the_exit_status_is_the_shells():
     assert dict(EXIT_STATUS) == {number: 128 + number for number in SIGNALS}
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    """As `nohup` has it, so that a run outlives its terminal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with Interrupts() as interrupts:
+            send(signal.SIGHUP)
+            assert interrupts.agreed() == 0
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import sys
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from places import ROOT
 TINY = (
     f"--config={ROOT / 'configs' / 'elu_cnn.py'}",
     "--config.data.image_size=32",
+    "--config.data.source=synthetic",
     "--config.data.synthetic_images=80",
     "--config.data.store=host",
     "--config.train.batch_size=8",
@@ -49,7 +51,8 @@ def run_bcjax(*arguments: str | Path) -> Ran:
         patch.setattr(sys, "argv", ["bcjax", *map(str, arguments)])
         # Else pytest's own handlers would take the messages that a person reads on stderr.
         patch.setattr(logging.getLogger(), "handlers", [])
-        patch.setattr(sys, "unraisablehook", sys.unraisablehook)  # as it was, afterwards
+        patch.setattr(sys, "unraisablehook", sys.unraisablehook)  # as they were, afterwards
+        patch.setattr(threading, "excepthook", threading.excepthook)
         patch.setattr(memory, "keep_freed", lambda: None)  # this process has other tests to run
         status = main()
     return Ran(status, out.getvalue(), err.getvalue())

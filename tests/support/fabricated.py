@@ -40,7 +40,7 @@ def run(workdir: Path, answered: Answers, *, rate=200.0, about=None, **settings)
       **settings: Keys of its config, with __ for a dot.
     """
     config = configs.default()
-    config.data.image_size, config.workdir = 16, str(workdir)
+    config.data.source, config.data.image_size, config.workdir = "synthetic", 16, str(workdir)
     config.update_from_flattened_dict({k.replace("__", "."): v for k, v in settings.items()})
     measured = metrics.measure(
         answered.probabilities(), answered.labels, answered.classes,

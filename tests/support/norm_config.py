@@ -31,6 +31,7 @@ models.MODELS["norm_net"] = models.NetworkInfo(
 def get_config():
     config = configs.default()
     config.model.name = "norm_net"
+    config.data.source = "synthetic"
     config.data.synthetic_images = 80
     config.data.image_size = 32
     config.data.store = "host"

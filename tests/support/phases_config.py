@@ -20,6 +20,7 @@ models.MODELS["staged"] = models.NetworkInfo(
 def get_config():
     config = configs.default()
     config.model.name = "staged"
+    config.data.source = "synthetic"
     config.data.synthetic_images = 80
     config.data.image_size = 32
     config.data.store = "host"

@@ -20,6 +20,7 @@ def get_config():
     )
     c = configs.default()
     c.model.name = NAME
+    c.data.source = "synthetic"
     c.data.image_size = 16
     c.data.synthetic_images = 80
     c.data.store = "host"

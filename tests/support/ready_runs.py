@@ -21,8 +21,8 @@ SIZE = 16
 def settled(images: int = 80, **model) -> ConfigDict:
     """A config for that many drawings."""
     config = configs.default()
-    data = {"image_size": SIZE, "synthetic_images": images, "classes": synthetic.CLASSES}
-    config.data.update(data)
+    config.data.update({"source": "synthetic", "synthetic_images": images})
+    config.data.update({"image_size": SIZE, "classes": synthetic.CLASSES})
     config.train.batch_size = 8
     config.eval.resamples = 10
     config.model.update({"name": "custom_cnn", "norm": "batch", "hidden": (8,), **model})

@@ -63,17 +63,25 @@ def check_is_whole(page):
     assert {name.removeprefix("#") for name in asked} <= set(ids)
 
 
-def console_messages(html, folder, script):
-    """Opens a page in Chromium, runs a script in it and returns what was written to the console."""
-    file = folder / "page.html"
-    file.write_text(html.replace("</body>", f"<script>{script}</script></body>"))
+def chromium(folder, *arguments):
+    """Runs Chromium without a window; returns what it writes to stderr."""
     done = subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--no-first-run",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={folder / 'profile'}", "--enable-logging=stderr", "--v=0",
-            "--window-size=500,900", "--virtual-time-budget=5000", "--dump-dom", file.as_uri(),
+            f"--user-data-dir={folder / 'profile'}", *arguments,
         ],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return re.findall(r'CONSOLE[^"]*"(.*)", source', done.stderr)
+    return done.stderr
+
+
+def console_messages(html, folder, script):
+    """Opens a page in Chromium, runs a script in it and returns what was written to the console."""
+    file = folder / "page.html"
+    file.write_text(html.replace("</body>", f"<script>{script}</script></body>"))
+    said = chromium(
+        folder, "--enable-logging=stderr", "--v=0", "--window-size=500,900",
+        "--virtual-time-budget=5000", "--dump-dom", file.as_uri(),
+    )  # fmt: skip
+    return re.findall(r'CONSOLE[^"]*"(.*)", source', said)

@@ -14,17 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-import jinja2
 import numpy as np
 import simplejpeg
 from ml_collections import ConfigDict
 
-from bcjax.data import decode
 from bcjax.data.curate.curation import CuratedPictures
-from bcjax.data.curate.findings import FINDING_KINDS
+from bcjax.data.curate.findings import Finding
 from bcjax.data.curate.measured_pictures import MeasuredPictures
 from bcjax.data.prepared import DATASHEET
 from bcjax.data.records import SPLITS, Record, Source
+from bcjax.runtime.page_templates import environment
 
 PAGE, HASHES = "datasheet.html", "hashes.csv"
 
@@ -59,14 +58,14 @@ def write_datasheet(
     """
     sheet = describe(source, curated, data)
     (folder / DATASHEET).write_text(json.dumps(sheet, indent=1, ensure_ascii=False) + "\n")
-    (folder / PAGE).write_text(_page(sheet, {record.id: record for record in source.records}))
+    records = {record.id: record for record in source.records}
+    (folder / PAGE).write_text(_page(sheet, curated.found, records))
     _write_hashes(folder / HASHES, curated.pictures)
 
 
 def describe(source: Source, curated: CuratedPictures, data: ConfigDict) -> dict[str, Any]:
     """Returns the content of `datasheet.json`."""
     records = curated.pictures.records
-    leaks = curated.leaks
     return {
         "source": {
             "location": source.location,
@@ -86,14 +85,9 @@ def describe(source: Source, curated: CuratedPictures, data: ConfigDict) -> dict
             "carving": list(curated.carving),
             "groups": len({record.group for record in records if record.group}),
         },
-        "findings": [dataclasses.asdict(finding) for finding in curated.found],
+        "findings": [finding.to_dict() for finding in curated.found],
         "removed": [{"id": id_, "reason": reason} for id_, reason in curated.removed.items()],
-        "leaks": {
-            "count": len(leaks.found),
-            "pictures": leaks.pictures,
-            "sentence": leaks.sentence,
-            "found": [dataclasses.asdict(leak) for leak in leaks.found],
-        },
+        "leaks": curated.leaks.to_dict(),
         "canary": dataclasses.asdict(curated.canary) if curated.canary else None,
         "notes": list(curated.notes),
     }
@@ -125,32 +119,29 @@ def _write_hashes(path: Path, pictures: MeasuredPictures) -> None:
             table.writerow((record.id, of_file.decode(), of_pixels.decode(), f"{perceptual:016x}"))
 
 
-def _page(sheet: Mapping[str, Any], records: Mapping[str, Record]) -> str:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("bcjax.data.curate"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+def _page(sheet: Mapping[str, Any], found: Sequence[Finding], records: Mapping[str, Record]) -> str:
     shown = {
         id_
-        for finding in sheet["findings"]
-        for cluster in finding["clusters"][:_CLUSTERS]
+        for finding in found
+        for cluster in finding.clusters[:_CLUSTERS]
         for id_ in cluster[:_MEMBERS]
     }
-    return environment.get_template("datasheet.html").render(
-        sheet=sheet,
-        kinds=FINDING_KINDS,
-        thumbnails={id_: _thumbnail(records[id_]) for id_ in shown},
-        class_of={id_: sheet["source"]["classes"][records[id_].label] for id_ in shown},
-        most={"clusters": _CLUSTERS, "members": _MEMBERS, "rows": _ROWS},
+    return (
+        environment("bcjax.data.curate")
+        .get_template("datasheet.html")
+        .render(
+            sheet=sheet,
+            findings=found,
+            thumbnails={id_: _thumbnail(records[id_]) for id_ in shown},
+            class_of={id_: sheet["source"]["classes"][records[id_].label] for id_ in shown},
+            most={"clusters": _CLUSTERS, "members": _MEMBERS, "rows": _ROWS},
+        )
     )
 
 
 def _thumbnail(record: Record) -> str:
     """Returns a small version of the picture, as a data URI."""
-    pixels = decode.decode(record.read())
+    pixels = record.pixels()
     scale = _THUMBNAIL / max(pixels.shape[:2])
     if scale < 1:
         size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]

@@ -7,15 +7,18 @@ its plain name and what mends it. Every picture that is left out has its reason.
 import dataclasses
 import fnmatch
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Bool
 from ml_collections import ConfigDict
 
 from bcjax.config import nearest
+from bcjax.data.curate import mends
 from bcjax.data.curate.measured_pictures import MeasuredPictures, Positions
-from bcjax.data.records import Record
+from bcjax.data.curate.unusual_pictures import unusual_pictures
+from bcjax.data.records import Record, normal_form
 from bcjax.runtime.errors import UserError
 
 _TINY = 16  # pixels of the shorter side, on which no nucleus has a shape
@@ -78,8 +81,8 @@ FINDING_KINDS = {
         "leave them out with --config.data.drop=tiny",
     ),
     "odd": FindingKind(
-        "Pictures of an unusual size or shape",
-        "of a size or shape far from the others'",
+        "Pictures unlike all others",
+        "of a size, a shape or a look far from the others'",
         "look at them, and leave them out with --config.data.drop=odd if they are not cells",
     ),
     "grey": FindingKind(
@@ -107,6 +110,15 @@ class Finding:
     clusters: tuple[tuple[str, ...], ...]
     sentence: str
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the finding as `datasheet.json` has it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, sheet: Mapping[str, Any]) -> Self:
+        """Returns a finding of `datasheet.json`."""
+        return cls(sheet["kind"], tuple(map(tuple, sheet["clusters"])), sheet["sentence"])
+
     @property
     def title(self) -> str:
         """The kind's name in plain language."""
@@ -116,6 +128,13 @@ class Finding:
     def mend(self) -> str:
         """What to do about it."""
         return FINDING_KINDS[self.kind].mend
+
+    @property
+    def exclusion(self) -> str:
+        """The flag that leaves all of these pictures out; "" where copies are meant to stay."""
+        if any(len(cluster) > 1 for cluster in self.clusters):
+            return ""
+        return mends.setting("exclude", (id_ for cluster in self.clusters for id_ in cluster))
 
 
 def find_remarkable(pictures: MeasuredPictures, *, max_copies: int) -> list[Finding]:
@@ -141,10 +160,10 @@ def find_remarkable(pictures: MeasuredPictures, *, max_copies: int) -> list[Find
         "copies": [c for c in equal if len(c) > max_copies],
         "duplicates": [c for c in agreeing if len(c) <= max_copies],
         "near": pictures.near_clusters(),
-        "blank": _singly(pictures.blank),
-        "tiny": _singly(tiny),
-        "odd": _singly(_odd(pictures) & ~tiny),
-        "grey": _singly(grey),
+        "blank": _singly(np.flatnonzero(pictures.blank)),
+        "tiny": _singly(np.flatnonzero(tiny)),
+        "odd": _odd(pictures, but_not=tiny | pictures.blank),
+        "grey": _singly(np.flatnonzero(grey)),
     }
     return [
         Finding(
@@ -158,13 +177,17 @@ def find_remarkable(pictures: MeasuredPictures, *, max_copies: int) -> list[Find
     ]
 
 
-def _singly(mask: Bool[np.ndarray, "N"]) -> list[Positions]:
-    return list(np.flatnonzero(mask)[:, None])
+def _singly(positions: Positions) -> list[Positions]:
+    return list(positions[:, None])
 
 
-def _odd(pictures: MeasuredPictures) -> Bool[np.ndarray, "N"]:
+def _odd(pictures: MeasuredPictures, but_not: Bool[np.ndarray, "N"]) -> list[Positions]:
+    """Returns the pictures of an odd size or shape, then those of an odd look, worst first."""
     width, height = np.log(pictures.measures.width), np.log(pictures.measures.height)
-    return _far(width - height, _ODD_ASPECT) | _far(width + height, _ODD_AREA)
+    misshapen = _far(width - height, _ODD_ASPECT) | _far(width + height, _ODD_AREA)
+    unusual = unusual_pictures(pictures.measures)
+    found = np.concatenate([np.flatnonzero(misshapen), unusual[~misshapen[unusual]]])
+    return _singly(found[~but_not[found]])
 
 
 def _far(logarithm: np.ndarray, factor: float) -> Bool[np.ndarray, "N"]:
@@ -237,14 +260,23 @@ def _check_emptied(
     emptied = {record.label for record in records} - left
     for label in sorted(emptied):
         if classes[label] in spared:
+            dropped = [name for name in classes if name not in spared]
+            ways = ["narrow the rule", *mends.dropping(classes[label], classes, dropped)]
             raise UserError(
                 f"data.{rule}={tuple(value)!r} leaves no picture of class {classes[label]!r}: "
-                "narrow the rule, or leave the class out with data.drop_classes."
+                f"{mends.one_of(ways)}."
             )
 
 
-def check_conflicts(findings: Iterable[Finding], left: Iterable[Record]) -> None:
+def check_conflicts(
+    findings: Iterable[Finding], left: Iterable[Record], dropped: Sequence[str]
+) -> None:
     """Refuses pictures that occur under several labels.
+
+    Args:
+      findings: What was found about the pictures.
+      left: The pictures that the rules leave.
+      dropped: The config's `data.drop`.
 
     Raises:
       UserError: If there are any; the message names the first of them.
@@ -266,7 +298,8 @@ def check_conflicts(findings: Iterable[Finding], left: Iterable[Record]) -> None
         more = ", ..." if len(clusters) > _NAMED else ""
         raise UserError(
             f"The same picture is there under several labels ({shown}{more}; {len(clusters):,} in "
-            f"all): {FINDING_KINDS['conflicts'].mend}."
+            "all): delete those that are wrong, name them in data.exclude, or leave all of them "
+            f"out with {mends.setting('drop', (*dropped, 'conflicts'))}."
         )
 
 
@@ -276,7 +309,11 @@ def _excluded(records: Sequence[Record], patterns: Sequence[str]) -> RemovalReas
     removed: RemovalReasons = {}
     for pattern in patterns:
         # First literally: names of pictures may contain brackets.
-        matched = [pattern] if pattern in known else fnmatch.filter(ids, pattern)
+        matched = (
+            [pattern]
+            if pattern in known
+            else [id_ for id_ in ids if fnmatch.fnmatchcase(normal_form(id_), normal_form(pattern))]
+        )
         if not matched:
             raise UserError(
                 f"data.exclude names {pattern!r}, which is no picture{nearest(pattern, ids)}"

@@ -38,6 +38,7 @@ class PictureMeasures(NamedTuple):
     sharpness: float = 0.0
     histogram: np.ndarray | None = None
     perceptual: int = 0
+    frames: int = 1
     thumbnail: np.ndarray | None = None
 
 
@@ -59,6 +60,7 @@ class Measures:
         in brightfield microscopy").
       histogram: Histograms of R, G and B in turn, `BINS` bins each; each channel's sum is 1.
       perceptual: `near_duplicates.perceptual_hash`.
+      frames: Pages of a TIFF, or frames of an animation; only the first is decoded.
       thumbnail: The picture in RGB, reduced by area.
     """
 
@@ -73,6 +75,7 @@ class Measures:
     sharpness: Float32[np.ndarray, "N"]
     histogram: Float32[np.ndarray, "N C"]
     perceptual: UInt64[np.ndarray, "N"]
+    frames: Int32[np.ndarray, "N"]
     thumbnail: UInt8[np.ndarray, "N 16 16 3"]
 
     def __len__(self) -> int:
@@ -167,6 +170,7 @@ def measure(records: Sequence[Record], threads: int | None = None) -> Measures:
         sharpness=np.array(column["sharpness"], np.float32),
         histogram=_stacked(column["histogram"], (3 * BINS,), np.float32),
         perceptual=np.array(column["perceptual"], np.uint64),
+        frames=np.array(column["frames"], np.int32),
         thumbnail=_stacked(column["thumbnail"], (*_THUMBNAIL, 3), np.uint8),
     )
 
@@ -174,7 +178,7 @@ def measure(records: Sequence[Record], threads: int | None = None) -> Measures:
 def _measure_one(record: Record) -> PictureMeasures:
     try:
         encoded = record.read()
-        pixels = decode.decode(encoded)
+        pixels = decode.decode(encoded, max_pixels=record.max_pixels)
     except (decode.BadImageError, OSError) as error:
         return PictureMeasures(fault=str(error))
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
@@ -194,6 +198,7 @@ def _measure_one(record: Record) -> PictureMeasures:
         sharpness=cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))[1][0, 0] ** 2,
         histogram=np.concatenate(counts).ravel() / (width * height),
         perceptual=int(near_duplicates.perceptual_hash(pixels)),
+        frames=decode.count_frames(encoded),
         thumbnail=cv2.resize(pixels, _THUMBNAIL, interpolation=cv2.INTER_AREA),
     )
 

@@ -1,29 +1,20 @@
 """Raw BCCD ("dataset-master"): whole smears, a table of their white cells, boxes around cells."""
 
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Sequence, Set
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-from bcjax.data.decode import BOX_SIDES, Box, box_reader, parse_box, read_file
-from bcjax.data.records import Record, Source, fingerprint, natural_order
-from bcjax.data.sources import manifest
-from bcjax.data.sources.walk import has_picture_suffix
+from bcjax.data.boxes import BOX_SIDES, Box, box_reader, parse_box
+from bcjax.data.decode import MAX_PIXELS, read_file
+from bcjax.data.records import Record, Source, fingerprint, label_by_name
+from bcjax.data.sources import tables
+from bcjax.data.sources.walk import has_picture_suffix, visible
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 TABLE = "labels.csv"
 _LARGEST = 1 << 20  # bytes of an annotation; a smear with hundreds of cells takes a tenth of it
-
-
-class _LabelledCell(NamedTuple):
-    """A smear with one white cell, or a boxed cell, before class names become labels."""
-
-    id: str
-    class_name: str
-    read: Callable[[], bytes]
-    group: str
-    row: manifest.TableRow
 
 
 def is_bccd(folder: Path) -> bool:
@@ -38,12 +29,12 @@ def is_bccd_table(path: Path) -> bool:
     return (
         path.name == TABLE
         and path.is_file()
-        and {"filename", "label"} <= manifest.known_columns(path)
-        and all(row.cells["filename"].isdigit() for row in manifest.rows(path))
+        and not (table := tables.read(path)).lacks
+        and all(row.cells["filename"].isdigit() for row in table.rows)
     )
 
 
-def read(folder: Path, *, boxes: str = "") -> Source:
+def read(folder: Path, boxes: str = "", max_pixels: int = MAX_PIXELS) -> Source:
     """Reads the smears for which `labels.csv` names one white cell, or the boxed cells.
 
     The boxes say only that a cell is white, so the table must say which it is. A row that names as
@@ -53,6 +44,7 @@ def read(folder: Path, *, boxes: str = "") -> Source:
     Args:
       folder: The folder with `JPEGImages`, `Annotations` and `labels.csv`.
       boxes: "crop": one picture for each boxed cell; "": whole smears.
+      max_pixels: The most pixels of a smear that cells are cut out of.
 
     Raises:
       UserError: If there is no `labels.csv`, it gives a picture two different rows, or an
@@ -64,10 +56,10 @@ def read(folder: Path, *, boxes: str = "") -> Source:
             "boxes in Annotations say only WBC: add it from BCCD's first release"
         )
     pictures = {
-        path.stem: path for path in (folder / "JPEGImages").iterdir() if has_picture_suffix(path)
+        path.stem: path for path in visible(folder / "JPEGImages") if has_picture_suffix(path)
     }
-    listed: dict[str, manifest.TableRow] = {}
-    for row in manifest.rows(folder / TABLE):
+    listed: dict[str, tables.TableRow] = {}
+    for row in tables.read(folder / TABLE).rows:
         name = f"BloodImage_{int(row.cells['filename']):05d}"
         if listed.setdefault(name, row).cells["label"] != row.cells["label"]:
             raise UserError(
@@ -75,36 +67,33 @@ def read(folder: Path, *, boxes: str = "") -> Source:
                 "listed before with another category: remove one of the two rows"
             )
 
-    cells: list[_LabelledCell] = []
+    named: list[tuple[str, Record]] = []
     unlabelled, identity = [], []
     for name in sorted(listed.keys() & pictures.keys()):
         path, row = pictures[name], listed[name]
         id_ = path.relative_to(folder).as_posix()
         encoded = partial(read_file, path)
-        names = [cell.strip() for cell in row.cells["label"].split(",") if cell.strip()]
+        names = [cell.strip() for cell in row.cells["label"].split(",")]
+        names = [name for name in names if not tables.is_missing(name)]
         annotation = folder / "Annotations" / f"{name}.xml"
         around = read_boxes(annotation, "WBC") if boxes and annotation.is_file() else []
-        status = path.stat()
+        status = files.check_regular(path)
         identity.append((id_, names, around, boxes, status.st_size, status.st_mtime_ns))
         if reason := _not_one_label(names, len(around) if boxes else None):
             unlabelled.append((id_, reason))
         elif boxes:
-            cells += [
-                _LabelledCell(f"{id_}#{k}", names[0], box_reader(encoded, box), id_, row)
-                for k, box in enumerate(around)
-            ]
+            for k, box in enumerate(around):
+                cut = box_reader(encoded, box, max_pixels=max_pixels)
+                record = Record(f"{id_}#{k}", -1, cut, group=id_, columns=row.columns)
+                named.append((names[0], record))
         else:
-            cells.append(_LabelledCell(id_, names[0], encoded, "", row))
-    classes = natural_order(cell.class_name for cell in cells)
-    label_of = {name: label for label, name in enumerate(classes)}
+            named.append((names[0], Record(id_, -1, encoded, columns=row.columns)))
+    classes, records = label_by_name(named)
     return Source(
         kind="raw BCCD, boxed cells" if boxes else "raw BCCD",
         location=str(folder),
         classes=classes,
-        records=[
-            Record(c.id, label_of[c.class_name], c.read, c.group, columns=c.row.columns)
-            for c in cells
-        ],
+        records=records,
         fingerprint=fingerprint(identity),
         notes=_missing(listed.keys(), pictures.keys()),
         unlabelled=unlabelled,

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from bcjax.data.decode import read_file
 from bcjax.data.records import Record, Source, fingerprint, natural_order, split_from_name
 from bcjax.data.sources.walk import PICTURE_SUFFIXES, files_below, is_picture, subfolders, visible
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 # A folder called so is a split rather than a class.
@@ -34,7 +35,8 @@ def read(folder: Path, roots: Mapping[str, Path] | None = None) -> Source:
         names of the sub-folders.
 
     Raises:
-      OSError: If a folder cannot be listed, or a link leads nowhere.
+      OSError: If a folder cannot be listed, a link leads nowhere, or what is called like a picture
+        is not a regular file.
       UserError: If there is no class folder, one without a picture, two folders for one split, none
         for train beside one named like a split, or a name that is not UTF-8.
     """
@@ -56,15 +58,15 @@ def read(folder: Path, roots: Mapping[str, Path] | None = None) -> Source:
                 "named after it, or list them in a CSV file with the columns filename and label"
             )
         for class_folder in class_folders:
-            files = list(files_below(class_folder))
-            pictures = [path for path in files if is_picture(path)]
+            below = list(files_below(class_folder))
+            pictures = [path for path in below if is_picture(path)]
             if not pictures:
                 raise UserError(
                     f"class folder {class_folder} holds no picture "
                     f"({', '.join(sorted(PICTURE_SUFFIXES))}): add some or remove it"
                 )
             found += [_ClassPicture(path, class_folder.name, split) for path in pictures]
-            ignored += [path for path in files if not is_picture(path)]
+            ignored += [path for path in below if not is_picture(path)]
 
     classes = natural_order(picture.class_name for picture in found)
     if len(classes) == 1 and not roots and subfolders(folder / classes[0]):
@@ -86,7 +88,7 @@ def read(folder: Path, roots: Mapping[str, Path] | None = None) -> Source:
     label_of = {name: label for label, name in enumerate(classes)}
     records, identity = [], []
     for path, name, split in found:
-        status = path.stat()
+        status = files.check_regular(path)
         id_ = path.relative_to(folder).as_posix()
         if not _is_text(id_):
             raise UserError(f"the name {id_!r} in {folder} is not in UTF-8: rename it")

@@ -1,42 +1,28 @@
 """A CSV file that lists pictures, or cells boxed in them, and their labels."""
 
-import csv
 import os
 import re
-import stat
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from bcjax.data.decode import BOX_SIDES, Box, box_reader, parse_box, read_file
-from bcjax.data.records import Record, Source, fingerprint, natural_order, split_from_name
+from bcjax.data.boxes import BOX_SIDES, Box, box_reader, parse_box
+from bcjax.data.decode import MAX_PIXELS, read_file
+from bcjax.data.records import (
+    Record,
+    Source,
+    fingerprint,
+    label_by_name,
+    normal_form,
+    split_from_name,
+)
+from bcjax.data.sources import tables
+from bcjax.data.sources.tables import Table, TableRow
+from bcjax.data.sources.walk import visible
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
-
-# The names of a column. Where a file has several of them, the first counts: a patient has several
-# slides.
-COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "filename": ("filename", "file", "path", "image"),
-    "label": ("label", "class", "category"),
-    "split": ("split",),
-    "group": ("group", "patient", "slide"),
-    **{side: (side,) for side in BOX_SIDES},
-}
-
-
-class TableRow(NamedTuple):
-    """One row of a table.
-
-    Attributes:
-      line: Line of the row in the file; the header is line 1.
-      cells: The cells by the keys of `COLUMNS`; "" for a column that the table lacks.
-      columns: The cells of all columns but the file's name and its label, by the header's names.
-    """
-
-    line: int
-    cells: Mapping[str, str]
-    columns: Mapping[str, str]
 
 
 class _Listed(NamedTuple):
@@ -55,13 +41,7 @@ def find_manifest(folder: Path) -> Path | None:
     Raises:
       UserError: If there are several.
     """
-    manifests = [
-        path
-        for path in sorted(folder.iterdir())
-        if path.suffix.lower() == ".csv"
-        and path.is_file()
-        and {"filename", "label"} <= known_columns(path)
-    ]
+    manifests = [path for path in _csv_files(folder) if not tables.read(path).lacks]
     if len(manifests) > 1:
         raise UserError(
             f"{folder} holds several manifests ({', '.join(path.name for path in manifests)}): "
@@ -70,34 +50,55 @@ def find_manifest(folder: Path) -> Path | None:
     return manifests[0] if manifests else None
 
 
-def read(manifest: Path, classes: Sequence[str] = (), *, boxes: str = "") -> Source:
-    """Reads a CSV file with a header; columns are found by name, in any case (`COLUMNS`).
+def passed_over(folder: Path) -> tuple[str, ...]:
+    """Returns why each table in `folder` that could list pictures does not: a sentence for each."""
+    notes = []
+    for path in _csv_files(folder):
+        if lacks := tables.read(path).lacks:
+            notes.append(f"{path.name} was passed over: it has {lacks}.")
+    for path in visible(folder):
+        if path.suffix.lower() in tables.WORKBOOKS:
+            notes.append(f"{path.name} was passed over: {tables.SAVE_WORKBOOK}.")
+    return tuple(notes)
 
-    File names are relative to the folder of the CSV file and may not lead out of it. Commas,
-    semicolons and tabs are understood as separators. A row without a label, or whose label lists
-    several with commas, semicolons or bars between them, becomes one of the source's `unlabelled`.
+
+def _csv_files(folder: Path) -> list[Path]:
+    return [path for path in visible(folder) if path.suffix.lower() == ".csv" and path.is_file()]
+
+
+def read(
+    manifest: Path, classes: Sequence[str] = (), boxes: str = "", max_pixels: int = MAX_PIXELS
+) -> Source:
+    """Reads a CSV file with a header; columns are found by name, in any case (`tables.COLUMNS`).
+
+    File names are relative to the folder of the CSV file, or absolute, and may not lead out of it;
+    they are found in whatever Unicode form. A row without a label (`tables.MISSING`), or whose
+    label lists several with commas, semicolons or bars between them, becomes one of the source's
+    `unlabelled`.
 
     Args:
       manifest: The CSV file.
-      classes: Class names; each is one class even if it contains a comma.
+      classes: Class names; each is one class even if it contains a comma, or is "nan" or "-1".
       boxes: "crop": each row is the cell in the box xmin, ymin, xmax, ymax (pixels) of its picture,
         and the cells of a picture are a group unless another is given; a picture may have several
         rows. "": each row is a whole picture.
+      max_pixels: The most pixels of a picture that cells are cut out of.
 
     Raises:
       UserError: If a column, a picture or a box is missing, a row has an unknown split or a file
-        name that leads out of the folder, a picture is listed twice, or the text is not UTF-8.
+        name that leads out of the folder, or a picture is listed twice.
     """
-    if boxes and not set(BOX_SIDES) <= known_columns(manifest):
+    table = tables.read(manifest)
+    if table.lacks:
+        raise UserError(f"{manifest} has {table.lacks}: name one of its columns so")
+    if boxes and not set(BOX_SIDES) <= table.known:
         raise UserError(
             f"{manifest} has no columns {', '.join(BOX_SIDES)}: add them, or leave out data.boxes"
         )
-    listed = _listed_pictures(manifest, boxed=bool(boxes))
+    listed = _listed_pictures(manifest, table, boxed=bool(boxes))
     labels = {id_: each.row.cells["label"] for id_, each in listed.items()}
-    unlabelled = _unlabelled(labels, classes)
-    names = natural_order(label for id_, label in labels.items() if id_ not in unlabelled)
-    label_of = {name: label for label, name in enumerate(names)}
-    records, identity = [], []
+    unlabelled = _unlabelled(labels, (*classes, *table.one_hot))
+    named, identity = [], []
     for id_ in sorted(listed):
         path, row, split, status, box = listed[id_]
         group = row.cells["group"] or (id_.rpartition("#")[0] if box else "")
@@ -108,27 +109,29 @@ def read(manifest: Path, classes: Sequence[str] = (), *, boxes: str = "") -> Sou
         if id_ not in unlabelled:
             encoded: Callable[[], bytes] = partial(read_file, path)
             if box:
-                encoded = box_reader(encoded, box)
-            records.append(Record(id_, label_of[labels[id_]], encoded, group, split, row.columns))
+                encoded = box_reader(encoded, box, max_pixels=max_pixels)
+            named.append((labels[id_], Record(id_, -1, encoded, group, split, row.columns)))
+    names, records = label_by_name(named)
     return Source(
         kind="manifest of boxed cells" if boxes else "manifest",
         location=str(manifest),
         classes=names,
         records=records,
         fingerprint=fingerprint(identity),
+        notes=table.notes,
         unlabelled=sorted(unlabelled.items()),
     )
 
 
-def _listed_pictures(manifest: Path, *, boxed: bool) -> dict[str, _Listed]:
+def _listed_pictures(manifest: Path, table: Table, *, boxed: bool) -> dict[str, _Listed]:
     """Returns what the rows list, by id: pictures, or the boxed cells in them."""
-    root = Path(os.path.realpath(manifest.parent))
+    folder = _Folder(manifest.parent)
     listed: dict[str, _Listed] = {}
     missing, cells_in = [], Counter[str]()
-    for row in rows(manifest):
+    for row in table.rows:
         where, cells = f"{manifest}, line {row.line}", row.cells
-        path = _path_inside(root, cells["filename"], where)
-        picture = id_ = PurePosixPath(cells["filename"]).as_posix()
+        picture, path = folder.find(cells["filename"], where)
+        id_ = picture
         split = split_from_name(cells["split"]) if cells["split"] else ""
         if split is None:
             raise UserError(
@@ -141,18 +144,18 @@ def _listed_pictures(manifest: Path, *, boxed: bool) -> dict[str, _Listed]:
         if id_ in listed:
             raise UserError(f"{where}: {id_} was listed before: remove one of the two rows")
         try:
-            status = path.stat()
+            status = files.check_regular(path)
         except (FileNotFoundError, NotADirectoryError):
             missing.append(f"{picture} (line {row.line})")
             continue
-        if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"{where}: {picture} is not a file: name a picture")
+        except files.NotAFileError as error:
+            raise UserError(f"{where}: {picture} is not a file: name a picture") from error
         listed[id_] = _Listed(path, row, split, status, _box(row, where) if boxed else None)
     if missing:
         raise UserError(
-            f"of the pictures that {manifest} lists, {len(missing)} cannot be found in {root} "
-            f"({', '.join(missing[:3])}{', ...' * (len(missing) > 3)}): "
-            "names are relative to the folder of the CSV file"
+            f"of the pictures that {manifest} lists, {len(missing)} cannot be found in "
+            f"{folder.root} ({', '.join(missing[:3])}{', ...' * (len(missing) > 3)}): "
+            f"{' '.join((*table.notes, 'names are relative to the folder of the CSV file'))}"
         )
     if not listed:
         raise UserError(f"{manifest} lists no picture: add a row for each")
@@ -167,11 +170,13 @@ def _unlabelled(labels: dict[str, str], classes: Collection[str]) -> dict[str, s
     parts = {label: re.split(r"\s*[,;|]\s*", label) for label in labels.values() if label}
     single = {*classes, *(label for label, each in parts.items() if len(each) == 1)}
     several = {label for label, each in parts.items() if label not in single and single & {*each}}
-    return {
-        id_: f"names several: {label}" if label else "names no class"
-        for id_, label in labels.items()
-        if not label or label in several
+    missing = {label for label in labels.values() if tables.is_missing(label)} - {*classes}
+    reasons = dict.fromkeys(missing, "names no class")
+    reasons |= {
+        label: f"names {label!r}, no class unless data.classes lists it" for label in missing - {""}
     }
+    reasons |= {label: f"names several: {label}" for label in several}
+    return {id_: reasons[label] for id_, label in labels.items() if label in reasons}
 
 
 def _box(row: TableRow, where: str) -> Box:
@@ -181,82 +186,60 @@ def _box(row: TableRow, where: str) -> Box:
         raise UserError(f"{where}: {error}: correct it or remove the row") from error
 
 
-def _path_inside(root: Path, name: str, where: str) -> Path:
-    """Returns the file called `name`, links followed, which must lie in the folder `root`."""
-    relative = PurePosixPath(name)
-    if not name:
-        raise UserError(f"{where}: the file name is empty: fill it in or remove the row")
-    if relative.is_absolute() or ".." in relative.parts:
-        raise UserError(
-            f"{where}: {name!r} leads out of {root}: name files relative to the CSV file's folder"
-        )
-    try:
-        path = Path(os.path.realpath(root / relative))
-    except ValueError as error:  # a NUL byte
-        raise UserError(f"{where}: {name!r} is not a file name: correct it") from error
-    if not path.is_relative_to(root):
-        raise UserError(
-            f"{where}: {name!r} is a link that leads out of {root}: "
-            "put the picture itself into the folder"
-        )
-    return path
+class _Folder:
+    """Finds the files of a folder by the names that a table gives them.
 
-
-def known_columns(table: Path) -> set[str]:
-    """Returns the keys of `COLUMNS` that the table has a column for."""
-    return set(_columns(_header(table)[0]))
-
-
-def rows(table: Path) -> Iterator[TableRow]:
-    """Yields the rows that are not empty.
-
-    Raises:
-      UserError: If there is no column of files or of labels, or the text is not CSV in UTF-8.
+    Attributes:
+      root: The folder, links followed.
     """
-    header, delimiter = _header(table)
-    columns = _columns(header)
-    for needed in ("filename", "label"):
-        if needed not in columns:
+
+    def __init__(self, folder: Path):
+        self.root = Path(os.path.realpath(folder))
+        self._as_named = PurePosixPath(os.path.abspath(folder))
+        self._spellings: dict[Path, dict[str, str]] = {}
+
+    def find(self, name: str, where: str) -> tuple[str, Path]:
+        """Returns a picture's id, which is its path in the folder, and its file, links followed.
+
+        Args:
+          name: What the table says.
+          where: The row, for messages.
+
+        Raises:
+          UserError: If that is no name, or leads out of the folder.
+        """
+        if not name:
+            raise UserError(f"{where}: the file name is empty: fill it in or remove the row")
+        inside = PurePosixPath(os.path.normpath(name))
+        for root in (self._as_named, PurePosixPath(self.root)):
+            if inside.is_absolute() and inside.is_relative_to(root):
+                inside = inside.relative_to(root)
+        if inside.is_absolute() or ".." in inside.parts:
             raise UserError(
-                f"{table} has no column {' or '.join(COLUMNS[needed])} "
-                f"(it has {', '.join(header) or 'none'}): name one of its columns so"
+                f"{where}: {name!r} leads out of {self.root}: name files relative to the CSV "
+                "file's folder"
             )
-    others = {
-        name: i
-        for i, name in enumerate(header)
-        if name and i not in (columns["filename"], columns["label"])
-    }
-    with table.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.reader(file, delimiter=delimiter, strict=True)
         try:
-            next(reader)
-            for line in reader:
-                if any(line):
-                    line = [cell.strip() for cell in line] + [""] * (len(header) - len(line))
-                    cells = {key: line[columns[key]] if key in columns else "" for key in COLUMNS}
-                    cells["filename"] = cells["filename"].replace("\\", "/")  # written on Windows
-                    columns_ = {name: line[i] for name, i in others.items()}
-                    yield TableRow(reader.line_num, cells, columns_)
-        except (csv.Error, UnicodeDecodeError) as error:
+            if not os.path.lexists(self.root / inside):
+                inside = self._as_spelled(inside)
+            path = Path(os.path.realpath(self.root / inside))
+        except ValueError as error:  # a NUL byte
+            raise UserError(f"{where}: {name!r} is not a file name: correct it") from error
+        if not path.is_relative_to(self.root):
             raise UserError(
-                f"{table} cannot be read after line {reader.line_num} ({error}): "
-                "save it as a CSV file in UTF-8"
-            ) from error
+                f"{where}: {name!r} is a link that leads out of {self.root}: "
+                "put the picture itself into the folder"
+            )
+        return inside.as_posix(), path
 
-
-def _header(table: Path) -> tuple[list[str], str]:
-    """Returns the cells of the first line, and the separator."""
-    with table.open(newline="", encoding="utf-8-sig", errors="replace") as file:
-        line = file.readline()
-    delimiter = max(",;\t", key=line.count)
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter))], delimiter
-
-
-def _columns(header: Sequence[str]) -> dict[str, int]:
-    """Returns the position of each key of `COLUMNS` that the header has."""
-    names = [name.lower() for name in header]
-    return {
-        key: names.index(next(name for name in known if name in names))
-        for key, known in COLUMNS.items()
-        if set(known) & set(names)
-    }
+    def _as_spelled(self, inside: PurePosixPath) -> PurePosixPath:
+        """Returns a path in the Unicode form of the folders and the file that are there."""
+        found = self.root
+        for part in inside.parts:
+            if not os.path.lexists(found / part):
+                if found not in self._spellings:
+                    names = os.listdir(found) if found.is_dir() else []
+                    self._spellings[found] = {normal_form(name): name for name in names}
+                part = self._spellings[found].get(normal_form(part), part)
+            found /= part
+        return PurePosixPath(found.relative_to(self.root))

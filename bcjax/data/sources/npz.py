@@ -5,6 +5,7 @@ Nothing is unpickled, and nothing decompressed before it is needed.
 
 import dataclasses
 import functools
+import math
 import threading
 import zipfile
 import zlib
@@ -14,9 +15,13 @@ from typing import IO
 
 import cv2
 import numpy as np
+import psutil
 
+from bcjax.data.decode import MAX_PIXELS, BadImageError, check_size
 from bcjax.data.records import SPLITS, Record, Source, fingerprint, natural_order, split_from_name
 from bcjax.data.sources.published import PBC_CLASSES
+from bcjax.data.sources.tables import is_no_value
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 # From the task of AN2DL's first challenge of 2024 (Politecnico di Milano): the same cells as PBC's.
@@ -35,6 +40,7 @@ class NpzArrays:
 
     def __init__(self, path: Path):
         self.path = path
+        files.check_regular(path)
         try:
             with zipfile.ZipFile(path) as archive:
                 self.headers = {
@@ -111,7 +117,7 @@ class LazyPictureArray:
         return cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
 
 
-def read(path: Path, classes: Sequence[str] = ()) -> Source:
+def read(path: Path, classes: Sequence[str] = (), max_pixels: int = MAX_PIXELS) -> Source:
     """Reads `train_images`, `train_labels`, `val_...`, `test_...`; or `images` and `labels`.
 
     Images are uint8 (N, H, W), (N, H, W, 1) or (N, H, W, 3) in RGB, labels integers (N,) or (N, 1).
@@ -121,6 +127,7 @@ def read(path: Path, classes: Sequence[str] = ()) -> Source:
     Args:
       path: The .npz file.
       classes: Names of the labels 0, 1, ..., where the file does not give them.
+      max_pixels: The most pixels of a picture.
 
     Raises:
       UserError: If an array is missing, pickled or damaged, or not of the shape, type and range
@@ -135,7 +142,11 @@ def read(path: Path, classes: Sequence[str] = ()) -> Source:
             f"{path} holds {', '.join(arrays.headers) or 'no arrays'}: name them train_images and "
             "train_labels (val_, test_), or images and labels"
         )
-    records = [each for split, prefix in parts for each in _records(arrays, split, prefix)]
+    records = [
+        each for split, prefix in parts for each in _records(arrays, split, prefix, max_pixels)
+    ]
+    without = [(each.id, "has the label -1") for each in records if each.label == -1]
+    records = [each for each in records if each.label != -1]
     names: Sequence[str]
     if "class_names" in arrays.headers:
         names = arrays.texts("class_names", arrays.headers["class_names"][0][:1] or (1,))
@@ -161,10 +172,11 @@ def read(path: Path, classes: Sequence[str] = ()) -> Source:
         records=records,
         fingerprint=fingerprint(path.name, status.st_size, status.st_mtime_ns, names),
         notes=notes,
+        unlabelled=without,
     )
 
 
-def _records(arrays: NpzArrays, split: str, prefix: str) -> list[Record]:
+def _records(arrays: NpzArrays, split: str, prefix: str, max_pixels: int) -> list[Record]:
     """Returns each picture of the array `{prefix}images`; its label is the number in the file."""
     images = f"{prefix}images"
     shape, dtype = arrays.header(images)
@@ -178,17 +190,26 @@ def _records(arrays: NpzArrays, split: str, prefix: str) -> list[Record]:
             f"{images} in {arrays.path} has the shape {shape}: "
             "save it as (N, H, W), (N, H, W, 1) or (N, H, W, 3)"
         )
+    try:
+        check_size(shape[2], shape[1], max_pixels)
+    except BadImageError as error:
+        raise UserError(f"{images} in {arrays.path} cannot be read: {error}") from error
+    if (needed := math.prod(shape)) > psutil.virtual_memory().available:
+        raise UserError(
+            f"{images} in {arrays.path} takes {needed / 1e9:,.1f} GB of memory, more than is free: "
+            "save the pictures as files"
+        )
     count = shape[:1]
     labels = arrays.labels(f"{prefix}labels", count)
     groups = marks = [""] * len(labels)
     if not prefix and "groups" in arrays.headers:
-        groups = arrays.texts("groups", count)
+        groups = ["" if is_no_value(group) else group for group in arrays.texts("groups", count)]
     if not prefix and "splits" in arrays.headers:
         marks = arrays.texts("splits", count)
     pictures = LazyPictureArray(arrays.path, images)
     records = []
     for i, (label, group, mark) in enumerate(zip(labels, groups, marks, strict=True)):
-        own = split or (split_from_name(mark) if mark else "")
+        own = split or ("" if is_no_value(mark) else split_from_name(mark))
         if own is None:
             raise UserError(
                 f"split {mark!r} ({images}/{i} in {arrays.path}) is unknown: "

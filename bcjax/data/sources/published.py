@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from bcjax.data.records import Source, fingerprint, natural_order, split_from_name
+from bcjax.data.records import Source, fingerprint, label_by_name, split_from_name
 from bcjax.data.sources import bccd, class_folders, manifest
 from bcjax.data.sources.walk import subfolders
 from bcjax.runtime.errors import UserError
@@ -106,12 +106,11 @@ def with_pbc_subtypes(source: Source) -> Source:
                 f"{id_} in {source.location} does not begin with a sub-type of PBC's "
                 f"({', '.join(PBC_PREFIXES)}): data.fine_labels is for PBC's own file names"
             )
-    classes = natural_order(names.values())
-    label_of = {name: label for label, name in enumerate(classes)}
+    classes, records = label_by_name([(names[r.id], r) for r in source.records])
     return dataclasses.replace(
         source,
         classes=classes,
-        records=[dataclasses.replace(r, label=label_of[names[r.id]]) for r in source.records],
+        records=records,
         fingerprint=fingerprint(source.fingerprint, "fine"),
     )
 

@@ -3,16 +3,17 @@
 import dataclasses
 import os
 import re
-from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bcjax.config import nearest
-from bcjax.data.records import SPLITS, Source, fingerprint
+from bcjax.data.decode import MAX_PIXELS
+from bcjax.data.records import Source
+from bcjax.data.sources import class_names, tables
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 _TFDS_NAME = re.compile(r"[a-z]\w*(/[\w.-]+)?(:\d+\.\d+\.\d+)?", re.ASCII)
-_SHOWN = 20  # classes listed in a message
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,6 +27,7 @@ class SourceRequest:
       synthetic_images: How many pictures "synthetic" has.
       data_dir: Folder of TFDS's datasets; None: TFDS's own folder.
       downloads: Folder of downloaded files; None: ~/.cache/bcjax/downloads.
+      max_pixels: The most pixels of a picture.
     """
 
     location: str
@@ -34,11 +36,12 @@ class SourceRequest:
     synthetic_images: int = 2400
     data_dir: str | None = None
     downloads: Path | None = None
+    max_pixels: int = MAX_PIXELS
 
     @property
     def path(self) -> Path:
         """The location as an absolute path, whether or not it exists."""
-        return Path(self.location).expanduser().absolute()
+        return Path(self.location).absolute()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,7 +107,10 @@ def open_source(
     synthetic_images: int = 2400,
     data_dir: str | None = None,
     downloads: Path | None = None,
+    max_pixels: int = MAX_PIXELS,
     complete: bool = True,
+    dropped: Sequence[str] = (),
+    resplit: bool = False,
     own_names: bool = False,
 ) -> Source:
     """Opens a source of labelled pictures; its kind is recognised from `location` alone.
@@ -121,7 +127,10 @@ def open_source(
       synthetic_images: How many pictures "synthetic" has.
       data_dir: Folder of TFDS's datasets; None: TFDS's own folder.
       downloads: Folder of downloaded files; None: ~/.cache/bcjax/downloads.
+      max_pixels: The most pixels of a picture: larger ones are refused when they are read.
       complete: Whether each class must have a picture, and in train where splits are given.
+      dropped: Classes that need not.
+      resplit: Whether the splits that the source gives do not matter.
       own_names: Whether the classes are the source's, whatever `classes` says. `classes` then only
         gives a meaning to numbers, where the source names no classes.
 
@@ -136,7 +145,9 @@ def open_source(
         raise UserError(f"data.boxes={boxes!r} is unknown: write crop, or nothing")
     if not location.strip():
         raise UserError("data.source is empty: write a path, the name of a dataset, or 'synthetic'")
-    request = SourceRequest(location, classes, boxes, synthetic_images, data_dir, downloads)
+    request = SourceRequest(
+        location, classes, boxes, synthetic_images, data_dir, downloads, max_pixels
+    )
     try:
         source = _read(request)
     except _NoBoxesError:
@@ -147,13 +158,17 @@ def open_source(
     except OSError as error:
         raise UserError(f"{location} cannot be read ({error}): mend or remove that") from error
     source = dataclasses.replace(source, location=location)
+    if max_pixels != MAX_PIXELS:
+        records = [dataclasses.replace(r, max_pixels=max_pixels) for r in source.records]
+        source = dataclasses.replace(source, records=records)
     if fine_labels:
         from bcjax.data.sources import published
 
         source = published.with_pbc_subtypes(source)
+    source = class_names.merge_alike(source)
     if classes and not own_names:
-        source = with_classes(source, classes)
-    return _checked(source, complete=complete)
+        source = class_names.with_classes(source, classes)
+    return class_names.checked(source, complete=complete, dropped=dropped, resplit=resplit)
 
 
 def _read(request: SourceRequest) -> Source:
@@ -163,7 +178,10 @@ def _read(request: SourceRequest) -> Source:
                 raise _NoBoxesError(request.location)
             return reader.read(request)
     location, path = request.location, request.path
-    if path.is_file():
+    if path.exists():
+        files.check_regular(path)
+        if path.suffix.lower() in tables.WORKBOOKS:
+            raise UserError(f"{location} cannot be read: {tables.SAVE_WORKBOOK}")
         raise UserError(
             f"{location} is neither a .csv nor a .npz file: name the folder it is in, or was "
             "unpacked into"
@@ -181,81 +199,6 @@ class _NoBoxesError(UserError):
             f"{location} has no boxes to cut out: data.boxes=crop is for raw BCCD, and for a CSV "
             "file with the columns xmin, ymin, xmax and ymax"
         )
-
-
-def with_classes(source: Source, classes: Sequence[str]) -> Source:
-    """Returns the source with `classes` as its classes, in that order.
-
-    Raises:
-      UserError: If a label of the source is not among `classes`, or one of those is named twice.
-    """
-    classes = tuple(classes)
-    twice = [name for name, count in Counter(classes).items() if count > 1]
-    if twice:
-        raise UserError(f"data.classes names {twice[0]!r} twice: name each class once")
-    if classes == source.classes:
-        return source  # with the same fingerprint, so that what was prepared before is found again
-    index = {name: i for i, name in enumerate(classes)}
-    for record in source.records:
-        name = source.classes[record.label]
-        if name not in index:
-            named = ", ".join((*classes[:_SHOWN], *(["..."] if classes[_SHOWN:] else [])))
-            raise UserError(
-                f"label {name!r} ({record.id}) is not among data.classes ({named}), and has to be "
-                f"added there{nearest(name, classes)}"
-            )
-    return dataclasses.replace(
-        source,
-        classes=classes,
-        records=[
-            dataclasses.replace(record, label=index[source.classes[record.label]])
-            for record in source.records
-        ],
-        fingerprint=fingerprint(source.fingerprint, classes),
-    )
-
-
-def _checked(source: Source, *, complete: bool = True) -> Source:
-    """Returns the source, with a note on each class that a given val or test split lacks.
-
-    Raises:
-      UserError: If it must be complete, and there are fewer than two classes, or one has no
-        picture, or none in a given train.
-    """
-    if complete and len(source.classes) < 2:
-        raise UserError(
-            f"{source.location} holds {len(source.classes)} class ({', '.join(source.classes)}): "
-            "a classifier needs two or more"
-        )
-    notes = [*source.notes, *(_check_classes_occur(source) if complete else ())]
-    alike = Counter(name.casefold() for name in source.classes)
-    notes += [
-        f"Class {name!r} differs from another by case alone; is it the same?"
-        for name in source.classes
-        if alike[name.casefold()] > 1
-    ]
-    return dataclasses.replace(source, notes=tuple(notes))
-
-
-def _check_classes_occur(source: Source) -> list[str]:
-    """Checks that each class occurs where it must; returns notes on where else it does not."""
-    count_of = Counter((record.split, record.label) for record in source.records)
-    given = [split for split in SPLITS if any(split == key for key, _ in count_of)]
-    notes = []
-    for label, name in enumerate(source.classes):
-        if not any(count_of[split, label] for split in ("", *SPLITS)):
-            raise UserError(
-                f"class {name!r} has no picture in {source.location}: "
-                "add some, or take it out of the class list"
-            )
-        lacking = [split for split in given if not count_of[split, label]]
-        if "train" in lacking and not count_of["", label]:
-            raise UserError(
-                f"class {name!r} has pictures in {source.location}, but none in train: "
-                "move some there, or take the class out of the other splits"
-            )
-        notes += [f"Class {name!r} has no picture in {split}." for split in lacking]
-    return notes
 
 
 # The built-in kinds, the most general first. Each imports what it needs when it is used: nobody
@@ -292,7 +235,7 @@ def _read_bloodmnist(request: SourceRequest) -> Source:
     from bcjax.data.sources import download, npz
 
     folder = request.downloads or Path("~/.cache/bcjax/downloads").expanduser()
-    return npz.read(download.fetch(request.location, folder), request.classes)
+    return npz.read(download.fetch(request.location, folder), request.classes, request.max_pixels)
 
 
 def _is_file(suffix: str) -> Callable[[SourceRequest], bool]:
@@ -303,7 +246,7 @@ def _is_file(suffix: str) -> Callable[[SourceRequest], bool]:
 def _read_npz(request: SourceRequest) -> Source:
     from bcjax.data.sources import npz
 
-    return npz.read(request.path, request.classes)
+    return npz.read(request.path, request.classes, request.max_pixels)
 
 
 @register_source("csv", _is_file(".csv"), boxes=True)
@@ -312,8 +255,8 @@ def _read_csv(request: SourceRequest) -> Source:
 
     path = request.path
     if bccd.is_bccd_table(path) and bccd.is_bccd(path.parent):
-        return bccd.read(path.parent, boxes=request.boxes)
-    return manifest.read(path, request.classes, boxes=request.boxes)
+        return bccd.read(path.parent, request.boxes, request.max_pixels)
+    return manifest.read(path, request.classes, request.boxes, request.max_pixels)
 
 
 @register_source("folder", lambda request: request.path.is_dir(), boxes=True)
@@ -323,15 +266,21 @@ def _read_folder(request: SourceRequest) -> Source:
     folder, boxes = request.path, request.boxes
     table = published.find_users_manifest(folder)
     if table is not None:
-        source = manifest.read(table, request.classes, boxes=boxes)
+        source = manifest.read(table, request.classes, boxes, request.max_pixels)
         note = f"{table.name} says what is in {folder.name}: what it does not list is left out."
         return dataclasses.replace(source, notes=(*source.notes, note))
+    notes = manifest.passed_over(folder)
     layout, root = published.find_published(folder) or (None, folder)
     if layout is published.LAYOUTS["bccd"]:
-        return bccd.read(root, boxes=boxes)
-    if boxes:
+        source = bccd.read(root, boxes, request.max_pixels)
+    elif boxes:
         raise _NoBoxesError(folder)
-    return layout.read(root) if layout else class_folders.read(root)
+    else:
+        try:
+            source = layout.read(root) if layout else class_folders.read(root)
+        except UserError as error:
+            raise UserError(" ".join((f"{error}.", *notes)) if notes else str(error)) from error
+    return dataclasses.replace(source, notes=(*source.notes, *notes))
 
 
 @register_source("synthetic", lambda request: request.location == "synthetic")

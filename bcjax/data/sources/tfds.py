@@ -2,11 +2,15 @@
 
 import functools
 import os
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from bcjax.config import nearest
 from bcjax.data.records import Record, Source, fingerprint, split_from_name
+from bcjax.runtime import scratch
 from bcjax.runtime.errors import UserError
 
 
@@ -91,7 +95,13 @@ def _prepared_builder(name: str, data_dir: str | None) -> Any:
     import tensorflow_datasets as tfds
 
     try:
-        builder = tfds.builder(name, data_dir=data_dir)
+        # TFDS leaves a folder in $TMPDIR for what it asks about a dataset that is not there yet.
+        with (
+            scratch.beside(Path(tempfile.gettempdir()) / "bcjax-tfds") as temporary,
+            mock.patch.object(tempfile, "tempdir", str(temporary)),
+        ):
+            temporary.mkdir()
+            builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
         dataset = name.split("/")[0].split(":")[0]
         known = tfds.list_builders(with_community_datasets=False)

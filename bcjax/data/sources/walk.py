@@ -7,7 +7,11 @@ from pathlib import Path
 # No .gif: it may be an animation, which is not one picture.
 PICTURE_SUFFIXES = frozenset((".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 _OUTLINE = "_expert"  # an expert's outline of a cell, beside its picture (LISC)
-_LITTER = (".", "__MACOSX")  # hidden files, and what a Mac adds to the zip files that it makes
+# What Macs, Windows, network storage and file systems leave among the files of a user, lower case.
+_LITTER = frozenset((
+    "__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "$recycle.bin",
+    "system volume information", "@eadir", "#recycle", "lost+found",
+))  # fmt: skip
 
 
 def has_picture_suffix(path: Path) -> bool:
@@ -37,9 +41,11 @@ def files_below(folder: Path) -> Iterator[Path]:
     Raises:
       OSError: If a folder cannot be listed.
     """
-    for path in visible(folder):
+    ahead = visible(folder)[::-1]
+    while ahead:  # no recursion, since folders may lie deeper than Python's stack
+        path = ahead.pop()
         if path.is_dir() and not path.is_symlink():
-            yield from files_below(path)
+            ahead += visible(path)[::-1]
         else:
             yield path
 
@@ -48,12 +54,16 @@ def subfolders(folder: Path) -> list[Path]:
     """Returns the folders directly in `folder`, without litter, sorted; links are followed."""
     with os.scandir(folder) as entries:  # asks the disk nothing about the pictures beside them
         return sorted(
-            folder / entry.name
-            for entry in entries
-            if not entry.name.startswith(_LITTER) and entry.is_dir()
+            folder / entry.name for entry in entries if not is_litter(entry.name) and entry.is_dir()
         )
 
 
 def visible(folder: Path) -> list[Path]:
     """Returns what lies directly in `folder`, without litter, sorted."""
-    return sorted(path for path in folder.iterdir() if not path.name.startswith(_LITTER))
+    return sorted(path for path in folder.iterdir() if not is_litter(path.name))
+
+
+def is_litter(name: str) -> bool:
+    """Returns whether a file or folder is hidden, as `._a.jpg` and `.DS_Store`, or not a user's."""
+    # "~$" is Excel's, for a workbook that is open.
+    return name.startswith((".", "~$")) or name.lower() in _LITTER

@@ -99,9 +99,9 @@ def named(names: Sequence[str], data: ConfigDict, split: str) -> list[ImageToExp
 
 
 def _from_file(name: str, data: ConfigDict) -> ImageToExplain:
+    if Path(name).is_dir():
+        raise UserError(f"{name} is a folder: name the pictures in it.")
     try:
         return ImageToExplain(name, InputTransform.from_config(data)(read_file(Path(name))), None)
-    except IsADirectoryError as error:
-        raise UserError(f"{name} is a folder: name the pictures in it.") from error
     except (BadImageError, OSError) as error:
         raise UserError(f"{name} cannot be read ({error}): leave it out.") from error

@@ -1,14 +1,13 @@
 """From a library's tensors to a network's: placed, turned, fitted, and each accounted for.
 
-A file either names its tensors, and a `Naming` places them, or has them in the order of the layers,
-as inference engines keep them: a kernel (HWIO, or IO) and a bias for each layer, with batch norm
-folded into the convolutions.
+A file either names its tensors, and a `Naming` places them, or has them in the order of the layers:
+see `layer_order`.
 """
 
 import dataclasses
+import itertools
 import re
 from collections.abc import Mapping, Sequence
-from pathlib import PurePosixPath
 from typing import Any
 
 import jax
@@ -19,12 +18,14 @@ from flax import traverse_util
 
 from bcjax.models.norm import Norm
 from bcjax.models.pretrained.naming import Naming, Tensors
+from bcjax.models.table import MODELS
 from bcjax.runtime.errors import UserError
 
 LOGITS = ("params/head/logits/kernel", "params/head/logits/bias")
 BACKGROUND = 1001  # outputs of TensorFlow's ImageNet networks, the first of which is "background"
 
 _FLATTENED = "params/head/dense1/kernel"  # of the networks that flatten their last map
+NEW_CLASSIFIER = "set model.weights_head=drop, for a new one"
 _LISTED = 3  # names listed in a message; the rest are counted
 
 
@@ -76,9 +77,6 @@ def network_tensors(model: nn.Module, image_size: int, channels: int) -> Network
     )
 
 
-# Tensors with names
-
-
 @dataclasses.dataclass
 class Fitting:
     """Tensors on their way from a file to a network; each step changes them in place.
@@ -89,6 +87,7 @@ class Fitting:
       names: The name of each in the file, by our paths.
       notes: What was done that the user should know, in plain sentences.
       unknown: The names in the file that have no path.
+      published: The network of the table that has as many parameters; "" if there is none.
     """
 
     source: str
@@ -96,6 +95,7 @@ class Fitting:
     names: dict[str, str]
     notes: list[str]
     unknown: list[str]
+    published: str
 
     def named(self, path: str) -> str:
         return self.names.get(path, path)
@@ -112,9 +112,10 @@ def place_by_name(naming: Naming, tensors: Tensors, blocks: Sequence[str], sourc
     """
     found: dict[str, np.ndarray] = {}
     names: dict[str, str] = {}
-    unknown = []
+    unknown, sizes = [], {}
     for name, tensor in naming.prepare(tensors).items():
         path = naming.place(name)
+        sizes[path] = tensor.size
         counted = re.search(r"#(\d+)", path or "")
         if path is None or (counted and int(counted[1]) > len(blocks)):
             unknown.append(name)
@@ -122,7 +123,24 @@ def place_by_name(naming: Naming, tensors: Tensors, blocks: Sequence[str], sourc
             path = path.replace(counted[0], blocks[int(counted[1]) - 1]) if counted else path
             found[path] = naming.orient(path, tensor)
             names[path] = name
-    return Fitting(source, dict(naming.finish(found)), names, list(naming.notes), unknown)
+    parameters = sum(size for path, size in sizes.items() if path and path.startswith("params/"))
+    published = network_of_size(parameters, *(sizes.get(path, 0) for path in LOGITS))
+    fitted = dict(naming.finish(found))
+    return Fitting(source, fitted, names, list(naming.notes), unknown, published)
+
+
+def network_of_size(parameters: int, kernel: int, bias: int) -> str:
+    """Returns the first network of the table with as many parameters; "" if there is none.
+
+    Args:
+      parameters: The number of parameters, the classifier's last layer included.
+      kernel: The size of that layer's kernel.
+      bias: The number of its outputs.
+    """
+    others = parameters - kernel - bias
+    features = kernel // max(bias, 1)
+    sizes = {name: info.parameters - 1000 * (features + 1) for name, info in MODELS.items()}
+    return next((name for name, size in sizes.items() if bias and size == others), "")
 
 
 def fold_biases(fitting: Fitting, expected: NetworkTensors) -> None:
@@ -148,7 +166,7 @@ def choose_classifier(fitting: Fitting, expected: NetworkTensors, *, keep: bool)
     there = [path for path in LOGITS if path in fitting.tensors]
     wanted = expected.shapes[LOGITS[1]][0]
     if keep and not there:
-        raise UserError(f"{fitting.source} has no classifier to keep: drop it, for a new one.")
+        raise UserError(f"{fitting.source} has no classifier to keep: {NEW_CLASSIFIER}.")
     if keep:
         count = fitting.tensors[LOGITS[1]].shape[-1]
         if count == BACKGROUND and wanted == BACKGROUND - 1:
@@ -158,7 +176,7 @@ def choose_classifier(fitting: Fitting, expected: NetworkTensors, *, keep: bool)
         elif count != wanted:
             raise UserError(
                 f"The classifier in {fitting.source} has {count} outputs, not {wanted}: drop it, "
-                "for a new one, or give as many classes."
+                f"for a new one (model.weights_head=drop), or give as many classes."
             )
         return
     dropped = list(there)
@@ -206,28 +224,90 @@ def check(
       UserError: Tensors have no place, parameters have no tensor, or shapes differ.
     """
     shapes = expected.shapes
-    unknown = fitting.unknown + [fitting.named(p) for p in fitting.tensors if p not in shapes]
-    missing = [p for p in shapes if p not in fitting.tensors and p not in optional]
-    different = [
-        f"{fitting.named(path)} is {tensor.shape} instead of {shapes[path]}"
+    homeless = [path for path in fitting.tensors if path not in shapes]
+    missing = [path for path in shapes if path not in fitting.tensors and path not in optional]
+    different = {
+        path: tensor.shape
         for path, tensor in fitting.tensors.items()
         if path in shapes and tensor.shape != shapes[path]
+    }
+    unknown = fitting.unknown + [fitting.named(path) for path in homeless]
+    shown = [
+        f"{fitting.named(p)} is {shape} instead of {shapes[p]}" for p, shape in different.items()
     ]
-    if different and not unknown and not missing and all(_FLATTENED in name for name in different):
-        raise UserError(
-            f"{fitting.source} was made with pictures of another size, and the dense layers of "
-            f"{model} take no other: set that image size, or drop the classifier."
-        )
     faults = [
         _listed(unknown, "of its tensors have no place in the network"),
         _listed(missing, "of the network's have no tensor in the file"),
-        _listed(different, "have another shape"),
+        _listed(shown, "have another shape"),
     ]
     if any(faults):
+        own = "" if fitting.unknown else _own_mend(fitting, expected, homeless, missing, different)
         raise UserError(
-            f"{fitting.source} does not fit {model}: {'; '.join(filter(None, faults))}: name the "
-            "network that it was made for."
+            f"{fitting.source} does not fit {model}: {'; '.join(filter(None, faults))}: "
+            f"{own or network_mend(fitting.published, model)}."
         )
+
+
+def _own_mend(
+    fitting: Fitting,
+    expected: NetworkTensors,
+    homeless: Sequence[str],
+    missing: Sequence[str],
+    different: Mapping[str, tuple[int, ...]],
+) -> str:
+    """Returns which setting of the same network the tensors ask for; "" if it is another network.
+
+    Args:
+      fitting: The tensors.
+      expected: The tensors that the network has.
+      homeless: The paths that the network does not have.
+      missing: The paths without a tensor.
+      different: The shapes of the tensors that have another in the network.
+    """
+    faulty = {*homeless, *missing, *different}
+    stem = next((path for path, shape in expected.shapes.items() if len(shape) == 4), "")
+    if all(path.startswith("batch_stats/") for path in faulty):
+        if homeless:
+            return "set model.norm=batch, whose running averages they have"
+        return "they have no running averages of a batch norm: set model.norm=group or layer"
+    if faulty == different.keys() == {stem} and different[stem][:2] != expected.shapes[stem][:2]:
+        small = different[stem][0] < expected.shapes[stem][0]
+        size = "x".join(map(str, different[stem][:2]))
+        return f"their first convolution is {size}: set model.small_stem={str(small).lower()}"
+    if faulty == different.keys() == {stem}:
+        channels = different[stem][2]
+        return f"they were made for pictures of {channels} channels: set model.channels={channels}"
+    if all(path.startswith("params/head/") for path in faulty):
+        flattened = different.get(_FLATTENED, (0, 0))
+        if faulty == {_FLATTENED} and flattened[1] == expected.shapes[_FLATTENED][1]:
+            return (
+                "they were made with pictures of another size, and dense layers take no other: set "
+                "that data.image_size, or model.weights_head=drop"
+            )
+        dense = (f"params/head/dense{i}/kernel" for i in itertools.count(1))
+        there = itertools.takewhile(fitting.tensors.__contains__, dense)
+        hidden = tuple(fitting.tensors[path].shape[-1] for path in there)
+        return hidden_mend(hidden)
+    return ""
+
+
+def hidden_mend(hidden: tuple[int, ...]) -> str:
+    """Returns how the classifier is kept, or a new one learnt."""
+    return f"set model.hidden={hidden} to keep the classifier, or model.weights_head=drop"
+
+
+def network_mend(published: str, model: str) -> str:
+    """Returns which network to name.
+
+    Args:
+      published: The network of the table that has as many parameters as the weights; "" for none.
+      model: The network that they do not fit.
+    """
+    if not published:
+        return "name the network that it was made for"
+    if MODELS[published].parameters == MODELS[model].parameters:
+        return f"leave out what changes the layers of {model}, such as model.alpha"
+    return f"they have the size of {published}: set model.name={published}"
 
 
 def _listed(names: Sequence[str], what: str) -> str:
@@ -236,83 +316,3 @@ def _listed(names: Sequence[str], what: str) -> str:
         return ""
     shown = ", ".join(names[:_LISTED]) + (", ..." if len(names) > _LISTED else "")
     return f"{len(names)} {what} ({shown})"
-
-
-# Arrays in the order of the layers
-
-_ORDERED_NOTE = (
-    "Batch norm was folded into the convolutions: each norm adds its bias and nothing else, and "
-    "stays as it is in training (norm=frozen-batch)."
-)
-
-
-# The settings of TensorFlow's networks for ImageNet, recognised by their background class.
-_TENSORFLOW = {
-    "convention": "tf", "mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5), "resize": "crop",
-    "crop_fraction": 0.875, "input_size": 224,
-}  # fmt: skip
-
-
-def ordered_settings(tensors: Tensors) -> dict[str, Any]:
-    """Returns the settings that weights in the order of layers want; see `Naming.settings`."""
-    outputs = list(tensors.values())[-1].shape[-1:]
-    return {"norm": "frozen-batch"} | (_TENSORFLOW if outputs == (BACKGROUND,) else {})
-
-
-def place_by_order(tensors: Tensors, expected: NetworkTensors, model: str, source: str) -> Fitting:
-    """Gives arrays without names our paths, in the order in which a picture meets the layers.
-
-    Raises:
-      UserError: There are more or fewer layers than in the network.
-    """
-    kernels = [name for name, tensor in tensors.items() if tensor.ndim > 1]
-    biases = dict(zip(kernels, _followers(tensors, kernels), strict=True))
-    layers = [path for path in expected.shapes if path.endswith("/kernel")]
-    if len(kernels) != len(layers) or len(kernels) + len(set(biases.values()) - {""}) < len(
-        tensors
-    ):
-        raise UserError(
-            f"{source} has {len(kernels)} layers in a row, {model} has {len(layers)}: name the "
-            "network that it was made for."
-        )
-    fitting = Fitting(source, {}, {}, [_ORDERED_NOTE], [])
-    for name, layer in zip(kernels, layers, strict=True):
-        _place(fitting, tensors, layer, name)
-        if bias := biases[name]:
-            own = layer.replace("/kernel", "/bias")
-            if own in expected.shapes:
-                _place(fitting, tensors, own, bias)
-            else:
-                _place_norm(fitting, tensors, _norm_after(layer, expected), bias, expected)
-    return fitting
-
-
-def _followers(tensors: Tensors, kernels: list[str]) -> list[str]:
-    """Returns for each kernel the name of the vector after it; "" if there is none."""
-    names = list(tensors)
-    behind = [names[i + 1 : i + 2] for i in map(names.index, kernels)]
-    return [name[0] if name and tensors[name[0]].ndim == 1 else "" for name in behind]
-
-
-def _norm_after(kernel: str, expected: NetworkTensors) -> str:
-    """Returns the path of the normalisation after a convolution, such as "stem/norm"."""
-    parameters = list(expected.shapes)
-    behind = parameters[parameters.index(kernel) + 1]
-    return str(PurePosixPath(behind).parent).removeprefix("params/")
-
-
-def _place(fitting: Fitting, tensors: Tensors, path: str, name: str) -> None:
-    fitting.tensors[path] = tensors[name]
-    fitting.names[path] = name
-
-
-def _place_norm(
-    fitting: Fitting, tensors: Tensors, norm: str, bias: str, expected: NetworkTensors
-) -> None:
-    """Makes a norm add the bias: (x - 0) / sqrt((1 - epsilon) + epsilon) * 1 + bias."""
-    _place(fitting, tensors, f"params/{norm}/bias", bias)
-    one = np.ones_like(tensors[bias])
-    epsilon = expected.epsilons.get(norm, 0.0)
-    fitting.tensors[f"params/{norm}/scale"] = one
-    fitting.tensors[f"batch_stats/{norm}/mean"] = 0 * one
-    fitting.tensors[f"batch_stats/{norm}/var"] = one * np.float32(1 - epsilon)

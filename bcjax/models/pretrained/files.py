@@ -20,12 +20,18 @@ from safetensors.numpy import load_file
 
 from bcjax.models.pretrained import torch_files
 from bcjax.models.pretrained.naming import Tensors
-from bcjax.runtime import extras
+from bcjax.runtime import extras, files
 from bcjax.runtime.errors import UserError
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _PICKLE = b"\x80"
+# What is often saved in the place of weights, by how it begins.
+_NO_WEIGHTS = {
+    b"version https://git-lfs": "a pointer of Git LFS",
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+}
 # The names that Hugging Face gives to weights in a folder; the first one there counts.
 _IN_FOLDER = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin")
 
@@ -37,14 +43,17 @@ def find(path: Path) -> Path:
       UserError: There is no such file.
     """
     if not path.exists():
-        raise UserError(f"There is no file of weights {path}: check its name.")
-    if path.is_file():
+        raise UserError(
+            f"There is no file of weights {path}: check its name; bcjax downloads no weights."
+        )
+    if not path.is_dir():
+        files.check_regular(path)
         return path
     for name in _IN_FOLDER:
         if (path / name).exists():
             return path / name
     raise UserError(
-        f"{path} is a folder with neither a run of bcjax nor {_IN_FOLDER[0]}: name the file."
+        f"{path} is a folder with neither checkpoints of bcjax nor {_IN_FOLDER[0]}: name the file."
     )
 
 
@@ -58,7 +67,7 @@ def read(path: Path) -> tuple[Tensors, str]:
       UserError: The file is of no known kind, or is not whole.
     """
     with path.open("rb") as file:
-        start = file.read(16)
+        start = file.read(64)
     if start.startswith(_HDF5):
         return _read_hdf5(path), "HDF5"
     if start.startswith(_ZIP):
@@ -70,6 +79,11 @@ def read(path: Path) -> tuple[Tensors, str]:
         return _read_safetensors(path), "safetensors"
     if start.startswith(_PICKLE):
         return torch_files.read(path), "PyTorch, before 1.6"
+    for sign, what in _NO_WEIGHTS.items():
+        if start.lstrip().lower().startswith(sign):
+            raise UserError(f"{path} is {what}, not the weights themselves: fetch the file again.")
+    if not start:
+        raise UserError(f"{path} is empty: fetch or save it again.")
     raise UserError(
         f"{path} is no file of weights that bcjax knows: give .safetensors, .pth, .h5, .keras or "
         ".npz, whole."

@@ -4,22 +4,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
 from bcjax.metrics.resampling import Difference
 from bcjax.reports.comparison.comparison import ComparedRun, Comparison
-from bcjax.reports.pages.charts import (
-    INK,
-    Axes,
-    Figure,
-    class_colours,
-    draw_grid,
-    figure_with_rows,
-    new_figure,
-    style,
-    ticker,
-)
+from bcjax.reports.pages import charts
 from bcjax.reports.pages.page import Chart
 
 _MARKERS = "osD^vP*X<>"  # beside the colours, for people who cannot tell these apart
@@ -43,21 +36,21 @@ COST_AXES = {
 }
 
 
+@charts.style()
 def metric_charts(comparison: Comparison) -> list[Chart]:
     """Draws the metric of each run, and how far it is from the first run's."""
     metric, reference = metric_name(comparison.metric), comparison.reference
     looks = list(_looks(comparison))
-    with style():
-        figure, axes = figure_with_rows(comparison.names)
-        for row, (run, look) in enumerate(looks):
-            _whisker(axes, run.metrics[comparison.metric], row, look)
-        _finish(axes, metric)
-        differences, axes = figure_with_rows(comparison.names[1:])
-        for row, (test, (_, look)) in enumerate(zip(comparison.tests, looks[1:], strict=True)):
-            _whisker(axes, test.difference, row, look)
-        axes.axvline(0, color=INK, lw=0.8)
-        _finish(axes, f"{metric}, less that of {reference}")
-        axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
+    figure, axes = charts.figure_with_rows(comparison.names)
+    for row, (run, look) in enumerate(looks):
+        _whisker(axes, run.metrics[comparison.metric], row, look)
+    axes.set_xlabel(metric)
+    differences, axes = charts.figure_with_rows(comparison.names[1:])
+    for row, (test, (_, look)) in enumerate(zip(comparison.tests, looks[1:], strict=True)):
+        _whisker(axes, test.difference, row, look)
+    axes.axvline(0, color=charts.INK, lw=0.8)
+    axes.set_xlabel(f"{metric} minus that of {reference}")
+    axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
     return [
         Chart("metric", f"{_capitalised(metric)} of each run", figure, "With 95 % intervals."),
         Chart(
@@ -69,45 +62,45 @@ def metric_charts(comparison: Comparison) -> list[Chart]:
     ]
 
 
+@charts.style()
 def cost_charts(comparison: Comparison) -> list[Chart]:
     """Draws the metric against each cost that differs."""
     metric = _capitalised(metric_name(comparison.metric))
-    with style():
-        return [
-            Chart(
-                f"cost_{cost}",
-                f"{metric} against {COST_AXES[cost].label}",
-                _metric_against_cost(comparison, cost),
-                "The line joins the runs that no other run beats in both.",
-            )
-            for cost in comparison.pareto
-        ]
+    return [
+        Chart(
+            f"cost_{cost}",
+            f"{metric} against {COST_AXES[cost].label}",
+            _metric_against_cost(comparison, cost),
+            "The line joins the runs that no other run beats in both.",
+        )
+        for cost in comparison.pareto
+    ]
 
 
+@charts.style()
 def learning_charts(comparison: Comparison) -> list[Chart]:
     """Draws how the runs learned; nothing if no run recorded it."""
     metric = _capitalised(metric_name(comparison.metric))
     titles = {"loss": "Training loss", "metric": f"{metric} in the evaluations during training"}
-    with style():
-        return [
-            Chart(f"curve_{curve}", title, _learning_curves(comparison, curve))
-            for curve, title in titles.items()
-            if any(getattr(run.curves, curve) for run in comparison.runs)
-        ]
+    return [
+        Chart(f"curve_{curve}", title, _learning_curves(comparison, curve))
+        for curve, title in titles.items()
+        if any(getattr(run.curves, curve) for run in comparison.runs)
+    ]
 
 
+@charts.style()
 def recall_chart(comparison: Comparison) -> Chart:
     """Draws the recall of each class in each run."""
     count = len(comparison.runs)
-    with style():
-        figure, axes = figure_with_rows(comparison.classes)
-        figure.set_figheight(figure.get_figheight() * max(1.0, count / 3))
-        offsets = np.linspace(-0.3, 0.3, count)
-        for (run, look), offset in zip(_looks(comparison), offsets, strict=True):
-            for row, class_ in enumerate(comparison.per_class):
-                _whisker(axes, class_.recall[run.name], row + offset, look)
-        _finish(axes, "recall")
-        return Chart("classes", "Recall of each class", _add_legend(figure), "With 95 % intervals.")
+    figure, axes = charts.figure_with_rows(comparison.classes)
+    figure.set_figheight(figure.get_figheight() * max(1.0, count / 3))
+    offsets = np.linspace(-0.3, 0.3, count)
+    for (run, look), offset in zip(_looks(comparison), offsets, strict=True):
+        for row, class_ in enumerate(comparison.per_class):
+            _whisker(axes, class_.recall[run.name], row + offset, look)
+    axes.set_xlabel("recall")
+    return Chart("classes", "Recall of each class", _add_legend(figure), "With 95 % intervals.")
 
 
 def _capitalised(text: str) -> str:
@@ -116,7 +109,7 @@ def _capitalised(text: str) -> str:
 
 def _looks(comparison: Comparison) -> Iterator[tuple[ComparedRun, Mapping[str, Any]]]:
     """Yields each run with its colour, marker and label in all charts."""
-    colours = class_colours(len(comparison.runs))
+    colours = charts.class_colours(len(comparison.runs))
     for i, (run, colour) in enumerate(zip(comparison.runs, colours, strict=True)):
         yield run, {"color": colour, "marker": _MARKERS[i % len(_MARKERS)], "label": run.name}
 
@@ -132,14 +125,8 @@ def _whisker(
     axes.plot(estimate.value, row, ls="", ms=5, **look)
 
 
-def _finish(axes: Axes, label: str) -> None:
-    axes.set_xlabel(label)
-    axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
-    draw_grid(axes, "x")
-
-
 def _metric_against_cost(comparison: Comparison, kind: str) -> Figure:
-    figure, axes = _figure_with_grid()
+    figure, axes = charts.new_figure(*_SIZE)
     label, unit = COST_AXES[kind]
     front, costs = [], []
     for run, look in _looks(comparison):
@@ -154,13 +141,11 @@ def _metric_against_cost(comparison: Comparison, kind: str) -> Figure:
         if run.name in comparison.pareto[kind]:
             front.append((costs[-1], metric.value))
     x, y = zip(*sorted(front), strict=True)
-    axes.step(x, y, where="post", color=INK, lw=0.8, alpha=0.5, zorder=0)
+    axes.step(x, y, where="post", color=charts.INK, lw=0.8, alpha=0.5, zorder=0)
     if max(costs) > _LOGARITHMIC * min(costs):
         axes.set_xscale("log")
         axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_minor_formatter(ticker.NullFormatter())
-    else:
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
     axes.margins(x=0.1)
     axes.xaxis.set_major_formatter("{x:,g}")
     axes.set_xlabel(label)
@@ -169,23 +154,16 @@ def _metric_against_cost(comparison: Comparison, kind: str) -> Figure:
 
 
 def _learning_curves(comparison: Comparison, curve: str) -> Figure:
-    figure, axes = _figure_with_grid()
+    figure, axes = charts.new_figure(*_SIZE)
     for run, look in _looks(comparison):
         if points := getattr(run.curves, curve):
             x, y = np.array(points).T
             # Few markers, because a line of markers would be no line.
             axes.plot(x, y, lw=1.3, ms=3.5, markevery=max(1, len(x) // 8), **look)
-    axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("pictures seen")
     axes.set_ylabel("loss" if curve == "loss" else metric_name(comparison.metric))
     return _add_legend(figure)
-
-
-def _figure_with_grid() -> tuple[Figure, Axes]:
-    figure, axes = new_figure(*_SIZE)
-    draw_grid(axes)
-    return figure, axes
 
 
 def _add_legend(figure: Figure) -> Figure:

@@ -1,6 +1,7 @@
 """The comparison of runs as one typed object: everything that its page and its JSON say."""
 
 import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from bcjax.reports.pages.formatting import enumeration
 from bcjax.reports.run_record import RunRecord
 from bcjax.runtime import extras
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.result import Result
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +31,7 @@ _RESAMPLES_PER_TEST = 200  # at least
 
 
 @dataclasses.dataclass(frozen=True)
-class ComparedRun:
+class ComparedRun(Result):
     """What a comparison says of one run.
 
     Attributes:
@@ -53,21 +55,13 @@ class ComparedRun:
     left_out: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return {
-            "name": self.name,
-            "workdir": str(self.workdir),
-            "network": self.network,
-            "checkpoint": self.checkpoint,
-            **dataclasses.asdict(self.cost),
-            "metrics": {name: each.to_dict() for name, each in self.metrics.items()},
-            "curves": dataclasses.asdict(self.curves),
-            "left_out": self.left_out,
-        }
+        """Returns plain values for JSON, with each cost beside the name."""
+        page = super().to_dict()
+        return page | page.pop("cost") | {"workdir": str(self.workdir)}
 
 
 @dataclasses.dataclass(frozen=True)
-class ClassComparison:
+class ClassComparison(Result):
     """One class in all runs.
 
     Attributes:
@@ -82,19 +76,9 @@ class ClassComparison:
     recall: Mapping[str, Estimate | None]
     difference: Mapping[str, Difference]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        differences = {name: each.to_dict() for name, each in self.difference.items()}
-        return {
-            "name": self.name,
-            "n": self.n,
-            "recall": {name: each and each.to_dict() for name, each in self.recall.items()},
-            "difference": differences,
-        }
-
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Comparison(Result):
     """Runs compared on the pictures that all of them were evaluated on.
 
     Attributes:
@@ -115,34 +99,18 @@ class Comparison:
     metric: str
     reference: str
     n: int
-    classes: Sequence[str]
-    notes: Sequence[str]
-    runs: Sequence[ComparedRun]
-    tests: Sequence[PairedTest]
-    per_class: Sequence[ClassComparison]
-    pareto: Mapping[str, Sequence[str]]
-    settings: Sequence[DifferingSetting]
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
+    runs: tuple[ComparedRun, ...]
+    tests: tuple[PairedTest, ...]
+    per_class: tuple[ClassComparison, ...]
+    pareto: Mapping[str, tuple[str, ...]]
+    settings: tuple[DifferingSetting, ...]
 
     @property
     def names(self) -> list[str]:
         """Names of the runs."""
         return [run.name for run in self.runs]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return {
-            "evaluation": self.evaluation,
-            "metric": self.metric,
-            "reference": self.reference,
-            "n": self.n,
-            "classes": list(self.classes),
-            "notes": list(self.notes),
-            "runs": [run.to_dict() for run in self.runs],
-            "tests": [test.to_dict() for test in self.tests],
-            "per_class": [each.to_dict() for each in self.per_class],
-            "pareto": dict(self.pareto),
-            "settings": [dataclasses.asdict(setting) for setting in self.settings],
-        }
 
     def to_pandas(self) -> "pd.DataFrame":
         """Returns a table with a row for each run: its network, its costs, its metrics.
@@ -220,9 +188,9 @@ def compare(
         metric=metric,
         reference=names[0],
         n=aligned.n,
-        classes=list(aligned.answers[0].classes),
-        notes=_notes(records, runs, aligned),
-        runs=runs,
+        classes=aligned.answers[0].classes,
+        notes=tuple(_notes(records, runs, aligned)),
+        runs=tuple(runs),
         tests=significance.paired_tests(names, resampled, metric),
         per_class=_per_class(names, results, resampled, aligned.answers[0].classes),
         pareto=_pareto(runs, metric),
@@ -270,9 +238,9 @@ def _per_class(
     results: Sequence[Measurements],
     resampled: Sequence[ResampledMetrics],
     classes: Sequence[str],
-) -> list[ClassComparison]:
+) -> tuple[ClassComparison, ...]:
     rows = [{row.name: row for row in result.per_class} for result in results]
-    return [
+    return tuple(
         ClassComparison(
             name=class_,
             n=rows[0][class_].n,
@@ -285,10 +253,10 @@ def _per_class(
             },
         )
         for label, class_ in enumerate(classes)
-    ]
+    )
 
 
-def _pareto(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]]:
+def _pareto(runs: Sequence[ComparedRun], metric: str) -> dict[str, tuple[str, ...]]:
     """Returns the undominated runs for each cost that is known, and differs, for two or more."""
     fronts = {}
     for kind in _COSTS:
@@ -301,5 +269,5 @@ def _pareto(runs: Sequence[ComparedRun], metric: str) -> dict[str, list[str]]:
         if len({cost for _, cost, _ in known}) > 1:
             names, costs, values = zip(*known, strict=True)
             best = significance.pareto_front(np.array(costs), np.array(values))
-            fronts[kind] = [name for name, is_best in zip(names, best, strict=True) if is_best]
+            fronts[kind] = tuple(itertools.compress(names, best))
     return fronts

@@ -13,14 +13,15 @@ from bcjax.runtime import files
 
 _RESULTS = "Differences have 95 % intervals; p is corrected for the number of runs."
 _RUNS = (
-    "FLOPs are those of one picture's logits, a multiply-add counted as two. Training is the time "
-    "of all sessions, compilation and evaluations included; images/s is the median of the log "
-    "lines."
+    "FLOPs are what the logits of one picture take; a multiply-add counts as two. The training "
+    "time includes compilation and evaluations. images/s is the median over the log lines."
 )
 _TESTS = (
-    "Difference: paired bootstrap over the pictures, or over their groups where the data names "
-    "them. Right and wrong: McNemar's exact test, which groups rule out. Holm: the p before it, "
-    "corrected for the number of runs."
+    "The interval and p of the difference are from a paired bootstrap over the pictures, or over "
+    "their groups where the data names groups. McNemar's exact test compares the pictures that "
+    "only one of the two runs predicts correctly; it is left out where there are groups, because "
+    "their pictures are not independent. Each column Holm is the p before it, corrected for the "
+    "number of runs."
 )
 _CLASSES = "These intervals are not corrected for the number of classes."
 
@@ -97,7 +98,7 @@ def metrics_table(comparison: Comparison) -> Table:
 def tests_table(comparison: Comparison) -> Table:
     """Returns the tests of each run against the first."""
     reference, metric = comparison.reference, metric_name(comparison.metric)
-    head = ["run", f"{metric}, less that of {reference}", "p", "Holm"]
+    head = ["run", f"{metric} minus that of {reference}", "p", "Holm"]
     head += ["right only here", f"right only in {reference}", "McNemar p", "Holm"]
     rows = [
         [
@@ -139,8 +140,8 @@ def _cost(comparison: Comparison) -> list[Block]:
         for cost, names in comparison.pareto.items()
     ]
     metric = metric_name(comparison.metric)
-    caption = f"No other run is better than these in {metric} at that cost or less"
-    table = Table(["cost", "front"], rows, caption, text_columns=2)
+    caption = f"The runs that no other run beats in both the cost and {metric}"
+    table = Table(["cost", "runs"], rows, caption, text_columns=2)
     return [Charts(charts.cost_charts(comparison)), table]
 
 
@@ -159,7 +160,7 @@ def _classes(comparison: Comparison) -> list[Block]:
         [row.name, *(formatting.difference(row.difference[name]) for name in names[1:])]
         for row in comparison.per_class
     ]
-    about = f"Recall, less that of {comparison.reference} on the same pictures. {_CLASSES}"
+    about = f"Recall minus that of {comparison.reference}, on the same pictures. {_CLASSES}"
     return [
         Charts([charts.recall_chart(comparison)]),
         Table(["class", "n", *names], recalls),

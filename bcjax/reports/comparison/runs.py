@@ -15,11 +15,9 @@ from bcjax.evaluation.answers import Answers
 from bcjax.reports.pages.formatting import enumeration
 from bcjax.reports.run_record import RunRecord, read_run
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.result import Result
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.training_sessions import Session, total_joules
-
-# Where a run was written is no difference between two runs.
-_NOT_COMPARED = ("workdir",)
 
 Runs = Mapping[str, RunRecord]
 Curve = Sequence[tuple[int, float]]
@@ -172,7 +170,7 @@ def _select(
 
 
 @dataclasses.dataclass(frozen=True)
-class Cost:
+class Cost(Result):
     """What a run costs. What its folder does not tell is None.
 
     Attributes:
@@ -232,7 +230,7 @@ def _hardware(session: Session) -> str:
 
 
 @dataclasses.dataclass(frozen=True)
-class LearningCurves:
+class LearningCurves(Result):
     """How a run learned, as (pictures seen, value): comparable between batch sizes.
 
     Attributes:
@@ -255,7 +253,7 @@ def learning_curves(run: RunRecord, metric: str) -> LearningCurves:
 
 
 @dataclasses.dataclass(frozen=True)
-class DifferingSetting:
+class DifferingSetting(Result):
     """A setting that is not the same in all runs.
 
     Attributes:
@@ -264,16 +262,16 @@ class DifferingSetting:
     """
 
     key: str
-    values: list[Any]
+    values: tuple[Any, ...]
 
 
-def differing_settings(runs: Runs) -> list[DifferingSetting]:
+def differing_settings(runs: Runs) -> tuple[DifferingSetting, ...]:
     """Returns the settings in which the configs of runs differ."""
     flat = [configs.flatten(run.config) for run in runs.values()]
-    settings = [DifferingSetting(key, [each[key] for each in flat]) for key in flat[0]]
-    return [
+    settings = (DifferingSetting(key, tuple(each[key] for each in flat)) for key in flat[0])
+    return tuple(
         setting
         for setting in settings
-        if setting.key not in _NOT_COMPARED
+        if setting.key != "workdir"  # where a run was written is no difference
         and any(value != setting.values[0] for value in setting.values)
-    ]
+    )

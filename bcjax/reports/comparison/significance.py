@@ -11,12 +11,13 @@ from bcjax.metrics import resampling
 from bcjax.metrics.names import metric_name, sign
 from bcjax.metrics.resampling import Difference, McNemar, ResampledMetrics
 from bcjax.reports.pages import formatting
+from bcjax.runtime.result import Result
 
 ALPHA = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
-class PairedTest:
+class PairedTest(Result):
     """A run tested against the first, the reference.
 
     Attributes:
@@ -40,25 +41,23 @@ class PairedTest:
     sentence: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns plain values for JSON."""
-        return {
-            "run": self.run,
-            "difference": self.difference.to_dict() | {"p_holm": self.p_holm},
-            "mcnemar": self.mcnemar
-            and {
-                "only_run": self.mcnemar.only_first,
-                "only_reference": self.mcnemar.only_second,
-                "p": self.mcnemar.p,
-                "p_holm": self.mcnemar_p_holm,
-            },
-            "significant": self.significant,
-            "sentence": self.sentence,
-        }
+        """Returns plain values for JSON, each corrected p-value beside the one it corrects."""
+        page = super().to_dict()
+        page["difference"]["p_holm"] = page.pop("p_holm")
+        corrected = page.pop("mcnemar_p_holm")
+        if found := self.mcnemar:
+            page["mcnemar"] = {
+                "only_run": found.only_first,
+                "only_reference": found.only_second,
+                "p": found.p,
+                "p_holm": corrected,
+            }
+        return page
 
 
 def paired_tests(
     names: Sequence[str], resampled: Sequence[ResampledMetrics], metric: str
-) -> list[PairedTest]:
+) -> tuple[PairedTest, ...]:
     """Tests each run after the first against the first.
 
     Args:
@@ -74,7 +73,7 @@ def paired_tests(
         None if run.grouped else resampling.mcnemar(run.correct, first.correct) for run in others
     ]
     mcnemar_p_holm = holm([None if each is None else each.p for each in mcnemars])
-    return [
+    return tuple(
         PairedTest(
             run=name,
             difference=difference,
@@ -87,7 +86,7 @@ def paired_tests(
         for name, difference, p, mcnemar, mcnemar_p in zip(
             names[1:], differences, p_holm, mcnemars, mcnemar_p_holm, strict=True
         )
-    ]
+    )
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:

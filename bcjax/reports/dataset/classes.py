@@ -11,10 +11,10 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
 from bcjax.data.curate.measured_pictures import BINS, MeasuredPictures
-from bcjax.data.decode import decode
 from bcjax.data.input_transform import CellMask, InputTransform
 from bcjax.data.records import Record
-from bcjax.reports.dataset import charts
+from bcjax.reports.dataset.charts import level_chart
+from bcjax.reports.pages.page import Chart
 from bcjax.reports.pages.pictures import contact_sheet, data_uri
 
 _AVERAGED = 200  # pictures of each class
@@ -40,7 +40,7 @@ class ClassCard:
       deviation: Their standard deviation, times `gain`.
       gain: The same for all classes.
       masked: Two rows: some pictures, and what the cell mask leaves of each.
-      levels: Chart of luma, red, green and blue.
+      levels: Luma, red, green and blue of its pixels.
     """
 
     name: str
@@ -52,7 +52,7 @@ class ClassCard:
     deviation: str
     gain: float
     masked: Sequence[str]
-    levels: str
+    levels: Chart
 
 
 def class_cards(
@@ -104,7 +104,7 @@ def class_cards(
                 deviation=data_uri(_as_picture(gain * average.deviation)),
                 gain=gain,
                 masked=masked,
-                levels=charts.levels(chart, average.luma, channels[label], highest, name),
+                levels=level_chart(chart, average.luma, channels[label], highest, name),
             )
         )
     return cards
@@ -152,7 +152,7 @@ def _average(records: Sequence[Record]) -> _Average:
 
 
 def _square_and_luma(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    pixels = decode(record.read())
+    pixels = record.pixels()
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     counts = np.bincount(luma.ravel() // (256 // BINS), minlength=BINS)
     return cv2.resize(pixels, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA), counts / luma.size

@@ -1,4 +1,4 @@
-"""Which pictures are alike: features, a map on which neighbours are alike, and what lies far off.
+"""Which pictures are alike: features, and a map on which neighbours are alike.
 
 Pictures are compared by their colours, or by what a trained network sees in them.
 """
@@ -16,14 +16,13 @@ from jaxtyping import Float, Float32, Int, UInt8
 from bcjax.data.curate.measured_pictures import Measures
 from bcjax.data.records import Record
 from bcjax.data.store import load_ahead
-from bcjax.reports.dataset.classes import positions_by_class
 from bcjax.reports.pages.pictures import contact_sheet, data_uri
 
 _BATCH = 64  # pictures at a time
 _PREFETCH = 4  # batches
 _COMPONENTS = 48  # principal components that t-SNE is given
 _PERPLEXITY = 30.0
-_FEWEST = 8  # pictures that make a map, or a class from which one may lie far
+_FEWEST = 8  # pictures that make a map
 _WIDTH, _HEIGHT = 1000, 720  # of the map, in its own units
 _MARGIN = 16
 _CELL = 64  # pixels of a picture on the contact sheet
@@ -181,28 +180,3 @@ def layout(values: Float[np.ndarray, "n C"], seed: int) -> Float32[np.ndarray, "
     tsne = TSNE(perplexity=perplexity, random_state=seed, n_jobs=os.cpu_count())
     plane = tsne.fit_transform(reduced)
     return (plane - plane.min(0)) / np.maximum(np.ptp(plane, axis=0), 1e-6)
-
-
-def far_from_class(
-    features: Features, labels: Int[np.ndarray, "N"], count: int
-) -> list[tuple[int, float]]:
-    """Finds the pictures of each class that lie farthest from its mean.
-
-    Args:
-      features: Features of some of N pictures.
-      labels: Labels of all N pictures.
-      count: How many pictures of each class.
-
-    Returns:
-      (position, distance over the median distance in the class), class by class.
-    """
-    farthest = []
-    for members in positions_by_class(labels[features.positions]).values():
-        if len(members) < _FEWEST:
-            continue
-        values = features.values[members]
-        distance = np.linalg.norm(values - values.mean(0), axis=1)
-        ratio = distance / max(float(np.median(distance)), 1e-6)
-        for i in np.argsort(-ratio, kind="stable")[:count]:
-            farthest.append((int(features.positions[members[i]]), float(ratio[i])))
-    return farthest

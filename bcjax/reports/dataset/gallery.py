@@ -1,14 +1,18 @@
 """The pictures of a data set that a person should look at: duplicates and outliers."""
 
-import dataclasses
+import html
 from collections.abc import Sequence
 
 import numpy as np
 
+from bcjax.data.curate import mends
 from bcjax.data.curate.findings import Finding
+from bcjax.data.curate.unusual_pictures import log_distances
 from bcjax.data.records import SPLITS, Record
-from bcjax.reports.dataset.embedding import Features, far_from_class
-from bcjax.reports.pages.pictures import data_uri, thumbnail
+from bcjax.reports.dataset.classes import positions_by_class
+from bcjax.reports.dataset.embedding import Features
+from bcjax.reports.pages.page import Block, CaptionedPicture, Cluster, Clusters, Details, Html
+from bcjax.reports.pages.pictures import thumbnail
 
 DUPLICATES = ("conflicts", "duplicates", "near")
 OUTLIERS = ("copies", "blank", "tiny", "odd", "grey")
@@ -17,102 +21,76 @@ _CLUSTERS = 18  # of each finding
 _TILES = 6  # of each cluster
 _FAR = 5  # of each class; fewer if there are many classes
 _FAR_IN_ALL = 72
-_SIDE = 96  # pixels of a tile's longer side
+_FEWEST = 8  # pictures of a class in which one may lie far from the others
+_SIDE = 96  # pixels of a picture's longer side
 
 
-@dataclasses.dataclass(frozen=True)
-class Tile:
-    """A picture with its caption.
-
-    Attributes:
-      image: The picture as a data URI.
-      id: Its id.
-      label: Name of its class.
-      split: The split that it is in.
-      note: What is remarkable about it; "" if the title of the gallery says so.
-    """
-
-    image: str
-    id: str
-    label: str
-    split: str
-    note: str = ""
-
-
-@dataclasses.dataclass(frozen=True)
-class Cluster:
-    """Pictures that belong together.
-
-    Attributes:
-      tiles: Some of them.
-      size: How many there are.
-      warnings: What should not be: "in train and test", "under 2 labels".
-    """
-
-    tiles: Sequence[Tile]
-    size: int
-    warnings: Sequence[str] = ()
+def found_clusters(
+    findings: Sequence[Finding],
+    kinds: Sequence[str],
+    records: Sequence[Record],
+    classes: Sequence[str],
+) -> list[Block]:
+    """Returns the clusters of each finding of these kinds, the worst clusters first."""
+    by_id = {record.id: record for record in records}
+    blocks: list[Block] = []
+    for finding in findings:
+        if finding.kind not in kinds:
+            continue
+        clusters = [[by_id[id_] for id_ in cluster] for cluster in finding.clusters]
+        clusters.sort(key=lambda cluster: -len(_warnings(cluster)))
+        shown = [
+            Cluster(
+                [_captioned(record, classes) for record in _representatives(cluster)],
+                len(cluster),
+                _warnings(cluster),
+            )
+            for cluster in clusters[:_CLUSTERS]
+        ]
+        blocks.append(Clusters(finding.sentence, shown, len(clusters)))
+        if finding.exclusion:
+            blocks.append(_folded(finding.exclusion))
+    return blocks
 
 
-@dataclasses.dataclass(frozen=True)
-class ClusterGallery:
-    """Clusters of pictures under one title.
+def farthest_clusters(
+    features: Features, records: Sequence[Record], classes: Sequence[str]
+) -> list[Block]:
+    """Returns the pictures farthest from the others of their class, if there are any."""
+    labels = np.array([record.label for record in records])[features.positions]
+    each = max(1, min(_FAR, _FAR_IN_ALL // len(classes)))
+    clusters: list[Cluster] = []
+    for members in positions_by_class(labels).values():
+        if len(members) < _FEWEST:
+            continue
+        distance = log_distances(features.values[members])
+        pictures = [
+            _captioned(
+                records[features.positions[members[i]]],
+                classes,
+                f", {np.exp(distance[i]):.1f} times",
+            )
+            for i in np.argsort(-distance, kind="stable")[:each]
+        ]
+        clusters.append(Cluster(pictures, len(pictures)))
+    if not clusters:
+        return []
+    title = (
+        f"Farthest from the others of their own class in {features.about}: how many times the "
+        "usual distance"
+    )
+    ids = [picture.id for cluster in clusters for picture in cluster.pictures]
+    return [Clusters(title, clusters, len(clusters)), _folded(mends.setting("exclude", ids))]
 
-    Attributes:
-      title: What they show.
-      clusters: Some of them.
-      size: How many there are.
-    """
 
-    title: str
-    clusters: Sequence[Cluster]
-    size: int
+def _folded(flag: str) -> Details:
+    markup = f"<p><code>{html.escape(flag)}</code></p>"
+    return Details("The flag that leaves all of these out by name", [Html(markup)])
 
 
-class Galleries:
-    """Makes galleries of records."""
-
-    def __init__(self, records: Sequence[Record], classes: Sequence[str]):
-        """Takes all records of a set and the names of its classes."""
-        self._records = records
-        self._classes = classes
-
-    def of_findings(
-        self, findings: Sequence[Finding], kinds: Sequence[str]
-    ) -> list[ClusterGallery]:
-        """Returns a gallery for each finding of these kinds, the worst clusters first."""
-        by_id = {record.id: record for record in self._records}
-        galleries = []
-        for finding in findings:
-            if finding.kind not in kinds:
-                continue
-            clusters = [[by_id[id_] for id_ in cluster] for cluster in finding.clusters]
-            clusters.sort(key=lambda cluster: -len(_warnings(cluster)))
-            shown = [
-                Cluster([self._tile(r) for r in _representatives(c)], len(c), _warnings(c))
-                for c in clusters[:_CLUSTERS]
-            ]
-            galleries.append(ClusterGallery(finding.sentence, shown, len(clusters)))
-        return galleries
-
-    def far_from_class(self, features: Features) -> ClusterGallery | None:
-        """Returns the pictures farthest from the mean of their class; None if there are none."""
-        labels = np.array([record.label for record in self._records])
-        each = max(1, min(_FAR, _FAR_IN_ALL // len(self._classes)))
-        tiles: dict[int, list[Tile]] = {}
-        for position, ratio in far_from_class(features, labels, each):
-            tile = self._tile(self._records[position], f"{ratio:.1f} times")
-            tiles.setdefault(int(labels[position]), []).append(tile)
-        clusters = [Cluster(own, len(own)) for own in tiles.values()]
-        title = (
-            f"Farthest from the mean of their own class in {features.about}: how many times the "
-            "usual distance"
-        )
-        return ClusterGallery(title, clusters, len(clusters)) if clusters else None
-
-    def _tile(self, record: Record, note: str = "") -> Tile:
-        image = data_uri(thumbnail(record, _SIDE))
-        return Tile(image, record.id, self._classes[record.label], record.split, note)
+def _captioned(record: Record, classes: Sequence[str], note: str = "") -> CaptionedPicture:
+    pixels = thumbnail(record, _SIDE)
+    return CaptionedPicture(pixels, record.id, classes[record.label], record.split + note)
 
 
 def _representatives(cluster: Sequence[Record]) -> list[Record]:

@@ -1,7 +1,4 @@
-"""Charts as SVG that takes the text colour of its page, so that it reads on light and on dark.
-
-Matplotlib is imported here and nowhere else: who draws takes `Figure` and the others from here.
-"""
+"""Charts as SVG that takes the text colour of its page, so that it reads on light and on dark."""
 
 import colorsys
 import contextlib
@@ -10,47 +7,20 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import matplotlib as mpl
+from matplotlib import ticker
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from bcjax.runtime import files
-from bcjax.runtime.errors import UserError
-
-try:
-    import matplotlib as mpl
-    from matplotlib import ticker
-    from matplotlib.axes import Axes
-    from matplotlib.colors import LinearSegmentedColormap
-    from matplotlib.figure import Figure
-    from matplotlib.patches import Rectangle
-except ModuleNotFoundError as error:
-    raise UserError(
-        "Pages and charts need matplotlib, which is not installed: pip install matplotlib."
-    ) from error
-
-__all__ = [
-    "ACCENT",
-    "CHANNEL_COLOURS",
-    "INK",
-    "SPLIT_COLOURS",
-    "Axes",
-    "Figure",
-    "LinearSegmentedColormap",
-    "Rectangle",
-    "class_colours",
-    "draw_grid",
-    "figure_with_rows",
-    "new_figure",
-    "style",
-    "svg",
-    "ticker",
-    "write_png",
-]
 
 # All colours are of middle lightness, to be seen on light and on dark.
 INK = "#010203"  # stands for the text colour of the page, and is replaced by it; in print, black
 ACCENT = "#5b7db1"
 SPLIT_COLOURS = {"train": "#5b7db1", "val": "#d9a441", "test": "#b5576f"}
-CHANNEL_COLOURS = {"red": "#d2504b", "green": "#4f9d5f", "blue": "#4a80c4"}
+CHANNEL_COLOURS = ("#d2504b", "#4f9d5f", "#4a80c4")  # red, green, blue
 
 # The ten of Tableau, after Maureen Stone; its grey is a little darker here.
 _TEN = (
@@ -87,15 +57,27 @@ def style() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """Returns a figure with one pair of axes; sizes in inches."""
+def new_figure(
+    width: float, height: float, grid: Literal["both", "x", ""] = "both"
+) -> tuple[Figure, Axes]:
+    """Returns a figure with one pair of axes and about five ticks on each.
+
+    Args:
+      width: In inches.
+      height: In inches.
+      grid: Which ticks have a faint line behind what is drawn.
+    """
     figure = Figure(figsize=(width, height), layout="constrained")
-    return figure, figure.add_subplot()
+    axes = figure.add_subplot()
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5))
+    if grid:
+        draw_grid(axes, grid)
+    return figure, axes
 
 
 def figure_with_rows(names: Sequence[str]) -> tuple[Figure, Axes]:
     """Returns a figure with a row for each name, the first on top."""
-    figure, axes = new_figure(4.6, 0.75 + _ROW * len(names))
+    figure, axes = new_figure(4.6, 0.75 + _ROW * len(names), "x")
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.5, -0.5)
     axes.tick_params(axis="y", length=0)
@@ -103,9 +85,9 @@ def figure_with_rows(names: Sequence[str]) -> tuple[Figure, Axes]:
     return figure, axes
 
 
-def draw_grid(axes: Axes, which: str = "both") -> None:
-    """Draws faint lines behind what is drawn: for "x", "y" or "both"."""
-    axes.grid(axis=which, color=INK, alpha=0.12, lw=0.6)  # type: ignore[arg-type]
+def draw_grid(axes: Axes, which: Literal["both", "x"] = "both") -> None:
+    """Draws faint lines behind what is drawn."""
+    axes.grid(axis=which, color=INK, alpha=0.12, lw=0.6)
     axes.set_axisbelow(True)
 
 
@@ -133,7 +115,7 @@ def svg(figure: Figure, name: str, title: str) -> str:
     content = re.sub(r'((?:id|href)="#?|url\(#)', rf"\g<1>{name}-", content)
     width = float(box.split()[2]) * _CSS_PER_POINT
     return (
-        f'<svg class="chart" viewBox="{box}" style="max-width:{width:.0f}px" role="img" '
+        f'<svg class="chart" viewBox="{box}" style="--natural:{width:.0f}px" role="img" '
         f'aria-label="{html.escape(title)}">{content}'
     )
 

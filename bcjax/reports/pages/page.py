@@ -12,22 +12,21 @@ import html
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import jinja2
 import markupsafe
 import numpy as np
 from jaxtyping import UInt8
+from matplotlib.figure import Figure
 
-from bcjax.reports.pages import pictures
-from bcjax.runtime import files
+from bcjax.reports.pages import charts, pictures
+from bcjax.runtime import files, page_templates
 from bcjax.runtime.run_dir import RunDir
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 _FIGURES = RunDir("").figures.name  # the folder of images beside the Markdown
 _CODE = re.compile(r"`([^`]+)`")
+_BRACKETS = re.compile(r"\([^()]*\)")
 _MARKDOWN_SYNTAX = re.compile(r"([\\`*\[\]<&~|]|(?<![^\W_])_|_(?![^\W_]))")
 _GAP = 6  # pixels between the pictures of a contact sheet
 
@@ -86,14 +85,12 @@ class Chart:
 
     name: str
     title: str
-    figure: "Figure"
+    figure: Figure
     caption: str = ""
 
     @functools.cached_property
     def svg(self) -> str:
         """The chart as an `<svg>` element."""
-        from bcjax.reports.pages import charts
-
         with charts.style():
             return charts.svg(self.figure, self.name, self.title)
 
@@ -104,6 +101,11 @@ class Charts:
 
     kind: ClassVar[str] = "charts"
     charts: Sequence[Chart]
+
+    @property
+    def width(self) -> float:
+        """Width of the widest chart in inches."""
+        return max(chart.figure.get_figwidth() for chart in self.charts)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +161,39 @@ class Gallery:
 
 
 @dataclasses.dataclass(frozen=True)
+class Cluster:
+    """Pictures that belong together.
+
+    Attributes:
+      pictures: Some of them.
+      size: How many there are.
+      warnings: What should not be, such as "in train and test".
+    """
+
+    pictures: Sequence[CaptionedPicture]
+    size: int
+    warnings: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Clusters:
+    """Some clusters of pictures under a title, of `size` that there are. On HTML pages only."""
+
+    kind: ClassVar[str] = "clusters"
+    title: str
+    clusters: Sequence[Cluster]
+    size: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Html:
+    """What only one page has, as markup. On HTML pages only."""
+
+    kind: ClassVar[str] = "html"
+    markup: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Details:
     """Blocks that are folded away under a summary until the reader opens them."""
 
@@ -167,7 +202,7 @@ class Details:
     blocks: Sequence["Block"]
 
 
-Block = Text | Facts | Table | Charts | Gallery | Details
+Block = Text | Facts | Table | Charts | Gallery | Clusters | Html | Details
 
 
 @dataclasses.dataclass(frozen=True)
@@ -196,12 +231,12 @@ class Page:
 
 def to_html(page: Page) -> str:
     """Returns the page as one HTML document that loads nothing else."""
-    return _environment().get_template("page.html").render(page=page)
+    return environment().get_template("page.html").render(page=page)
 
 
 def to_markdown(page: Page) -> str:
     """Returns the page as Markdown that links to the images of `write_figures`."""
-    return _environment().get_template("page.md").render(page=page, figures=_FIGURES)
+    return environment().get_template("page.md").render(page=page, figures=_FIGURES)
 
 
 def write_page(page: Page, path: Path) -> None:
@@ -218,34 +253,22 @@ def write_figures(page: Page, folder: Path) -> None:
             if isinstance(block, Gallery):
                 pictures.write_png(block.contact_sheet, folder / f"{block.name}.png")
             elif isinstance(block, Charts):
-                from bcjax.reports.pages import charts
-
                 for chart in block.charts:
                     with charts.style():
                         charts.write_png(chart.figure, folder / f"{chart.name}.png")
 
 
-def environment(package: str) -> jinja2.Environment:
-    """Returns a Jinja environment for the `templates/` of a package and of this one.
-
-    Values are escaped in `.html` templates. The filters `code` and `plain` write text, which may
-    hold code between backticks, into HTML and into Markdown.
-    """
-    loaders = [jinja2.PackageLoader(name) for name in (package, "bcjax.reports.pages")]
-    result = jinja2.Environment(
-        loader=jinja2.ChoiceLoader(loaders),
-        autoescape=lambda name: name is not None and name.endswith(".html"),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    result.filters |= {"code": _code, "plain": _plain}
-    return result
-
-
 @functools.cache
-def _environment() -> jinja2.Environment:
-    return environment("bcjax.reports.pages")
+def environment() -> jinja2.Environment:
+    """Returns the templates of all pages.
+
+    The filters `code` and `plain` write text, which may hold code between backticks, into HTML and
+    into Markdown; `number` writes a number into HTML.
+    """
+    rooms = ("pages", "run", "dataset")
+    result = page_templates.environment(*(f"bcjax.reports.{room}" for room in rooms))
+    result.filters |= {"code": _code, "plain": _plain, "number": _number}
+    return result
 
 
 def _without_details(blocks: Sequence[Block]) -> Iterator[Block]:
@@ -273,3 +296,8 @@ def _code(text: str) -> markupsafe.Markup:
         return f"<code>{' '.join(words)}</code>"
 
     return markupsafe.Markup(_CODE.sub(marked, html.escape(text)))
+
+
+def _number(text: str) -> markupsafe.Markup:
+    """Escapes a number for HTML; its interval in brackets stays in one line."""
+    return markupsafe.Markup(_BRACKETS.sub(r"<span>\g<0></span>", html.escape(text)))

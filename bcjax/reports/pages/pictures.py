@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from bcjax.data.decode import decode
 from bcjax.data.input_transform import CellMask
 from bcjax.data.records import Record
 from bcjax.runtime import files
@@ -51,7 +50,7 @@ def thumbnail(
       longest: The longer side of the result in pixels.
       mask: Paints over everything but the blood cell; None: nothing is painted over.
     """
-    pixels = decode(record.read(), at_least=0 if mask else longest)
+    pixels = record.pixels(at_least=0 if mask else longest)
     return resized(mask(pixels) if mask else pixels, longest)
 
 

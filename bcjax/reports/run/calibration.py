@@ -1,35 +1,32 @@
 """What the network's probabilities are worth: curves, reliability, and the fitted calibration."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from matplotlib import ticker
+from matplotlib.figure import Figure
 
 from bcjax.evaluation.answers import Answers
 from bcjax.metrics import ClassMetrics, Estimate, curves
+from bcjax.metrics.curves import Curve
 from bcjax.metrics.names import metric_name
-from bcjax.reports.pages.charts import (
-    ACCENT,
-    INK,
-    Axes,
-    Figure,
-    class_colours,
-    draw_grid,
-    new_figure,
-    style,
-    ticker,
-)
+from bcjax.reports.pages import charts
 from bcjax.reports.pages.formatting import NONE, enumeration, number, percent, percent_interval
 from bcjax.reports.pages.page import Block, Chart, Charts, Table, Text
 from bcjax.reports.run_record import RunRecord
 
-_MAX_CURVES = 10  # classes that have a curve of their own
+_MAX_CURVES = 10  # classes that have a panel of their own
+_COLUMNS = 3  # panels side by side
+_PANEL = 1.55  # inches
+_ENDS = (0.01, 0.02, 0.05, 0.1, 0.2)  # lengths of an axis that is enlarged
+_SCALE = "Where all curves come near the ideal corner, the axes show that corner alone."
 
 
 def confidence(run: RunRecord) -> list[Block]:
     """Returns the charts of the probabilities and what the calibration makes of them."""
     if run.answers is None:
         return [no_answers(run)]
-    charts = confidence_charts(run.answers, run.evaluation.per_class)
-    return [Charts(charts), *_calibration(run)]
+    return [Charts(confidence_charts(run.answers, run.evaluation.per_class)), *_calibration(run)]
 
 
 def no_answers(run: RunRecord) -> Text:
@@ -54,108 +51,108 @@ def confidence_charts(answers: Answers, per_class: Sequence[ClassMetrics]) -> li
 
 def _curves_of_classes(answers: Answers, per_class: Sequence[ClassMetrics]) -> list[Chart]:
     """Draws the classes that have an AUC; of many classes, those with the lowest."""
-    auc = _areas(row.auc for row in per_class)
-    precision = _areas(row.average_precision for row in per_class)
-    shown = sorted(sorted(auc, key=lambda c: auc[c])[:_MAX_CURVES])
+    auc = [row.auc.value if row.auc else None for row in per_class]
+    precision = [each.value if (each := row.average_precision) else None for row in per_class]
+    defined = [c for c, area in enumerate(auc) if area is not None]
+    shown = sorted(sorted(defined, key=lambda c: auc[c] or 0.0)[:_MAX_CURVES])
     if not shown:
         return []
-    which = f" The {len(shown)} classes with the lowest areas." * (len(shown) < len(auc))
-    roc = _curves(answers, auc, shown, curves.roc, "default")
-    axes = roc.axes[0]
-    axes.plot((0, 1), (0, 1), color=INK, lw=0.8, ls=":")
-    _unit_axes(axes, "false positive rate", "true positive rate (recall)")
-    pr = _curves(answers, precision, shown, curves.precision_recall, "steps-pre")
-    _unit_axes(pr.axes[0], "recall", "precision")
+    caption = f"Each class against all others, with its {{}}. {_SCALE}"
+    if len(shown) < len(defined):
+        caption += f" The {len(shown)} classes with the lowest areas."
+    probabilities = answers.probabilities()
+
+    def panels(curve: Callable, areas: Sequence[float | None], *axes: str) -> Figure:
+        drawn = [curve(probabilities, answers.labels, c) for c in shown]
+        titles = [f"{answers.classes[c]}\n{number(areas[c])}" for c in shown]
+        return _panels(titles, drawn, *axes)
+
+    roc = panels(curves.roc, auc, "false positive rate", "recall")
+    pr = panels(curves.precision_recall, precision, "recall", "precision")
     return [
-        Chart(
-            "roc",
-            "ROC curves",
-            roc,
-            "Each class against the rest, with the area under its curve; dotted: chance." + which,
-        ),
-        Chart(
-            "precision_recall",
-            "Precision and recall",
-            pr,
-            "Each class against the rest, with its average precision." + which,
-        ),
+        Chart("roc", "ROC curves", roc, caption.format("area under the curve")),
+        Chart("precision_recall", "Precision and recall", pr, caption.format("average precision")),
     ]
 
 
-def _areas(estimates: Iterable[Estimate | None]) -> dict[int, float]:
-    """Returns the value for each class that has one."""
-    return {c: e.value for c, e in enumerate(estimates) if e and e.value is not None}
-
-
-def _curves(
-    answers: Answers,
-    areas: Mapping[int, float],
-    shown: Sequence[int],
-    curve: Callable,
-    steps: Literal["default", "steps-pre"],
-) -> Figure:
-    probabilities = answers.probabilities()
-    with style():
-        figure, axes = new_figure(5.2, 3.4)
-        for c, colour in zip(shown, class_colours(len(shown)), strict=True):
-            label = f"{answers.classes[c]} {areas[c]:.3f}"
-            x, y = curve(probabilities, answers.labels, c)
-            axes.plot(x, y, color=colour, lw=1.4, label=label, drawstyle=steps)
-        figure.legend(loc="outside right upper", borderpad=0, handlelength=1, fontsize=8)
+@charts.style()
+def _panels(titles: Sequence[str], drawn: Sequence[Curve], x: str, y: str) -> Figure:
+    """Draws each curve in a panel, and of all panels the part in which the curves bend."""
+    ideal = 0 if x == "false positive rate" else 1
+    # How far each curve stays from its ideal corner, along both axes together.
+    away = [np.min(abs(curve.x - ideal) + 1 - curve.y) for curve in drawn]
+    extent = next((end for end in _ENDS if end >= 3 * max(away)), 1.0)
+    columns = min(_COLUMNS, len(drawn))
+    rows = -(-len(drawn) // columns)
+    figure = Figure(
+        figsize=(_PANEL * max(2, columns) + 0.4, 1.1 * _PANEL * rows + 0.3), layout="constrained"
+    )
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    colours = charts.class_colours(len(drawn))
+    for axes, title, curve, colour in zip(panels, titles, drawn, colours, strict=False):
+        axes.plot(
+            *curve, color=colour, lw=1.8,
+            drawstyle="default" if ideal == 0 else "steps-pre",
+        )  # fmt: skip
+        axes.set_title(title, fontsize=8)
+        left = 0.0 if ideal == 0 else 1 - extent
+        axes.set_xlim(left - 0.03 * extent, left + 1.03 * extent)
+        axes.set_ylim(1 - 1.03 * extent, 1 + 0.03 * extent)
+        axes.locator_params(nbins=3)
+        axes.tick_params(labelsize=7)
+        charts.draw_grid(axes)
+    for unused in panels[len(drawn) :]:
+        unused.set_axis_off()
+    figure.supxlabel(x, fontsize=9)
+    figure.supylabel(y, fontsize=9)
     return figure
 
 
-def _unit_axes(axes: Axes, x: str, y: str) -> None:
-    with style():
-        axes.set_xlim(-0.01, 1.01)
-        axes.set_ylim(-0.01, 1.01)
-        axes.set_xlabel(x)
-        axes.set_ylabel(y)
-        draw_grid(axes)
-
-
+@charts.style()
 def _reliability(answers: Answers) -> Chart:
     bins = curves.reliability(answers.probabilities(), answers.labels)
-    with style():
-        figure = Figure(figsize=(4.6, 3.8), layout="constrained")
-        upper, lower = figure.subplots(2, sharex=True, height_ratios=(4, 1))
-        upper.plot((0, 1), (0, 1), color=INK, lw=0.8, ls=":")
-        upper.vlines(bins.confidence, bins.low, bins.high, color=INK, lw=0.8, alpha=0.6)
-        upper.plot(bins.confidence, bins.accuracy, "o-", ms=4, lw=1, color=ACCENT)
-        _unit_axes(upper, "", "accuracy")
-        lower.bar(bins.confidence, bins.n, 0.03, color=ACCENT)
-        lower.set_yscale("symlog", linthresh=1)
-        lower.set_ylim(0, 2 * bins.n.max())
-        lower.yaxis.set_major_locator(ticker.FixedLocator([10**k for k in range(0, 7, 2)]))
-        lower.yaxis.set_major_formatter("{x:,.0f}")
-        lower.minorticks_off()
-        lower.set_xlabel("probability of the predicted class")
-        lower.set_ylabel("pictures")
+    figure = Figure(figsize=(4.6, 3.8), layout="constrained")
+    upper, lower = figure.subplots(2, sharex=True, height_ratios=(4, 1))
+    upper.plot((0, 1), (0, 1), color=charts.INK, lw=0.8, ls=":")
+    upper.vlines(bins.confidence, bins.low, bins.high, color=charts.INK, lw=0.8, alpha=0.6)
+    upper.plot(bins.confidence, bins.accuracy, "o-", ms=4, lw=1, color=charts.ACCENT)
+    upper.set_xlim(-0.01, 1.01)
+    upper.set_ylim(-0.01, 1.01)
+    upper.set_ylabel("accuracy")
+    charts.draw_grid(upper)
+    lower.bar(bins.confidence, bins.n, 0.03, color=charts.ACCENT)
+    lower.set_yscale("symlog", linthresh=1)
+    lower.set_ylim(0, 2 * bins.n.max())
+    lower.yaxis.set_major_locator(ticker.FixedLocator([10**k for k in range(0, 7, 2)]))
+    lower.yaxis.set_major_formatter("{x:,.0f}")
+    lower.minorticks_off()
+    lower.set_xlabel("probability of the predicted class")
+    lower.set_ylabel("pictures")
     return Chart(
         "reliability",
         "Reliability",
         figure,
-        "Pictures grouped by the probability of the predicted class: which share of them is right, "
-        "with its 95 % interval; dotted: the share that the probability promises. Below: how many "
-        "pictures there are.",
+        "Pictures are grouped by the probability of the predicted class. Each point is the share "
+        "of a group that is predicted correctly, with its 95 % interval; the dotted line is what "
+        "the probabilities promise. Below: the number of pictures in each group.",
     )
 
 
+@charts.style()
 def _risk_coverage(answers: Answers) -> Chart:
     curve = curves.risk_coverage(answers.probabilities(), answers.labels)
-    with style():
-        figure, axes = new_figure(4.6, 3.0)
-        axes.plot(100 * curve.x, 100 * curve.y, color=ACCENT, lw=1.4)
-        axes.set_xlim(0, 101)
-        axes.set_ylim(bottom=0)
-        axes.set_xlabel("pictures answered, the surest first (%)")
-        axes.set_ylabel("wrong predictions (%)")
-        draw_grid(axes)
+    figure, axes = charts.new_figure(4.6, 3.0)
+    axes.plot(100 * curve.x, 100 * curve.y, color=charts.ACCENT, lw=1.4)
+    axes.set_xlim(0, 101)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("pictures answered, the surest first (%)")
+    axes.set_ylabel("wrong predictions (%)")
     return Chart(
         "risk_coverage",
-        "Errors if only the sure predictions count",
+        "Errors when only the surest predictions count",
         figure,
-        f"With all {answers.n:,} pictures answered, {percent(curve.y[-1])} are wrong.",
+        f"If all {answers.n:,} pictures are answered, {percent(curve.y[-1])} of the answers are "
+        "wrong.",
     )
 
 
@@ -173,8 +170,9 @@ def _calibration(run: RunRecord) -> list[Block]:
             )
         ]
     fitted = (
-        f"Fitted on {calibration.fitted_n:,} pictures of the {calibration.fitted_on} split: "
-        f"temperature {number(calibration.temperature)}. Measured here, on {calibration.n:,}."
+        f"The calibration, with the temperature {number(calibration.temperature)}, was fitted on "
+        f"{calibration.fitted_n:,} pictures of the {calibration.fitted_on} split. The tables show "
+        f"what it does for the {calibration.n:,} pictures of this evaluation."
     )
     losses = {"log_loss": calibration.log_loss, "ece": calibration.ece, "brier": calibration.brier}
     conformal, abstention = calibration.conformal, calibration.abstention
@@ -190,8 +188,8 @@ def _calibration(run: RunRecord) -> list[Block]:
             _promise("unlike training pictures (energy)", NONE, calibration.energy.above)
         )
     sizes = (
-        f"A set holds {conformal.mean_size:.2f} classes on average; fitted by class, "
-        f"{conformal.by_class.mean_size:.2f}."
+        f"A set holds {conformal.mean_size:.2f} classes on average, or "
+        f"{conformal.by_class.mean_size:.2f} if sets are fitted by class."
     )
     if conformal.by_class.too_few:
         sizes += (

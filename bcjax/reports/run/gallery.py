@@ -32,10 +32,10 @@ def errors(run: RunRecord) -> list[Block]:
     prepared = PreparedSet(path)
     if run.trained_on and prepared.digest != run.trained_on.digest:
         return [Text(f"{path} holds other pictures now, so none is shown.", "soft")]
-    return _galleries(run.answers, prepared, run.evaluation.split)
+    return _galleries(run, run.answers, prepared)
 
 
-def _galleries(answers: Answers, prepared: PreparedSet, split: str) -> list[Block]:
+def _galleries(run: RunRecord, answers: Answers, prepared: PreparedSet) -> list[Block]:
     probabilities = answers.probabilities()
     predicted = probabilities.argmax(axis=1)
     surest_first = np.argsort(-probabilities.max(axis=1), kind="stable")
@@ -45,22 +45,23 @@ def _galleries(answers: Answers, prepared: PreparedSet, split: str) -> list[Bloc
     if len(wrong):
         title = f"Wrong predictions: {len(wrong):,} of {answers.n:,}"
         title += f", the {_SHOWN} surest of them" if len(wrong) > _SHOWN else ""
-        shown = _pictures(answers, probabilities, wrong[:_SHOWN], prepared, split)
+        shown = _pictures(run, answers, probabilities, wrong[:_SHOWN], prepared)
         wrong_block = Gallery("errors", title, shown)
     else:
         wrong_block = Text(f"None of the {answers.n:,} predictions is wrong.")
-    shown = _pictures(answers, probabilities, least_sure, prepared, split)
+    shown = _pictures(run, answers, probabilities, least_sure, prepared)
     return [wrong_block, Gallery("least_sure", "The least sure predictions", shown)]
 
 
 def _pictures(
+    run: RunRecord,
     answers: Answers,
     probabilities: np.ndarray,
     rows: Int[np.ndarray, "n"],
     prepared: PreparedSet,
-    split: str,
 ) -> Sequence[CaptionedPicture]:
     """Reads the pictures of some rows of the predictions."""
+    split, max_pixels = run.evaluation.split, run.config.data.max_pixels
     position = {id_: i for i, id_ in enumerate(prepared.ids(split))}
     examples = prepared.examples(split)[[position[answers.ids[row]] for row in rows]]
     names = answers.classes
@@ -70,7 +71,7 @@ def _pictures(
         note = f"predicted {names[best]}, {percent(probabilities[row, best])}"
         if true != best:
             note += f"; {names[true]}: {percent(probabilities[row, true])}"
-        pixels = resized(decode(example.image), _SIDE)
+        pixels = resized(decode(example.image, max_pixels=max_pixels), _SIDE)
         pictures.append(CaptionedPicture(pixels, answers.ids[row], names[true], note))
     return pictures
 
@@ -79,7 +80,12 @@ def explanations(run: RunRecord) -> list[Block]:
     """Returns the explained pictures and how far the maps can be trusted, or how to get them."""
     explained = run.explained
     if not explained:
-        return [Text(f"No prediction was explained: {run.command('explain')} does so.", "soft")]
+        return [
+            Text(
+                f"No prediction has been explained yet. To do so, run {run.command('explain')}.",
+                "soft",
+            )
+        ]
     blocks: list[Block] = []
     if explained.checkpoint != run.evaluation.checkpoint:
         blocks.append(

@@ -32,7 +32,7 @@ def model_card(run: RunRecord) -> str:
     """Returns the card: YAML that the hub searches, then Markdown for people."""
     metrics = run.evaluation.metrics
     front = yaml.safe_dump(_front_matter(run), sort_keys=False, allow_unicode=True, width=100)
-    template = page.environment("bcjax.reports.run").get_template("model_card.md")
+    template = page.environment().get_template("model_card.md")
     return template.render(
         front=front,
         run=run,

@@ -13,7 +13,7 @@ from bcjax.evaluation.evaluation import (
 )
 from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
-from bcjax.reports.pages.charts import INK, class_colours, draw_grid, new_figure, style
+from bcjax.reports.pages import charts
 from bcjax.reports.pages.formatting import NONE, interval, number, percent, percent_interval
 from bcjax.reports.pages.page import Block, Chart, Charts, Details, Table, Text
 from bcjax.reports.run.performance import HEADLINE
@@ -38,7 +38,10 @@ def other_data(run: RunRecord) -> list[Block]:
             blocks.append(_table(run, {name: result}, "The same network on other pictures"))
     if not run.other_laboratories:
         command = run.command("evaluate", "--data.source=PICTURES")
-        missing = f"The network was not evaluated on another laboratory's pictures: {command}."
+        missing = (
+            "The network has not been evaluated on pictures of another laboratory. To do so, run "
+            f"{command}."
+        )
         blocks.append(Text(missing, "soft"))
     return blocks
 
@@ -73,7 +76,7 @@ def corruptions(run: RunRecord) -> list[Block]:
     result = run.corruptions
     if not result:
         command = run.command("evaluate", f"--split={run.name}", "--corruptions")
-        return [Text(f"Corrupted pictures were not tried: {command}.", "soft")]
+        return [Text(f"Corrupted pictures have not been tried. To do so, run {command}.", "soft")]
     clean = result.clean[_CORRUPTION_METRIC]
     head = ["corruption", *(f"severity {each}" for each in result.severities)]
     head += ["mean", "95 % interval", "lost", "95 % interval"]
@@ -99,23 +102,22 @@ def _mean_and_loss(means: Mapping[str, Estimate], lost: Estimate) -> list[str]:
     return [number(mean.value), interval(mean), number(lost.value), interval(lost)]
 
 
+@charts.style()
 def _corruption_chart(result: "CorruptionEvaluation") -> Chart:
     rows, clean = result.corruptions, result.clean[_CORRUPTION_METRIC].value
     x = [0, *result.severities]
-    with style():
-        figure, axes = new_figure(5.8, 3.4)
-        for row, colour in zip(rows, class_colours(len(rows)), strict=True):
-            values = [clean, *(each[_CORRUPTION_METRIC].value for each in row.severities)]
-            y = [math.nan if value is None else value for value in values]
-            name = row.name.replace("_", " ")
-            axes.plot(x, y, "o-", ms=3, lw=1.2, color=colour, label=name)
-        if clean is not None:
-            axes.axhline(clean, color=INK, lw=0.8, ls=":")
-        axes.set_ylim(0, 1.01)
-        axes.set_xlabel("severity; 0: not corrupted")
-        axes.set_ylabel("balanced accuracy")
-        draw_grid(axes)
-        figure.legend(loc="outside right upper", borderpad=0, handlelength=1, fontsize=8)
+    figure, axes = charts.new_figure(5.8, 3.4)
+    for row, colour in zip(rows, charts.class_colours(len(rows)), strict=True):
+        values = [clean, *(each[_CORRUPTION_METRIC].value for each in row.severities)]
+        y = [math.nan if value is None else value for value in values]
+        name = row.name.replace("_", " ")
+        axes.plot(x, y, "o-", ms=3, lw=1.2, color=colour, label=name)
+    if clean is not None:
+        axes.axhline(clean, color=charts.INK, lw=0.8, ls=":")
+    axes.set_ylim(0, 1.01)
+    axes.set_xlabel("severity; 0: not corrupted")
+    axes.set_ylabel("balanced accuracy")
+    figure.legend(loc="outside right upper", borderpad=0, handlelength=1, fontsize=8)
     return Chart("corruptions", "Corrupted pictures", figure, "Dotted: the pictures as they are.")
 
 
@@ -145,7 +147,7 @@ def members(run: RunRecord) -> list[Block]:
         for key, m in summary.metrics.items()
     ]
     head = ["metric", "mean", "deviation", "95 % interval of the mean", "members"]
-    caption = "The members one by one; the figures above are of all of them together"
+    caption = "The members one by one; the figures above are those of all members together"
     return [
         Table(head, rows, caption),
         Details(f"Each of the {len(summary.each):,} members", [_parts(summary.each)]),

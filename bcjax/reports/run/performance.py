@@ -3,16 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from bcjax.metrics.names import metric_name
-from bcjax.reports.pages.charts import (
-    INK,
-    Figure,
-    LinearSegmentedColormap,
-    Rectangle,
-    new_figure,
-    style,
-)
+from bcjax.reports.pages import charts
 from bcjax.reports.pages.formatting import (
     NONE,
     enumeration,
@@ -56,7 +52,9 @@ def overall(run: RunRecord) -> list[Block]:
         for key, estimate in metrics.items()
     ]
     head = ["metric", "value", "95 % interval", "how", "n"]
-    caption = f"Every metric; a bootstrap has {run.evaluation.resamples:,} resamples"
+    caption = (
+        f"Every metric; intervals by bootstrap are from {run.evaluation.resamples:,} resamples"
+    )
     return [
         Facts(headline),
         *(Text(caution, "bad") for caution in run.cautions),
@@ -68,8 +66,8 @@ def by_class(run: RunRecord) -> list[Block]:
     """Returns the confusion matrix and the figures of each class."""
     result = run.evaluation
     blocks: list[Block] = []
-    if charts := confusion_charts(result.confusion_matrix, result.classes):
-        blocks.append(Charts(charts))
+    if drawn := confusion_charts(result.confusion_matrix, result.classes):
+        blocks.append(Charts(drawn))
     keys = [key for key, _ in result.per_class[0].items()]
     rows = [
         [row.name, f"{row.n:,}", *(value_with_interval(estimate) for _, estimate in row.items())]
@@ -83,8 +81,7 @@ def by_class(run: RunRecord) -> list[Block]:
     )
     blocks += [
         Text(
-            f"These classes have no {metric_name(key)}, because it is undefined for them: "
-            f"{enumeration(names)}.",
+            f"The {metric_name(key)} is undefined for these classes: {enumeration(names)}.",
             "soft",
         )
         for key, names in result.undefined.items()
@@ -125,34 +122,34 @@ def confusion_charts(matrix: Sequence[Sequence[int]], classes: Sequence[str]) ->
     ]
 
 
+@charts.style()
 def _matrix(values: np.ndarray, shares: np.ndarray, classes: Sequence[str]) -> Figure:
     count = len(classes)
     # From transparent, so that an empty cell shows the page, be it light or dark.
     colours = LinearSegmentedColormap.from_list("share", [_COLOUR + "00", _COLOUR])
     side = 1.0 + _CELL * count
-    with style():
-        figure, axes = new_figure(side + 0.4, side)
-        # Rectangles instead of an image: an empty cell takes no bytes.
-        for (row, column), value in np.ndenumerate(values):
-            share = shares[row, column]
-            if not value:
-                continue
-            colour = colours(0.12 + 0.88 * share)
-            axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=colour))
-            whole = values.dtype.kind == "i" or value >= 9.95
-            text = f"{value:,.0f}" if whole else f"{value:.1f}"
-            ink = "white" if share > 0.5 else INK
-            axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
-        axes.set_xlim(-0.5, count - 0.5)
-        axes.set_ylim(count - 0.5, -0.5)
-        axes.set_aspect("equal")
-        axes.set_xticks(range(count), classes, rotation=40, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(count), classes)
-        axes.set_xlabel("predicted")
-        axes.set_ylabel("true")
-        axes.tick_params(length=0)
-        axes.spines[:].set_visible(False)
-        edges = np.arange(count + 1) - 0.5
-        axes.hlines(edges, -0.5, count - 0.5, color=INK, lw=0.4, alpha=0.25)
-        axes.vlines(edges, -0.5, count - 0.5, color=INK, lw=0.4, alpha=0.25)
+    figure, axes = charts.new_figure(side + 0.4, side, grid="")
+    # Rectangles instead of an image: an empty cell takes no bytes.
+    for (row, column), value in np.ndenumerate(values):
+        share = shares[row, column]
+        if not value:
+            continue
+        colour = colours(0.12 + 0.88 * share)
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=colour))
+        whole = values.dtype.kind == "i" or value >= 9.95
+        text = f"{value:,.0f}" if whole else f"{value:.1f}"
+        ink = "white" if share > 0.5 else charts.INK
+        axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=8)
+    axes.set_xlim(-0.5, count - 0.5)
+    axes.set_ylim(count - 0.5, -0.5)
+    axes.set_aspect("equal")
+    axes.set_xticks(range(count), classes, rotation=40, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(count), classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("true")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    edges = np.arange(count + 1) - 0.5
+    axes.hlines(edges, -0.5, count - 0.5, color=charts.INK, lw=0.4, alpha=0.25)
+    axes.vlines(edges, -0.5, count - 0.5, color=charts.INK, lw=0.4, alpha=0.25)
     return figure

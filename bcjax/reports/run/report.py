@@ -6,7 +6,6 @@ from pathlib import Path
 from bcjax.reports.pages.page import Page, Section, Text, write_page
 from bcjax.reports.run import (
     calibration,
-    data,
     gallery,
     model_card,
     other_evaluations,
@@ -62,7 +61,7 @@ def report_page(run: RunRecord) -> Page:
     """Returns the report as a page; a section without figures names the command for them."""
     averages = other_evaluations.averages(run)
     sections = [
-        Section("task", "Task", data.task(run)),
+        Section("task", "Task", training.task(run)),
         Section("results", "Results", [*performance.overall(run), *other_evaluations.members(run)]),
         Section("classes", "By class", performance.by_class(run)),
         Section("confidence", "Confidence and calibration", calibration.confidence(run)),
@@ -74,7 +73,7 @@ def report_page(run: RunRecord) -> Page:
             [*other_evaluations.other_data(run), *other_evaluations.corruptions(run)],
         ),
         *([Section("averages", "Averages", averages)] if averages else []),
-        Section("data", "Data", data.datasheet(run)),
+        Section("data", "Data", training.data(run)),
         Section("training", "Training", training.training(run)),
         Section("limitations", "Limitations", [Text(each) for each in model_card.limitations(run)]),
     ]

@@ -1,13 +1,19 @@
-"""How the network was trained: its curves, its time and energy, its settings."""
+"""What the network was asked, what is known of its pictures, and how it was trained."""
+
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from matplotlib import ticker
 
 from bcjax import config as configs
-from bcjax.reports.pages.charts import INK, SPLIT_COLOURS, draw_grid, new_figure, style, ticker
+from bcjax.data.curate.datasheet import PAGE
+from bcjax.reports.datasheet import datasheet, verdicts
+from bcjax.reports.pages import charts
 from bcjax.reports.pages.formatting import NONE, duration, energy, enumeration, setting
-from bcjax.reports.pages.page import Block, Chart, Charts, Details, Table, Text
+from bcjax.reports.pages.page import Block, Chart, Charts, Details, Facts, Table, Text
 from bcjax.reports.run_record import RunRecord
-from bcjax.runtime.training_sessions import Host, total_joules
+from bcjax.runtime.training_sessions import Host, Session, total_joules
 
 _NOT_CHOSEN = ("data.source", "data.classes", "workdir")  # not choices about training
 # Name, title, metric in training, metric in evaluation and unit of each chart.
@@ -22,11 +28,56 @@ _CAPTIONS = {
 }
 
 
+def task(run: RunRecord) -> list[Block]:
+    """Returns the task, the data and how many pictures there are of each class."""
+    result, split, config = run.evaluation, run.evaluation.split, run.config
+    counts = run.trained_on.counts if run.trained_on else {}
+    size = config.data.image_size
+    own = split in counts and result.source == config.data.source
+    learnt = f"{sum(counts['train']):,} pictures" if "train" in counts else "other pictures"
+    kind = run.datasheet.get("source", {}).get("kind", "")
+    where = f"the {split} split of {run.source}" if own else f"{Path(result.source).name}"
+    blocks: list[Block] = [
+        Text(
+            f"Which of {len(result.classes)} classes is the cell in a picture of {size} by "
+            f"{size} pixels? A network, {config.model.name}, was trained on {learnt} and "
+            f"evaluated on {where}: {result.n:,} pictures."
+        ),
+        Facts(
+            [
+                ("data", run.source, kind),
+                ("pictures measured on", f"{result.n:,}", f"{split} split"),
+                ("classes", str(len(result.classes)), ""),
+                ("network", config.model.name, f"checkpoint {result.checkpoint:,}"),
+            ]
+        ),
+    ]
+    if counts:
+        rows = [
+            [name, *(f"{each[label]:,}" for each in counts.values())]
+            for label, name in enumerate(result.classes)
+            if label < len(next(iter(counts.values())))
+        ]
+        rows.append(["all", *(f"{sum(each):,}" for each in counts.values())])
+        blocks.append(Table(["class", *counts], rows, "Pictures of the prepared set"))
+    return blocks
+
+
+def data(run: RunRecord) -> list[Block]:
+    """Returns what the datasheet says of the pictures that the run was trained on."""
+    sheet, path = run.datasheet, run.prepared_path
+    if not sheet or path is None:
+        where = "" if path is None else f": {path}"
+        return [Text(f"The prepared set and its datasheet are gone{where}.")]
+    page = Text(f"The whole datasheet, with pictures: `{path / PAGE}`", "soft")
+    return [*verdicts(sheet["leaks"]["sentence"], sheet.get("canary")), *datasheet(sheet), page]
+
+
 def training(run: RunRecord) -> list[Block]:
     """Returns the curves, the cost, the settings that differ from the defaults, and all of them."""
     blocks: list[Block] = []
-    if charts := training_charts(run):
-        blocks.append(Charts(charts))
+    if drawn := training_charts(run):
+        blocks.append(Charts(drawn))
     blocks.append(_cost(run))
     own, default = configs.flatten(run.config), configs.flatten(configs.default())
     rows = {key: [f"`{key}`", setting(value)] for key, value in own.items()}
@@ -45,6 +96,7 @@ def training_charts(run: RunRecord) -> list[Chart]:
     return [chart for each in _CHARTS if (chart := _chart(run, *each))]
 
 
+@charts.style()
 def _chart(
     run: RunRecord, name: str, title: str, training_key: str, evaluation_key: str, unit: str
 ) -> Chart | None:
@@ -58,25 +110,23 @@ def _chart(
     }
     if not any(curves.values()):
         return None
-    with style():
-        figure, axes = new_figure(4.6, 2.6)
-        for label, points in curves.items():
-            if points:
-                x, y = zip(*points, strict=True)
-                marker = "o" if len(points) < 40 else None
-                colour = SPLIT_COLOURS.get(label, INK)
-                axes.plot(x, y, color=colour, lw=1.4, label=label, marker=marker, ms=2.5)
-        checkpoint = run.evaluation.checkpoint
-        if checkpoint:
-            label = f"checkpoint {checkpoint:,}"
-            axes.axvline(checkpoint, color=INK, lw=0.8, ls=":", label=label)
-        axes.set_xlabel("step")
-        axes.set_ylabel(unit)
-        axes.set_ylim(bottom=0)
-        axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
-        axes.xaxis.set_major_formatter("{x:,.0f}")
-        draw_grid(axes)
-        figure.legend(ncols=3, loc="outside upper right", borderpad=0, handlelength=1.4)
+    figure, axes = charts.new_figure(4.6, 2.6)
+    for label, points in curves.items():
+        if points:
+            x, y = zip(*points, strict=True)
+            marker = "o" if len(points) < 40 else None
+            colour = charts.SPLIT_COLOURS.get(label, charts.INK)
+            axes.plot(x, y, color=colour, lw=1.4, label=label, marker=marker, ms=2.5)
+    checkpoint = run.evaluation.checkpoint
+    if checkpoint:
+        label = f"checkpoint {checkpoint:,}"
+        axes.axvline(checkpoint, color=charts.INK, lw=0.8, ls=":", label=label)
+    axes.set_xlabel("step")
+    axes.set_ylabel(unit)
+    axes.set_ylim(bottom=0)
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    figure.legend(ncols=3, loc="outside upper right", borderpad=0, handlelength=1.4)
     return Chart(name, title, figure, _CAPTIONS.get(name, ""))
 
 
@@ -105,9 +155,19 @@ def _cost(run: RunRecord) -> Block:
         "processes": f"{last.processes:,}",
         "host": "; ".join(hosts),
         "energy": used,
+        "changed": "; ".join(_changes(sessions)) or NONE,
         "versions": ", ".join(f"{name} {version}" for name, version in last.versions.items()),
     }
     return Table(["training", ""], list(rows.items()), text_columns=2)
+
+
+def _changes(sessions: Sequence[Session]) -> list[str]:
+    """Returns 'optim.lr from 0.001 to 0.003 at step 120' for each setting that changed."""
+    return [
+        f"{key} from {setting(before)} to {setting(since)} at step {session.first_step:,}"
+        for session in sessions
+        for key, (before, since) in session.changes.items()
+    ]
 
 
 def _host(host: Host) -> str:

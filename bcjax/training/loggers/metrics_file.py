@@ -21,7 +21,8 @@ class JsonLines(Logger):
         self._file = path.open("a", buffering=1)  # a killed run loses no whole line
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
-        self._file.write(json.dumps({"step": step} | values) + "\n")
+        with files.named_in_faults(self._file.name):
+            self._file.write(json.dumps({"step": step} | values) + "\n")
 
     def close(self) -> None:
         self._file.close()

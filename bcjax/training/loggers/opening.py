@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 
 from bcjax.runtime import extras, files
 from bcjax.runtime.run_dir import RunDir
+from bcjax.runtime.training_sessions import Changes
 from bcjax.training.loggers.logger import BackgroundLogger, Logger
 from bcjax.training.loggers.metrics_file import JsonLines
 from bcjax.training.loggers.sessions import SessionLog
@@ -27,15 +28,20 @@ def check(track: ConfigDict) -> None:
         extras.check(name, "config.track.to")
 
 
-def open_loggers(config: ConfigDict, step: int) -> list[Logger]:
+def open_loggers(config: ConfigDict, step: int, changes: Changes | None = None) -> list[Logger]:
     """Opens the loggers of a run that starts, or goes on, at `step`.
+
+    Args:
+      config: The resolved config of the run.
+      step: Steps taken.
+      changes: The settings that change there.
 
     Raises:
       UserError: If a tracker cannot be reached.
     """
     workdir = Path(config.workdir)
     # At once: a kill must not lose the lines of these two.
-    files = [JsonLines(workdir, step), SessionLog(config, step)]
+    files = [JsonLines(workdir, step), SessionLog(config, step, changes)]
     return [*files, BackgroundLogger([TensorBoard(workdir, step), *_trackers(config)])]
 
 

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 
 from bcjax.runtime import environment
 from bcjax.runtime.run_dir import RunDir
-from bcjax.runtime.training_sessions import Host, Session
+from bcjax.runtime.training_sessions import Changes, Host, Session
 from bcjax.training.loggers.logger import Logger
 from bcjax.training.loggers.metrics_file import read, rewrite
 
@@ -31,26 +31,14 @@ class SessionLog(Logger):
     is counted in some session.
     """
 
-    def __init__(self, config: ConfigDict, step: int):
+    def __init__(self, config: ConfigDict, step: int, changes: Changes | None = None):
         self._path = RunDir(config.workdir).sessions
         self._before = read(self._path)
         self._batch_size = config.train.batch_size
         self._energy = EnergyMeter()
         self._clock = time.monotonic()
-        cpu, cores = environment.processor(), environment.usable_cores()
-        self._session = Session(
-            began=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            seconds=0.0,
-            first_step=step,
-            last_step=step,
-            images=0,
-            device=jax.devices()[0].device_kind,
-            devices=jax.device_count(),
-            processes=jax.process_count(),
-            host=Host(cpu, cores, platform.platform()),
-            joules=None,
-            joules_of=self._energy.of,
-            versions=environment.versions(),
+        self._session = dataclasses.replace(
+            session_now(step), joules_of=self._energy.of, changes=changes or {}
         )
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -63,6 +51,30 @@ class SessionLog(Logger):
             joules=self._energy.joules(),
         )
         rewrite(self._path, [*self._before, dataclasses.asdict(session)])
+
+
+def session_now(step: int) -> Session:
+    """Returns the session of this process as it begins at a step of a run."""
+    return Session(
+        began=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        seconds=0.0,
+        first_step=step,
+        last_step=step,
+        images=0,
+        device=jax.devices()[0].device_kind,
+        devices=jax.device_count(),
+        processes=jax.process_count(),
+        host=Host(
+            environment.processor(),
+            environment.usable_cores(),
+            platform.platform(),
+            environment.processor_features(),
+        ),
+        joules=None,
+        joules_of=[],
+        versions=environment.versions(),
+        compiler=environment.compiler_settings(),
+    )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from tensorboardX import SummaryWriter
+from tensorboardX.proto.event_pb2 import Event, SessionLog
 
+from bcjax.runtime import files
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loggers.logger import Logger
 
@@ -17,13 +20,24 @@ class TensorBoard(Logger):
     """Scalars, pictures and histograms in `tensorboard/`."""
 
     def __init__(self, workdir: Path, step: int):
-        # purge_step hides what an interrupted run wrote after its last checkpoint. Files are named
-        # by the second: without the suffix, a run taken up within it would overwrite the first.
-        self._writer = SummaryWriter(
-            str(RunDir(workdir).tensorboard),
-            purge_step=step + 1,
-            filename_suffix=f".{time.time_ns()}",
-        )
+        folder = RunDir(workdir).tensorboard
+        # Files are named by the second: without the suffix, a run taken up within it would
+        # overwrite the first.
+        with files.named_in_faults(folder):
+            self._writer = SummaryWriter(str(folder), filename_suffix=f".{time.time_ns()}")
+        # Written here and now, for this is called in a thread already: where the library's own
+        # thread ends in a fault, such as a full disk, its queue fills and all waits for ever.
+        self._events = self._writer.file_writer.event_writer
+        self._events.add_event = self._write
+        # Hides what an interrupted run wrote after its last checkpoint.
+        start = SessionLog(status=SessionLog.START)
+        for about in ({"file_version": "brain.Event:2"}, {"session_log": start}):
+            self._write(Event(step=step + 1, wall_time=time.time(), **about))
+
+    def _write(self, event: Any) -> None:
+        with files.named_in_faults(self._events.get_logdir()):
+            self._events._ev_writer.write_event(event)
+            self._events.flush()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         for name, value in values.items():
@@ -48,4 +62,5 @@ class TensorBoard(Logger):
         )
 
     def close(self) -> None:
-        self._writer.close()
+        with files.named_in_faults(self._events.get_logdir()):
+            self._writer.close()

@@ -1,0 +1,84 @@
+"""What the datasheet of a prepared set says: leaks, findings, what was left out, and the rules."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bcjax.data.prepared import DATASHEET
+from bcjax.reports.pages.formatting import enumeration, setting
+from bcjax.reports.pages.page import Block, Details, Table, Text
+
+_ROWS = 200  # pictures that a folded list names
+_RELATIONS = {"same": "equal", "near": "nearly the same", "group": "of one group"}
+
+
+def verdicts(leaks: str, canary: Mapping[str, Any] | None) -> list[Block]:
+    """Returns whether the splits leak, and what a model that sees only colours achieves.
+
+    Args:
+      leaks: The sentence about the leaks; empty if there are none.
+      canary: What the datasheet says of that model; None if it was not tried.
+    """
+    blocks: list[Block] = [
+        Text(f"{leaks}.", "bad")
+        if leaks
+        else Text("No picture and no near duplicate of one lies in two splits.", "good")
+    ]
+    if canary:
+        blocks.append(Text(canary["sentence"], "bad" if canary["suspicious"] else "good"))
+    return blocks
+
+
+def datasheet(sheet: Mapping[str, Any]) -> list[Block]:
+    """Returns where the pictures are from, what was found, what was changed, and the rules."""
+    source, removed, leaks = sheet["source"], sheet["removed"], sheet["leaks"]["found"]
+    reasons = sorted({each["reason"] for each in removed})
+    facts = {
+        "source": f"`{source['location']}`",
+        "kind": source["kind"],
+        "fingerprint": f"`{source['fingerprint']}`",
+        "groups (patients, slides, originals)": f"{sheet['splits']['groups']:,}",
+        "found": "; ".join(each["sentence"] for each in sheet["findings"]) or "nothing",
+        "left out": f"{len(removed):,}" + (f" ({enumeration(reasons)})" if reasons else ""),
+        "splits made": enumeration(sheet["splits"]["carving"]) or "none: the source has its own",
+        "notes": " ".join(sheet["notes"]) or "none",
+    }
+    rules = {**sheet["rules"], **sheet["splits"]}
+    for told in ("carving", "groups"):
+        rules.pop(told, None)
+    left_out = [[each["id"], each["reason"]] for each in removed]
+    pairs = [
+        [
+            *(f"{id_} ({split})" for id_, split in zip(leak["ids"], leak["splits"], strict=True)),
+            _RELATIONS[leak["kind"]],
+        ]
+        for leak in leaks
+    ]
+    return [
+        Table(["datasheet", ""], list(facts.items()), text_columns=2),
+        Details(
+            "Pictures of each class",
+            [
+                _counts("As they were found", sheet["counts"]["before"]),
+                _counts("As they were prepared", sheet["counts"]["after"]),
+            ],
+        ),
+        *_folded("Rules", ["rule", "value"], [[f"`{k}`", setting(v)] for k, v in rules.items()]),
+        *_folded("Pictures left out", ["picture", "why"], left_out),
+        *_folded("Leaks", ["picture", "and", "are"], pairs),
+    ]
+
+
+def _counts(caption: str, by_split: Mapping[str, Mapping[str, int]]) -> Table:
+    classes = next(iter(by_split.values()), {})
+    rows = [[name, *(f"{each[name]:,}" for each in by_split.values())] for name in classes]
+    rows.append(["all", *(f"{sum(each.values()):,}" for each in by_split.values())])
+    return Table(["class", *(split or "no split" for split in by_split)], rows, caption)
+
+
+def _folded(summary: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Block]:
+    if not rows:
+        return []
+    blocks: list[Block] = [Table(head, rows[:_ROWS], text_columns=len(head))]
+    if len(rows) > _ROWS:
+        blocks.append(Text(f"The first {_ROWS}; all are in `{DATASHEET}`.", "soft"))
+    return [Details(f"{summary} ({len(rows):,})", blocks)]
