@@ -133,9 +133,7 @@ def test_prepared_sets_may_be_kept_on_a_read_only_disk(small_disk, monkeypatch):
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     assert prepare(data).digest == prepared.digest
     monkeypatch.setenv("BCJAX_CACHE", str(disk / "other"))
-    with pytest.raises(
-        UserError, match=r"disk is read-only .*BCJAX_CACHE or config"
-    ):
+    with pytest.raises(UserError, match=r"disk is read-only .*BCJAX_CACHE or config"):
         prepare(data)
 
 

@@ -49,11 +49,11 @@ def test_the_help_of_a_command_does_not_wake_jax(name):
 FLAGS = {
     "train": {"config", "workdir", "allow-leaks", "extend", "change"},
     "evaluate": {
-        "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
+        "data.max_pixels", "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
         "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",
     },
     "prepare": {"config", "out", "data.source", "canary", "allow-leaks"},
-    "predict": {"workdir", "checkpoint", "batch_size", "json", "csv"},
+    "predict": {"data.max_pixels", "workdir", "checkpoint", "batch_size", "json", "csv"},
 }  # fmt: skip
 
 
