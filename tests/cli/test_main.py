@@ -49,8 +49,8 @@ def test_the_help_of_a_command_does_not_wake_jax(name):
 FLAGS = {
     "train": {"config", "workdir", "allow-leaks", "extend", "change"},
     "evaluate": {
-        "data.max_pixels", "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
-        "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",
+        "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
+        "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference", "data.max_pixels",
     },
     "prepare": {"config", "out", "data.source", "canary", "allow-leaks"},
     "predict": {"data.max_pixels", "workdir", "checkpoint", "batch_size", "json", "csv"},
