@@ -50,7 +50,8 @@ FLAGS = {
     "train": {"config", "workdir", "allow-leaks", "extend", "change"},
     "evaluate": {
         "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
-        "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference", "data.max_pixels",
+        "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",
+        "data.max_pixels",
     },
     "prepare": {"config", "out", "data.source", "canary", "allow-leaks"},
     "predict": {"data.max_pixels", "workdir", "checkpoint", "batch_size", "json", "csv"},
