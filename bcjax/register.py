@@ -63,9 +63,14 @@ def network(
       paper: Where it was published.
 
     Raises:
-      UserError: If bcjax has a network of that name.
+      UserError: If bcjax has a network of that name, or a number is out of its range.
     """
+    from bcjax import config
     from bcjax.models import MODELS, NetworkInfo
+
+    config.check_argument("input_size", input_size, like="data.image_size")
+    config.check_argument("mean", tuple(mean), like="model.mean")
+    config.check_argument("std", tuple(std), like="model.std")
 
     def register(module: T) -> T:
         info = NetworkInfo(

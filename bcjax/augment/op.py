@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from bcjax.runtime.errors import UserError
+
 # How the strength for one picture follows from the magnitude m that the config gives:
 # "signed": drawn evenly from [-m, m]; "up_to": drawn evenly from [0, m]; "exact": m itself;
 # "share": m itself, the share of the result in a blend with the original picture. RandAugment
@@ -30,6 +32,13 @@ class Argument:
     low: float
     high: float
     unit: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.default <= self.high:  # nor is NaN between any two
+            raise UserError(
+                f"An argument is {self.default} by default, which is not from {self.low} to "
+                f"{self.high}."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -329,7 +329,10 @@ def _random_ops(line: spec.Spec) -> tuple[Transform, Numbers]:
     if line.name == "trivial_augment":
         return RandomOps(ops, 1, any_magnitude=True), spec.numbers(line, {})
     numbers = spec.numbers(line, {"layers": Argument(2, 1, 8), **_RAND_AUGMENT})
-    return RandomOps(ops, int(numbers.pop("layers"))), numbers
+    layers = numbers.pop("layers")
+    if layers % 1:
+        raise UserError(f"config.augment.ops has {line.text!r}: write a whole number of layers.")
+    return RandomOps(ops, int(layers)), numbers
 
 
 def _mixing(line: spec.Spec) -> tuple[tuple[Callable, ...], Numbers]:
@@ -343,7 +346,7 @@ def _mixing(line: spec.Spec) -> tuple[tuple[Callable, ...], Numbers]:
                 f"config.augment.ops has {line.text!r}: one_of takes mixup(alpha), cutmix(alpha)."
             )
         parts = line.inner
-        own = spec.numbers(line, {"p": _PROBABILITY})
+        own = spec.numbers(dataclasses.replace(line, inner=()), {"p": _PROBABILITY})
         alphas = [spec.numbers(each, {"alpha": alpha_of(each.name)})["alpha"] for each in parts]
     else:
         parts = (line,)

@@ -83,6 +83,11 @@ def numbers(spec: Spec, parameters: Mapping[str, Argument]) -> dict[str, float]:
     """
     given = dict(zip(parameters, spec.numbers, strict=False))
     signature = f"{spec.name}({', '.join(parameters)})"
+    if spec.inner:
+        raise UserError(
+            f"config.augment.ops has {spec.text!r}: {spec.inner[0].text} is no number; it is "
+            f"{signature}."
+        )
     if len(spec.numbers) > len(parameters) or set(given) & set(spec.options):
         raise UserError(f"config.augment.ops has {spec.text!r}: it is {signature}.")
     for name, value in spec.options.items():

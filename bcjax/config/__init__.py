@@ -21,10 +21,11 @@ from bcjax.config.tree import (
     replaced,
     save,
 )
-from bcjax.config.values import convert, parse
+from bcjax.config.values import check_argument, convert, parse
 
 __all__ = [
-    "KEYS", "METRICS", "ConfigDict", "add_choice", "check", "check_key", "check_source", "choose",
-    "convert", "default", "describe", "differences", "flatten", "from_dict", "get", "load", "names",
-    "nearest", "parse", "replaced", "resolve_length", "save", "split_variant",
+    "KEYS", "METRICS", "ConfigDict", "add_choice", "check", "check_argument", "check_key",
+    "check_source", "choose", "convert", "default", "describe", "differences", "flatten",
+    "from_dict", "get", "load", "names", "nearest", "parse", "replaced",
+    "resolve_length", "save", "split_variant",
 ]  # fmt: skip

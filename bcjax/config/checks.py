@@ -4,7 +4,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
-from bcjax.config.key import PATH
+from bcjax.config.key import PATH, SEED
 from bcjax.config.table import KEYS
 from bcjax.config.tree import flatten, replaced
 from bcjax.config.values import check_value
@@ -24,6 +24,7 @@ def check(config: ConfigDict) -> ConfigDict:
       UserError: Naming the first key whose value is not, and what it may be; or a remote path, or a
         module of `config.imports` that cannot be imported.
     """
+    check_value("imports", config.imports)
     plugins.load(config.imports)
     leaves = flatten(config)
     for name in KEYS:
@@ -33,6 +34,12 @@ def check(config: ConfigDict) -> ConfigDict:
     _check_channels(config.model)
     _check_colours(config.data)
     _check_stain(config.data)
+    last_seed = config.seed + config.train.members - 1
+    if config.train.vary == "seed" and last_seed not in SEED:
+        raise UserError(
+            f"config.seed is {config.seed}, and the last of {config.train.members} members would "
+            f"have {last_seed}: it must be {SEED}."
+        )
     if config.train.batch_size % config.optim.accumulate:
         raise UserError(
             f"config.train.batch_size {config.train.batch_size} cannot be divided into "
@@ -41,16 +48,20 @@ def check(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def check_source(data: ConfigDict) -> None:
-    """Refuses the `data` branch of a config that names no pictures.
+def check_source(data: ConfigDict, flag: str = "--config.data.source") -> None:
+    """Refuses a config that names no pictures.
+
+    Args:
+      data: The config's `data` branch.
+      flag: The flag of the command that names them.
 
     Raises:
       UserError: It says how they are named.
     """
     if not data.source:
         raise UserError(
-            "Give the pictures: --config.data.source=FOLDER, or data.source in Python; "
-            "data.source=synthetic draws cells to try things on."
+            f"Give the pictures: {flag}=FOLDER, or data.source in Python; data.source=synthetic "
+            "draws cells to try things on."
         )
 
 
@@ -58,8 +69,6 @@ def _check_channels(model: ConfigDict) -> None:
     for key in ("mean", "std"):
         if model[key] is not None and len(model[key]) != model.channels:
             raise UserError(f"config.model.{key} is {model[key]}: give one for each channel.")
-    if model.std is not None and 0 in model.std:
-        raise UserError(f"config.model.std is {model.std}: give what is not 0.")
 
 
 def _check_colours(data: ConfigDict) -> None:

@@ -22,9 +22,10 @@ Every key of the config. [Settings](settings.md) explains how they are changed.
 - A key marked with ↻ may change when a run is resumed, because it changes no bit of the result.
   (The keys of `mesh` change the rounding of sums.)
 - A key marked with Δ may change when a run is resumed with `--change`; the run records when.
-- The last column has the names that other tools (timm, Keras, Ultralytics, PyTorch) give to the
-  same thing. A command that uses one of them is answered with the key: `--config.learning_rate=0.1`
-  gives "did you mean 'optim.lr'?".
+- The last column has the names that other tools (timm, Keras, Lightning, Hugging Face,
+  Ultralytics) give to the same thing. A command that uses one of them is answered with the key, and
+  with the form of its value where that is another: `--config.train.epochs=20` gives "did you mean
+  'train.length'? Write a length: "20 epochs".".
 """
 
 
@@ -39,7 +40,7 @@ def render() -> str:
         ]
         for name, key in keys.items():
             full = f"{branch}.{name}".removeprefix(".")
-            also = [f"`{alias}`" for alias, meant in OTHER_NAMES.items() if meant == full]
+            also = [f"`{alias}`" for alias, meant in OTHER_NAMES.items() if meant.key == full]
             default = "none" if key.optional else f"`{key.default!r}`".replace("'", '"')
             cells = (
                 f"`{full}`{' ↻' if key.may_change else ' Δ' if key.with_change else ''}",

@@ -1,7 +1,6 @@
 """What is known about one key of the config."""
 
 import dataclasses
-import math
 from typing import Any
 
 
@@ -28,15 +27,15 @@ FLOAT = Kind(float, "a number")
 TEXT = Kind(str, "text")
 PATH = Kind(str, "a path")
 LENGTH = Kind(str, 'a length such as "20 epochs"')
-INTS = Kind(tuple, "a list of whole numbers, such as (64, 32)", int)
-FLOATS = Kind(tuple, "a list of numbers, such as (0.5, 0.75)", float)
+INTS = Kind(tuple, "a list of whole numbers, such as (64, 32), on the command line 64,32", int)
+FLOATS = Kind(tuple, "a list of numbers, such as (0.5, 0.75), on the command line 0.5,0.75", float)
 COLOUR = Kind(tuple, "three whole numbers from 0 to 255", int, size=3)
-TEXTS = Kind(tuple, 'a list of texts, such as ("A", "B")', str)
+TEXTS = Kind(tuple, 'a list of texts, such as ("A", "B"), on the command line A,B', str)
 
 
 @dataclasses.dataclass(frozen=True)
 class Range:
-    """The numbers between two bounds; infinity and NaN are in no range.
+    """The numbers between two bounds; NaN is in no range.
 
     Attributes:
       low: The lower bound.
@@ -45,33 +44,31 @@ class Range:
       open_high: Whether the upper bound itself is left out.
     """
 
-    low: float = -math.inf
-    high: float = math.inf
+    low: float
+    high: float
     open_low: bool = False
     open_high: bool = False
 
     def __contains__(self, number: float) -> bool:
         above = self.low < number if self.open_low else self.low <= number
         below = number < self.high if self.open_high else number <= self.high
-        return above and below and math.isfinite(number)
+        return above and below
 
     def __str__(self) -> str:
-        if self.open_high:
-            return f"in {'(' if self.open_low else '['}{self.low:g}, {self.high:g})"
-        bounds = [f"{'more than' if self.open_low else 'at least'} {self.low:g}"]
-        if self.high < math.inf:
-            bounds.append(f"at most {self.high:g}")
-        return " and ".join(bounds)
+        low = f"more than {self.low}" if self.open_low else f"at least {self.low}"
+        high = f"less than {self.high}" if self.open_high else f"at most {self.high}"
+        return f"{low} and {high}"
 
 
-def at_least(low: float) -> Range:
-    return Range(low)
-
-
-POSITIVE = Range(0, open_low=True)
-FRACTION = Range(0, 1, open_high=True)  # in [0, 1)
-SHARE = Range(0, 1)  # in [0, 1]
-POSITIVE_SHARE = Range(0, 1, open_low=True)  # in (0, 1]
+COUNT = Range(0, 2**31 - 1)  # what a device counts in 32 bits
+COUNT_FROM_1 = Range(1, 2**31 - 1)
+SEED = Range(0, 2**32 - 1)
+FRACTION = Range(0, 1, open_high=True)
+SHARE = Range(0, 1)
+BETWEEN_0_AND_1 = Range(0, 1, open_low=True, open_high=True)
+POSITIVE_SHARE = Range(0, 1, open_low=True)
+STRENGTH = Range(0, 1000)  # of what is added to a gradient: beyond it, every run diverges
+TINY = Range(1e-30, 1000)  # less is 0 in float32
 BYTE = Range(0, 255)
 
 

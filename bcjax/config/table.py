@@ -16,9 +16,12 @@ import dataclasses
 from typing import Any
 
 from bcjax.config.key import (
+    BETWEEN_0_AND_1,
     BOOL,
     BYTE,
     COLOUR,
+    COUNT,
+    COUNT_FROM_1,
     FLOAT,
     FLOATS,
     FRACTION,
@@ -26,15 +29,16 @@ from bcjax.config.key import (
     INTS,
     LENGTH,
     PATH,
-    POSITIVE,
     POSITIVE_SHARE,
+    SEED,
     SHARE,
+    STRENGTH,
     TEXT,
     TEXTS,
+    TINY,
     Key,
     Kind,
     Range,
-    at_least,
 )
 
 
@@ -45,7 +49,7 @@ def _key(default: Any, meaning: str, kind: Kind | None = None, **more: Any) -> K
 
 
 def _length(default: str, meaning: str, *, may_be_0: bool = False, **more: Any) -> Key:
-    return _key(default, meaning, LENGTH, range=at_least(0) if may_be_0 else POSITIVE, **more)
+    return _key(default, meaning, LENGTH, range=COUNT if may_be_0 else COUNT_FROM_1, **more)
 
 
 def _colour(default: tuple[int, int, int], meaning: str) -> Key:
@@ -55,10 +59,11 @@ def _colour(default: tuple[int, int, int], meaning: str) -> Key:
 SCHEDULES = ("constant", "cosine", "step", "exponential", "linear")
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss")
 SPLITS = ("train", "val", "test")
+FINDINGS = ("conflicts", "copies", "duplicates", "blank", "tiny", "odd", "grey")
 
 _RUN = {
     "seed": _key(
-        0, "The seed of all random numbers: first weights, order, augmentation.", range=at_least(0),
+        0, "The seed of all random numbers: first weights, order, augmentation.", range=SEED,
     ),
     "workdir": _key(
         None, "The folder that the run is written to; not set: runs/<name of the config file>.",
@@ -82,7 +87,7 @@ _DATA = {
     ),
     "image_size": _key(
         96, "The side of the square to which each picture is resized when it is decoded.",
-        range=at_least(8), unit="pixels",
+        range=Range(8, 4096), unit="pixels",
     ),
     "resize": _key(
         None,
@@ -103,17 +108,16 @@ _DATA = {
         0.15, "The share of the pictures for testing, where the source names no such split.",
         range=FRACTION,
     ),
-    "split_seed": _key(0, "The seed that decides which picture goes into which split."),
+    "split_seed": _key(0, "The seed that decides which picture goes into which split.", range=SEED),
     "folds": _key(
         0, "The folds of cross-validation into which all but the test split is cut; 0: none.",
-        range=at_least(0),
+        range=Range(0, 1000),
     ),
-    "fold": _key(0, "The fold that is the validation split, counted from 0.", range=at_least(0)),
+    "fold": _key(0, "The fold that is the validation split, counted from 0.", range=Range(0, 999)),
     "resplit": _key(False, "Splits the pictures anew although the source names splits."),
     "boxes": _key(
-        None,
-        "crop: makes one picture of each boxed white cell; not set: the pictures as they are.",
-        TEXT,
+        None, "Makes one picture of each boxed white cell; not set: the pictures as they are.",
+        TEXT, choices=("crop",),
     ),
     "fine_labels": _key(
         False, "PBC: takes the sub-types in the file names (BNE, SNE, MMY, ...) as classes.",
@@ -129,16 +133,14 @@ _DATA = {
     "on_unlabelled": _key(
         "error", "What to do with rows that name no class, or several.", choices=("error", "drop"),
     ),
-    "exclude": _key(
-        (), 'Ids of pictures to leave out, or patterns such as "*/blurred_*".', TEXTS,
-    ),
+    "exclude": _key((), 'Ids of pictures to leave out, or patterns such as "*/blurred_*".', TEXTS),
     "drop_classes": _key((), "Classes to leave out.", TEXTS),
     "keep": _key((), 'The share of a class that stays, such as ("NEUTROPHIL=0.9",).', TEXTS),
-    "drop": _key(
-        (), "Findings to leave out: conflicts, copies, duplicates, blank, tiny, odd, grey.",
-        TEXTS,
+    "drop": _key((), "Findings to leave out.", TEXTS, choices=FINDINGS),
+    "max_copies": _key(
+        20, "A picture with more exact copies than this is not taken for a cell.",
+        range=COUNT_FROM_1,
     ),
-    "max_copies": _key(20, "A picture with more exact copies than this is not taken for a cell."),
     "group_by": _key(
         None,
         "What must stay in one split: column:NAME, regex:PATTERN, hash or copies; not set: as the "
@@ -169,7 +171,8 @@ _DATA = {
         choices=("auto", "disk", "host", "device"), may_change=True,
     ),
     "synthetic_images": _key(
-        2400, "The number of drawings in the synthetic source.", range=at_least(8), unit="pictures",
+        2400, "The number of drawings in the synthetic source.", range=Range(8, 10**7),
+        unit="pictures",
     ),
     "cache_dir": _key(
         None, "The folder of prepared sets; not set: $BCJAX_CACHE, or ~/.cache/bcjax.", PATH,
@@ -179,15 +182,15 @@ _DATA = {
         None, "The folder where TFDS keeps its data; not set: TFDS's own default.", PATH,
     ),
     "threads": _key(
-        None, "Threads that decode pictures; not set: one for each core.", INT, range=at_least(1),
-        may_change=True,
+        None, "Threads that decode pictures; not set: one for each core.", INT,
+        range=Range(1, 4096), may_change=True,
     ),
     "workers": _key(
-        0, "Processes that decode pictures for the disk store; 0: threads only.", range=at_least(0),
-        may_change=True,
+        0, "Processes that decode pictures for the disk store; 0: threads only.",
+        range=Range(0, 4096), may_change=True,
     ),
     "prefetch": _key(
-        4, "Calls of the step that are prepared ahead.", range=at_least(1), may_change=True,
+        4, "Calls of the step that are prepared ahead.", range=Range(1, 1000), may_change=True,
     ),
 }  # fmt: skip
 
@@ -196,8 +199,7 @@ _AUGMENT = {
         ("flip", "turn"),
         'The operations, in turn: "name", "name(magnitude)" or "name(magnitude, option=..., '
         'p=...)".',
-        TEXTS,
-        with_change=True,
+        TEXTS, with_change=True,
     ),
 }  # fmt: skip
 
@@ -216,7 +218,7 @@ _MODEL = {
     ),
     "hidden": _key(
         None, "Units of the classifier's hidden layers; not set: the network's own. (): none.",
-        INTS, range=at_least(1),
+        INTS, range=Range(1, 65536),
     ),
     "dropout": _key(
         None, "The dropout in the classifier; not set: the network's own.", FLOAT, range=FRACTION,
@@ -224,8 +226,7 @@ _MODEL = {
     ),
     "drop_path": _key(
         None, "The drop path (stochastic depth) of the last block; not set: the network's own.",
-        FLOAT, range=FRACTION,
-        with_change=True,
+        FLOAT, range=FRACTION, with_change=True,
     ),
     "norm": _key(
         None, "The normalisation; not set: as the weights want, or the network's own.", TEXT,
@@ -238,11 +239,11 @@ _MODEL = {
     ),
     "epsilon": _key(
         None, "The epsilon of the normalisation; not set: as the weights want, or the network's.",
-        FLOAT, range=POSITIVE,
+        FLOAT, range=TINY,
     ),
     "alpha": _key(
-        None, "The width multiplier of networks that have one; not set: the network's own.",
-        FLOAT, range=POSITIVE,
+        None, "The width multiplier of networks that have one; not set: the network's own.", FLOAT,
+        range=Range(0, 16, open_low=True),
     ),
     "small_stem": _key(
         False, "A 3x3 stem of stride 1 without pooling, for pictures of 28 to 64 pixels.",
@@ -257,23 +258,21 @@ _MODEL = {
         None,
         "The mean of each channel of pictures in 0..1; not set: as the weights want, or the "
         "network's own.",
-        FLOATS,
+        FLOATS, range=Range(-1000, 1000),
     ),
     "std": _key(
         None,
         "The deviation of each channel of pictures in 0..1; not set: as the weights want, or the "
         "network's own.",
-        FLOATS,
+        FLOATS, range=Range(1e-6, 1000),
     ),
     "l1": _key(
         0.0, "The weight of the L1 norm of the classifier's kernels in the loss; 0: off.",
-        range=at_least(0),
-        with_change=True,
+        range=STRENGTH, with_change=True,
     ),
     "l2": _key(
         0.0, "The weight of the squared L2 norm of the classifier's kernels in the loss; 0: off.",
-        range=at_least(0),
-        with_change=True,
+        range=STRENGTH, with_change=True,
     ),
 }  # fmt: skip
 
@@ -292,14 +291,15 @@ _FINETUNE = {
     ),
     "first.trainable": _key("head", "What trains in that phase."),
     "first.lr": _key(
-        None, "The learning rate of that phase; not set: optim.lr.", FLOAT, range=POSITIVE,
+        None, "The learning rate of that phase; not set: optim.lr.", FLOAT,
+        range=Range(0, 1000, open_low=True),
     ),
     "first.schedule": _key(
         None, "The schedule of that phase; not set: optim.schedule.", TEXT, choices=SCHEDULES,
     ),
     "first.warmup": _length("0 steps", "The warm-up of that phase; 0: none.", may_be_0=True),
     "first.patience": _key(
-        0, "Ends that phase after this many evaluations without gain; 0: never.", range=at_least(0),
+        0, "Ends that phase after this many evaluations without gain; 0: never.", range=COUNT,
         unit="evaluations",
     ),
 }  # fmt: skip
@@ -309,28 +309,26 @@ _OPTIM = {
         "adamw", "The optimizer.",
         choices=("adam", "adamw", "nadam", "nadamw", "rmsprop", "sgd", "lion", "adafactor"),
     ),
-    "lr": _key(1e-3, "The learning rate after the warm-up.", range=at_least(0), with_change=True),
+    "lr": _key(1e-3, "The learning rate after the warm-up.", range=STRENGTH, with_change=True),
     "b1": _key(
         0.9, "The decay of the average of the gradient (adam, nadam, lion).", range=FRACTION,
         with_change=True,
     ),
     "b2": _key(
         0.999, "The decay of the average of the squared gradient (adam, nadam, lion, rmsprop).",
-        range=FRACTION,
-        with_change=True,
+        range=FRACTION, with_change=True,
     ),
     "eps": _key(
-        1e-8, "The number that the optimizer adds to denominators.", range=POSITIVE,
-        with_change=True,
+        1e-8, "The number that the optimizer adds to denominators.", range=TINY, with_change=True,
     ),
     "momentum": _key(0.9, "The momentum (sgd, rmsprop).", range=FRACTION),
     "nesterov": _key(False, "Nesterov's momentum (sgd, rmsprop)."),
     "weight_decay": _key(
-        1e-4, "The weight decay of kernels; biases and norms never decay.", range=at_least(0),
+        1e-4, "The weight decay of kernels; biases and norms never decay.", range=STRENGTH,
         with_change=True,
     ),
     "clip_norm": _key(
-        0.0, "The global norm to which the gradient is clipped; 0: off.", range=at_least(0),
+        0.0, "The global norm to which the gradient is clipped; 0: off.", range=Range(0, 1e9),
         with_change=True,
     ),
     "schedule": _key(
@@ -347,14 +345,14 @@ _OPTIM = {
     ),
     "step_at": _key(
         (0.5, 0.75), 'The fractions of the run at which the schedule "step" drops.', FLOATS,
-        with_change=True,
+        range=SHARE, with_change=True,
     ),
     "step_factor": _key(
-        0.1, 'The factor on the learning rate at each drop of the schedule "step".', range=POSITIVE,
-        with_change=True,
+        0.1, 'The factor on the learning rate at each drop of the schedule "step".',
+        range=Range(0, 1000, open_low=True), with_change=True,
     ),
     "accumulate": _key(
-        1, "Micro-batches whose gradients are averaged inside one step.", range=at_least(1),
+        1, "Micro-batches whose gradients are averaged inside one step.", range=COUNT_FROM_1,
         with_change=True,
     ),
     "ema": _key(
@@ -362,36 +360,36 @@ _OPTIM = {
     ),
     "plateau.patience": _key(
         0, "Lowers the learning rate after this many evaluations without gain; 0: never.",
-        range=at_least(0), unit="evaluations",
-        with_change=True,
+        range=COUNT, unit="evaluations", with_change=True,
     ),
     "plateau.factor": _key(
-        0.2, "The factor on the learning rate each time that it is lowered.",
+        0.2, "The factor on the learning rate each time that it is lowered.", range=POSITIVE_SHARE,
         with_change=True,
     ),
     "plateau.min_scale": _key(
-        1e-3, "The least share of the learning rate that is left.",
-        with_change=True,
+        1e-3, "The least share of the learning rate that is left.", range=SHARE, with_change=True,
     ),
 }  # fmt: skip
 
 _TRAIN = {
     "batch_size": _key(
-        64, "The pictures in a step, over all devices.", range=at_least(1), unit="pictures",
+        64, "The pictures in a step, over all devices.", range=COUNT_FROM_1, unit="pictures",
         with_change=True,
     ),
     "length": _length("20 epochs", "How long to train; --extend lengthens a run."),
     "restarts": _key(
         (), "The steps of the length at which the schedule begins anew; --extend=restart adds one.",
-        INTS, range=at_least(1), unit="steps",
+        INTS, range=COUNT_FROM_1, unit="steps",
     ),
     "shown": _key(
-        (), "The step at which the batch size last changed, and the pictures shown until then; "
-        "--change writes it.", INTS, range=at_least(1),
+        (),
+        "The step at which the batch size last changed, and the pictures shown until then; "
+        "--change writes it.",
+        INTS, range=COUNT_FROM_1,
     ),
     "steps_per_call": _key(
         None, "Steps in one dispatch to the devices; not set: 8 on accelerators, 1 on CPU.", INT,
-        range=at_least(1), unit="steps", may_change=True,
+        range=Range(1, 10_000), unit="steps", may_change=True,
     ),
     "log_every": _length("50 steps", "How often a line is logged.", may_change=True),
     "label_smoothing": _key(
@@ -399,16 +397,14 @@ _TRAIN = {
         with_change=True,
     ),
     "loss": _key(
-        "cross_entropy", "The loss.", choices=("cross_entropy", "focal"),
-        with_change=True,
+        "cross_entropy", "The loss.", choices=("cross_entropy", "focal"), with_change=True,
     ),
     "callbacks": _key(
         (), "Functions of bcjax.register.callback that are called after each evaluation.", TEXTS,
         with_change=True,
     ),
     "focal_gamma": _key(
-        2.0, "The exponent of the focal loss.", range=at_least(0),
-        with_change=True,
+        2.0, "The exponent of the focal loss.", range=Range(0, 100), with_change=True,
     ),
     "class_weights": _key(
         "none", "How the classes are weighted in the loss.", choices=("none", "balanced"),
@@ -421,22 +417,24 @@ _TRAIN = {
         (), 'How often an epoch shows each picture of a class, such as ("basophil=4",).', TEXTS,
     ),
     "members": _key(
-        1, "Runs that train in one program, each in a folder of its own.", range=at_least(1),
+        1, "Runs that train in one program, each in a folder of its own.", range=Range(1, 1000),
     ),
     "vary": _key("seed", "What the members differ in.", choices=("seed", "lr", "fold")),
-    "lrs": _key((), "The learning rate of each member, where they differ in it.", FLOATS),
-    "patience": _key(
-        0, "Stops after this many evaluations without gain; 0: never.", range=at_least(0),
-        unit="evaluations",
-        with_change=True,
+    "lrs": _key(
+        (), "The learning rate of each member, where they differ in it.", FLOATS,
+        range=Range(0, 1000, open_low=True),
     ),
-    "min_delta": _key(0.0, "What counts as a gain.", with_change=True),
+    "patience": _key(
+        0, "Stops after this many evaluations without gain; 0: never.", range=COUNT,
+        unit="evaluations", with_change=True,
+    ),
+    "min_delta": _key(0.0, "What counts as a gain.", range=Range(0, 1000), with_change=True),
 }  # fmt: skip
 
 _CHECKPOINT = {
     "every": _length("1 epochs", "How often a checkpoint is written.", with_change=True),
     "keep": _key(
-        2, "The latest checkpoints that are kept, besides the best.", range=at_least(1),
+        2, "The latest checkpoints that are kept, besides the best.", range=COUNT_FROM_1,
         may_change=True,
     ),
     "best": _key("accuracy", "The metric by which the best checkpoint is chosen.", choices=METRICS),
@@ -450,19 +448,19 @@ _EVAL = {
     ),
     "batch_size": _key(
         None, "The pictures in a batch of evaluation; not set: train.batch_size.", INT,
-        range=at_least(1), unit="pictures",
+        range=COUNT_FROM_1, unit="pictures",
     ),
     "resamples": _key(
         1000, "The resamples of the bootstrap behind the 95 % intervals; 0: no intervals.",
-        range=at_least(0), may_change=True,
+        range=Range(0, 100_000), may_change=True,
     ),
     "coverage": _key(
         0.9, "The coverage of conformal sets, calibrated on the watched split at the end.",
-        range=FRACTION, may_change=True,
+        range=BETWEEN_0_AND_1, may_change=True,
     ),
     "error_rate": _key(
         0.05, "The share of errors among the answers that are not called uncertain.",
-        range=FRACTION, may_change=True,
+        range=BETWEEN_0_AND_1, may_change=True,
     ),
     "report": _key(
         True, "Writes report.html, figures and a model card at the end.", may_change=True,
@@ -471,8 +469,8 @@ _EVAL = {
 
 _TRACK = {
     "to": _key(
-        (), "Trackers that receive the results as well: mlflow, wandb.", TEXTS,
-        choices=("mlflow", "wandb"), may_change=True,
+        (), "Trackers that receive the results as well.", TEXTS, choices=("mlflow", "wandb"),
+        may_change=True,
     ),
     "project": _key("bcjax", "The name of the experiment there.", may_change=True),
     "uri": _key(
@@ -486,10 +484,10 @@ _TRACK = {
 _MESH = {
     "fsdp": _key(
         1, "The devices over which large parameters are divided; the rest divide the batch.",
-        range=at_least(1), may_change=True,
+        range=COUNT_FROM_1, may_change=True,
     ),
     "fsdp_min_size": _key(
-        1 << 18, "Parameters with fewer elements are copied to each device instead.",
+        1 << 18, "Parameters with fewer elements are copied to each device instead.", range=COUNT,
         may_change=True,
     ),
     "coordinator": _key(
@@ -497,20 +495,20 @@ _MESH = {
         TEXT, may_change=True,
     ),
     "processes": _key(
-        None, "The number of processes; not set: as the environment says.", INT,
-        range=at_least(1), may_change=True,
+        None, "The number of processes; not set: as the environment says.", INT, range=COUNT_FROM_1,
+        may_change=True,
     ),
     "process_id": _key(
-        None, "The number of this process, counted from 0; not set: as the environment says.",
-        INT, range=at_least(0), may_change=True,
+        None, "The number of this process, counted from 0; not set: as the environment says.", INT,
+        range=COUNT, may_change=True,
     ),
     "wait_seconds": _key(
         300, "How long a process waits at the start for the others to come.", unit="s",
-        range=at_least(1), may_change=True,
+        range=Range(1, 10**6), may_change=True,
     ),
     "heartbeat_seconds": _key(
         30, "How long a process may give no sign of life until the others end, too.", unit="s",
-        range=at_least(2), may_change=True,
+        range=Range(2, 10**6), may_change=True,
     ),
 }  # fmt: skip
 

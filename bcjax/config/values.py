@@ -4,6 +4,7 @@ import ast
 import contextlib
 import difflib
 import os
+from pathlib import Path
 from typing import Any
 
 from bcjax.config.key import LENGTH, PATH, Key
@@ -11,15 +12,19 @@ from bcjax.config.lengths import resolve_length
 from bcjax.config.suggest import check_key
 from bcjax.config.table import KEYS
 from bcjax.runtime import files
-from bcjax.runtime.errors import UserError
+from bcjax.runtime.errors import UserError, shown
 
 NONE = "none"  # how "not set" is written on the command line
 
 _WORDS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": False}
 
+_LONGEST_TEXT, _LONGEST_NAME = 4096, 255  # as Linux has it for paths and the names in them
+
 
 def parse(name: str, text: str) -> Any:
     """Returns the value that a text of the command line stands for.
+
+    A list is taken as people type it: `a,b`, `[a, b]`, `("a", "b")` or `a` alone.
 
     Raises:
       UserError: If there is no such key, or the text is no value of its kind.
@@ -32,19 +37,37 @@ def parse(name: str, text: str) -> Any:
     try:
         if key.kind.python is bool:
             return _WORDS[text.strip().lower()]
-        return _parse_items(text) if key.kind.item else key.kind.python(text)
-    except (KeyError, ValueError, SyntaxError) as error:
-        raise UserError(_wrong_kind(name, key, text)) from error
+        if key.kind.item:
+            return tuple(map(key.kind.item, _split(text)))
+        return key.kind.python(text)
+    except (KeyError, ValueError) as error:
+        raise UserError(_wrong_kind(f"config.{name}", key, text)) from error
 
 
-def _parse_items(text: str) -> tuple[Any, ...]:
-    try:
+def _split(text: str) -> list[str]:
+    """Splits at commas, except within quotes and brackets; quotes around an item are taken off."""
+    with contextlib.suppress(ValueError, SyntaxError):  # how Python writes a list of texts
         value = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        if "," in text or " " in text:
-            raise
-        value = text  # one item, without its quotes
-    return tuple(value) if isinstance(value, tuple | list | set) else (value,)
+        if isinstance(value, tuple | list) and all(isinstance(item, str) for item in value):
+            return list(value)
+    text = text.strip()
+    if text[:1] + text[-1:] in ("()", "[]"):
+        text = text[1:-1]
+    items, depth, quote = [""], 0, ""
+    for character in text:
+        if character == "," and not depth and not quote:
+            items.append("")
+            continue
+        if character == quote:
+            quote = ""
+        elif character in "'\"" and not items[-1].strip():
+            quote = character
+        depth += (character in "([{") - (character in ")]}")
+        items[-1] += character
+    items = [item.strip() for item in items]
+    if not items[-1]:  # after a last comma, or of an empty list
+        items.pop()
+    return [item[1:-1] if item[:1] in "'\"" and item[-1] == item[0] else item for item in items]
 
 
 def convert(name: str, value: Any) -> Any:
@@ -64,10 +87,10 @@ def convert(name: str, value: Any) -> Any:
     if key.kind.item and isinstance(value, list):
         value = tuple(value)
     if key.kind.python is float and isinstance(value, int | str) and not isinstance(value, bool):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, OverflowError):
             value = float(value)
-    if not _is(value, key.kind.python):
-        raise UserError(_wrong_kind(name, key, value))
+    if not _is(value, key.kind.python) or (key.kind.python is float and isinstance(value, int)):
+        raise UserError(_wrong_kind(f"config.{name}", key, value))
     return value
 
 
@@ -77,40 +100,66 @@ def check_value(name: str, value: Any) -> None:
     Raises:
       UserError: If the key may not have it, naming what it may be.
     """
-    key = KEYS[name]
+    _check(f"config.{name}", KEYS[name], value)
+
+
+def check_argument(name: str, value: Any, like: str) -> None:
+    """Checks an argument of a function that may be what a key of the config may be.
+
+    Args:
+      name: The name of the argument.
+      value: What the caller gave.
+      like: The key.
+
+    Raises:
+      UserError: If the key may not have that value, naming the argument.
+    """
+    _check(name, KEYS[like], value)
+
+
+def _check(name: str, key: Key, value: Any) -> None:
     if value is None and key.optional:
         return
-    if not _is(value, key.kind.python) or (key.optional and value == ""):
-        raise UserError(_wrong_kind(name, key, value))
-    if key.kind.item:
-        _check_items(name, key, value)
-    elif key.choices and value not in key.choices:
-        raise UserError(
-            f"config.{name} is {value!r}: choose one of {_named(key)}{_hint(value, key)}."
-        )
-    else:
-        _check_range(name, key, value)
-
-
-def _check_items(name: str, key: Key, items: tuple[Any, ...]) -> None:
-    assert key.kind.item
-    if not all(_is(item, key.kind.item) for item in items) or (
-        key.kind.size not in (None, len(items))
+    items = value if key.kind.item else (value,)
+    if not _is(value, key.kind.python) or not all(
+        _is(item, key.kind.item or key.kind.python) for item in items
     ):
-        raise UserError(_wrong_kind(name, key, items))
-    if key.range and not all(item in key.range for item in items):
-        raise UserError(f"config.{name} is {items}: each must be {key.range}.")
+        raise UserError(_wrong_kind(name, key, value))
+    if key.kind.size not in (None, len(items)):
+        raise UserError(_wrong_kind(name, key, value))
     for item in items:
+        if isinstance(item, str):
+            _check_text(name, key, item)
         if key.choices and item not in key.choices:
-            raise UserError(f"config.{name} has {item!r}: choose of {_named(key)}.")
-
-
-def _check_range(name: str, key: Key, value: Any) -> None:
-    is_length = key.kind is LENGTH
-    number = resolve_length(value, examples=1, batch_size=1, key=name) if is_length else value
-    if key.range and number not in key.range:
+            _refuse_choice(name, key, item)
+    numbers = items
+    if key.kind is LENGTH:
+        key_name = name.removeprefix("config.")
+        numbers = (resolve_length(value, examples=1, batch_size=1, key=key_name),)
+    if key.range and not all(number in key.range for number in numbers):
+        each = "each" if key.kind.item else "it"
         none = f", or {NONE}" if key.optional else ""
-        raise UserError(f"config.{name} is {value!r}: it must be {key.range}{none}.")
+        raise UserError(f"{name} is {shown(value)}: {each} must be {key.range}{none}.")
+
+
+def _check_text(name: str, key: Key, text: str) -> None:
+    names = Path(text).parts if key.kind is PATH else ()
+    if not text:
+        raise UserError(_wrong_kind(name, key, text))
+    if "\0" in text:
+        raise UserError(f"{name} is {shown(text)}: leave the character NUL out.")
+    if len(text) > _LONGEST_TEXT or any(len(os.fsencode(n)) > _LONGEST_NAME for n in names):
+        raise UserError(f"{name} is {shown(text)}: write {key.kind.written} less long.")
+
+
+def _refuse_choice(name: str, key: Key, item: Any) -> None:
+    near = difflib.get_close_matches(str(item).lower(), list(map(str, key.choices)), 1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    known = ", ".join(map(str, (*key.choices, NONE) if key.optional else key.choices))
+    if not key.kind.item:
+        raise UserError(f"{name} is {shown(item)}: choose one of {known}{hint}.")
+    several = f", on the command line such as {','.join(key.choices[:2])}"
+    raise UserError(f"{name} has {shown(item)}: choose of {known}{hint}{several}.")
 
 
 def _is(value: Any, wanted: type) -> bool:
@@ -122,13 +171,4 @@ def _is(value: Any, wanted: type) -> bool:
 
 def _wrong_kind(name: str, key: Key, value: Any) -> str:
     none = f", or {NONE}" if key.optional else ""
-    return f"config.{name} is {value!r}: write {key.kind.written}{none}."
-
-
-def _named(key: Key) -> str:
-    return ", ".join(map(str, (*key.choices, NONE) if key.optional else key.choices))
-
-
-def _hint(value: Any, key: Key) -> str:
-    near = difflib.get_close_matches(str(value).lower(), list(map(str, key.choices)), 1)
-    return f" (did you mean {near[0]!r}?)" if near else ""
+    return f"{name} is {shown(value)}: write {key.kind.written}{none}."

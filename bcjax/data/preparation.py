@@ -246,6 +246,8 @@ def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = Fa
         downloads=_cache_folder(data) / "downloads",
         max_pixels=data.max_pixels,
         complete=complete,
+        dropped=data.drop_classes,
+        resplit=data.resplit,
         own_names=own_names,
     )
     if not complete:  # to evaluate on: pictures without a label are left out, splits are kept

@@ -3,7 +3,7 @@
 import collections
 import dataclasses
 import itertools
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -27,6 +27,7 @@ Shapes = dict[str, jax.ShapeDtypeStruct]
 # From a batch to one with another `image`, uint8 (B, H, W, 3): test-time augmentation, corruption.
 View = Callable[[Batch, StoredArrays], Batch]
 
+_AT_ONCE = 100_000  # calls whose loading is planned at a time
 _IN_FLIGHT = 2  # calls that the host may run ahead of the devices
 
 
@@ -87,7 +88,7 @@ class Loader:
         if isinstance(store, DeviceStore):
             self.stored = meshes.replicate(mesh, store.arrays)
 
-    def training(self, calls: Sequence[Call], order: Order) -> Generator[Batch, None, None]:
+    def training(self, calls: Iterable[Call], order: Order) -> Generator[Batch, None, None]:
         """Yields for each call its batches, arrays of shape (steps, B, ...), in an order.
 
         A batch is sent to the devices while they compute with those before it: the one after the
@@ -95,11 +96,14 @@ class Loader:
         it dispatched, as for a log line. So the devices hold one call's batches more than they
         compute with.
         """
-        rows = meshes.host_rows(self._mesh, order.batch_size)
+        rows, calls = meshes.host_rows(self._mesh, order.batch_size), iter(calls)
         load = _LoadCall(self._store, order, rows)
         workers = self._data.workers if self._store.kind == "disk" else 0
-        loaded = load_ahead(
-            calls, load, prefetch=self._data.prefetch, threads=self._data.threads, workers=workers
+        ahead = {"prefetch": self._data.prefetch, "threads": self._data.threads}
+        # In parts: a run that only patience ends may have a billion calls before it.
+        parts = iter(lambda: list(itertools.islice(calls, _AT_ONCE)), [])
+        loaded = itertools.chain.from_iterable(
+            load_ahead(part, load, workers=workers, **ahead) for part in parts
         )
         sent = (meshes.place(self._mesh, b, rows, order.batch_size, leading=1) for b in loaded)
         yield from itertools.islice(sent, 1)  # the first step, and its compilation, wait for it

@@ -131,7 +131,14 @@ def create(
             train_call=TrainCall(call, mesh, abstract),
         )
 
-    return tuple(phase(position, each) for position, each in enumerate(_configs(config, examples)))
+    first, *later = _configs(config, examples)
+    try:
+        begins = phase(0, first)
+    except UserError as error:
+        if not later:
+            raise
+        raise UserError(f"Of the phase that config.finetune.first describes: {error}") from error
+    return (begins, *(phase(position, each) for position, each in enumerate(later, 1)))
 
 
 def _configs(config: ConfigDict, examples: int) -> list[ConfigDict]:

@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from bcjax import config as configs
 from bcjax.evaluation import trained_network
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration import outliers
@@ -53,9 +54,8 @@ def calibrate(
         out of range, an answer is not finite, or a picture in `not_cells` cannot be read.
     """
     workdir = Path(workdir)
-    for name, share in (("coverage", coverage), ("error_rate", error_rate)):
-        if not 0 < share < 1:
-            raise UserError(f"{name} is {share:g}: it must lie between 0 and 1.")
+    configs.check_argument("coverage", coverage, like="eval.coverage")
+    configs.check_argument("error_rate", error_rate, like="eval.error_rate")
     if split in _UNFIT:
         raise UserError(f"Nothing is calibrated on {split}, for {_UNFIT[split]}: use split=val.")
     others = find_pictures([str(not_cells)]) if not_cells else []

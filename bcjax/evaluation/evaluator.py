@@ -72,6 +72,7 @@ class OtherData:
         if self.stain_reference is not None:
             changes["stain_reference"] = str(Path(self.stain_reference).absolute())
         if self.max_pixels is not None:
+            configs.check_argument("max_pixels", self.max_pixels, like="data.max_pixels")
             changes["max_pixels"] = self.max_pixels
         return changes
 
@@ -118,6 +119,7 @@ class Evaluator:
           UserError: If there is no run, it has no pictures, no such split, or a class of the other
             pictures that belongs nowhere.
         """
+        configs.check_argument("batch_size", batch_size, like="eval.batch_size")
         self.workdir = workdir
         self.config = config = configs.load(workdir)
         classes, dropped = config.data.classes or (), config.data.drop_classes

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, UInt8
 
+from bcjax import config as configs
 from bcjax.data.decode import BadImageError, count_frames, first_frames
 from bcjax.data.input_transform import InputTransform
 from bcjax.engine import network
@@ -243,6 +244,7 @@ class TrainedNetwork(RestoredNetwork):
         self, compiled: Any, images: Images, batch_size: int
     ) -> tuple[Any, tuple[str, ...], tuple[Unreadable, ...]]:
         """Returns the output of a compiled function, the images' names, and those unreadable."""
+        configs.check_argument("batch_size", batch_size, like="train.batch_size")
         found = collect(images, self.config.data.max_pixels)
         batch_size = max(1, min(batch_size, len(found)))
         names: list[str] = []
@@ -297,6 +299,7 @@ def load(
     workdir = Path(workdir)
     trained = network.load(workdir, str(checkpoint), meshes.create())
     if max_pixels is not None:
+        configs.check_argument("max_pixels", max_pixels, like="data.max_pixels")
         trained.config.data.max_pixels = max_pixels
     if calibration is None:
         calibration = calibrations.read(workdir, trained.step)

@@ -4,7 +4,9 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import re
 from pathlib import Path
+from typing import Any
 
 _PACKAGES = ("bcjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -22,13 +24,44 @@ def code_digest() -> str:
     return digest.hexdigest()[:12]
 
 
+# The instructions of a processor that XLA's compiler chooses from, on x86 and on ARM.
+_VECTOR_INSTRUCTIONS = re.compile(r"(sse|ssse|avx|fma|f16c|amx|asimd|sve|bf16|i8mm)\w*")
+
+
 def processor() -> str:
     """Returns the name of the host's processor."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def processor_features() -> list[str]:
+    """Returns the vector instructions of the host's processor; [] where the system hides them."""
+    flags = _cpuinfo("flags") or _cpuinfo("Features")
+    return sorted(flag for flag in flags.split() if _VECTOR_INSTRUCTIONS.fullmatch(flag))
+
+
+def _cpuinfo(key: str) -> str:
     info = Path("/proc/cpuinfo")
     for line in info.read_text().splitlines() if info.exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""
+
+
+def compiler_settings() -> dict[str, Any]:
+    """Returns what a user can set that changes which program XLA makes of the same code.
+
+    Those are the variables of the environment that XLA and JAX read, and JAX's precisions.
+    """
+    import jax  # a second, which `bcjax --help` does not wait for
+
+    names = ("XLA_", "JAX_", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE", "TF_CUDNN_DETERMINISTIC")
+    read = {name: value for name, value in os.environ.items() if name.startswith(names)}
+    return dict(sorted(read.items())) | {
+        "x64": jax.config.jax_enable_x64,  # type: ignore[attr-defined]
+        "matmul_precision": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
+        "random_numbers": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
+    }
 
 
 def usable_cores() -> int | None:

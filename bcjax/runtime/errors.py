@@ -3,6 +3,9 @@
 import errno
 import os
 import re
+from typing import Any
+
+_LONGEST = 80  # characters of a value in a message
 
 
 class UserError(Exception):
@@ -11,6 +14,12 @@ class UserError(Exception):
     The program prints the sentence without a traceback and exits with status 2. Any other
     exception is a defect of bcjax and keeps its traceback.
     """
+
+
+def shown(value: Any) -> str:
+    """Returns a value as a message shows it: as Python writes it, cut short if it is long."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
 
 
 _AGAIN = "and run the same command again"

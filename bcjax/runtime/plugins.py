@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Sequence
 from importlib import metadata
 
-from bcjax.runtime.errors import UserError
+from bcjax.runtime.errors import UserError, shown
 
 GROUP = "bcjax.plugins"
 
@@ -33,7 +33,7 @@ def load(modules: Sequence[str]) -> None:
     if modules and os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())
     for name in modules:
-        _import(name, f"config.imports names {name!r}", "leave it out")
+        _import(name, f"config.imports names {shown(name)}", "leave it out")
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """What `sessions.jsonl` holds: a line for each process that trained a run."""
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,13 @@ class Host:
       cpu: The name of its processor.
       cores: The cores that the process may use; None if the system does not say.
       platform: The operating system.
+      features: The vector instructions of the processor; [] if they are not known.
     """
 
     cpu: str
     cores: int | None
     platform: str
+    features: list[str] = dataclasses.field(default_factory=list)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Session:
         counter can be read. Memory, discs, fans and other hosts are left out.
       joules_of: The parts of the host whose energy is counted: "processors", "GPUs".
       versions: The versions of the packages that the numbers depend on.
+      compiler: What a user has set that changes the compiled program: variables of the environment
+        and precisions; {} in a line of an earlier version.
       changes: The settings that it changed, by key: the value before and the value since then.
     """
 
@@ -58,6 +63,7 @@ class Session:
     joules: float | None
     joules_of: list[str]
     versions: dict[str, str]
+    compiler: dict[str, Any] = dataclasses.field(default_factory=dict)
     changes: Changes = dataclasses.field(default_factory=dict)
 
     @classmethod
@@ -65,6 +71,38 @@ class Session:
         """Rebuilds a session from its line; unknown keys, of a later version, are left out."""
         names = [field.name for field in dataclasses.fields(cls) if field.name in line]
         return cls(**{name: line[name] for name in names} | {"host": Host(**line["host"])})
+
+
+# Variables that say where things are, not how they are computed.
+_HARMLESS = re.compile(r"JAX_.*(CACHE|COORDINATOR|PROCESS|LOG|TRACEBACK|DUMP)")
+
+
+def different_conditions(before: Session, now: Session) -> list[str]:
+    """Returns 'cores (4 then, 2 now)' for all but config, pictures and seed that changes a result.
+
+    With the same conditions a run is the same to the bit; with others, sums round differently.
+    """
+    then, here = map(_conditions, (before, now))
+    if not before.compiler:  # a line of an earlier version: what it lacks is not compared
+        here = {name: value for name, value in here.items() if name in then}
+    return [
+        f"{name} ({then.get(name)} then, {here.get(name)} now)"
+        for name in sorted(then.keys() | here.keys())
+        if then.get(name) != here.get(name)
+    ]
+
+
+def _conditions(session: Session) -> dict[str, Any]:
+    host = session.host
+    conditions: dict[str, Any] = session.versions | {
+        "device": session.device,
+        "devices": session.devices,
+        "processes": session.processes,
+    }
+    conditions |= {k: v for k, v in session.compiler.items() if not _HARMLESS.match(k)}
+    if session.device == "cpu" and host.features:  # else the host computes nothing of the result
+        conditions |= {"cores": host.cores, "instructions": " ".join(host.features)}
+    return conditions
 
 
 def read_sessions(path: Path) -> list[Session]:

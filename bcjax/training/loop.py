@@ -5,6 +5,7 @@ One loop trains one run or several members of one: see `members` for how their s
 
 import contextlib
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -304,13 +305,15 @@ def _train_phase(
     lead, plan = next(iter(all_members.values())).run, phase.plan
     alone = len(all_members) == 1 and lead.config.train.members == 1
     start = min(member.step for member in all_members.values())
-    calls = list(plan.calls(start))
     signal = 0
     with contextlib.ExitStack() as stack:
         line = ProgressLine(console, lead.end_of(phase), start)
         stack.enter_context(contextlib.closing(line))
         for i, member in all_members.items():
-            own = [call for call in calls if call.first >= member.step]
+            own = itertools.dropwhile(
+                lambda call, step=member.step: call.first < step,  # type: ignore[misc]
+                plan.calls(start),
+            )
             loader = member.run.loader("train", phase, states[i])
             member.batches = loader.training(own, member.run.order)
             stack.enter_context(contextlib.closing(member.batches))
@@ -320,7 +323,7 @@ def _train_phase(
         packed = dispatcher.pack(states)
         states.clear()  # they are used up by the first step
 
-        for call in calls:
+        for call in plan.calls(start):
             # A member may be ahead of the others where a kill parted them.
             moving = {i: m for i, m in all_members.items() if m.trains and m.step == call.first}
             if not moving:

@@ -16,6 +16,9 @@ from rich.table import Table
 from bcjax.engine.state import State
 from bcjax.engine.trainable import stage_of
 from bcjax.metrics.names import DESCRIPTIONS, sign
+from bcjax.runtime.run_dir import RunDir
+from bcjax.runtime.training_sessions import different_conditions, read_sessions
+from bcjax.training.loggers.sessions import session_now
 from bcjax.training.run import Run
 
 _INDENT = 12  # columns of the summary's left side
@@ -70,6 +73,13 @@ def print_summary(run: Run, state: State, resumed: bool, console: Console) -> No
         "written to",
         str(run.workdir) + (f", resumed at step {int(state.step):,}" if resumed else ""),
     )
+    for before in read_sessions(RunDir(run.workdir).sessions)[-1:] if resumed else ():
+        if different := different_conditions(before, session_now(int(state.step))):
+            line(
+                "",
+                f"The steps before were computed with other {', '.join(different)}: the last bits "
+                "of the result may differ from those of one session.",
+            )
 
 
 def _what_trains(run: Run, state: State) -> Table:

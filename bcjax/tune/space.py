@@ -141,7 +141,7 @@ def _distribution(space: str, key: str, written: Any) -> BaseDistribution:
     """Returns the distribution that a line of YAML describes."""
     where = f"{space}: {key}"
     if isinstance(written, list | tuple) and written:
-        values = [configs.convert(key, value) for value in written]
+        values = [_value(key, value) for value in written]
         # Optuna's storage takes no lists, but it takes their JSON.
         lists = configs.KEYS[key].kind.item is not None
         return CategoricalDistribution([json.dumps(v) if lists else v for v in values])
@@ -152,15 +152,24 @@ def _distribution(space: str, key: str, written: Any) -> BaseDistribution:
         raise UserError(
             f"{where} has {sorted(unknown)[0]!r}: a range has low, high, and log or step."
         )
-    low, high = configs.convert(key, written["low"]), configs.convert(key, written["high"])
+    low, high = _value(key, written["low"]), _value(key, written["high"])
     if isinstance(low, bool) or not isinstance(low, int | float):
         raise UserError(f"{where} is no number: list its values instead of a range.")
     kind: Any = IntDistribution if isinstance(low, int) else FloatDistribution
     step = {"step": configs.convert(key, written["step"])} if "step" in written else {}
+    if step and not step["step"] > 0:  # nor is NaN
+        raise UserError(f"{where} has the step {written['step']!r}: write what is more than 0.")
     try:
         return kind(low, high, log=bool(written.get("log", False)), **step)
     except ValueError as error:
         raise UserError(f"{where} is no range ({str(error).rstrip('.')}): mend it.") from error
+
+
+def _value(key: str, written: Any) -> Any:
+    """Returns a value of a key, as YAML has it, if the key may have it."""
+    value = configs.convert(key, written)
+    configs.check_argument(f"config.{key}", value, like=key)
+    return value
 
 
 def _read(key: str, choice: Any) -> Any:

@@ -54,11 +54,15 @@ def test_another_process_is_given_the_same_config():
         ("--config.optim.final_lr=0.1", "now called config.optim.final_lr_fraction"),
         (
             "--config.model.dropout=-1",
-            "config.model.dropout is -1.0: it must be in [0, 1), or none",
+            "config.model.dropout is -1.0: it must be at least 0 and less than 1, or none",
         ),
+        ("--config.seed=4294967296", "seed is 4294967296: it must be at least 0 and at most"),
+        ("--config.optim.lr=nan", "config.optim.lr is nan: it must be at least 0 and at most"),
+        ("--config.data.drop=copys,odd", "choose of conflicts, copies, duplicates, blank"),
         ("--config.model.norm=bach", "choose one of batch, group, layer, frozen-batch, none (did"),
         ("--config.optim.lr", "Missing value for flag --config.optim.lr."),
     ],
 )
-def test_a_mistake_is_one_sentence(argument, said):
-    refused(run_bcjax("train", QUICKSTART, argument), said)
+def test_a_mistake_is_one_sentence_before_anything_is_written(argument, said, tmp_path):
+    refused(run_bcjax("train", QUICKSTART, f"--workdir={tmp_path / 'run'}", argument), said)
+    assert not list(tmp_path.iterdir())

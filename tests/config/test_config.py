@@ -2,6 +2,7 @@
 
 import functools
 import json
+import math
 import operator
 import os
 from pathlib import Path
@@ -95,6 +96,8 @@ def test_the_default_is_valid_and_locked():
         ("checkpoint.best", "loss"),
         ("checkpoint.keep", 0),
         ("seed", -1),
+        ("seed", 2**32),
+        ("optim.plateau.factor", math.nan),
     ],
 )
 def test_a_value_out_of_range_is_refused_by_its_key(key, value):
@@ -142,6 +145,17 @@ def test_a_copy_with_changes_leaves_the_config_as_it_was():
 def test_each_schedule_may_be_that_of_the_first_phase():
     for name in (None, *schedules.SCHEDULES):
         configs.check(changed(finetune__first__schedule=name))
+
+
+def test_each_member_must_have_a_seed_that_is_one():
+    configs.check(changed(seed=2**32 - 3, train__members=3))
+    with pytest.raises(UserError, match=r"config\.seed is 4294967294, .* have 4294967296"):
+        configs.check(changed(seed=2**32 - 2, train__members=3))
+
+
+def test_a_length_that_no_counter_holds_is_refused():
+    with pytest.raises(UserError, match=r"config\.a\.b is '1e9 epochs', more than 2147483647"):
+        configs.resolve_length("1e9 epochs", examples=100, batch_size=10, key="a.b")
 
 
 def test_a_batch_must_divide_into_micro_batches():

@@ -55,7 +55,11 @@ def test_overrides_are_by_key_and_leave_the_rest():
         ("alexnet:small", {}, "The config alexnet has no variants: leave :small out."),
         ("quickstart", {"learning_rate": 0.1}, "did you mean 'optim.lr'?"),
         ("quickstart", {"optim.lr": "fast"}, "config.optim.lr is 'fast': write a number."),
-        ("quickstart", {"optim.lr": -1}, "config.optim.lr is -1.0: it must be at least 0."),
+        (
+            "quickstart",
+            {"optim.lr": -1},
+            "config.optim.lr is -1.0: it must be at least 0 and at most 1000.",
+        ),
         ("quickstart", {"optim.final_lr": 0.1}, "is now called config.optim.final_lr_fraction"),
         ("resnet50:half", {}, "no variant 'half': it has :full, :partial, :frozen."),
     ],

@@ -163,7 +163,7 @@ def test_evaluate_measures_the_calibration_and_warns_of_what_it_was_fitted_on(ca
 @pytest.mark.parametrize(
     ("flags", "named"),
     [
-        (["--coverage=1.5"], ["coverage is 1.5", "between 0 and 1"]),
+        (["--coverage=1.5"], ["coverage is 1.5: it must be more than 0 and less than 1"]),
         (["--coverage=nan"], ["coverage is nan"]),
         (["--error-rate=0"], ["error_rate is 0", "between 0 and 1"]),
         (["--split=test"], ["calibrated on test", "split=val"]),

@@ -13,6 +13,7 @@ from PIL import Image
 import bcjax
 from bcjax.data.sources import synthetic
 from bcjax.evaluation.images import collect
+from bcjax.runtime.errors import UserError
 
 SIDE = ready_runs.SIZE
 
@@ -43,6 +44,13 @@ def same(one, *others):
     for other in others:
         assert len(one) == len(other)
         np.testing.assert_array_equal(one.probabilities, other.probabilities)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1, float("nan"), 1.5, "8", True, None])
+def test_a_batch_that_is_none_is_refused(net, batch_size):
+    for ask in (net.predict, net.embed):
+        with pytest.raises(UserError, match=r"batch_size is .*(a whole number|at least 1)"):
+            ask(drawing(), batch_size=batch_size)
 
 
 def test_a_file_its_bytes_its_pil_image_and_its_array_are_answered_alike(net, tmp_path):

@@ -1,3 +1,4 @@
+import dataclasses
 import datetime
 import json
 
@@ -5,9 +6,10 @@ import pytest
 
 from bcjax import config as configs
 from bcjax.runtime.run_dir import RunDir
+from bcjax.runtime.training_sessions import Session, different_conditions
 from bcjax.training import loggers
 from bcjax.training.loggers import sessions as energy
-from bcjax.training.loggers.sessions import Counter
+from bcjax.training.loggers.sessions import Counter, session_now
 
 
 @pytest.fixture
@@ -33,8 +35,39 @@ def test_a_session_says_when_how_much_and_on_what(config):
     assert (line["device"], line["processes"]) == ("cpu", 1)
     assert line["devices"] >= 1
     assert line["host"]["cores"] >= 1
-    assert set(line["host"]) == {"cpu", "cores", "platform"}  # and not its name
+    assert set(line["host"]) == {"cpu", "cores", "platform", "features"}  # and not its name
     assert {"bcjax", "jax", "jaxlib"} <= set(line["versions"])
+
+
+def test_a_session_says_what_besides_config_pictures_and_seed_changes_a_result(monkeypatch):
+    monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=AVX")
+    monkeypatch.setenv("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+    now = session_now(0)
+    assert now.compiler["XLA_FLAGS"] == "--xla_cpu_max_isa=AVX"
+    assert now.compiler["JAX_DEFAULT_MATMUL_PRECISION"] == "highest"
+    assert {"x64", "matmul_precision"} <= now.compiler.keys()
+    assert all(feature == feature.lower() for feature in now.host.features)
+
+
+def test_other_conditions_are_named_and_where_things_lie_is_none(monkeypatch):
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/here")
+    before = session_now(0)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/there")
+    assert different_conditions(before, session_now(4)) == []
+    host = dataclasses.replace(before.host, cores=64, features=["avx512f"])
+    here = dataclasses.replace(
+        before, host=host, compiler=before.compiler | {"XLA_FLAGS": "--a"},
+        versions=before.versions | {"jax": "9.9"},
+    )  # fmt: skip
+    named = [line.partition(" ")[0] for line in different_conditions(before, here)]
+    assert named == ["XLA_FLAGS", "cores", "instructions", "jax"]
+    assert "64 now)" in different_conditions(before, here)[1]
+
+
+def test_what_an_earlier_version_did_not_write_down_is_not_compared():
+    line = dataclasses.asdict(session_now(0))
+    del line["compiler"], line["host"]["features"]
+    assert different_conditions(Session.from_dict(line), session_now(0)) == []
 
 
 def test_a_session_is_written_anew_at_each_log_line_and_a_resumed_run_adds_its_own(config):

@@ -37,21 +37,8 @@ class SessionLog(Logger):
         self._batch_size = config.train.batch_size
         self._energy = EnergyMeter()
         self._clock = time.monotonic()
-        cpu, cores = environment.processor(), environment.usable_cores()
-        self._session = Session(
-            began=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            seconds=0.0,
-            first_step=step,
-            last_step=step,
-            images=0,
-            device=jax.devices()[0].device_kind,
-            devices=jax.device_count(),
-            processes=jax.process_count(),
-            host=Host(cpu, cores, platform.platform()),
-            joules=None,
-            joules_of=self._energy.of,
-            versions=environment.versions(),
-            changes=changes or {},
+        self._session = dataclasses.replace(
+            session_now(step), joules_of=self._energy.of, changes=changes or {}
         )
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
@@ -64,6 +51,30 @@ class SessionLog(Logger):
             joules=self._energy.joules(),
         )
         rewrite(self._path, [*self._before, dataclasses.asdict(session)])
+
+
+def session_now(step: int) -> Session:
+    """Returns the session of this process as it begins at a step of a run."""
+    return Session(
+        began=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        seconds=0.0,
+        first_step=step,
+        last_step=step,
+        images=0,
+        device=jax.devices()[0].device_kind,
+        devices=jax.device_count(),
+        processes=jax.process_count(),
+        host=Host(
+            environment.processor(),
+            environment.usable_cores(),
+            platform.platform(),
+            environment.processor_features(),
+        ),
+        joules=None,
+        joules_of=[],
+        versions=environment.versions(),
+        compiler=environment.compiler_settings(),
+    )
 
 
 @dataclasses.dataclass(frozen=True)
