@@ -322,6 +322,13 @@ _OF_A_HOST = {
 }  # fmt: skip
 
 
+# Settings of JAX, perhaps from environment variables, that change a run's numbers.
+_JAX_SETTINGS = (
+    "jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+)  # fmt: skip
+
+
 def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     """Checks that all processes of the job were given the same config, flags, code and packages.
 
@@ -330,9 +337,11 @@ def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     """
     leaves = configs.flatten(config).items()
     facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
-    versions = {f"the version of {name}": v for name, v in environment.versions().items()}
     facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
-    peers.compare(facts | versions | {"the source code of bcjax": environment.code_digest()})
+    facts |= {f"the version of {name}": v for name, v in environment.versions().items()}
+    facts |= {name: getattr(jax.config, name) for name in _JAX_SETTINGS}
+    facts["the source code of bcjax"] = environment.code_digest()
+    peers.compare(facts)
 
 
 def _warn_of_single_pictures(config: ConfigDict, phases: Sequence[Phase], classes: int) -> None:
