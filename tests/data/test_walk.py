@@ -125,6 +125,9 @@ def test_prediction_names_one_and_answers_the_rest(odd, tmp_path):
     odd("in/odd.png")
     Image.fromarray(np.zeros((4, 4, 3), np.uint8)).save(tmp_path / "in" / "real.png")
     found = collect(str(tmp_path / "in"))
+    if odd.kind == "folder":  # a link that leads back
+        assert [Path(each.name).name for each in found] == ["real.png"]
+        return
     assert [Path(each.name).name for each in found] == ["odd.png", "real.png"]
     with pytest.raises(OSError, match=f"odd.png is a {odd.kind}"):
         found[0].read()
