@@ -201,7 +201,6 @@ def test_what_has_no_boxes_is_refused(tmp_path):
 # Crops
 
 
-@hypothesis.settings(deadline=None)
 @hypothesis.given(
     left=st.integers(0, WIDTH - 2), top=st.integers(0, HEIGHT - 2),
     width=st.integers(1, WIDTH), height=st.integers(1, HEIGHT), margin=st.floats(0, 1),
