@@ -280,9 +280,7 @@ def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") ->
 
 
 def prepare(
-    source: str | Path,
-    out: str | Path | None = None,
-    overrides: Mapping[str, Any] | None = None,
+    source: str | Path, out: str | Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> "PreparedSet":
     """Measures, cleans, groups and splits pictures, and writes them as a set to train on.
 

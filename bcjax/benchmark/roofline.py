@@ -49,9 +49,7 @@ def cost(lowered: Lowered, compiled: Compiled | None = None, devices: int = 1) -
     if read_and_written is not None:
         read_and_written += in_libraries(Program(compiled.as_text() or ""))
     return Cost(
-        flops=counted / devices,
-        bytes_accessed=read_and_written,
-        peak_memory=_peak_memory(compiled),
+        flops=counted / devices, bytes_accessed=read_and_written, peak_memory=_peak_memory(compiled)
     )
 
 

@@ -322,8 +322,7 @@ def measure_augmentation(
     one = next(loader.training([Call(0, 1)], run.run.order))
     everywhere = meshes.replicated_sharding(run.run.mesh)
     compiled = jax.jit(
-        augment,
-        in_shardings=(meshes.batch_sharding(run.run.mesh, leading=1), *3 * [everywhere]),
+        augment, in_shardings=(meshes.batch_sharding(run.run.mesh, leading=1), *3 * [everywhere])
     )
 
     def policy_alone() -> None:

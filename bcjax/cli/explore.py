@@ -49,5 +49,5 @@ def _config(arguments: Arguments) -> tuple[ConfigDict, bool]:
     own = not (arguments.config or arguments.overrides or source) and arguments.workdir is not None
     config = configs.load(arguments.workdir) if own else read_config(arguments, needed=False)
     config.data.source = source or config.data.source
-    configs.check_source(config.data)
+    configs.check_source(config.data, "--data.source")
     return config, own

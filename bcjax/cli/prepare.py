@@ -43,7 +43,7 @@ FLAGS = (
 def run(arguments: Arguments) -> None:
     config = read_config(arguments, needed=False)
     config.data.source = arguments.data_source or config.data.source
-    configs.check_source(config.data)
+    configs.check_source(config.data, "--data.source")
     config.data.canary = arguments.canary
     config.data.allow_leaks |= arguments.allow_leaks
     from bcjax.cli import tables

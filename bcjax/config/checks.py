@@ -49,16 +49,20 @@ def check(config: ConfigDict) -> ConfigDict:
     return config
 
 
-def check_source(data: ConfigDict) -> None:
-    """Refuses the `data` branch of a config that names no pictures.
+def check_source(data: ConfigDict, flag: str = "--config.data.source") -> None:
+    """Refuses a config that names no pictures.
+
+    Args:
+      data: The config's `data` branch.
+      flag: The flag of the command that names them.
 
     Raises:
       UserError: It says how they are named.
     """
     if not data.source:
         raise UserError(
-            "Give the pictures: --config.data.source=FOLDER, or data.source in Python; "
-            "data.source=synthetic draws cells to try things on."
+            f"Give the pictures: {flag}=FOLDER, or data.source in Python; data.source=synthetic "
+            "draws cells to try things on."
         )
 
 

@@ -154,7 +154,14 @@ def prepare(
     key = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
     name = f"{Path(source.location).stem or 'data'}-{key}"
     folder = (_cache_folder(data) / "data" / name).absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if PreparedSet.is_at(folder):  # whole, for the last step is a rename; the disk may be read-only
+        return PreparedSet(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if fault := disk_fault(error, folder.parent):
+            raise UserError(f"{fault}, with BCJAX_CACHE or config.data.cache_dir.") from error
+        raise
     with FileLock(folder.with_name(folder.name + ".lock")):
         # What a process that was killed has left, on any host: a living one would hold the lock.
         for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
@@ -246,6 +253,8 @@ def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = Fa
         downloads=_cache_folder(data) / "downloads",
         max_pixels=data.max_pixels,
         complete=complete,
+        dropped=data.drop_classes,
+        resplit=data.resplit,
         own_names=own_names,
     )
     if not complete:  # to evaluate on: pictures without a label are left out, splits are kept

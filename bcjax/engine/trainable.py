@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 from flax import linen as nn
 from flax import traverse_util
@@ -232,6 +233,32 @@ def freeze_all_but(trains: Collection[str], parameters: Collection[str]) -> Froz
         modules=_modules_above(frozen) - _modules_above(trains),
         backbone=bool(backbone) and backbone <= frozen,
     )
+
+
+def uses_batch_statistics(model: nn.Module, frozen: Frozen, shape: Sequence[int]) -> bool:
+    """Whether a layer of the network normalises each training batch by the batch's own statistics.
+
+    Args:
+      model: The network, which is only traced.
+      frozen: The parameters that do not train: their batch norms use the running averages.
+      shape: The shape of a batch of pictures, (B, H, W, C).
+    """
+    moved: list[tuple[str, ...]] = []
+
+    def trace() -> None:
+        pictures, key = jnp.zeros(shape), jax.random.key(0)
+        variables = model.init(key, pictures, train=False)
+        with frozen.in_inference():
+            _, updated = model.apply(
+                variables, pictures, train=True, mutable=["batch_stats"], rngs={"dropout": key}
+            )
+        before = traverse_util.flatten_dict(variables.get("batch_stats", {}))
+        after = traverse_util.flatten_dict(updated.get("batch_stats", {}))
+        # What no layer assigned is the same object.
+        moved.extend(path for path, leaf in after.items() if leaf is not before[path])
+
+    jax.eval_shape(trace)
+    return bool(moved)
 
 
 def _module_of(path: str) -> str:

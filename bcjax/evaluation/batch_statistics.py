@@ -23,6 +23,7 @@ from bcjax.runtime import mesh as meshes
 # 1,000 to 10,000 pictures are enough: Wu and Johnson, Rethinking "Batch" in BatchNorm, 2021,
 # arXiv:2105.07576, section 3.
 PICTURES = 10_000
+_AT_LEAST = 32  # pictures in a batch, where the run was trained with one at a time
 
 
 class BatchStatistics:
@@ -50,7 +51,10 @@ class BatchStatistics:
         if self._moved:
             pictures = Evaluator(workdir, split="train")
             config, self._mesh, self._feed = pictures.config, pictures.mesh, pictures.feed
-            config.train.batch_size = whole_batches(self._mesh, config.train.batch_size)
+            size = config.train.batch_size
+            # One picture tells a batch norm nothing about how pictures differ.
+            size = size if size > 1 else min(_AT_LEAST, pictures.prepared.size("train"))
+            config.train.batch_size = whole_batches(self._mesh, size)
             self._order = order_of(config, pictures.prepared)
             self._moments = self._compiled(trained)
 

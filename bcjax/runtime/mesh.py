@@ -6,6 +6,7 @@ over `fsdp`. `jax.jit` with the `NamedSharding`s made here is what used to be ca
 
 import math
 import os
+import re
 from typing import Any
 
 import jax
@@ -54,6 +55,16 @@ def initialize(config: ConfigDict) -> None:
             raise UserError(
                 "JAX_NUM_PROCESSES and JAX_PROCESS_ID must be whole numbers: correct or unset them."
             ) from error
+        if not re.fullmatch(r".+:\d+", coordinator):
+            raise UserError(
+                f"The address of process 0 is {coordinator!r}: write host:port, such as "
+                "10.0.0.1:1234."
+            )
+        if not 0 <= arguments["process_id"] < arguments["num_processes"]:
+            raise UserError(
+                f"There is no process {process_id} among {processes} processes: they are counted "
+                "from 0."
+            )
     elif int(env.get("SLURM_NTASKS", 1)) == 1 and "," not in env.get("TPU_WORKER_HOSTNAMES", ""):
         return
     if jax.distributed.is_initialized():

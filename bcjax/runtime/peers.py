@@ -26,6 +26,7 @@ from jax._src import distributed
 from bcjax.runtime.errors import UserError
 
 _BEATS = "bcjax/beats"
+_COUNTS = "bcjax/counts"
 _BEATS_IN_TIME = 6  # beats of a process until it is given up
 _SAID_EVERY_SECONDS = 10
 _SEEN_WITHIN_SECONDS = 5  # by which a file of another host shows, also on NFS
@@ -179,6 +180,19 @@ def exchange(text: str) -> list[str]:
     return texts
 
 
+def _check_count() -> None:
+    """Checks that this process expects as many as process 0, before it waits for one too many."""
+    job = distributed.global_state
+    client: Any = job.client
+    client.key_value_set(f"{_COUNTS}/{job.process_id}", str(job.num_processes), True)
+    expected = client.blocking_key_value_get(f"{_COUNTS}/0", _FOREVER_MS)
+    if int(expected) != job.num_processes:
+        raise UserError(
+            f"Process {job.process_id} was told of {job.num_processes} processes, process 0 of "
+            f"{expected}: give all of them the same config.mesh.processes or JAX_NUM_PROCESSES."
+        )
+
+
 def compare(facts: Mapping[str, object]) -> None:
     """Checks that something is the same in all processes of the job.
 
@@ -273,6 +287,7 @@ def watched(seconds: int) -> Iterator[None]:
     watch = _watch = _Watch(seconds)
     watch.start()
     try:
+        _check_count()
         yield
     except BaseException as error:
         if isinstance(error, jax.errors.JaxRuntimeError | ValueError):

@@ -1,6 +1,8 @@
 """What may change in a run that goes on: its length with `extend`, some settings with `change`."""
 
 import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 from ml_collections import ConfigDict
@@ -9,6 +11,8 @@ from bcjax import config as configs
 from bcjax.data.prepared import PreparedSet
 from bcjax.engine import network, plan
 from bcjax.engine.loader import order_of
+from bcjax.models.pretrained import files as weight_files
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
@@ -64,6 +68,8 @@ def agreed(
     config = configs.replaced(config, {key: _kept(key, saved, config) for key in WRITTEN})
     trained_on = run_dir.trained_on()
     other = configs.differences(saved, config)
+    for key in _moved(config, run_dir, prepared):
+        other.pop(key, None)
     lengthened = {key: other.pop(key) for key in ("train.length",) if key in other}
     changed = {key: other.pop(key) for key in list(other) if configs.KEYS[key].with_change}
     refused = configs.describe(other)
@@ -86,6 +92,17 @@ def agreed(
     if lengthened:
         config = _lengthened(saved, config, prepared, permissions.extend)
     return config
+
+
+def _moved(config: ConfigDict, run_dir: RunDir, prepared: PreparedSet) -> Iterator[str]:
+    """Yields the keys whose path may be another one, for it leads to the same content."""
+    trained_on = run_dir.trained_on()
+    if trained_on and trained_on.digest == prepared.digest:
+        yield "data.source"
+    weights = Path(config.model.weights or "")
+    origin = files.read_json(run_dir.weights) if run_dir.weights.exists() else {}
+    if weights.is_file() and origin.get("sha256") == weight_files.digest(weights):
+        yield "model.weights"
 
 
 def _kept(key: str, saved: ConfigDict, config: ConfigDict) -> Any:

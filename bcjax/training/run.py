@@ -3,8 +3,9 @@
 import copy
 import dataclasses
 import itertools
+import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -32,14 +33,18 @@ from bcjax.engine.phases import Phase
 from bcjax.engine.plan import Plan
 from bcjax.engine.program import Program
 from bcjax.engine.state import State
+from bcjax.engine.trainable import uses_batch_statistics
 from bcjax.engine.weights import ImportedWeights
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime import compilation, environment, files, peers
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir, TrainedOn
+from bcjax.runtime.training_sessions import Changes
 from bcjax.training import resuming
 from bcjax.training.resuming import NOTHING_CHANGES, Permissions
+
+log = logging.getLogger("bcjax")
 
 
 class Run:
@@ -114,6 +119,8 @@ class Run:
             like.program if like else program.build(self.config, policy, self.mesh, **sizes)
         )
         self.phases: tuple[Phase, ...] = self.program.phases
+        if not like:
+            _warn_of_single_pictures(self.config, self.phases, len(self.classes))
         balanced = self.config.train.class_weights == "balanced"
         counts = np.array(self.prepared.counts["train"])
         class_weights = losses.balanced_weights(counts) if balanced else None
@@ -141,11 +148,14 @@ class Run:
         """Waits for the checkpoint that is being written."""
         self.checkpoints.close()
 
-    def write_changes(self, state: State) -> None:
+    def write_changes(self, state: State) -> Changes:
         """Writes the config of a run that goes on with other settings than it had.
 
         Args:
-          state: The state with which it goes on.
+          state: The state of the checkpoint from which it goes on.
+
+        Returns:
+          The settings that differ from those of the checkpoint.
 
         Raises:
           UserError: If it was to become longer, but its patience is at an end.
@@ -162,13 +172,8 @@ class Run:
             )
         if self.lead and changes:
             configs.save(self.config, RunDir(self.workdir).config)
-
-    def changes_since(self, step: int) -> dict[str, tuple[Any, Any]]:
-        """Returns the settings that differ from those of a checkpoint, the earlier value first."""
-        if step not in self.checkpoints.steps():
-            return {}
-        before = configs.from_dict(self.checkpoints.about(step)["config"])
-        return configs.differences(before, self.config)
+        page = self.checkpoints.about(int(state.step))
+        return configs.differences(configs.from_dict(page["config"]), self.config)
 
     # The state.
 
@@ -317,6 +322,13 @@ _OF_A_HOST = {
 }  # fmt: skip
 
 
+# Settings of JAX, perhaps from environment variables, that change a run's numbers.
+_JAX_SETTINGS = (
+    "jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl",
+    "jax_threefry_partitionable",
+)  # fmt: skip
+
+
 def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     """Checks that all processes of the job were given the same config, flags, code and packages.
 
@@ -325,9 +337,29 @@ def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     """
     leaves = configs.flatten(config).items()
     facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
-    versions = {f"the version of {name}": v for name, v in environment.versions().items()}
     facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
-    peers.compare(facts | versions | {"the source code of bcjax": environment.code_digest()})
+    facts |= {f"the version of {name}": v for name, v in environment.versions().items()}
+    facts |= {name: getattr(jax.config, name) for name in _JAX_SETTINGS}
+    facts["the source code of bcjax"] = environment.code_digest()
+    peers.compare(facts)
+
+
+def _warn_of_single_pictures(config: ConfigDict, phases: Sequence[Phase], classes: int) -> None:
+    """Warns where batch norm gets one picture at a time, of which it learns no usable averages."""
+    batch, parts = config.train.batch_size, config.optim.accumulate
+    if batch > parts:
+        return
+    model = network.build(config, classes)
+    shape = (1, config.data.image_size, config.data.image_size, config.model.channels)
+    if any(uses_batch_statistics(model, phase.frozen, shape) for phase in phases):
+        divided = f" in config.optim.accumulate = {parts} micro-batches" if parts > 1 else ""
+        log.warning(
+            "Batch norm sees one picture at a time (config.train.batch_size = %d%s), so its "
+            "running averages do not fit what the network learns, and its answers may be no better "
+            "than chance: give larger batches, or another config.model.norm: group or layer, or "
+            "frozen-batch with published weights.",
+            batch, divided,
+        )  # fmt: skip
 
 
 def _check_splits(config: ConfigDict, prepared: PreparedSet) -> None:

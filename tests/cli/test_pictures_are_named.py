@@ -9,7 +9,7 @@ from bcjax.runtime.errors import UserError
 
 # These say what they train on.
 WITH_PICTURES = {"quickstart": "synthetic", "bccd": "dataset-master", "an2dl": "training_set.npz"}
-ASKED = ("Give the pictures: --config.data.source=FOLDER", "data.source=synthetic")
+ASKED = ("Give the pictures: --", "data.source=FOLDER", "data.source=synthetic")
 
 COMMANDS = {
     "train": (),
@@ -44,7 +44,7 @@ def test_every_command_asks_for_the_pictures(bcjax, folder, command):
 
 @pytest.mark.parametrize("command", ["explore", "prepare"])
 def test_commands_without_a_config_ask_for_the_pictures(bcjax, command):
-    refused(bcjax(command, *COMMANDS[command]), *ASKED)
+    refused(bcjax(command, *COMMANDS[command]), "--data.source=FOLDER", *ASKED)
     refused(bcjax(command, *COMMANDS[command], "--config.data.image_size=32"), *ASKED)
 
 

@@ -108,7 +108,7 @@ def test_carved_splits_keep_copies_together(seed):
         (
             record("copy", CELLS[0], 0, split="test"),
             r"too: 1 of test\): 00 \(train\) = copy \(test\): leave them out with "
-            "--config.data.drop=duplicates, .*resplit=true, or go on with --allow-leaks",
+            "--config.data.drop=duplicates, .*resplit=true, .*, or go on with --allow-leaks",
         ),
         (
             jpeg("lossy", CELLS[21], 95, label=1, split="train"),

@@ -29,10 +29,10 @@ def job():
         address = f"127.0.0.1:{probe.getsockname()[1]}"
     started = []
 
-    def process(number: int, workdir: Path, *flags: str) -> subprocess.Popen:
+    def process(number: int, workdir: Path, *flags: str, count: int = 2) -> subprocess.Popen:
         environment = {
             "JAX_COORDINATOR_ADDRESS": address,
-            "JAX_NUM_PROCESSES": "2",
+            "JAX_NUM_PROCESSES": str(count),
             "JAX_PROCESS_ID": str(number),
         }
         started.append(start(workdir, *flags, **environment))
@@ -84,6 +84,16 @@ def test_two_processes_that_were_not_given_the_same_end_at_once_and_write_nothin
 
 
 @pytest.mark.slow
+def test_a_process_that_expects_more_of_them_says_so_and_the_other_ends_too(job, tmp_path):
+    first, second = job(0, tmp_path / "run", *FLAGS), job(1, tmp_path / "run", *FLAGS, count=3)
+    for process in (first, second):
+        status, said = ended(process)
+        assert status == 2
+        assert "Process 1 was told of 3 processes, process 0 of 2" in said
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.slow
 def test_workdirs_that_are_not_one_folder_are_refused_and_left_as_they_were(job, tmp_path):
     (tmp_path / "here").mkdir()
     first, second = job(0, tmp_path / "here" / "run", *FLAGS), job(1, tmp_path / "there", *FLAGS)
@@ -118,7 +128,7 @@ def test_a_process_that_ends_with_an_error_says_why_to_the_other(job, tmp_path):
     assert ended(second)[0] == 2
     status, said = ended(first)
     assert status == 2
-    assert re.match(r"bcjax: Process 1 \(host .*\) ended: .*'nowhere' does not exist", said)
+    assert re.match(r"bcjax: Process 1 \(host .*\) ended: data.source is 'nowhere'", said)
 
 
 @pytest.mark.slow

@@ -96,6 +96,7 @@ def test_the_galleries_show_what_was_planted(page):
         "of one colour",
     ):
         assert sentence in text
+    assert "--config.data.exclude=TRAIN/monocyte/blank.png" in text
 
 
 def test_each_point_of_the_map_has_its_picture(page, folder):

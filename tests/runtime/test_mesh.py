@@ -109,6 +109,19 @@ def test_a_cluster_says_for_itself_where_the_others_are(joined, monkeypatch, env
     assert joined == calls
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"coordinator": "host"}, "'host': write host:port"),
+        ({"process_id": 4}, "no process 4 among 4 processes"),
+    ],
+)
+def test_an_address_or_a_number_that_cannot_be_is_a_mistake(joined, changes, said):
+    with pytest.raises(UserError, match=said):
+        meshes.initialize(mesh_config(**IN_CONFIG | changes))
+    assert joined == []
+
+
 def test_a_process_that_has_joined_does_not_join_again(joined, monkeypatch):
     monkeypatch.setattr(jax.distributed, "is_initialized", lambda: True)
     meshes.initialize(mesh_config(**IN_CONFIG))

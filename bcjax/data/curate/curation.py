@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ml_collections import ConfigDict
 
-from bcjax.data.curate import findings, leaks, splitting
+from bcjax.data.curate import findings, leaks, mends, splitting
 from bcjax.data.curate.findings import Finding, RemovalReasons
 from bcjax.data.curate.leaks import LeakReport
 from bcjax.data.curate.measured_pictures import MeasuredPictures, measure
@@ -89,14 +89,14 @@ def curate(source: Source, data: ConfigDict, *, complete: bool = True) -> Curate
     if complete and len(classes) < 2:
         raise UserError(
             f"data.drop_classes={tuple(data.drop_classes)!r} leaves {len(classes)} class: a "
-            "classifier needs two or more."
+            "classifier needs two or more, so drop fewer."
         )
     pictures, units = _divide(pictures, source.classes, classes, data)
     if complete:
-        _check_training(pictures.records, classes)
+        _check_training(pictures.records, classes, data.drop_classes)
     leaking = leaks.find_leaks(pictures, blind)
     if complete and not data.allow_leaks:
-        leaks.refuse_leaks(leaking)
+        leaks.refuse_leaks(leaking, found, data.drop)
     scored = None
     if data.canary:
         from bcjax.data.curate import canary
@@ -142,7 +142,7 @@ def _clean(
     dropped = findings.removed_by_finding(pictures.records, left, data, classes=source.classes)
     pictures = pictures.without(dropped)
     if complete:
-        findings.check_conflicts(left, pictures.records)
+        findings.check_conflicts(left, pictures.records, data.drop)
     lost = given - {record.split for record in pictures.records}
     if lost:
         raise UserError(
@@ -175,6 +175,7 @@ def _divide(
         folds=data.folds,
         fold=data.fold,
         classes=classes,
+        dropped=data.drop_classes,
         units=units,
     )
     return dataclasses.replace(pictures, records=records), units
@@ -196,23 +197,29 @@ def _check_faults(
     log.warning("%s: left out.", sentence)
     readable = [record for record in source.records if record.id not in faults]
     if complete:
-        spared = [n for n in source.classes if n not in data.drop_classes]
         for name in _untrained(readable, source.classes):
-            if name in spared:
+            if name not in data.drop_classes:
+                ways = mends.dropping(name, source.classes, data.drop_classes)
                 raise UserError(
-                    f"Class {name!r} has no readable training picture: mend or add some."
+                    f"Class {name!r} has no readable training picture: "
+                    f"{mends.one_of(['mend or add some', *ways])}."
                 )
     lost = {r.split for r in source.records} - {r.split for r in readable}
     if lost:
         split = min(lost, key=("", *SPLITS).index)
-        raise UserError(f"The split {split or 'train'} has no readable picture: mend or add some.")
-
-
-def _check_training(records: Sequence[Record], classes: Sequence[str]) -> None:
-    for name in _untrained(records, classes):
+        anew = "" if not split else ", or carve new splits with --config.data.resplit=true"
         raise UserError(
-            f"The rules leave class {name!r} no training picture: narrow them, or leave the class "
-            "out with data.drop_classes."
+            f"The split {split or 'train'} has no readable picture: mend or add some{anew}."
+        )
+
+
+def _check_training(
+    records: Sequence[Record], classes: Sequence[str], dropped: Sequence[str]
+) -> None:
+    for name in _untrained(records, classes):
+        ways = ["narrow them", *mends.dropping(name, (*classes, *dropped), dropped)]
+        raise UserError(
+            f"The rules leave class {name!r} no training picture: {mends.one_of(ways)}."
         )
 
 

@@ -7,7 +7,6 @@ its plain name and what mends it. Every picture that is left out has its reason.
 import dataclasses
 import fnmatch
 import hashlib
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Self
 
@@ -16,6 +15,7 @@ from jaxtyping import Bool
 from ml_collections import ConfigDict
 
 from bcjax.config import nearest
+from bcjax.data.curate import mends
 from bcjax.data.curate.measured_pictures import MeasuredPictures, Positions
 from bcjax.data.curate.unusual_pictures import unusual_pictures
 from bcjax.data.records import Record, normal_form
@@ -134,12 +134,7 @@ class Finding:
         """The flag that leaves all of these pictures out; "" where copies are meant to stay."""
         if any(len(cluster) > 1 for cluster in self.clusters):
             return ""
-        return exclusion([id_ for cluster in self.clusters for id_ in cluster])
-
-
-def exclusion(ids: Iterable[str]) -> str:
-    """Returns the flag that leaves these pictures out, to paste into a shell."""
-    return shlex.quote(f"--config.data.exclude={tuple(ids)!r}")
+        return mends.setting("exclude", (id_ for cluster in self.clusters for id_ in cluster))
 
 
 def find_remarkable(pictures: MeasuredPictures, *, max_copies: int) -> list[Finding]:
@@ -265,14 +260,23 @@ def _check_emptied(
     emptied = {record.label for record in records} - left
     for label in sorted(emptied):
         if classes[label] in spared:
+            dropped = [name for name in classes if name not in spared]
+            ways = ["narrow the rule", *mends.dropping(classes[label], classes, dropped)]
             raise UserError(
                 f"data.{rule}={tuple(value)!r} leaves no picture of class {classes[label]!r}: "
-                "narrow the rule, or leave the class out with data.drop_classes."
+                f"{mends.one_of(ways)}."
             )
 
 
-def check_conflicts(findings: Iterable[Finding], left: Iterable[Record]) -> None:
+def check_conflicts(
+    findings: Iterable[Finding], left: Iterable[Record], dropped: Sequence[str]
+) -> None:
     """Refuses pictures that occur under several labels.
+
+    Args:
+      findings: What was found about the pictures.
+      left: The pictures that the rules leave.
+      dropped: The config's `data.drop`.
 
     Raises:
       UserError: If there are any; the message names the first of them.
@@ -294,7 +298,8 @@ def check_conflicts(findings: Iterable[Finding], left: Iterable[Record]) -> None
         more = ", ..." if len(clusters) > _NAMED else ""
         raise UserError(
             f"The same picture is there under several labels ({shown}{more}; {len(clusters):,} in "
-            f"all): {FINDING_KINDS['conflicts'].mend}."
+            "all): delete those that are wrong, name them in data.exclude, or leave all of them "
+            f"out with {mends.setting('drop', (*dropped, 'conflicts'))}."
         )
 
 

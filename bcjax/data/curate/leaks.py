@@ -6,6 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Self
 
+from bcjax.data.curate import mends
+from bcjax.data.curate.findings import Finding
 from bcjax.data.curate.measured_pictures import MeasuredPictures
 from bcjax.data.records import SPLITS, Source
 from bcjax.runtime.errors import UserError
@@ -140,8 +142,15 @@ def find_leaks(pictures: MeasuredPictures, blind: str = "") -> LeakReport:
     )
 
 
-def refuse_leaks(leaks: LeakReport) -> None:
+def refuse_leaks(
+    leaks: LeakReport, found: Sequence[Finding] = (), dropped: Sequence[str] = ()
+) -> None:
     """Refuses splits that leak.
+
+    Args:
+      leaks: What the splits share.
+      found: What was found about the pictures.
+      dropped: The config's `data.drop`.
 
     Raises:
       UserError: If there is a leak; the message says what mends it.
@@ -149,13 +158,20 @@ def refuse_leaks(leaks: LeakReport) -> None:
     if not leaks:
         return
     kinds = {leak.kind for leak in leaks.found}
+    ways = ["carve new splits with --config.data.resplit=true"]
     if leaks.blind:
-        mends = "keep the copies together with --config.data.group_by=copies"
+        ways = ["keep the copies together with --config.data.group_by=copies"]
     elif kinds == {"same"}:
-        mends = (
-            "leave them out with --config.data.drop=duplicates, carve new splits with "
-            "--config.data.resplit=true"
-        )
-    else:
-        mends = "carve new splits with --config.data.resplit=true"
-    raise UserError(f"{leaks.sentence}: {mends}, or go on with --allow-leaks.")
+        shared = {id_ for leak in leaks.found for id_ in leak.ids}
+        copied = [
+            finding.kind
+            for finding in found
+            if finding.kind in ("copies", "duplicates")
+            and any(shared.intersection(cluster) for cluster in finding.clusters)
+        ]
+        flag = mends.setting("drop", dict.fromkeys((*dropped, *copied)))
+        ways.insert(0, f"leave them out with {flag}")
+    if leaks.found and "group" not in kinds:
+        ways.append("leave one of each pair out with data.exclude")
+    ways.append("go on with --allow-leaks")
+    raise UserError(f"{leaks.sentence}: {mends.one_of(ways)}.")

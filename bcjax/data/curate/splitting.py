@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from bcjax.config import nearest
-from bcjax.data.curate import near_duplicates
+from bcjax.data.curate import mends, near_duplicates
 from bcjax.data.curate.measured_pictures import MeasuredPictures, Positions, clusters_of_equal
 from bcjax.data.curate.near_duplicates import Pairs
 from bcjax.data.records import SPLITS, Record
@@ -75,7 +75,8 @@ def _cell_in_column(record: Record, name: str) -> str:
         known = [*record.columns, *(["group"] if record.group else [])]
         raise UserError(
             f"data.group_by is 'column:{name}', but {record.id} has nothing there: the source has "
-            f"{', '.join(known) or 'no columns'}{nearest(name, known)}"
+            f"{', '.join(known) or 'no columns'}{nearest(name, known)}; name another, fill it in, "
+            "or leave such pictures out with data.exclude"
         )
     return value
 
@@ -96,7 +97,7 @@ def _matches(records: Sequence[Record], pattern: str) -> list[str]:
         if not match or not match[1]:
             raise UserError(
                 f"data.group_by has the pattern {pattern!r}, which finds nothing in {record.id!r}: "
-                "widen it."
+                "widen it, or leave such pictures out with data.exclude."
             )
         groups.append(match[1])
     return groups
@@ -160,6 +161,7 @@ def assign_splits(
     folds: int = 0,
     fold: int = 0,
     classes: Sequence[str] = (),
+    dropped: Sequence[str] = (),
     units: Sequence[SplitUnit] = (),
 ) -> list[Record]:
     """Returns the records with a split each; a split that the source gives is kept as it is.
@@ -176,6 +178,7 @@ def assign_splits(
         none. A val that the source gives is divided too, and `val_fraction` is ignored.
       fold: The part that is val, from 0; the others are train.
       classes: Class names in label order, for the messages.
+      dropped: Names of classes that were left out before, likewise.
       units: A key for each record, equal for those that stay together; (): their groups.
 
     Returns:
@@ -205,11 +208,13 @@ def assign_splits(
         test = {"test": test_fraction} if "test" in carved else {}
         rest = (1 - sum(test.values())) / folds
         parts = {f"fold {i}": rest for i in range(folds)}
-        split_of = _carve(pool, parts | test, seed, classes)
+        split_of = _carve(pool, parts | test, seed, classes, dropped)
         meaning = {"test": "test", f"fold {fold}": "val"}
         split_of = {id_: meaning.get(part, "train") for id_, part in split_of.items()}
     elif pool and carved:
-        split_of = _carve(pool, {"train": 1 - sum(carved.values()), **carved}, seed, classes)
+        split_of = _carve(
+            pool, {"train": 1 - sum(carved.values()), **carved}, seed, classes, dropped
+        )
     return [
         dataclasses.replace(record, split=split_of.get(record.id) or record.split or "train")
         for record in records
@@ -235,12 +240,13 @@ def _check_given(records: Sequence[Record], given: Mapping[str, int]) -> None:
         silent = next(record.id for record in records if not record.split)
         raise UserError(
             f"{given['']} of {len(records)} pictures name no split ({silent}, ...) though the "
-            "others do: give every picture a split, or none"
+            "others do: give every picture a split, or none, or carve new splits with "
+            "--config.data.resplit=true"
         )
     if records and not given[""] and not given["train"]:
         raise UserError(
-            f"the pictures are marked {' and '.join(given)} only: mark some of them train, "
-            "or leave the splits out to have them carved"
+            f"the pictures are marked {' and '.join(given)} only: mark some of them train, or "
+            "carve new splits with --config.data.resplit=true"
         )
 
 
@@ -254,6 +260,7 @@ def _carve(
     shares: Mapping[str, float],
     seed: int,
     classes: Sequence[str],
+    dropped: Sequence[str],
 ) -> dict[str, str]:
     """Returns the split of each record by its id: no unit divided, every class in each split."""
     keys = sorted(units)
@@ -272,13 +279,17 @@ def _carve(
             break
     else:
         k = int((have == 0).any(0).argmax())
-        name = repr(classes[labels[k]]) if classes else str(labels[k])
+        name = classes[labels[k]] if classes else str(labels[k])
         pictures = int(counts[:, k].sum())
+        ways = [
+            "add pictures",
+            *mends.dropping(name, (*classes, *dropped), dropped),
+            "merge it with another class",
+        ]
         raise UserError(
-            f"class {name} is too small to be in each of {', '.join(shares)} (pictures: {pictures}"
-            + (f", in groups: {units_with[k]}" if units_with[k] < pictures else "")
-            + "): add pictures, merge the class with another, set data.val_fraction or "
-            "data.test_fraction to 0, or cut fewer data.folds"
+            f"class {name!r} is too small to be in each of {', '.join(shares)} (pictures: "
+            f"{pictures}{f', in groups: {units_with[k]}' * bool(units_with[k] < pictures)}): "
+            f"{mends.one_of([*ways, *_fewer_parts(list(shares), int(units_with[k]))])}"
         )
     names = list(shares)
     return {
@@ -286,6 +297,19 @@ def _carve(
         for i, split in zip(order, dealt, strict=True)
         for record in units[keys[i]]
     }
+
+
+def _fewer_parts(parts: Sequence[str], units: int) -> list[str]:
+    """Returns how to cut fewer parts, so that a class of `units` pictures or groups is in each."""
+    if units >= len(parts):  # by another order, each part may get one
+        return ["try another data.split_seed"]
+    folds = [part for part in parts if part.startswith("fold")]
+    fractions = [f"data.{part}_fraction" for part in parts if part in ("val", "test")]
+    if folds:
+        left = units - len(fractions)
+        return [f"cut {left} data.folds" + (" or fewer" if left > 2 else "")] if left >= 2 else []
+    join = " or " if units == len(parts) - 1 else " and "
+    return [f"set {join.join(fractions)} to 0"]
 
 
 def _deal(counts: np.ndarray, shares: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:

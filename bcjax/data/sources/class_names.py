@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from bcjax.config import nearest
+from bcjax.data.curate import mends
 from bcjax.data.records import SPLITS, Source, fingerprint, normal_form
 from bcjax.runtime.errors import UserError
 
@@ -69,8 +70,16 @@ def with_classes(source: Source, classes: Sequence[str]) -> Source:
     )
 
 
-def checked(source: Source, *, complete: bool = True) -> Source:
+def checked(
+    source: Source, *, complete: bool = True, dropped: Sequence[str] = (), resplit: bool = False
+) -> Source:
     """Returns the source, with a note on each class that a given val or test split lacks.
+
+    Args:
+      source: The pictures.
+      complete: Whether each class must occur, in a given train too.
+      dropped: Classes that need not, because they will be left out.
+      resplit: Whether the splits that the source gives do not matter.
 
     Raises:
       UserError: If it must be complete, and there are fewer than two classes, or one has no
@@ -79,9 +88,11 @@ def checked(source: Source, *, complete: bool = True) -> Source:
     if complete and len(source.classes) < 2:
         raise UserError(
             f"{source.location} holds {len(source.classes)} class ({', '.join(source.classes)}): "
-            "a classifier needs two or more"
+            "a classifier needs two or more, so add pictures of another"
         )
-    notes = [*source.notes, *(_check_classes_occur(source) if complete else ())]
+    notes = list(source.notes)
+    if complete:
+        notes += _check_classes_occur(source, dropped, resplit=resplit)
     alike = Counter(name.casefold() for name in source.classes)
     notes += [
         f"Class {name!r} differs from another by case alone; is it the same?"
@@ -91,22 +102,30 @@ def checked(source: Source, *, complete: bool = True) -> Source:
     return dataclasses.replace(source, notes=tuple(notes))
 
 
-def _check_classes_occur(source: Source) -> list[str]:
+def _check_classes_occur(source: Source, dropped: Sequence[str], *, resplit: bool) -> list[str]:
     """Checks that each class occurs where it must; returns notes on where else it does not."""
     count_of = Counter((record.split, record.label) for record in source.records)
     given = [split for split in SPLITS if any(split == key for key, _ in count_of)]
     notes = []
     for label, name in enumerate(source.classes):
+        if name in dropped:
+            continue
+        leaving_out = mends.dropping(name, source.classes, dropped)
         if not any(count_of[split, label] for split in ("", *SPLITS)):
             raise UserError(
                 f"class {name!r} has no picture in {source.location}: "
-                "add some, or take it out of the class list"
+                f"{mends.one_of(['add some', *leaving_out])}"
             )
         lacking = [split for split in given if not count_of[split, label]]
+        if resplit:
+            continue
         if "train" in lacking and not count_of["", label]:
+            ways = [
+                "move some there", *leaving_out, "carve new splits with --config.data.resplit=true"
+            ]  # fmt: skip
             raise UserError(
                 f"class {name!r} has pictures in {source.location}, but none in train: "
-                "move some there, or take the class out of the other splits"
+                f"{mends.one_of(ways)}"
             )
         notes += [f"Class {name!r} has no picture in {split}." for split in lacking]
     return notes

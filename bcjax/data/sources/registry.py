@@ -109,6 +109,8 @@ def open_source(
     downloads: Path | None = None,
     max_pixels: int = MAX_PIXELS,
     complete: bool = True,
+    dropped: Sequence[str] = (),
+    resplit: bool = False,
     own_names: bool = False,
 ) -> Source:
     """Opens a source of labelled pictures; its kind is recognised from `location` alone.
@@ -127,6 +129,8 @@ def open_source(
       downloads: Folder of downloaded files; None: ~/.cache/bcjax/downloads.
       max_pixels: The most pixels of a picture: larger ones are refused when they are read.
       complete: Whether each class must have a picture, and in train where splits are given.
+      dropped: Classes that need not.
+      resplit: Whether the splits that the source gives do not matter.
       own_names: Whether the classes are the source's, whatever `classes` says. `classes` then only
         gives a meaning to numbers, where the source names no classes.
 
@@ -164,7 +168,7 @@ def open_source(
     source = class_names.merge_alike(source)
     if classes and not own_names:
         source = class_names.with_classes(source, classes)
-    return class_names.checked(source, complete=complete)
+    return class_names.checked(source, complete=complete, dropped=dropped, resplit=resplit)
 
 
 def _read(request: SourceRequest) -> Source:

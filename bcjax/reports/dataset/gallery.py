@@ -5,7 +5,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bcjax.data.curate.findings import Finding, exclusion
+from bcjax.data.curate import mends
+from bcjax.data.curate.findings import Finding
 from bcjax.data.curate.unusual_pictures import log_distances
 from bcjax.data.records import SPLITS, Record
 from bcjax.reports.dataset.classes import positions_by_class
@@ -79,7 +80,7 @@ def farthest_clusters(
         "usual distance"
     )
     ids = [picture.id for cluster in clusters for picture in cluster.pictures]
-    return [Clusters(title, clusters, len(clusters)), _folded(exclusion(ids))]
+    return [Clusters(title, clusters, len(clusters)), _folded(mends.setting("exclude", ids))]
 
 
 def _folded(flag: str) -> Details:
