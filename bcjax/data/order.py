@@ -168,8 +168,8 @@ def shown_per_class(
         written = re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", factor)
         if not written or not 0 < float(factor) <= _MOST_REPEATS:
             raise UserError(
-                f"config.train.repeat has {text!r}: write CLASS=FACTOR with a factor above 0 and at "
-                f"most {_MOST_REPEATS}, such as 2.5."
+                f"config.train.repeat has {text!r}: write CLASS=FACTOR with a factor above 0 and "
+                f"at most {_MOST_REPEATS}, such as 2.5."
             )
         if name.strip() not in classes:
             raise UserError(
