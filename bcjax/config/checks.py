@@ -32,6 +32,10 @@ def check(config: ConfigDict) -> ConfigDict:
     paths = [name for name, key in KEYS.items() if key.kind is PATH]
     config = replaced(config, {name: leaves[name] for name in paths})
     _check_channels(config.model)
+    if len(config.train.shown) not in (0, 2):
+        raise UserError(
+            f"config.train.shown is {config.train.shown}: write a step and a number of pictures."
+        )
     _check_folds(config.data)
     _check_colours(config.data)
     _check_stain(config.data)

@@ -103,7 +103,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint_before
     train, tmp_path
 ):
     diverging = (
-        "--config.optim.name=sgd", "--config.optim.lr=1000",
+        "--config.optim.name=sgd", "--config.optim.lr=1000", "--config.optim.weight_decay=1000",
         "--config.model.mean=0,0,0", "--config.model.std=1e-6,1e-6,1e-6",
     )  # fmt: skip
     workdir = tmp_path / "run"

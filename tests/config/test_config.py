@@ -78,6 +78,8 @@ def test_the_default_is_valid_and_locked():
         ("data.on_bad_image", "ignore"),
         ("data.store", "ram"),
         ("data.val_fraction", 1.0),
+        ("data.crop_fraction", 1e-9),
+        ("train.shown", (1,)),
         ("model.dtype", "float16"),
         ("model.dropout", -0.1),
         ("model.mean", (0.5, 0.5)),
