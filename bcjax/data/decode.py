@@ -30,11 +30,12 @@ _MOST = 1 << 30  # pixels that OpenCV decodes
 _JPEG = b"\xff\xd8\xff"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _TIFF = (b"II*\0", b"MM\0*")
+_BIG_TIFF = (b"II+\0", b"MM\0+")
 # The names by which Pillow knows the formats that OpenCV reads.
 _FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "AVIF", "JPEG2000", "PPM", "SUN")
 _WIDTH, _HEIGHT, _TILE_WIDTH, _TILE_HEIGHT = 256, 257, 322, 323  # TIFF tags
 _NAMED = 3  # pictures in a sentence
-_ROWS = 256  # that are laid over white at a time
+_ROWS = 256  # of a picture that are laid over white at a time, which bounds the memory
 # The marker that precedes EXIF in a JPEG, PNG and WebP, by the file's first bytes.
 _EXIF = {b"\xff\xd8": b"Exif", b"\x89P": b"eXIf", b"RI": b"EXIF"}
 # What Pillow raises for damaged headers, and for a WebP of more than 179 megapixels.
@@ -133,9 +134,10 @@ def count_frames(encoded: bytes) -> int:
 
 def first_frames(names: Sequence[str]) -> str:
     """Returns the sentence about pictures of several pages or frames."""
+    count = "1 picture has" if len(names) == 1 else f"{len(names):,} pictures have"
     more = ", ..." if len(names) > _NAMED else ""
     return (
-        f"{len(names):,} pictures have several pages or frames, of which only the first is used "
+        f"{count} several pages or frames, of which only the first is used "
         f"({', '.join(names[:_NAMED])}{more})."
     )
 
@@ -146,10 +148,15 @@ def _size(encoded: bytes) -> tuple[int, int]:
         if encoded.startswith(_JPEG):
             height, width, _, _ = simplejpeg.decode_jpeg_header(encoded)
             return width, height
-        if encoded.startswith(_PNG):  # by hand, since Pillow also reads what stands before pixels
+        # By hand where OpenCV reads pictures whose headers Pillow does not take.
+        if encoded.startswith(_PNG):
             width, height = struct.unpack_from(">II", encoded, 16)
             return width, height
-        if encoded.startswith(_TIFF):  # by hand, since Pillow knows fewer types of pixels
+        if encoded.startswith(b"BM"):
+            old = encoded[14:18] == b"\x0c\0\0\0"  # of OS/2
+            width, height = struct.unpack_from("<HH" if old else "<ii", encoded, 18)
+            return abs(width), abs(height)  # a negative height: the rows go down
+        if encoded.startswith((*_TIFF, *_BIG_TIFF)):
             return _tiff_size(encoded)
     except _UNREADABLE as error:
         kind = "damaged JPEG" if encoded.startswith(_JPEG) else _DAMAGED
@@ -160,7 +167,9 @@ def _size(encoded: bytes) -> tuple[int, int]:
 
 def _tiff_size(encoded: bytes) -> tuple[int, int]:
     file = io.BytesIO(encoded)
-    tags = TiffImagePlugin.ImageFileDirectory_v2(file.read(8))
+    tags = TiffImagePlugin.ImageFileDirectory_v2(
+        file.read(16 if encoded.startswith(_BIG_TIFF) else 8)
+    )
     file.seek(tags.next)
     tags.load(file)
     tile = tags.get(_TILE_WIDTH, 0), tags.get(_TILE_HEIGHT, 0)

@@ -203,9 +203,10 @@ class TrainedNetwork(RestoredNetwork):
     def _decode(self, image: NamedImage, several: list[str]) -> UInt8[np.ndarray, "size size 3"]:
         """Reads one image; its name joins `several` if it has several pages or frames."""
         encoded = image.read()
+        pixels = self._entry(encoded)
         if count_frames(encoded) > 1:
             several.append(image.name)
-        return self._entry(encoded)
+        return pixels
 
     @cached_property
     def _entry(self) -> InputTransform:

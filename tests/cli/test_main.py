@@ -51,9 +51,10 @@ FLAGS = {
     "evaluate": {
         "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
         "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",
+        "data.max_pixels",
     },
     "prepare": {"config", "out", "data.source", "canary", "allow-leaks"},
-    "predict": {"workdir", "checkpoint", "batch_size", "json", "csv"},
+    "predict": {"data.max_pixels", "workdir", "checkpoint", "batch_size", "json", "csv"},
 }  # fmt: skip
 
 

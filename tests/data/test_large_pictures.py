@@ -5,6 +5,7 @@ import pickle
 import struct
 import zlib
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
@@ -64,6 +65,24 @@ def test_every_format_is_refused_by_its_header(kind, no_pixels):
 def test_a_picture_of_exactly_as_many_pixels_is_decoded(kind):
     encoded = encode(Image.fromarray(np.zeros((20, 30, 3), np.uint8)), kind)
     assert decode.decode(encoded, max_pixels=600).shape == (20, 30, 3)
+
+
+def unusual():
+    pixels = np.arange(20 * 30 * 3, dtype=np.uint16).reshape(20, 30, 3)
+    bmp = bytearray(encode(Image.fromarray(pixels.astype(np.uint8)), "BMP"))
+    struct.pack_into("<i", bmp, 22, -20)
+    yield "BMP from the top down", bytes(bmp)
+    old = b"BM" + struct.pack("<IIIIHHHH", 0, 0, 26, 12, 30, 20, 1, 24) + bytes(20 * 92)
+    yield "BMP of OS/2", old
+    yield "BigTIFF", encode(Image.new("RGB", (30, 20)), "TIFF", big_tiff=True)
+    yield "TIFF of 16 bits", cv2.imencode(".tiff", pixels)[1].tobytes()
+
+
+@pytest.mark.parametrize("encoded", [pytest.param(e, id=name) for name, e in unusual()])
+def test_pictures_with_unusual_headers_are_decoded_or_refused_all_the_same(encoded):
+    assert decode.decode(encoded, max_pixels=600).shape == (20, 30, 3)
+    with pytest.raises(BadImageError, match="30 x 20 pixels"):
+        decode.decode(encoded, max_pixels=599)
 
 
 @given(width=st.integers(1, 40), height=st.integers(1, 40), most=st.integers(1, 1600))

@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch_format
+from flax import linen as nn
 from published import of_network, tensors_of
 
 from bcjax import config as configs
 from bcjax.engine import weights
-from bcjax.models import create
+from bcjax.models import MODELS, NetworkInfo, create
 from bcjax.models.pretrained import convert
 from bcjax.runtime.errors import UserError
 
@@ -162,6 +164,38 @@ def test_a_network_whose_weights_no_library_publishes_says_what_it_takes(tmp_pat
     said = refused(path, "elu_cnn", **DROP)
     assert "elu_cnn" in said
     assert "a run of bcjax" in said
+
+
+class Average(nn.Module):
+    """A network from outside, whose classifier is one layer of another name."""
+
+    classes: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        return nn.Dense(self.classes, name="head")(images.mean(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("head", ["keep", "drop"])
+def test_a_network_from_outside_may_call_its_classifier_otherwise(tmp_path, monkeypatch, head):
+    monkeypatch.setitem(MODELS, "average", NetworkInfo(Average, input_size=32))
+    np.savez(tmp_path / "w.npz", **drawn({"params/head/kernel": (3, 5), "params/head/bias": (5,)}))
+    changes = {"model.weights_head": head}
+    imported = weights.read(tmp_path / "w.npz", make_config("average", **changes), 5)
+    assert imported.outputs == (5 if head == "keep" else 0)
+    assert imported.variables["params"].keys() == ({"head"} if head == "keep" else set())
+    if head == "keep":
+        with pytest.raises(UserError, match="has 5 outputs, not 4"):
+            weights.read(tmp_path / "w.npz", make_config("average", **changes), 4)
+
+
+def test_a_classifier_without_a_bias_is_not_taken_for_one_that_fits(tmp_path):
+    tensors = tensors_of("timm resnet18")
+    del tensors["fc.bias"]
+    np.savez(tmp_path / "w.npz", **tensors)
+    with pytest.raises(UserError, match=r"no tensor in the file \(params/head/logits/bias\)"):
+        weights.read(tmp_path / "w.npz", make_config("resnet18"), 1000)
 
 
 @pytest.mark.parametrize("name", ["imagenet", "DEFAULT", "True"])

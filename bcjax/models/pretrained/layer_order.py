@@ -63,7 +63,7 @@ def place(
             if len(kernels) >= len(layers):
                 mend = convert.hidden_mend(tuple(head[:-1]))
             if len(kernels) == len(layers):
-                mend = f"it has no classifier to keep: {convert.NEW_CLASSIFIER}"
+                mend = f"it has no classifier to keep: set {convert.DROP}"
             expects = sum(path.endswith("/kernel") for path in expected.shapes)
             raise UserError(
                 f"{source} has {len(kernels)} layers in a row, {model} has {expects}: {mend}."
