@@ -34,7 +34,7 @@ NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=0x17F), min_size=1
 
 
 def page_of(*blocks):
-    return Page("A title", "somewhere", [Section("one", "One", blocks)])
+    return Page("A title", "somewhere", [Section("One", blocks)])
 
 
 def cells(html):
