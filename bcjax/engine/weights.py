@@ -163,7 +163,7 @@ def _opened(path: Path, model: str) -> _WeightSource:
     elif naming := families.best(families.namings(model), tensors):
         in_file = naming.settings_in(tensors)
         settings = {"convention": naming.convention, **naming.settings, **in_file, **beside}
-    elif kind == "npz":
+    elif kind == "npz" and not families.recognised(tensors):
         settings = {**layer_order.settings(tensors), **beside}
     else:
         raise UserError(f"{path} does not hold weights of {model}: {_whose(tensors, model)}.")

@@ -100,6 +100,24 @@ def test_the_network_of_layers_in_a_row_is_named(narrow):
     assert "model.name=mobilenet_v2_035" in refused(narrow, "mobilenet_v2_050", **DROP)
 
 
+def test_more_convolutions_are_not_taken_for_hidden_layers(tmp_path):
+    np.savez(tmp_path / "w.npz", *in_order("resnet18").values())
+    for changes in ({}, DROP):
+        said = refused(tmp_path / "w.npz", "simple_cnn", **changes)
+        assert said.endswith("they have the size of resnet18: set model.name=resnet18.")
+
+
+def test_kernels_laid_out_as_in_pytorch_are_said(tmp_path):
+    arrays = [x.transpose(3, 2, 0, 1) if x.ndim == 4 else x for x in in_order("resnet18").values()]
+    np.savez(tmp_path / "w.npz", *arrays)
+    assert "as PyTorch has them" in refused(tmp_path / "w.npz", "resnet18", **DROP)
+
+
+def test_names_of_another_family_are_recognised_in_an_npz_too(published):
+    said = refused(published("timm resnet18"), "mobilenet_v2", **DROP)
+    assert "they look like ResNet of torchvision or timm; name their network" in said
+
+
 def test_batch_norms_that_are_not_folded_are_said(tmp_path):
     kernel, scale = np.zeros((3, 3, 3, 64), np.float32), np.zeros(64, np.float32)
     np.savez(tmp_path / "w.npz", kernel, scale, scale, scale, scale)
