@@ -63,6 +63,8 @@ def main() -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("help", "-h", "--help", "-help", "--helpfull"):
         print(usage())
         return 0

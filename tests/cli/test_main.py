@@ -118,6 +118,11 @@ def test_a_key_without_its_branch_is_answered_with_the_whole_flag(bcjax):
     assert "no flag --lrr." in bcjax("predict", "--lrr=1").err
 
 
+def test_help_is_a_command_too(bcjax):
+    assert bcjax("help", "predict") == bcjax("predict", "--help")
+    assert "did you mean 'predict'?" in bcjax("help", "predikt").err
+
+
 def test_help_beside_a_mistyped_flag_names_the_flag(bcjax):
     assert "did you mean 'workdir'?" in bcjax("evaluate", "--wrkdir=a", "--help").err
     assert "flags:" in bcjax("evaluate", "--workdir", "--help").out

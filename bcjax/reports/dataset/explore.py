@@ -279,9 +279,7 @@ def measure_pictures(
                     raise UserError(f"{ids[i]} of {prepared.path} cannot be read: {fault}.")
             parts.append(measured)
             records += chunk
-    columns = (field.name for field in dataclasses.fields(Measures))
-    joined = (np.concatenate([getattr(part, name) for part in parts]) for name in columns)
-    return MeasuredPictures.from_measures(records, Measures(*joined))
+    return MeasuredPictures.from_measures(records, Measures.joined(parts))
 
 
 def _read(examples: EncodedExamples, position: int) -> bytes:
