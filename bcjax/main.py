@@ -63,6 +63,8 @@ def main() -> int:
 
 
 def _run(arguments: list[str]) -> int:
+    if arguments[:1] == ["help"] and len(arguments) > 1:
+        arguments = [arguments[1], "--help"]
     if not arguments or arguments[0] in ("help", "-h", "--help", "-help", "--helpfull"):
         print(usage())
         return 0
@@ -88,8 +90,8 @@ def _run(arguments: list[str]) -> int:
     log.setLevel(logging.INFO)
     # Orbax and TFDS log for their own developers; a failure of theirs is raised as well. When many
     # of orbax's reads or writes fail together, the first failure is raised, and Python would print
-    # a traceback for each of the others.
-    for library in ("absl", "asyncio"):
+    # a traceback for each of the others. Matplotlib warns where its cache cannot be written.
+    for library in ("absl", "asyncio", "matplotlib"):
         logging.getLogger(library).setLevel(logging.CRITICAL)
     sys.unraisablehook = lambda ignored: log.debug("Ignored: %s", ignored.exc_value)
     threading.excepthook = _quiet_about_disks(threading.excepthook)

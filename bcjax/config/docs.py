@@ -24,7 +24,7 @@ Every key of the config. [Settings](settings.md) explains how they are changed.
 - A key marked with Δ may change when a run is resumed with `--change`; the run records when.
 - The last column has the names that other tools (timm, Keras, Lightning, Hugging Face,
   Ultralytics) give to the same thing. A command that uses one of them is answered with the key, and
-  with the form of its value where that is another: `--config.train.epochs=20` gives "did you mean
+  with the form of its value where that is another: `--config.epochs=20` gives "did you mean
   'train.length'? Write a length: "20 epochs".".
 """
 

@@ -154,7 +154,14 @@ def prepare(
     key = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
     name = f"{Path(source.location).stem or 'data'}-{key}"
     folder = (_cache_folder(data) / "data" / name).absolute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    if PreparedSet.is_at(folder):  # whole, for the last step is a rename; the disk may be read-only
+        return PreparedSet(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if fault := disk_fault(error, folder.parent):
+            raise UserError(f"{fault}, with BCJAX_CACHE or config.data.cache_dir.") from error
+        raise
     with FileLock(folder.with_name(folder.name + ".lock")):
         # What a process that was killed has left, on any host: a living one would hold the lock.
         for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):

@@ -125,11 +125,12 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
     convert.fold_biases(fitting, holds)
     convert.choose_classifier(fitting, holds, keep=keep)
     convert.fit(fitting, holds)
-    optional = [p for p in holds.shapes if p.startswith("params/head/") and not keep]
+    new = () if keep else (*holds.classifier, "params/head/")
+    optional = [path for path in holds.shapes if path.startswith(new)]
     convert.check(fitting, holds, model=config.model.name, optional=optional)
     arrays = {p: np.ascontiguousarray(t, np.float32) for p, t in fitting.tensors.items()}
     variables = traverse_util.unflatten_dict(arrays, sep="/")
-    outputs = holds.shapes[convert.LOGITS[1]][0] if keep else 0
+    outputs = holds.shapes[holds.classifier[0]][-1] if keep else 0
     named = source.classes[-outputs:] if len(source.classes) - outputs in (0, 1) else ()
     made_at, side = source.input_size, config.data.image_size
     if made_at != side:
@@ -162,7 +163,7 @@ def _opened(path: Path, model: str) -> _WeightSource:
     elif naming := families.best(families.namings(model), tensors):
         in_file = naming.settings_in(tensors)
         settings = {"convention": naming.convention, **naming.settings, **in_file, **beside}
-    elif kind == "npz":
+    elif kind == "npz" and not families.recognised(tensors):
         settings = {**layer_order.settings(tensors), **beside}
     else:
         raise UserError(f"{path} does not hold weights of {model}: {_whose(tensors, model)}.")

@@ -1,5 +1,6 @@
 """The cache of compiled programs, and compilation in the background."""
 
+import contextlib
 import functools
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,10 +16,14 @@ _LONG = 2.0  # seconds of compilation after which the heap is tidied
 def use_cache() -> None:
     """Turns on JAX's cache of compiled programs, in $BCJAX_CACHE/xla or ~/.cache/bcjax/xla.
 
-    A folder that the user set (JAX_COMPILATION_CACHE_DIR) is used instead.
+    A folder that the user set (JAX_COMPILATION_CACHE_DIR) is used instead. Where the folder cannot
+    be made, programs are compiled anew each time.
     """
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        jax.config.update("jax_compilation_cache_dir", str(files.cache_folder() / "xla"))
+        folder = files.cache_folder() / "xla"
+        with contextlib.suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     _tidy_memory()
 

@@ -133,9 +133,7 @@ def _failures_reach_python() -> Iterator[None]:
     """
     library: Any = getattr(distributed, "_jax", None)
     make = getattr(library, "get_distributed_runtime_client", None)
-    with contextlib.suppress(OSError, AttributeError):
-        set_terminate = ctypes.CDLL("libstdc++.so.6")._ZSt13set_terminatePFvvE
-        set_terminate(_terminated)
+    _set_terminate_handler()
     if make is None:
         yield
         return
@@ -148,15 +146,32 @@ def _failures_reach_python() -> Iterator[None]:
         library.get_distributed_runtime_client = make
 
 
-@ctypes.CFUNCTYPE(None)
-def _terminated() -> None:
-    _connection_failed()
-    os._exit(_status or 1)
+_Handler = ctypes.CFUNCTYPE(None)
+_handlers: list[Any] = []  # ours, and the one before, which must live as long as the process
+
+
+def _set_terminate_handler() -> None:
+    """Lets `_connection_failed` be called before a C++ exception in another thread ends this."""
+    if _handlers:
+        return
+
+    @_Handler
+    def terminated() -> None:
+        _connection_failed()
+        before()  # it was another exception
+
+    with contextlib.suppress(OSError, AttributeError):
+        set_terminate = ctypes.CDLL("libstdc++.so.6")._ZSt13set_terminatePFvvE
+        set_terminate.restype = _Handler
+        before = set_terminate(terminated)
+        _handlers.extend((terminated, before))
 
 
 def _connection_failed() -> None:
-    """The coordinator is gone, or it says that a process is."""
-    if _watch is not None:
+    """Ends this process if the coordinator is gone, or says that another process is."""
+    if _status:  # it ends anyhow
+        os._exit(_status)
+    if _watch is not None and not _watch.all_is_well():
         _watch.coordinator_failed()
 
 
@@ -356,6 +371,16 @@ class _Watch(threading.Thread):
         for process, (_, seen) in self._last.items():
             if process != self._me and now - seen > self._seconds:
                 self._lost(process)
+
+    def all_is_well(self) -> bool:
+        """Whether the coordinator is there, and no process is silent.
+
+        The client is not asked: once its connection has failed, a call may not return.
+        """
+        if self._me and not _answers(distributed.global_state.coordinator_address):
+            return False
+        others = (seen for i, (_, seen) in self._last.items() if i != self._me)
+        return time.monotonic() - min(others) < 2 * self.interval
 
     def coordinator_failed(self) -> None:
         """Ends this process: the coordinator is gone, or has given up the most silent process."""

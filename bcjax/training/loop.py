@@ -36,6 +36,7 @@ from bcjax.runtime import peers
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.signals import EXIT_STATUS, Interrupts
+from bcjax.runtime.training_sessions import Changes
 from bcjax.training import loggers, members, resuming
 from bcjax.training.loggers import Logger
 from bcjax.training.members import States
@@ -96,6 +97,7 @@ class MemberProgress:
     Attributes:
       run: The run; a member has a folder of its own.
       step: Steps taken.
+      changes: The settings that changed where it went on.
       waits: Whether it takes no more steps in this phase.
       ended: Whether it takes no more steps at all.
       fault: Why it diverged; "" if it did not.
@@ -107,6 +109,7 @@ class MemberProgress:
 
     run: Run
     step: int
+    changes: Changes = dataclasses.field(default_factory=dict)
     waits: bool = False
     ended: bool = False
     fault: str = ""
@@ -159,7 +162,7 @@ def train(
         all_members, states, resumed = open_runs(config, stack, permissions)
         first, start = all_members[0], all_members[0].step
         first.run.compile_ahead(states[0])
-        print_summary(first.run, states[0], resumed, console)
+        print_summary(first.run, states[0], resumed, first.changes, console)
         if len(all_members) > 1:
             console.print(f"members     {len(all_members)}, which differ in {config.train.vary}")
         states, signal = loop(all_members, states, console, on_evaluation, began)
@@ -177,6 +180,7 @@ def train(
             return Outcome(workdir, first.step, None, evaluate_members(config, all_members, states))
         if first.step == start:
             console.print(f"Step {start} is already the end of this run.")
+            console.print("A longer config.train.length with --extend goes on.")
         return evaluate_best(first.run, states[0])
 
 
@@ -208,8 +212,9 @@ def open_runs(
     if config.train.members == 1:
         run = stack.enter_context(contextlib.closing(Run(config, permissions=permissions)))
         state, resumed = run.restore_or_start()
-        run.write_changes(state)
-        return [MemberProgress(run, int(state.step), best=best_kept(run))], {0: state}, resumed
+        changes = run.write_changes(state) if resumed else {}
+        member = MemberProgress(run, int(state.step), changes, best=best_kept(run))
+        return [member], {0: state}, resumed
     all_members: list[MemberProgress] = []
     states, any_resumed = {}, []
     for position, lr_scale in enumerate(rates(config)):
@@ -219,10 +224,10 @@ def open_runs(
         run = Run(own, like=first, lr_scale=lr_scale, permissions=permissions)
         stack.enter_context(contextlib.closing(run))
         states[position], resumed = run.restore_or_start()
-        run.write_changes(states[position])
+        changes = run.write_changes(states[position]) if resumed else {}
         any_resumed.append(resumed)
         step = int(states[position].step)
-        all_members.append(MemberProgress(run, step, best=best_kept(run)))
+        all_members.append(MemberProgress(run, step, changes, best=best_kept(run)))
     _write_common_config(config, all_members[0].run, permissions)
     return all_members, states, any_resumed[0]
 
@@ -257,8 +262,9 @@ def loop(
                 continue
             for member in training.values():
                 if member.run.lead and not member.loggers:
-                    run, step = member.run, member.step
-                    member.loggers = loggers.open_loggers(run.config, step, run.changes_since(step))
+                    member.loggers = loggers.open_loggers(
+                        member.run.config, member.step, member.changes
+                    )
                     for logger in member.loggers:
                         stack.enter_context(contextlib.closing(logger))
                     if member.step == 0:
@@ -507,5 +513,7 @@ def _write_common_config(config: ConfigDict, first: Run, permissions: Permission
         # What the members have written of earlier changes is not asked for.
         asked = configs.replaced(common, dict.fromkeys(resuming.WRITTEN, ()))
         resuming.agreed(asked, run_dir, first.prepared, permissions)
+        if not configs.differences(configs.load(run_dir.path), common):
+            return
     if first.lead:
         write_pictures_and_config(common, first.prepared)

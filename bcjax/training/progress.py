@@ -17,14 +17,16 @@ from bcjax.engine.state import State
 from bcjax.engine.trainable import stage_of
 from bcjax.metrics.names import DESCRIPTIONS, sign
 from bcjax.runtime.run_dir import RunDir
-from bcjax.runtime.training_sessions import different_conditions, read_sessions
+from bcjax.runtime.training_sessions import Changes, different_conditions, read_sessions
 from bcjax.training.loggers.sessions import session_now
 from bcjax.training.run import Run
 
 _INDENT = 12  # columns of the summary's left side
 
 
-def print_summary(run: Run, state: State, resumed: bool, console: Console) -> None:
+def print_summary(
+    run: Run, state: State, resumed: bool, changes: Changes, console: Console
+) -> None:
     """Prints the devices, the pictures by class and split, the network, what trains, the folder."""
 
     def line(name: str, text: str) -> None:
@@ -66,7 +68,6 @@ def print_summary(run: Run, state: State, resumed: bool, console: Console) -> No
             f"{phase_now.plan.steps_per_call} per call, {config.optim.name}"
             + (", on features computed once" if phase.caches_features else ""),
         )
-    changes = run.changes_since(int(state.step)) if resumed else {}
     for i, (key, (before, since)) in enumerate(changes.items()):
         line("" if i else "changed", f"{key} from {before!r} to {since!r}")
     line(

@@ -6,7 +6,6 @@ import itertools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -41,6 +40,7 @@ from bcjax.runtime import compilation, environment, files, peers
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir, TrainedOn
+from bcjax.runtime.training_sessions import Changes
 from bcjax.training import resuming
 from bcjax.training.resuming import NOTHING_CHANGES, Permissions
 
@@ -148,11 +148,14 @@ class Run:
         """Waits for the checkpoint that is being written."""
         self.checkpoints.close()
 
-    def write_changes(self, state: State) -> None:
+    def write_changes(self, state: State) -> Changes:
         """Writes the config of a run that goes on with other settings than it had.
 
         Args:
-          state: The state with which it goes on.
+          state: The state of the checkpoint from which it goes on.
+
+        Returns:
+          The settings that differ from those of the checkpoint.
 
         Raises:
           UserError: If it was to become longer, but its patience is at an end.
@@ -169,13 +172,8 @@ class Run:
             )
         if self.lead and changes:
             configs.save(self.config, RunDir(self.workdir).config)
-
-    def changes_since(self, step: int) -> dict[str, tuple[Any, Any]]:
-        """Returns the settings that differ from those of a checkpoint, the earlier value first."""
-        if step not in self.checkpoints.steps():
-            return {}
-        before = configs.from_dict(self.checkpoints.about(step)["config"])
-        return configs.differences(before, self.config)
+        page = self.checkpoints.about(int(state.step))
+        return configs.differences(configs.from_dict(page["config"]), self.config)
 
     # The state.
 

@@ -10,9 +10,12 @@ import numpy as np
 import pytest
 from commandline import TINY, contents, refused
 
+from bcjax import config as configs
+from bcjax.data.preparation import prepare
 from bcjax.data.sources import synthetic
 from bcjax.engine import network
 from bcjax.runtime import mesh as meshes
+from bcjax.runtime.errors import UserError
 
 DRAWINGS = ("--data.source=synthetic", "--config.data.synthetic_images=80")
 
@@ -120,6 +123,20 @@ def test_on_a_read_only_disk_each_command_says_so(bcjax, read_only, tmp_path, co
     assert not (tmp_path / "here" / "config.json").exists()
 
 
+def test_prepared_sets_may_be_kept_on_a_read_only_disk(small_disk, monkeypatch):
+    disk = small_disk(1 << 26)
+    monkeypatch.setenv("BCJAX_CACHE", str(disk))
+    data = configs.replaced(
+        configs.default(), {"data.source": "synthetic", "data.synthetic_images": 80}
+    ).data
+    prepared = prepare(data)
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    assert prepare(data).digest == prepared.digest
+    monkeypatch.setenv("BCJAX_CACHE", str(disk / "other"))
+    with pytest.raises(UserError, match=r"disk is read-only .*BCJAX_CACHE or config"):
+        prepare(data)
+
+
 def test_a_run_on_a_read_only_disk_still_answers(bcjax, read_only, tmp_path):
     file = tmp_path / "cell.png"
     cv2.imwrite(str(file), synthetic.draw(3, 0, size=50).image)
@@ -129,7 +146,6 @@ def test_a_run_on_a_read_only_disk_still_answers(bcjax, read_only, tmp_path):
 @pytest.mark.parametrize(
     "command",
     [
-        ["train", *TINY, "--workdir=HERE/run"],
         ["prepare", *DRAWINGS, "--out=HERE/set"],
         ["preview", *TINY, "--out=HERE/preview"],
         ["ablate", *TINY, "--switches=PARTS", "--out=HERE/ablation"],

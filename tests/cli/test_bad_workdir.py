@@ -102,7 +102,8 @@ def test_a_checkpoint_that_is_not_there_is_refused_with_those_that_are(bcjax, tr
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint_before_it(
     train, tmp_path
 ):
-    diverging = ("--config.optim.name=sgd", "--config.optim.lr=1e30")
+    sgd = ("--config.optim.name=sgd", "--config.optim.nesterov=false")
+    diverging = (*sgd, "--config.optim.lr=1000", "--config.optim.weight_decay=1000")
     workdir = tmp_path / "run"
     ran = train(*diverging, "--config.checkpoint.every=1 steps", workdir=workdir)
     refused(ran, "The loss of step 2 is not finite", "lower config.optim.lr")

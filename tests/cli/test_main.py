@@ -51,9 +51,10 @@ FLAGS = {
     "evaluate": {
         "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
         "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",
+        "data.max_pixels",
     },
     "prepare": {"config", "out", "data.source", "canary", "allow-leaks"},
-    "predict": {"workdir", "checkpoint", "batch_size", "json", "csv"},
+    "predict": {"data.max_pixels", "workdir", "checkpoint", "batch_size", "json", "csv"},
 }  # fmt: skip
 
 
@@ -115,6 +116,11 @@ def test_a_flag_with_a_letter_too_few_is_answered_with_its_name(bcjax, name):
 def test_a_key_without_its_branch_is_answered_with_the_whole_flag(bcjax):
     assert "no flag --lr: did you mean 'config.optim.lr'?" in bcjax("train", "--lr=1").err
     assert "no flag --lrr." in bcjax("predict", "--lrr=1").err
+
+
+def test_help_is_a_command_too(bcjax):
+    assert bcjax("help", "predict") == bcjax("predict", "--help")
+    assert "did you mean 'predict'?" in bcjax("help", "predikt").err
 
 
 def test_help_beside_a_mistyped_flag_names_the_flag(bcjax):

@@ -1,6 +1,6 @@
 """A refusal of data names what would mend it, and each flag that it names does."""
 
-import ast
+import json
 import re
 import shlex
 import shutil
@@ -34,7 +34,7 @@ def flags(message):
     for word in shlex.split(message.replace(", or", " or").rstrip(".")):
         if flag := re.fullmatch(r"--config\.data\.(\w+)=(.*?),?", word):
             key, value = flag.groups()
-            found[key] = ast.literal_eval(value) if value[0] == "(" else (value,)
+            found[key] = tuple(json.loads(value)) if value[0] == "[" else (value,)
     fractions = re.search(r"set (data\.\w+)(?: (or|and) (data\.\w+))? to 0", message)
     if fractions:
         first, join, second = fractions.groups()
@@ -137,7 +137,7 @@ def test_the_mend_of_a_leak_keeps_the_rules_that_are_there_and_fits_many_copies(
 def test_a_flag_is_written_as_people_type_it_where_that_is_clear():
     assert mends.setting("drop_classes", ["basophil"]) == "--config.data.drop_classes=basophil"
     flag = mends.setting("exclude", ["a b.png", "c, d.png"])
-    assert shlex.split(flag) == ["--config.data.exclude=('a b.png', 'c, d.png')"]
+    assert shlex.split(flag) == ['--config.data.exclude=["a b.png", "c, d.png"]']
     assert mends.one_of(["a"]) == "a"
     assert mends.one_of(["a", "b"]) == "a, or b"
     assert mends.one_of(["a", "b", "c"]) == "a, b, or c"

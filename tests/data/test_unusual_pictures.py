@@ -1,6 +1,6 @@
 """Pictures that are no cells are found by their look, and rare cells are left in peace."""
 
-import ast
+import json
 import shlex
 from pathlib import Path
 
@@ -84,7 +84,7 @@ def test_the_flag_of_a_finding_leaves_its_pictures_out():
     made = source(cells() + everyday)
     (found,) = curation.curate(made, settings()).found
     (argument,) = shlex.split(found.exclusion)
-    exclude = ast.literal_eval(argument.removeprefix("--config.data.exclude="))
+    exclude = tuple(json.loads(argument.removeprefix("--config.data.exclude=")))
     removed = curation.curate(made, settings(exclude=exclude)).removed
     assert set(removed) == {id_ for cluster in found.clusters for id_ in cluster}
 

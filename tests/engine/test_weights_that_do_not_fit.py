@@ -2,14 +2,16 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch_format
+from flax import linen as nn
 from published import of_network, tensors_of
 
 from bcjax import config as configs
 from bcjax.engine import weights
-from bcjax.models import create
+from bcjax.models import MODELS, NetworkInfo, create
 from bcjax.models.pretrained import convert
 from bcjax.runtime.errors import UserError
 
@@ -98,6 +100,24 @@ def test_the_network_of_layers_in_a_row_is_named(narrow):
     assert "model.name=mobilenet_v2_035" in refused(narrow, "mobilenet_v2_050", **DROP)
 
 
+def test_more_convolutions_are_not_taken_for_hidden_layers(tmp_path):
+    np.savez(tmp_path / "w.npz", *in_order("resnet18").values())
+    for changes in ({}, DROP):
+        said = refused(tmp_path / "w.npz", "simple_cnn", **changes)
+        assert said.endswith("they have the size of resnet18: set model.name=resnet18.")
+
+
+def test_kernels_laid_out_as_in_pytorch_are_said(tmp_path):
+    arrays = [x.transpose(3, 2, 0, 1) if x.ndim == 4 else x for x in in_order("resnet18").values()]
+    np.savez(tmp_path / "w.npz", *arrays)
+    assert "as PyTorch has them" in refused(tmp_path / "w.npz", "resnet18", **DROP)
+
+
+def test_names_of_another_family_are_recognised_in_an_npz_too(published):
+    said = refused(published("timm resnet18"), "mobilenet_v2", **DROP)
+    assert "they look like ResNet of torchvision or timm; name their network" in said
+
+
 def test_batch_norms_that_are_not_folded_are_said(tmp_path):
     kernel, scale = np.zeros((3, 3, 3, 64), np.float32), np.zeros(64, np.float32)
     np.savez(tmp_path / "w.npz", kernel, scale, scale, scale, scale)
@@ -162,6 +182,38 @@ def test_a_network_whose_weights_no_library_publishes_says_what_it_takes(tmp_pat
     said = refused(path, "elu_cnn", **DROP)
     assert "elu_cnn" in said
     assert "a run of bcjax" in said
+
+
+class Average(nn.Module):
+    """A network from outside, whose classifier is one layer of another name."""
+
+    classes: int
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        return nn.Dense(self.classes, name="head")(images.mean(axis=(1, 2)))
+
+
+@pytest.mark.parametrize("head", ["keep", "drop"])
+def test_a_network_from_outside_may_call_its_classifier_otherwise(tmp_path, monkeypatch, head):
+    monkeypatch.setitem(MODELS, "average", NetworkInfo(Average, input_size=32))
+    np.savez(tmp_path / "w.npz", **drawn({"params/head/kernel": (3, 5), "params/head/bias": (5,)}))
+    changes = {"model.weights_head": head}
+    imported = weights.read(tmp_path / "w.npz", make_config("average", **changes), 5)
+    assert imported.outputs == (5 if head == "keep" else 0)
+    assert imported.variables["params"].keys() == ({"head"} if head == "keep" else set())
+    if head == "keep":
+        with pytest.raises(UserError, match="has 5 outputs, not 4"):
+            weights.read(tmp_path / "w.npz", make_config("average", **changes), 4)
+
+
+def test_a_classifier_without_a_bias_is_not_taken_for_one_that_fits(tmp_path):
+    tensors = tensors_of("timm resnet18")
+    del tensors["fc.bias"]
+    np.savez(tmp_path / "w.npz", **tensors)
+    with pytest.raises(UserError, match=r"no tensor in the file \(params/head/logits/bias\)"):
+        weights.read(tmp_path / "w.npz", make_config("resnet18"), 1000)
 
 
 @pytest.mark.parametrize("name", ["imagenet", "DEFAULT", "True"])

@@ -155,3 +155,25 @@ def test_killed_it_stops_early_where_the_unbroken_run_does(tmp_path: Path):
     assert end["patience/lr_scale"] == pytest.approx(0.2**2)
     assert_same_end(killed, unbroken)
     assert log(killed) == log(unbroken)
+
+
+def test_members_that_were_parted_by_a_kill_go_on_together(tmp_path):
+    flags = (
+        "--config=tests/support/norm_config.py",
+        "--config.seed=5",
+        "--config.train.members=2",
+        "--config.train.length=15 steps",
+        "--config.train.log_every=1 steps",
+        "--config.eval.every=3 steps",
+        "--config.checkpoint.every=3 steps",
+    )
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    ahead = killed / "member-0"
+    process = start(killed, *flags)
+    wait_until(process, lambda: ahead.exists() and len(steps(ahead)) >= 1)
+    process.kill()
+    finish(process, -signal.SIGKILL)
+    train(killed, *flags)
+    train(whole, *flags)
+    for name in ("member-0", "member-1"):
+        assert_same_state(killed / name, whole / name)

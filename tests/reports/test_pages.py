@@ -34,14 +34,14 @@ NAMES = st.text(st.characters(min_codepoint=33, max_codepoint=0x17F), min_size=1
 
 
 def page_of(*blocks):
-    return Page("A title", "somewhere", [Section("one", "One", blocks)])
+    return Page("A title", "somewhere", [Section("One", blocks)])
 
 
 def cells(html):
     return re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", html, re.DOTALL)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(NAMES)
 def test_a_class_may_be_named_anything(name):
     """Neither HTML nor Markdown reads its name as anything but a name."""

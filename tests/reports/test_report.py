@@ -199,10 +199,18 @@ def test_time_and_energy_are_summed_over_the_sessions(own):
         "joules_of": ["GPUs"], "versions": {"jax": "0.0.1"},
         "host": {"cpu": "beads", "cores": 2, "platform": "wood"},
     }  # fmt: skip
-    lines = [session, session | {"first_step": 3, "last_step": 6}]
+    changes = {"optim.lr": [0.001, 0.5]}
+    lines = [session, session | {"first_step": 3, "last_step": 6, "changes": changes}]
     (own / "sessions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     changed = markdown_of(own)
-    for text in ("3.0 min", "1.0 Wh of GPUs", "| pictures seen | 48 |", "2 x abacus", "jax 0.0.1"):
+    for text in (
+        "3.0 min",
+        "1.0 Wh of GPUs",
+        "| pictures seen | 48 |",
+        "2 x abacus",
+        "jax 0.0.1",
+        "| changed | optim.lr from 0.001 to 0.5 at step 3 |",
+    ):
         assert text in changed, text
     lines[1]["joules"] = None
     (own / "sessions.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -1,7 +1,6 @@
 """Runs that train together are what each would have been alone."""
 
 import json
-import signal
 from pathlib import Path
 
 import numpy as np
@@ -134,21 +133,6 @@ def test_a_mean_is_within_its_interval_as_often_as_it_says():
         found = summarise_members(each).metrics["x"]
         held += found.low < 0.9 < found.high
     assert abs(held / count - 0.95) < 3 * np.sqrt(0.95 * 0.05 / count)
-
-
-def test_members_that_were_parted_by_a_kill_go_on_together(pair, alone, tmp_path):
-    workdir = tmp_path / "killed"
-    flags = (*NORM, "--config.seed=5", "--config.train.members=2", "--config.train.length=15 steps")
-    process = processes.start(workdir, *flags)
-    ahead, behind = (workdir / f"member-{i}" for i in range(2))
-    processes.wait_until(process, lambda: ahead.exists() and len(processes.steps(ahead)) >= 1)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    processes.train(workdir, *flags)
-    whole = tmp_path / "whole"
-    processes.train(whole, *flags)
-    for member in (ahead, behind):
-        processes.assert_same_state(member, whole / member.name)
 
 
 def test_one_that_diverges_stops_alone(tmp_path):

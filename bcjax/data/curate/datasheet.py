@@ -39,7 +39,7 @@ SPLITTING = (
 # All keys that change what is written.
 KEYS = (*RULES, *SPLITTING, "canary")
 
-_CLUSTERS = 24  # clusters of each finding that the page shows
+_CLUSTERS = 48  # clusters of each finding that the page shows
 _MEMBERS = 6  # pictures of each cluster that the page shows
 _ROWS = 200  # removed pictures that the page lists
 _THUMBNAIL = 96  # pixels of the longer side

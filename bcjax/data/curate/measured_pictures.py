@@ -3,9 +3,9 @@
 import dataclasses
 import hashlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple, Self
+from typing import Self
 
 import cv2
 import numpy as np
@@ -18,33 +18,16 @@ from bcjax.data.records import Record
 
 BINS = 32  # of each channel's histogram
 _THUMBNAIL = (16, 16)
+_BLACK = np.zeros((1, 1, 3), np.uint8)
 _CHUNK = 256  # pictures that the threads work on at a time
 _BLANK = 2.0  # standard deviation of the luma; an empty field of a smear has 4 and more
 
 Positions = Int[np.ndarray, "n"]
 
 
-class PictureMeasures(NamedTuple):
-    """What is measured of one picture; see `Measures`."""
-
-    fault: str = ""
-    file_sha256: bytes = b""
-    pixel_sha256: bytes = b""
-    width: int = 0
-    height: int = 0
-    mean: float = 0.0
-    std: float = 0.0
-    colour: float = 0.0
-    sharpness: float = 0.0
-    histogram: np.ndarray | None = None
-    perceptual: int = 0
-    frames: int = 1
-    thumbnail: np.ndarray | None = None
-
-
 @dataclasses.dataclass(frozen=True)
 class Measures:
-    """What is measured of N pictures, by position; a picture with a fault has zeros.
+    """What is measured of N pictures, by position; one with a fault counts as a black pixel.
 
     Attributes:
       fault: Why a picture cannot be decoded; "" for one that can be. object (N,).
@@ -83,7 +66,13 @@ class Measures:
 
     def __getitem__(self, positions: np.ndarray) -> "Measures":
         """Returns the measures of the pictures at `positions`."""
-        return Measures(*(getattr(self, f.name)[positions] for f in dataclasses.fields(self)))
+        return Measures(*(column[positions] for column in vars(self).values()))
+
+    @classmethod
+    def joined(cls, parts: Iterable[Self]) -> Self:
+        """Returns the measures of the pictures of all parts, one part or more."""
+        columns = zip(*(vars(part).values() for part in parts), strict=True)
+        return cls(*map(np.concatenate, columns))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -151,64 +140,49 @@ def measure(records: Sequence[Record], threads: int | None = None) -> Measures:
       records: N pictures.
       threads: Reading and decoding threads; None: one for each core.
     """
-    measured: list[PictureMeasures] = []
+    parts = [_measure_pixels(_BLACK, b"")[np.arange(0)]]
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
         for start in range(0, len(records), _CHUNK):  # bounds what is held in memory
-            measured += pool.map(_measure_one, records[start : start + _CHUNK])
-
-    columns = list(zip(*measured, strict=True)) or [()] * len(PictureMeasures._fields)
-    column: dict[str, Any] = dict(zip(PictureMeasures._fields, columns, strict=True))
-    return Measures(
-        fault=np.array(column["fault"], object),
-        file_sha256=np.array(column["file_sha256"], "S64"),
-        pixel_sha256=np.array(column["pixel_sha256"], "S64"),
-        width=np.array(column["width"], np.int32),
-        height=np.array(column["height"], np.int32),
-        mean=np.array(column["mean"], np.float32),
-        std=np.array(column["std"], np.float32),
-        colour=np.array(column["colour"], np.float32),
-        sharpness=np.array(column["sharpness"], np.float32),
-        histogram=_stacked(column["histogram"], (3 * BINS,), np.float32),
-        perceptual=np.array(column["perceptual"], np.uint64),
-        frames=np.array(column["frames"], np.int32),
-        thumbnail=_stacked(column["thumbnail"], (*_THUMBNAIL, 3), np.uint8),
-    )
+            chunk = records[start : start + _CHUNK]
+            parts.append(Measures.joined(pool.map(_measure_record, chunk)))
+    return Measures.joined(parts)
 
 
-def _measure_one(record: Record) -> PictureMeasures:
+def _measure_record(record: Record) -> Measures:
     try:
         encoded = record.read()
         pixels = decode.decode(encoded, max_pixels=record.max_pixels)
+        return _measure_pixels(pixels, encoded)
     except (decode.BadImageError, OSError) as error:
-        return PictureMeasures(fault=str(error))
+        return _measure_pixels(_BLACK, b"", str(error))
+
+
+def _measure_pixels(
+    pixels: UInt8[np.ndarray, "H W 3"], encoded: bytes, fault: str = ""
+) -> Measures:
+    """Returns the measures of one picture."""
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     mean, std = cv2.meanStdDev(luma)
     red, green, blue = cv2.split(pixels)
     spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
     height, width = luma.shape
     counts = [cv2.calcHist([pixels], [i], None, [BINS], [0, 256]) for i in range(3)]
-    return PictureMeasures(
-        file_sha256=hashlib.sha256(encoded).hexdigest().encode(),
-        pixel_sha256=_pixel_sha256(pixels),
-        width=width,
-        height=height,
-        mean=mean[0, 0],
-        std=std[0, 0],
-        colour=cv2.mean(spread)[0],
-        sharpness=cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))[1][0, 0] ** 2,
-        histogram=np.concatenate(counts).ravel() / (width * height),
-        perceptual=int(near_duplicates.perceptual_hash(pixels)),
-        frames=decode.count_frames(encoded),
-        thumbnail=cv2.resize(pixels, _THUMBNAIL, interpolation=cv2.INTER_AREA),
+    sharpness = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))[1][0, 0] ** 2
+    return Measures(
+        fault=np.array([fault], object),
+        file_sha256=np.array([hashlib.sha256(encoded).hexdigest()], "S64"),
+        pixel_sha256=np.array([_pixel_sha256(pixels)], "S64"),
+        width=np.array([width], np.int32),
+        height=np.array([height], np.int32),
+        mean=np.array(mean[0], np.float32),
+        std=np.array(std[0], np.float32),
+        colour=np.array([cv2.mean(spread)[0]], np.float32),
+        sharpness=np.array([sharpness], np.float32),
+        histogram=np.concatenate(counts).reshape(1, -1) / (width * height),
+        perceptual=np.array([near_duplicates.perceptual_hash(pixels)], np.uint64),
+        frames=np.array([decode.count_frames(encoded)], np.int32),
+        thumbnail=cv2.resize(pixels, _THUMBNAIL, interpolation=cv2.INTER_AREA)[None],
     )
-
-
-def _stacked(rows: Sequence[np.ndarray | None], shape: tuple[int, ...], dtype: type) -> np.ndarray:
-    out: np.ndarray = np.zeros((len(rows), *shape), dtype)
-    for position, row in enumerate(rows):
-        if row is not None:
-            out[position] = row
-    return out
 
 
 def _pixel_sha256(pixels: np.ndarray) -> bytes:

@@ -1,5 +1,6 @@
 """The settings that mend a set, written so that they can be pasted into a shell."""
 
+import json
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -9,7 +10,8 @@ def setting(key: str, names: Iterable[str]) -> str:
     """Returns the flag that sets a key of the config's `data` branch to some names."""
     names = tuple(names)
     simple = len(names) == 1 and re.fullmatch(r"[\w./-]+", names[0])
-    return shlex.quote(f"--config.data.{key}={names[0] if simple else names}")
+    value = names[0] if simple else json.dumps(names, ensure_ascii=False)
+    return shlex.quote(f"--config.data.{key}={value}")
 
 
 def dropping(name: str, classes: Sequence[str], dropped: Sequence[str] = ()) -> list[str]:

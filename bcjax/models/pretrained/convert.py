@@ -25,7 +25,8 @@ LOGITS = ("params/head/logits/kernel", "params/head/logits/bias")
 BACKGROUND = 1001  # outputs of TensorFlow's ImageNet networks, the first of which is "background"
 
 _FLATTENED = "params/head/dense1/kernel"  # of the networks that flatten their last map
-NEW_CLASSIFIER = "set model.weights_head=drop, for a new one"
+# In a config, and as a flag of import-weights.
+DROP = "model.weights_head=drop (--head=drop)"
 _LISTED = 3  # names listed in a message; the rest are counted
 
 
@@ -43,6 +44,12 @@ class NetworkTensors:
     shapes: Mapping[str, tuple[int, ...]]
     epsilons: Mapping[str, float]
     blocks: tuple[str, ...]
+
+    @property
+    def classifier(self) -> tuple[str, str]:
+        """The paths of the kernel and the bias of the layer that gives the logits."""
+        kernel = [path for path in self.shapes if path.endswith("/kernel")][-1]
+        return kernel, kernel.replace("/kernel", "/bias")
 
 
 def network_tensors(model: nn.Module, image_size: int, channels: int) -> NetworkTensors:
@@ -163,12 +170,12 @@ def choose_classifier(fitting: Fitting, expected: NetworkTensors, *, keep: bool)
     Raises:
       UserError: It should be kept, and is missing or has another number of classes.
     """
-    there = [path for path in LOGITS if path in fitting.tensors]
-    wanted = expected.shapes[LOGITS[1]][0]
-    if keep and not there:
-        raise UserError(f"{fitting.source} has no classifier to keep: {NEW_CLASSIFIER}.")
+    kernel, _ = expected.classifier
+    there = [path for path in expected.classifier if path in fitting.tensors]
+    if keep and kernel not in there:
+        raise UserError(f"{fitting.source} has no classifier to keep: set {DROP}.")
     if keep:
-        count = fitting.tensors[LOGITS[1]].shape[-1]
+        wanted, count = expected.shapes[kernel][-1], fitting.tensors[kernel].shape[-1]
         if count == BACKGROUND and wanted == BACKGROUND - 1:
             for path in there:
                 fitting.tensors[path] = fitting.tensors[path][..., 1:]
@@ -176,7 +183,7 @@ def choose_classifier(fitting: Fitting, expected: NetworkTensors, *, keep: bool)
         elif count != wanted:
             raise UserError(
                 f"The classifier in {fitting.source} has {count} outputs, not {wanted}: drop it, "
-                f"for a new one (model.weights_head=drop), or give as many classes."
+                f"for a new one, by {DROP}, or give as many classes."
             )
         return
     dropped = list(there)
@@ -187,7 +194,7 @@ def choose_classifier(fitting: Fitting, expected: NetworkTensors, *, keep: bool)
     for path in dropped:
         del fitting.tensors[path]
     if dropped:
-        layers = sorted({path.split("/")[2] for path in dropped})
+        layers = sorted({path.split("/")[-2] for path in dropped})
         fitting.notes.append(f"The classifier was dropped ({', '.join(layers)}): a new one learns.")
 
 
@@ -282,7 +289,7 @@ def _own_mend(
         if faulty == {_FLATTENED} and flattened[1] == expected.shapes[_FLATTENED][1]:
             return (
                 "they were made with pictures of another size, and dense layers take no other: set "
-                "that data.image_size, or model.weights_head=drop"
+                f"that data.image_size, or {DROP}"
             )
         dense = (f"params/head/dense{i}/kernel" for i in itertools.count(1))
         there = itertools.takewhile(fitting.tensors.__contains__, dense)
@@ -293,7 +300,7 @@ def _own_mend(
 
 def hidden_mend(hidden: tuple[int, ...]) -> str:
     """Returns how the classifier is kept, or a new one learnt."""
-    return f"set model.hidden={hidden} to keep the classifier, or model.weights_head=drop"
+    return f"set model.hidden={hidden} to keep the classifier, or {DROP} for a new one"
 
 
 def network_mend(published: str, model: str) -> str:

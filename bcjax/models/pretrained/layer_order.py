@@ -57,20 +57,32 @@ def place(
     fitting = Fitting(source, {}, {}, [_NOTE], [], published)
     if len(kernels) != len(layers):
         layers = [path for path in layers if not path.startswith("params/head/")]
-        head = [tensors[name].shape[-1] for name in kernels[len(layers) :]]
-        if keep or len(kernels) < len(layers):
+        head = [tensors[name].shape for name in kernels[len(layers) :]]
+        dense = all(len(shape) == 2 or shape[:2] == (1, 1) for shape in head)
+        if keep or len(kernels) < len(layers) or not dense:
             mend = convert.network_mend(published, model)
-            if len(kernels) >= len(layers):
-                mend = convert.hidden_mend(tuple(head[:-1]))
+            if head and dense:
+                mend = convert.hidden_mend(tuple(shape[-1] for shape in head[:-1]))
             if len(kernels) == len(layers):
-                mend = f"it has no classifier to keep: {convert.NEW_CLASSIFIER}"
+                mend = f"it has no classifier to keep: set {convert.DROP}"
             expects = sum(path.endswith("/kernel") for path in expected.shapes)
             raise UserError(
                 f"{source} has {len(kernels)} layers in a row, {model} has {expects}: {mend}."
             )
         if head:
             fitting.notes.append("The classifier was dropped: a new one learns.")
-    for name, layer in zip(kernels, layers, strict=False):
+    placed = dict(zip(kernels, layers, strict=False))
+    turned = {
+        tensors[name].transpose(2, 3, 1, 0).shape == expected.shapes[layer]
+        for name, layer in placed.items()
+        if tensors[name].shape != expected.shapes[layer] and tensors[name].ndim == 4
+    }
+    if turned == {True}:
+        raise UserError(
+            f"The kernels in {source} are (outputs, inputs, height, width), as PyTorch has them: "
+            "turn them to (height, width, inputs, outputs), or save a state dict with its names."
+        )
+    for name, layer in placed.items():
         _place(fitting, tensors, layer, name)
         if bias := biases[name]:
             own = layer.replace("/kernel", "/bias")

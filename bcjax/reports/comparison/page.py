@@ -42,16 +42,14 @@ def write_comparison(comparison: Comparison, out: str | Path) -> Path:
 def comparison_page(comparison: Comparison) -> Page:
     """Returns the comparison as a page, from the results to what they rest on."""
     sections = [
-        Section("results", "Results", _results(comparison)),
-        Section("runs", "Runs", [Text(_RUNS, "soft"), runs_table(comparison)]),
-        Section(
-            "tests", "Tests on the same pictures", [Text(_TESTS, "soft"), tests_table(comparison)]
-        ),
-        Section("metrics", "Metrics", [metrics_table(comparison)]),
-        Section("cost", "Cost", _cost(comparison)),
-        Section("learning", "Learning", _learning(comparison)),
-        Section("classes", "Classes", _classes(comparison)),
-        Section("settings", "Settings that differ", _settings(comparison)),
+        Section("Results", _results(comparison)),
+        Section("Runs", [Text(_RUNS, "soft"), runs_table(comparison)]),
+        Section("Tests on the same pictures", [Text(_TESTS, "soft"), tests_table(comparison)]),
+        Section("Metrics", [metrics_table(comparison)]),
+        Section("Cost", _cost(comparison)),
+        Section("Learning", _learning(comparison)),
+        Section("Classes", _classes(comparison)),
+        Section("Settings that differ", _settings(comparison)),
     ]
     names = comparison.names
     return Page(

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bcjax import config as configs
+from bcjax.data.order import Order
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
 from bcjax.reports.pages.formatting import enumeration
@@ -246,8 +247,9 @@ def learning_curves(run: RunRecord, metric: str) -> LearningCurves:
     """Reads the learning curves of a run, with one metric of its evaluations."""
 
     def curve(key: str) -> Curve:
-        batch_size = run.config.train.batch_size
-        return [(batch_size * line["step"], line[key]) for line in run.log if key in line]
+        train = run.config.train
+        order = Order(1, train.batch_size, 0, shown=train.shown)
+        return [(order.position(line["step"]), line[key]) for line in run.log if key in line]
 
     return LearningCurves(curve("train/loss"), curve(f"{run.config.eval.split}/{metric}"))
 

@@ -125,32 +125,24 @@ def _page(prepared: PreparedSet, data: ConfigDict, network: NetworkFeatures | No
     outliers = found_clusters(remarkable, OUTLIERS, records, classes)
     cards = class_cards(pictures, labels, classes, data, rng)
     sections = [
-        Section("counts", "Counts", _counts(prepared, pictures)),
-        Section("map-section", "Map", _map(features, mapped, pictures, prepared)),
-        Section("classes", "Classes", _classes(cards)),
+        Section("Counts", _counts(prepared, pictures)),
+        Section("Map", _map(features, mapped, pictures, prepared)),
+        Section("Classes", _classes(cards)),
+        Section("Levels", [Text(_LEVELS, "soft"), Charts([card.levels for card in cards])]),
         Section(
-            "levels",
-            "Levels",
-            [Text(_LEVELS, "soft"), Charts([card.levels for card in cards])],
-        ),
-        Section(
-            "sizes",
             "Sizes and sharpness",
             [Text(_SIZES, "soft"), Charts(charts.range_charts(measures, labels, classes))],
         ),
         Section(
-            "duplicates",
             "Duplicates",
             found_clusters(remarkable, DUPLICATES, records, classes)
             or [Text("No picture is there twice, and none has a near duplicate.")],
         ),
         Section(
-            "outliers",
             "Outliers",
             [*(outliers or [Text(_NO_OUTLIERS)]), *farthest_clusters(features, records, classes)],
         ),
         Section(
-            "datasheet",
             "Datasheet",
             datasheet(prepared.datasheet)
             if prepared.datasheet
@@ -287,9 +279,7 @@ def measure_pictures(
                     raise UserError(f"{ids[i]} of {prepared.path} cannot be read: {fault}.")
             parts.append(measured)
             records += chunk
-    columns = (field.name for field in dataclasses.fields(Measures))
-    joined = (np.concatenate([getattr(part, name) for part in parts]) for name in columns)
-    return MeasuredPictures.from_measures(records, Measures(*joined))
+    return MeasuredPictures.from_measures(records, Measures.joined(parts))
 
 
 def _read(examples: EncodedExamples, position: int) -> bytes:

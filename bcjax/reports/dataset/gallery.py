@@ -17,7 +17,7 @@ from bcjax.reports.pages.pictures import thumbnail
 DUPLICATES = ("conflicts", "duplicates", "near")
 OUTLIERS = ("copies", "blank", "tiny", "odd", "grey")
 
-_CLUSTERS = 18  # of each finding
+_CLUSTERS = 48  # of each finding
 _TILES = 6  # of each cluster
 _FAR = 5  # of each class; fewer if there are many classes
 _FAR_IN_ALL = 72

@@ -1,6 +1,6 @@
 """A page as a tree of sections and blocks, written as HTML and as Markdown with the same content.
 
-    page = Page("A title", "What it is about", [Section("one", "One", [Text("Some words.")])])
+    page = Page("A title", "What it is about", [Section("One", [Text("Some words.")])])
     write_page(page, Path("report.html"))  # and report.md, figures/*.png
 
 The HTML holds everything that it needs; the Markdown links to the images in `figures/`.
@@ -207,9 +207,8 @@ Block = Text | Facts | Table | Charts | Gallery | Clusters | Html | Details
 
 @dataclasses.dataclass(frozen=True)
 class Section:
-    """Blocks under a heading; links within the page name the section by its `id`."""
+    """Blocks under a heading, which is unique on the page."""
 
-    id: str
     title: str
     blocks: Sequence[Block]
 

@@ -61,21 +61,19 @@ def report_page(run: RunRecord) -> Page:
     """Returns the report as a page; a section without figures names the command for them."""
     averages = other_evaluations.averages(run)
     sections = [
-        Section("task", "Task", training.task(run)),
-        Section("results", "Results", [*performance.overall(run), *other_evaluations.members(run)]),
-        Section("classes", "By class", performance.by_class(run)),
-        Section("confidence", "Confidence and calibration", calibration.confidence(run)),
-        Section("errors", "Errors", gallery.errors(run)),
-        Section("explanations", "Explanations", gallery.explanations(run)),
+        Section("Task", training.task(run)),
+        Section("Results", [*performance.overall(run), *other_evaluations.members(run)]),
+        Section("By class", performance.by_class(run)),
+        Section("Confidence and calibration", calibration.confidence(run)),
+        Section("Errors", gallery.errors(run)),
+        Section("Explanations", gallery.explanations(run)),
         Section(
-            "other-data",
-            "Other data",
-            [*other_evaluations.other_data(run), *other_evaluations.corruptions(run)],
+            "Other data", [*other_evaluations.other_data(run), *other_evaluations.corruptions(run)]
         ),
-        *([Section("averages", "Averages", averages)] if averages else []),
-        Section("data", "Data", training.data(run)),
-        Section("training", "Training", training.training(run)),
-        Section("limitations", "Limitations", [Text(each) for each in model_card.limitations(run)]),
+        *([Section("Averages", averages)] if averages else []),
+        Section("Data", training.data(run)),
+        Section("Training", training.training(run)),
+        Section("Limitations", [Text(each) for each in model_card.limitations(run)]),
     ]
     title = f"{run.config.model.name} on {run.source}"
     return Page(title, f"{run.run_dir}, evaluation {run.name}", sections)

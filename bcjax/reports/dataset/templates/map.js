@@ -2,7 +2,7 @@
 {
   const NEAR = 28; // CSS pixels from a point at which it is meant
   const ZOOM = 2; // of a picture on the sheet
-  const map = document.getElementById("map");
+  const map = document.getElementById("embedding");
   const plane = document.getElementById("plane");
   const ring = document.getElementById("ring");
   const card = document.getElementById("card");
