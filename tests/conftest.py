@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import hypothesis
 import pytest
 from commandline import TINY, Ran, contents, run_bcjax
 from places import CACHE
@@ -15,6 +16,19 @@ from places import CACHE
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE / "xla"))
 # "Bit for bit" is promised, and tested, on the CPU.
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+# How fast a machine is must decide no test: examples have no deadline, and are the same each time.
+# `--hypothesis-profile=explore` draws others.
+hypothesis.settings.register_profile(
+    "bcjax",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "explore", hypothesis.settings.get_profile("bcjax"), derandomize=False
+)
+hypothesis.settings.load_profile("bcjax")
 
 
 @pytest.fixture(scope="session", autouse=True)

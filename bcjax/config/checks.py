@@ -32,6 +32,11 @@ def check(config: ConfigDict) -> ConfigDict:
     paths = [name for name, key in KEYS.items() if key.kind is PATH]
     config = replaced(config, {name: leaves[name] for name in paths})
     _check_channels(config.model)
+    if len(config.train.shown) not in (0, 2):
+        raise UserError(
+            f"config.train.shown is {config.train.shown}: write a step and a number of pictures."
+        )
+    _check_folds(config.data)
     _check_colours(config.data)
     _check_stain(config.data)
     last_seed = config.seed + config.train.members - 1
@@ -69,6 +74,16 @@ def _check_channels(model: ConfigDict) -> None:
     for key in ("mean", "std"):
         if model[key] is not None and len(model[key]) != model.channels:
             raise UserError(f"config.model.{key} is {model[key]}: give one for each channel.")
+
+
+def _check_folds(data: ConfigDict) -> None:
+    if data.folds == 1:
+        raise UserError("config.data.folds is 1: write 2 or more, or 0 for none.")
+    if data.fold >= max(data.folds, 1):
+        raise UserError(
+            f"config.data.fold is {data.fold}, but config.data.folds is {data.folds}: the folds "
+            "are counted from 0."
+        )
 
 
 def _check_colours(data: ConfigDict) -> None:

@@ -98,7 +98,7 @@ _DATA = {
     "crop_fraction": _key(
         None,
         'The share of the shorter side that "crop" leaves; not set: as the weights want, or 1.',
-        FLOAT, range=POSITIVE_SHARE,
+        FLOAT, range=Range(0.01, 1),
     ),
     "val_fraction": _key(
         0.15, "The share of the pictures for validation, where the source names no such split.",

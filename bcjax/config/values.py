@@ -148,8 +148,10 @@ def _check_text(name: str, key: Key, text: str) -> None:
         raise UserError(_wrong_kind(name, key, text))
     if "\0" in text:
         raise UserError(f"{name} is {shown(text)}: leave the character NUL out.")
-    if len(text) > _LONGEST_TEXT or any(len(os.fsencode(n)) > _LONGEST_NAME for n in names):
+    if len(text) > _LONGEST_TEXT:
         raise UserError(f"{name} is {shown(text)}: write {key.kind.written} less long.")
+    if any(len(os.fsencode(part)) > _LONGEST_NAME for part in names):
+        raise UserError(f"{name} is {text!r}. The name is too long: give a shorter one.")
 
 
 def _refuse_choice(name: str, key: Key, item: Any) -> None:

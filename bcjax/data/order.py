@@ -16,6 +16,8 @@ from jaxtyping import Bool, Int32
 from bcjax.config import nearest
 from bcjax.runtime.errors import UserError
 
+_MOST_REPEATS = 1000  # of a picture in an epoch
+
 
 def permutation(examples: int, seed: int, epoch: int, stream: int = 0) -> Int32[np.ndarray, "N"]:
     """Returns a permutation that depends on its arguments alone, in any version of numpy."""
@@ -163,8 +165,12 @@ def shown_per_class(
     shown = list(counts) if kind == "natural" else [share + (c < rest) for c in range(len(counts))]
     for text in repeat:
         name, _, factor = text.rpartition("=")
-        if not re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", factor) or not float(factor):
-            raise UserError(f"config.train.repeat has {text!r}: write CLASS=FACTOR, such as 2.5.")
+        written = re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", factor)
+        if not written or not 0 < float(factor) <= _MOST_REPEATS:
+            raise UserError(
+                f"config.train.repeat has {text!r}: write CLASS=FACTOR with a factor above 0 and "
+                f"at most {_MOST_REPEATS}, such as 2.5."
+            )
         if name.strip() not in classes:
             raise UserError(
                 f"config.train.repeat has {text!r}, but there is no class {name.strip()!r}"

@@ -513,5 +513,7 @@ def _write_common_config(config: ConfigDict, first: Run, permissions: Permission
         # What the members have written of earlier changes is not asked for.
         asked = configs.replaced(common, dict.fromkeys(resuming.WRITTEN, ()))
         resuming.agreed(asked, run_dir, first.prepared, permissions)
+        if not configs.differences(configs.load(run_dir.path), common):
+            return
     if first.lead:
         write_pictures_and_config(common, first.prepared)

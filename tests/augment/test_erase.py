@@ -68,7 +68,6 @@ def test_what_is_hidden_takes_the_mean_colour():
         )
 
 
-@settings(deadline=None)
 @example(seed=6097, strength=0.0078125, aspect=7.0)  # 1.5 pixels, 4 times as high as wide
 @given(seeds, st.floats(0, 0.875, width=32), st.floats(1, 10, width=32))
 def test_a_cutout_is_one_rectangle_of_the_area_said(seed, strength, aspect):
@@ -110,7 +109,6 @@ def test_grid_masks_kept_share_is_its_formula(rotate, ratio, strength):
     assert np.abs(kept - formula).max() < 4.5 * 0.5 / np.sqrt(len(KEYS))
 
 
-@settings(deadline=None)
 @given(seeds, shares)
 def test_a_grid_that_is_not_turned_is_squares_in_rows_and_columns(seed, ratio):
     image = np.random.default_rng(1).random((48, 48, 3), np.float32)
@@ -129,7 +127,7 @@ def test_a_grid_that_is_not_turned_is_squares_in_rows_and_columns(seed, ratio):
             assert erase.GRID_PERIOD[0] * (1 - ratio) * 48 - 1 <= length <= (1 - ratio) * 48 + 1
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(seeds, shares, st.sampled_from([(12, 12), (13, 13), (12, 16)]))
 def test_quadrants_keep_every_pixel(seed, strength, shape):
     image = np.arange(np.prod(shape), dtype=np.float32).reshape(*shape, 1) / 256

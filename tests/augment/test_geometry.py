@@ -69,13 +69,11 @@ matrices = st.tuples(slopes, slopes, shifts, slopes, slopes, shifts).map(
 )
 
 
-@settings(deadline=None)
 @given(matrices)
 def test_a_warp_is_scipys_mirrored_bilinear_lookup(matrix):
     np.testing.assert_allclose(WARP(IMAGE, matrix), looked_up(matrix), atol=5e-5)
 
 
-@settings(deadline=None)
 @given(matrices, st.integers(0, 2**32 - 1))
 def test_a_warp_makes_no_new_extremes(matrix, seed):
     extreme = np.random.default_rng(seed).integers(0, 2, IMAGE.shape).astype(np.float32)
@@ -226,7 +224,7 @@ def test_a_rotation_keeps_a_discs_colours(degrees):
 layouts = st.tuples(*[st.integers(0, 2**32 - 1)] * 2)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(layouts, layouts)
 def test_one_warp_by_the_composition_is_two_warps(first, second):
     def layout(seeds):
@@ -238,7 +236,6 @@ def test_one_warp_by_the_composition_is_two_warps(first, second):
     np.testing.assert_array_equal(WARP(SQUARE, COMPOSE(first, second)), twice)
 
 
-@settings(deadline=None)
 @given(matrices, matrices)
 def test_the_composition_is_the_product_from_the_result_to_the_picture(first, second):
     square = [np.vstack([matrix, [0, 0, 1]]).astype(np.float64) for matrix in (first, second)]
@@ -379,7 +376,6 @@ COMPILED = {
 }
 
 
-@settings(deadline=None)  # the first example compiles
 @given(st.integers(0, 2**32 - 1))
 def test_plain_compiled_and_mapped_are_the_same(seed):
     key = jax.random.key(seed)

@@ -5,7 +5,7 @@ import functools
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bcjax.augment import mix
@@ -24,7 +24,6 @@ seeds = st.integers(0, 2**31 - 1)
 alphas = st.floats(0.05, 20)
 
 
-@settings(deadline=None)
 @given(seeds, alphas)
 def test_cutmix_pastes_one_rectangle_of_the_picture_before(seed, alpha):
     weights = np.asarray(WEIGH["cutmix"](seed, alpha))
@@ -37,14 +36,12 @@ def test_cutmix_pastes_one_rectangle_of_the_picture_before(seed, alpha):
     assert np.array_equal(mixed, np.where(weights[..., None] == 1, IMAGES, np.roll(IMAGES, 1, 0)))
 
 
-@settings(deadline=None)
 @given(seeds, alphas)
 def test_mixup_has_one_weight(seed, alpha):
     weights = np.asarray(WEIGH["mixup"](seed, alpha))
     assert 0 <= weights.min() == weights.max() <= 1
 
 
-@settings(deadline=None)
 @given(seeds, alphas, st.sampled_from(sorted(WEIGH)))
 def test_a_labels_share_is_its_pixels_share(seed, alpha, name):
     """Pictures that are one-hot in their pixels become their own soft labels."""

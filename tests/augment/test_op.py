@@ -49,7 +49,7 @@ def test_something_changes_at_full_strength(name):
     assert changed.mean() > 0.5
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(
     npst.arrays(np.float32, (4, *SHAPE), elements=st.floats(0, 1, width=32)),
     st.lists(st.floats(-1, 1, width=32), min_size=4, max_size=4),

@@ -168,7 +168,7 @@ def test_bfloat16_stays_bfloat16():
         assert shown.dtype == jnp.bfloat16
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.permutations(range(6)), st.integers(0, 100), st.sampled_from([LAYOUT, EACH]))
 def test_the_place_in_the_batch_does_not_matter(order, step, ops):
     order = np.array(order)

@@ -78,6 +78,8 @@ def test_the_default_is_valid_and_locked():
         ("data.on_bad_image", "ignore"),
         ("data.store", "ram"),
         ("data.val_fraction", 1.0),
+        ("data.crop_fraction", 1e-9),
+        ("train.shown", (1,)),
         ("model.dtype", "float16"),
         ("model.dropout", -0.1),
         ("model.mean", (0.5, 0.5)),
@@ -151,6 +153,20 @@ def test_each_member_must_have_a_seed_that_is_one():
     configs.check(changed(seed=2**32 - 3, train__members=3))
     with pytest.raises(UserError, match=r"config\.seed is 4294967294, .* have 4294967296"):
         configs.check(changed(seed=2**32 - 2, train__members=3))
+
+
+@pytest.mark.parametrize(
+    ("folds", "fold", "said"),
+    [
+        (1, 0, r"config\.data\.folds is 1: write 2 or more, or 0"),
+        (2, 2, r"config\.data\.fold is 2, but config\.data\.folds is 2"),
+        (0, 1, r"config\.data\.fold is 1, but config\.data\.folds is 0"),
+    ],
+)
+def test_a_fold_must_be_one_of_several(folds, fold, said):
+    configs.check(changed(data__folds=2, data__fold=1))
+    with pytest.raises(UserError, match=said):
+        configs.check(changed(data__folds=folds, data__fold=fold))
 
 
 def test_a_length_that_no_counter_holds_is_refused():

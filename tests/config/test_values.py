@@ -85,7 +85,7 @@ def is_refused(key, value, read):
         check_value(key, given)
         configs.check(configs.replaced(configs.default(), {key: given}))
     except UserError as error:
-        assert re.fullmatch(r"config\.\S+ .{1,300}\.", str(error)), error  # noqa: PT017
+        assert re.fullmatch(r"config\.\S+ .{1,600}\.", str(error)), error  # noqa: PT017
         assert f"config.{key} " in str(error), error  # noqa: PT017
         return True
     return False

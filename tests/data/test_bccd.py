@@ -201,7 +201,6 @@ def test_what_has_no_boxes_is_refused(tmp_path):
 # Crops
 
 
-@hypothesis.settings(deadline=None)
 @hypothesis.given(
     left=st.integers(0, WIDTH - 2), top=st.integers(0, HEIGHT - 2),
     width=st.integers(1, WIDTH), height=st.integers(1, HEIGHT), margin=st.floats(0, 1),
@@ -219,7 +218,8 @@ def test_a_crop_holds_its_box_and_is_square_unless_the_border_clips_it(
     assert x1 + 1 >= box.xmax - slack
     assert y1 + 1 >= box.ymax - slack
     clipped = x0 == 0 or y0 == 0 or x1 == WIDTH - 1 or y1 == HEIGHT - 1
-    assert clipped or abs(part.shape[0] - part.shape[1]) <= 1
+    # Each border is rounded by itself, by up to half a pixel.
+    assert clipped or abs(part.shape[0] - part.shape[1]) <= 2
 
 
 def test_a_box_outside_its_picture_is_a_bad_picture():

@@ -193,7 +193,7 @@ def is_picture_or_refused(encoded):
 STARTS = [b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"II*\0", b"MM\0*", b"BM", b"GIF89a"]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(start=st.sampled_from(STARTS), rest=st.binary(max_size=300))
 def test_random_bytes_are_a_picture_or_refused(start, rest):
     is_picture_or_refused(start + rest)
@@ -207,7 +207,7 @@ WHOLE = [
 ] + [encode(PICTURE, "BMP"), encode(Image.merge("LA", (ALPHA, ALPHA)), "TIFF")]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(data=st.data(), whole=st.sampled_from(WHOLE))
 def test_damaged_pictures_are_a_picture_or_refused(data, whole):
     damaged = bytearray(whole)
@@ -220,7 +220,7 @@ def test_damaged_pictures_are_a_picture_or_refused(data, whole):
 # Reduced decoding
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     height=st.integers(1, 300),
     width=st.integers(1, 300),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from blobs import blobs, jpeg, pictures, png, record
 
+from bcjax.config import KEYS
 from bcjax.data.curate import findings
 from bcjax.data.curate.measured_pictures import BINS, measure
 from bcjax.data.records import Record
@@ -21,6 +22,14 @@ def found(records, max_copies=20):
 
 def cells(count=12):
     return [record(f"cell{i}", CELLS[i], i % 2) for i in range(count)]
+
+
+def test_the_config_knows_each_finding_that_may_be_left_out():
+    assert set(KEYS["data.drop"].choices) == set(findings.DROPPABLE)
+
+
+def test_nothing_is_found_where_all_pictures_are_left_out():
+    assert found(cells(0)) == {}
 
 
 def test_measures_are_those_of_the_decoded_pixels():

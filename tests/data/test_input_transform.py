@@ -53,7 +53,7 @@ def data(**changes):
 # Of any mode
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     mode=st.sampled_from(MODES), height=sides, width=sides, size=sides, value=st.integers(0, 255)
 )
@@ -71,7 +71,7 @@ def test_a_picture_that_has_the_size_is_left_alone(mode):
     np.testing.assert_array_equal(InputTransform(32, mode)(encode(pixels)), pixels)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(mode=st.sampled_from(["squash", "pad"]), height=sides, width=sides, data=st.data())
 def test_shrinking_averages_areas_so_it_keeps_the_mean(mode, height, width, data):
     size = data.draw(st.integers(1, min(height, width)))
@@ -131,7 +131,7 @@ def as_before(encoded, size, crop):
     return pixels[top : top + size, left : left + size]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(
     height=st.integers(1, 200),
     width=st.integers(1, 200),
@@ -174,7 +174,7 @@ def test_padding_keeps_the_whole_picture_in_its_shape_in_the_middle():
     assert (padded[18:] == (1, 2, 3)).all()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(height=st.integers(1, 90), width=st.integers(1, 90), size=st.integers(8, 64))
 def test_padding_adds_bands_as_wide_on_both_sides(height, width, size):
     padded = InputTransform(size, "pad", pad_colour=(0, 0, 255))(

@@ -67,7 +67,7 @@ def test_the_first_layout_is_the_picture_as_it_lies():
     np.testing.assert_array_equal(near_duplicates.hashes_in_all_layouts(hashes)[:, 0], hashes)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 2**32), radius=st.integers(0, 11))
 def test_the_search_finds_what_comparing_all_pairs_finds(seed, radius):
     hashes = neighbourhoods(seed)

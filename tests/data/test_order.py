@@ -201,6 +201,8 @@ FROZEN = [[0, 2, 0, 4], [4, 5, 4, 3], [1, 4, 0, 0]]
         ("natural", ("rear=2",), [1, 1, 1], "'rear': did you mean 'rare'?"),
         ("natural", ("rare=0",), [1, 1, 1], "write CLASS=FACTOR"),
         ("natural", ("rare=-1",), [1, 1, 1], "write CLASS=FACTOR"),
+        ("natural", ("rare=99999999999",), [1, 1, 1], "at most 1000"),
+        ("natural", ("rare=nan",), [1, 1, 1], "write CLASS=FACTOR"),
         ("natural", ("rare",), [1, 1, 1], "write CLASS=FACTOR"),
         ("balanced", (), [3, 3, 0], "'platelet' has no training picture"),
     ],

@@ -12,6 +12,7 @@ import threading
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from patience import PATIENCE
 from picture_sources import KINDS, class_folder, picture, settings, source, spread
 from tensorflow_datasets.core.utils import shard_utils
 
@@ -359,7 +360,7 @@ def test_preparation_leaves_nothing_among_temporary_files(tmp_path, monkeypatch)
 def test_of_two_processes_at_once_one_prepares(tmp_path):
     location, cache = class_folder(tmp_path / "in"), tmp_path / "cache"
     both = [ensuring(location, cache, seconds=0.1) for _ in range(2)]
-    ended = [process.communicate(timeout=60) for process in both]
+    ended = [process.communicate(timeout=PATIENCE) for process in both]
     assert [process.returncode for process in both] == [0, 0], ended
     assert len({out.splitlines()[-1] for out, _ in ended}) == 1
     assert sum(err.count("Preparing 20 pictures") for _, err in ended) == 1
@@ -377,7 +378,7 @@ def test_of_two_threads_at_once_one_prepares(tmp_path, monkeypatch):
     monkeypatch.setattr(
         preparation,
         "read_source",
-        lambda data, **k: both_asked.wait(30) is None or open_named(data, **k),
+        lambda data, **k: both_asked.wait(PATIENCE) is None or open_named(data, **k),
     )
     paths = []
     threads = [

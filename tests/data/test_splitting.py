@@ -11,7 +11,7 @@ from bcjax.data.curate import splitting
 from bcjax.data.records import Record, split_from_name
 from bcjax.runtime.errors import UserError
 
-FEW = settings(max_examples=40, deadline=None)
+FEW = settings(max_examples=40)
 FRACTIONS = {"val_fraction": 0.1, "test_fraction": 0.2}
 
 

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import psutil
 import pytest
+from patience import PATIENCE
 
 from bcjax import config as configs
 from bcjax.data import preparation
@@ -90,7 +91,7 @@ class Together:
         self._both = threading.Barrier(2)
 
     def __call__(self, encoded):
-        self._both.wait(timeout=20)
+        self._both.wait(timeout=PATIENCE)
         return np.zeros((SIZE, SIZE, 3), np.uint8)
 
 

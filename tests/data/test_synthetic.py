@@ -19,7 +19,7 @@ def test_classes_are_those_of_pbc_in_alphabetical_order():
     assert list(CLASSES) == sorted(CLASSES)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     label=st.sampled_from(LABELS),
     index=st.integers(0, 10**9),
@@ -119,7 +119,7 @@ def test_source_is_balanced_and_every_split_has_its_share_of_every_class():
 
 
 @given(count=st.integers(40, 400))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_count_is_balanced_within_one_and_leaves_no_split_without_a_class(count):
     records = source(count).records
     per_class = collections.Counter(record.label for record in records).values()

@@ -181,7 +181,7 @@ def test_decay_mask_takes_what_has_two_dimensions_or_more():
 
 
 @given(scale=st.floats(1e-3, 1e6), clip_norm=st.floats(0.01, 10.0))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_clipping_bounds_the_step_and_keeps_its_direction(scale, clip_norm):
     config = make_config(
         name="sgd", momentum=0.0, lr=1.0, schedule="constant", weight_decay=0.0, clip_norm=clip_norm
@@ -222,7 +222,7 @@ def test_step_decay_counts_from_the_start_of_the_run():
 
 
 @given(data=st.data(), kind=st.sampled_from(list(schedules.SCHEDULES)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_schedule_starts_above_zero_and_stays_between_zero_and_lr(data, kind):
     total = data.draw(st.integers(1, 60))
     warmup = data.draw(st.integers(0, total - 1))

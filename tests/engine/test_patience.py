@@ -117,7 +117,7 @@ def test_scales_as_reduce_on_plateau_of_optax(min_delta, patience, min_scale):
 
 
 @given(st.lists(st.floats(allow_nan=True, width=32), max_size=20), st.integers(0, 19))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_state_that_passed_through_jax_goes_on_as_if_it_had_not(values, cut):
     straight = trace(values)
     state = pt.init("accuracy")

@@ -46,7 +46,7 @@ def within_sampling_error(rate, expected, n):
 # temperature
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.data())
 def test_temperature_never_worsens_the_log_loss_of_what_it_was_fitted_on(data):
     n = data.draw(st.integers(1, 12))

@@ -165,7 +165,7 @@ def test_evaluate_measures_the_calibration_and_warns_of_what_it_was_fitted_on(ca
     [
         (["--coverage=1.5"], ["coverage is 1.5: it must be more than 0 and less than 1"]),
         (["--coverage=nan"], ["coverage is nan"]),
-        (["--error-rate=0"], ["error_rate is 0", "between 0 and 1"]),
+        (["--error-rate=0"], ["error_rate is 0.0: it must be more than 0 and less than 1"]),
         (["--split=test"], ["calibrated on test", "split=val"]),
         (["--split=train"], ["calibrated on train", "split=val"]),
         (["--checkpoint=5"], ["no checkpoint '5'"]),

@@ -67,7 +67,7 @@ def test_a_higher_severity_is_farther_from_the_picture(name):
 
 
 @ALL
-@settings(deadline=None, max_examples=5)
+@settings(max_examples=5)
 @given(order=st.permutations(range(8)), severity=st.sampled_from(SEVERITIES))
 def test_a_picture_is_corrupted_alike_in_any_batch(name, order, severity):
     whole = corrupted(name, severity)

@@ -38,7 +38,7 @@ def permuted(of, order):
     )
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(st.integers(2, 5), st.randoms(use_true_random=False))
 def test_the_average_is_of_probabilities_picture_by_picture(count, random):
     voices = [answers(seed=seed) for seed in range(count)]

@@ -27,7 +27,7 @@ def linear(weights, images):
 LINEAR = methods.occlusion(linear, patch=4, stride=2, batch_size=16)
 
 
-@settings(deadline=None, max_examples=12)
+@settings(max_examples=12)
 @given(seed=st.integers(0, 2**32 - 1), target=st.integers(0, 2))
 def test_integrated_gradients_add_up_to_the_difference_of_logits(seed, target):
     rng = np.random.default_rng(seed)

@@ -6,6 +6,7 @@ import socket
 import subprocess
 from pathlib import Path
 
+import patience
 import pytest
 from commandline import contents
 from processes import logged_step, start, wait_until
@@ -45,7 +46,7 @@ def job():
 
 def ended(process: subprocess.Popen) -> tuple[int, str]:
     """Waits for a process; returns its exit status and the last thing that it said on stderr."""
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate(timeout=patience.PATIENCE)
     assert "stack trace" not in err
     assert "Traceback" not in err, err
     return process.returncode, err.splitlines()[-1]
@@ -134,7 +135,7 @@ def test_a_process_that_ends_with_an_error_says_why_to_the_other(job, tmp_path):
 @pytest.mark.parametrize("number", [0, 1])
 def test_a_process_that_waits_in_vain_says_for_whom_and_gives_up(job, tmp_path, number):
     alone = job(number, tmp_path / "run", *FLAGS, "--config.mesh.wait_seconds=12")
-    _, err = alone.communicate(timeout=120)
+    _, err = alone.communicate(timeout=patience.PATIENCE)
     *before, said = err.splitlines()
     assert alone.returncode == 2, err
     waits = rf"Process {number} of 2 has waited 1\d s for process {1 - number} at 127.0.0.1:\d+"

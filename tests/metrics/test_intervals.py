@@ -26,7 +26,7 @@ def test_the_published_figure_has_its_published_interval():
     assert wilson(3421 - 33, 3421) == pytest.approx((0.9865, 0.9931), abs=1e-4)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.integers(20, 60), st.integers(0, 99), st.sampled_from([None, 1]))
 def test_a_weight_is_as_many_copies_of_the_picture(n, seed, decimals):
     predictions = Predictions(*made_up(n, seed=seed, decimals=decimals))

@@ -13,7 +13,7 @@ from sklearn import metrics as sk
 from bcjax.metrics import Estimate, Measurements, measure
 from bcjax.metrics.scores import PER_CLASS
 
-some = settings(max_examples=8, deadline=None)
+some = settings(max_examples=8)
 samples = given(
     n=st.integers(60, 200), seed=st.integers(0, 99), decimals=st.sampled_from([None, 1])
 )
@@ -222,7 +222,7 @@ def test_one_class_alone_has_no_area_no_kappa_and_no_correlation():
     assert figures["mcc"].value == 0
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.lists(st.integers(0, 3), min_size=1, max_size=12),
     st.integers(0, 9),

@@ -58,7 +58,7 @@ def apart(found, expected):
     return np.abs(found - expected).max(initial=0) / max(np.abs(expected).max(initial=0), 1e-30)
 
 
-@settings(max_examples=16, deadline=None)
+@settings(max_examples=16)
 @given(convolutions(), st.sampled_from([("float32", 1e-5), ("bfloat16", 2**-7)]))
 def test_a_cpu_computes_what_the_compiler_does(convolution, precision):
     (sides, taps, geometry, groups), (dtype, tolerance) = convolution, precision

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from places import ROOT
 from signals import hear_signals
 
@@ -28,7 +29,7 @@ def write_executable(path: Path, text: str) -> Path:
     return path
 
 
-def wait_until(condition, what: str, seconds: float = 20.0) -> None:
+def wait_until(condition, what: str, seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen"
@@ -73,7 +74,7 @@ class Gpu:
         )
 
     def run(self, *arguments, **kwargs) -> int:
-        return self.start(*arguments, **kwargs).wait(timeout=20)
+        return self.start(*arguments, **kwargs).wait(timeout=PATIENCE)
 
     def record(self, index=0) -> dict:
         return json.loads((self.records / str(index)).read_text())
@@ -113,7 +114,7 @@ def test_gpu_single_program_takes_the_place_of_the_script(gpu):
     gpu.wait_for(1)
     assert gpu.record()["pid"] == script.pid
     script.send_signal(signal.SIGTERM)
-    assert script.wait(timeout=20) == 143
+    assert script.wait(timeout=PATIENCE) == 143
 
 
 def test_gpu_processes_share_the_gpus_and_one_coordinator(gpu):
@@ -141,7 +142,7 @@ def test_gpu_passes_a_stop_on_to_every_process(gpu, number):
     script = gpu.start("--gpus=0,1", "--processes=2", doing="wait wait")
     gpu.wait_for(2)
     script.send_signal(number)
-    assert script.wait(timeout=20) == 143
+    assert script.wait(timeout=PATIENCE) == 143
     assert not any(alive(gpu.record(index)["pid"]) for index in range(2))
 
 
@@ -152,7 +153,9 @@ def test_gpu_one_failing_process_ends_those_that_hang(gpu):
 
 def test_gpu_dry_run_prints_the_commands_and_does_nothing(gpu):
     script = gpu.start("--dry-run", "--gpus=0,1", "--processes=2", "--", *AWKWARD, doing="0 0")
-    lines = shlex.split(script.communicate(timeout=20)[0].replace("$'line\\nbreak'", "line-break"))
+    lines = shlex.split(
+        script.communicate(timeout=PATIENCE)[0].replace("$'line\\nbreak'", "line-break")
+    )
     assert lines.count("env") == 2
     assert "CUDA_VISIBLE_DEVICES=1" in lines
     given = ["line-break" if "\n" in argument else argument for argument in AWKWARD]
@@ -162,7 +165,7 @@ def test_gpu_dry_run_prints_the_commands_and_does_nothing(gpu):
 
 def test_gpu_makes_a_missing_environment_from_the_checkout(gpu, tmp_path):
     script = gpu.start("--dry-run", f"--venv={tmp_path / 'new'}", "--", "--x=1")
-    commands = [shlex.split(line) for line in script.communicate(timeout=20)[0].splitlines()]
+    commands = [shlex.split(line) for line in script.communicate(timeout=PATIENCE)[0].splitlines()]
     python = str(tmp_path / "new/bin/python")
     assert commands == [
         ["python3", "-m", "venv", str(tmp_path / "new")],
@@ -174,7 +177,7 @@ def test_gpu_makes_a_missing_environment_from_the_checkout(gpu, tmp_path):
 
 def test_help_is_printed():
     for flag in ("-h", "--help"):
-        done = subprocess.run([SCRIPT, flag], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([SCRIPT, flag], capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0
         assert done.stdout.startswith("Usage: launch/gpu.sh")
 
@@ -193,7 +196,7 @@ def test_help_is_printed():
     ],
 )
 def test_a_mistake_ends_with_one_sentence_and_status_2(options, sentence):
-    done = subprocess.run([SCRIPT, *options], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([SCRIPT, *options], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("gpu.sh: ")

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE
 from places import ROOT, SUPPORT
 from signals import hear_signals
 
@@ -76,7 +77,7 @@ class Cloud:
 
     def run(self, *options, program=PROGRAM) -> tuple[int, str, str]:
         script = self.start(*options, program=program)
-        out, err = script.communicate(timeout=30)
+        out, err = script.communicate(timeout=PATIENCE)
         return script.returncode, out, err
 
     def calls(self) -> list[list[str]]:
@@ -90,7 +91,7 @@ class Cloud:
         return [verb for verb, _ in itertools.groupby(call[0] for call in self.calls())]
 
     def wait_for_following(self) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not ((self.state / "training").exists() and "tail" in str(self.calls())):
             assert time.monotonic() < deadline, "the training was not followed"
             time.sleep(0.02)
@@ -149,7 +150,8 @@ def test_tpu_vm_finds_the_workdir_as_the_program_would(cloud, program):
 
 
 def test_tpu_vm_is_deleted_when_training_fails(cloud):
-    cloud.set(python=f"sleep 0.5; {FINISHED}; exit 3")
+    until_followed = "until grep -q tail $CLOUD/calls; do sleep 0.05; done"
+    cloud.set(python=f"{until_followed}; {FINISHED}; exit 3")
     assert cloud.run()[0] == 3
     assert cloud.verbs() == ALL_THE_WAY
     assert cloud.checkpoint().exists()
@@ -246,7 +248,7 @@ def test_tpu_vm_stop_lets_the_program_save(cloud, number):
     script = cloud.start()
     cloud.wait_for_following()
     script.send_signal(number)
-    script.communicate(timeout=30)
+    script.communicate(timeout=PATIENCE)
     assert script.returncode == 143
     assert cloud.checkpoint().exists()
     assert not cloud.has_vm()
@@ -257,7 +259,7 @@ def test_tpu_vm_hangup_leaves_the_run_alone(cloud):
     script = cloud.start()
     cloud.wait_for_following()
     script.send_signal(signal.SIGHUP)
-    assert script.wait(timeout=20) == 255
+    assert script.wait(timeout=PATIENCE) == 255
     assert cloud.has_vm()
 
     cloud.set(go="")
@@ -278,7 +280,7 @@ def test_tpu_vm_dry_run_prints_what_a_run_does_and_does_nothing(cloud, options):
 
 def test_help_is_printed():
     for flag in ("-h", "--help"):
-        done = subprocess.run([SCRIPT, flag], capture_output=True, text=True, timeout=20)
+        done = subprocess.run([SCRIPT, flag], capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0
         assert done.stdout.startswith("Usage: launch/tpu_vm.sh")
 
@@ -294,7 +296,7 @@ def test_help_is_printed():
     ],
 )
 def test_a_mistake_ends_with_one_sentence_and_status_2(options, sentence):
-    done = subprocess.run([SCRIPT, *options], capture_output=True, text=True, timeout=20)
+    done = subprocess.run([SCRIPT, *options], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert done.stdout == ""
     assert done.stderr.startswith("tpu_vm.sh: ")

@@ -211,7 +211,7 @@ def test_a_folder_of_members_stands_for_its_members(pair, tmp_path):
 points = st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), min_size=1, max_size=12)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(points)
 def test_the_front_is_what_nothing_dominates(drawn):
     cost, value = np.array(drawn, float).T

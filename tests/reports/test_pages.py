@@ -41,7 +41,7 @@ def cells(html):
     return re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", html, re.DOTALL)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(NAMES)
 def test_a_class_may_be_named_anything(name):
     """Neither HTML nor Markdown reads its name as anything but a name."""

@@ -94,11 +94,11 @@ def test_what_it_was_trained_on_is_read(tmp_path):
 
 
 HOLD = f"""
-import sys, time
+import signal, sys
 from {run_dir.__name__} import RunDir
 with RunDir(sys.argv[1]).lock():
     print("in", flush=True)
-    time.sleep(60)
+    signal.pause()
 """
 
 

@@ -13,12 +13,11 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from patience import PATIENCE
 from places import ROOT
 
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
-
-_PATIENCE_SECONDS = 240
 
 
 def start(workdir: Path, *flags: str, **environment: str) -> subprocess.Popen:
@@ -36,7 +35,7 @@ def start(workdir: Path, *flags: str, **environment: str) -> subprocess.Popen:
 def finish(process: subprocess.Popen, status: int = 0) -> str:
     """Waits for the process, which must end with `status`; returns what it printed."""
     try:
-        out, err = process.communicate(timeout=_PATIENCE_SECONDS)
+        out, err = process.communicate(timeout=PATIENCE)
     except subprocess.TimeoutExpired:
         process.kill()
         raise

@@ -35,10 +35,10 @@ def unusual_pictures(measures: Measures) -> Positions:
     whatever the colours. And they do so in the last view by itself, as cells of another stain or
     laboratory do not.
     """
-    lab = _lab(measures.thumbnail)
     _, first, number = np.unique(measures.pixel_sha256, return_index=True, return_inverse=True)
     if len(first) < _FEWEST:  # copies of one picture count once
         return np.empty(0, np.int64)
+    lab = _lab(measures.thumbnail)
     with ThreadPoolExecutor() as pool:
         views = list(pool.map(lambda view: log_distances(view[first]), _views(lab)))
     score = np.mean(views, axis=0)

@@ -90,7 +90,7 @@ def read(folder: Path, roots: Mapping[str, Path] | None = None) -> Source:
     for path, name, split in found:
         status = files.check_regular(path)
         id_ = path.relative_to(folder).as_posix()
-        if not _is_text(id_):
+        if id_ != id_.encode(errors="ignore").decode():  # Python keeps other bytes as surrogates
             raise UserError(f"the name {id_!r} in {folder} is not in UTF-8: rename it")
         records.append(Record(id_, label_of[name], partial(read_file, path), split=split))
         identity.append((id_, status.st_size, status.st_mtime_ns))
@@ -102,15 +102,6 @@ def read(folder: Path, roots: Mapping[str, Path] | None = None) -> Source:
         fingerprint=fingerprint(identity),
         notes=tuple(notes),
     )
-
-
-def _is_text(name: str) -> bool:
-    """Returns whether a file's name is UTF-8."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:  # Python keeps bytes that it cannot decode as surrogates
-        return False
-    return True
 
 
 def _split_folders(folder: Path) -> dict[str, Path]:

@@ -1,7 +1,7 @@
 """One walk over the pictures of a folder: which files are pictures, and which are litter."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 # No .gif: it may be an animation, which is not one picture.
@@ -25,12 +25,22 @@ def is_picture(path: Path) -> bool:
 
 
 def pictures_below(folder: Path) -> Iterator[Path]:
-    """Yields the pictures in `folder`, at any depth, sorted; links to folders are not followed.
+    """Yields the pictures in `folder`, at any depth, sorted.
+
+    As where class folders are read, a link to a folder is followed directly in `folder`, and not
+    below. One that leads back to where it is, or above, is not followed either.
 
     Raises:
       OSError: If a folder cannot be listed.
     """
-    return filter(is_picture, files_below(folder))
+    for path in visible(folder):
+        if not path.is_dir():
+            below: Iterable[Path] = [path]
+        elif path.is_symlink() and folder.resolve().is_relative_to(path.resolve()):
+            below = []
+        else:
+            below = files_below(path)
+        yield from filter(is_picture, below)
 
 
 def files_below(folder: Path) -> Iterator[Path]:
