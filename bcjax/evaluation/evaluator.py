@@ -258,7 +258,7 @@ def evaluate_answers(
         measured = measure(calibration, answers)
         sentences += cautions.about_calibration(pictures, calibration)
     return Evaluation(
-        **Evaluation.attributes_of(answers.measure(resamples=resamples)),
+        **vars(answers.measure(resamples=resamples)),
         split=pictures.split,
         checkpoint=checkpoint,
         source=pictures.source,

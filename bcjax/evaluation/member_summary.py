@@ -12,13 +12,14 @@ from scipy import stats
 from bcjax import config as configs
 from bcjax.evaluation import ensemble
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.cautions import EvaluatedSplit
 from bcjax.evaluation.evaluation import (
     Evaluation,
     MemberStatistic,
     MemberSummary,
     NetworkScores,
 )
-from bcjax.evaluation.evaluator import Evaluator, OtherData
+from bcjax.evaluation.evaluator import Evaluator, OtherData, evaluate_answers
 from bcjax.metrics.intervals import LEVEL
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -91,13 +92,11 @@ def evaluate_together(config: ConfigDict, evaluated: Mapping[Path, Evaluated]) -
             for folder, (evaluation, _) in evaluated.items()
         ]
     )
-    evaluation = Evaluation(
-        **Evaluation.attributes_of(whole.measure(resamples=config.eval.resamples)),
-        split=first.split,
-        checkpoint=first.checkpoint,
-        source=first.source,
-        cautions=first.cautions,
-        leaks=first.leaks,
+    evaluation = evaluate_answers(
+        whole,
+        EvaluatedSplit(first.split, first.source, own, first.cautions, first.leaks),
+        first.checkpoint,
+        resamples=config.eval.resamples,
         members=summary,
         held_out=held_out,
     )

@@ -304,14 +304,6 @@ def load(
         trained.config.data.max_pixels = max_pixels
     if calibration is None:
         calibration = calibrations.read(workdir, trained.step)
-    loaded = TrainedNetwork(
-        config=trained.config,
-        classes=trained.classes,
-        model=trained.model,
-        variables=trained.variables,
-        step=trained.step,
-        workdir=workdir,
-        calibration=calibration,
-    )
+    loaded = TrainedNetwork(**vars(trained), workdir=workdir, calibration=calibration)
     _ = loaded._entry  # read now: a missing stain reference is reported here
     return loaded

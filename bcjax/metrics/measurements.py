@@ -2,7 +2,6 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -76,14 +75,6 @@ class Measurements(Result):
     def values(self) -> dict[str, float]:
         """{"accuracy": 0.97, ...}: the values alone, without the undefined ones."""
         return {name: m.value for name, m in self.metrics.items() if m.value is not None}
-
-    @staticmethod
-    def attributes_of(measurements: "Measurements") -> dict[str, Any]:
-        """Returns the attributes of measurements by name, as arguments for a subclass."""
-        return {
-            field.name: getattr(measurements, field.name)
-            for field in dataclasses.fields(Measurements)
-        }
 
 
 def measure(

@@ -13,7 +13,7 @@ from bcjax.evaluation.evaluation import Evaluation
 def evaluate(*predictions, **options):
     measured = metrics.measure(*predictions, **options)
     about = {"split": "test", "checkpoint": 12, "source": "cells", "cautions": ()}
-    return Evaluation(**Evaluation.attributes_of(measured), **about)
+    return Evaluation(**vars(measured), **about)
 
 
 def shown(result):
