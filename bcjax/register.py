@@ -222,7 +222,7 @@ def metric(name: str, *, title: str = "", higher_is_better: bool = True) -> Deco
     """Registers a metric: `(probabilities, labels) -> float`, of arrays (N, C) and (N,).
 
     It is computed in every evaluation, with an interval from the bootstrap, for which it is called
-    once for each resample. `config.checkpoint.best` may be its name.
+    once for each resample. Its name may be `config.checkpoint.best` and the objective of a sweep.
 
     Examples:
       >>> @bcjax.register.metric("blast_recall")                     # doctest: +SKIP

@@ -377,6 +377,7 @@ class _Watch(threading.Thread):
 
         The client is not asked: once its connection has failed, a call may not return.
         """
+        time.sleep(1)  # a process that is just ending may still answer
         if self._me and not _answers(distributed.global_state.coordinator_address):
             return False
         others = (seen for i, (_, seen) in self._last.items() if i != self._me)

@@ -138,7 +138,8 @@ def test_a_mean_is_within_its_interval_as_often_as_it_says():
 def test_one_that_diverges_stops_alone(tmp_path):
     said = train(
         tmp_path, "--config.train.members=2", "--config.train.vary=lr", "--config.optim.name=sgd",
-        "--config.train.lrs=(1e-2,1e30)",
+        "--config.train.lrs=1e-9,1000", "--config.optim.weight_decay=1000",
+        "--config.model.std=1e-6,1e-6,1e-6",
     )  # fmt: skip
     assert "member 1 stopped: The" in said
     assert processes.steps(tmp_path / "member-0")[-1] == 6
