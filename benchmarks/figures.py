@@ -13,6 +13,7 @@ import importlib
 import json
 import re
 import shlex
+import statistics
 import sys
 from pathlib import Path
 
@@ -83,10 +84,10 @@ def maker(page: dict) -> Path:
 
 
 def headlines(results: Path) -> str:
-    """Returns five figures for a reader in a hurry, each with the script that measured it."""
+    """Returns six figures for a reader in a hurry, each with the script that measured it."""
     kept = {
         name: json.loads((results / f"{name}.json").read_text())
-        for name in ("runs", "answers", "steps_cpu", "augment_cpu", "copies")
+        for name in ("quickstart", "runs", "answers", "steps_cpu", "augment_cpu", "copies")
     }
     runs = {run["name"]: run for run in kept["runs"]["runs"]}
     transfer, answers = runs["transfer"], kept["answers"]["questions"]
@@ -98,7 +99,17 @@ def headlines(results: Path) -> str:
         for each in copies["groupings"]
         if each["grouping"] == "places" and each["truth"] == "place"
     )
+    quickstarts = sorted(run["accuracy"] for run in kept["quickstart"]["seeds"])
+    processors = [run["accuracy"] for run in kept["quickstart"]["again"].values()]
     rows = [
+        (
+            f"The quickstart with {len(quickstarts)} seeds: accuracy on "
+            f"{kept['quickstart']['seeds'][0]['n']} test drawings",
+            f"{statistics.median(quickstarts):.1%} (median), "
+            f"{quickstarts[0]:.1%} to {quickstarts[-1]:.1%}; on one core, and without AVX-512, "
+            f"{min(processors):.1%} to {max(processors):.1%}",
+            "quickstart",
+        ),
         (
             f"MobileNetV2 fine-tuned on {transfer['train']:,} pictures of {transfer['classes']} "
             f"kinds of cells, {transfer['image_size']} px, {transfer['seconds'] / 60:.0f} minutes "
