@@ -155,11 +155,12 @@ def write_run(
     """Writes a network as a run at step 0: its checkpoint and config.json.
 
     Args:
-      config: A resolved config without averages (`optim.ema`).
+      config: A resolved config; it is written without averages (`optim.ema`).
       variables: Parameters and batch statistics of the network.
       classes: The class names, in the order of the logits.
       workdir: The folder; it is made where it is missing.
     """
+    config = configs.replaced(config, {"optim.ema": 0.0})
     workdir.mkdir(parents=True, exist_ok=True)
     zero = jnp.zeros((), jnp.int32)
     state = State(

@@ -194,7 +194,7 @@ def save(soup: RestoredNetwork, recipe: SoupRecipe, first: Path, workdir: Path) 
     if RunDir(first).pictures.exists():
         shutil.copy(RunDir(first).pictures, workdir)
     # The weights are those that predict, averaged over steps or not: they keep no averages.
-    config = configs.replaced(soup.config, {"workdir": str(workdir), "optim.ema": 0.0})
+    config = configs.replaced(soup.config, {"workdir": str(workdir)})
     network.write_run(config, soup.variables, soup.classes, workdir)
 
 

@@ -25,8 +25,8 @@ class Interrupts:
         if threading.current_thread() is not threading.main_thread():
             return self
         for number in EXIT_STATUS:
-            if signal.getsignal(number) == signal.SIG_IGN:  # as nohup asks of SIGHUP
-                continue
+            if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
+                continue  # as nohup asks; a shell ignores SIGINT for all that it runs beside itself
             self._before[number] = signal.signal(number, self._note)
         return self
 

@@ -86,7 +86,7 @@ def test_the_blood_cell_networks_have_the_stated_count_with_eight_classes(name, 
 
 
 def test_drop_path_rises_to_its_rate_behind_the_last_block():
-    assert [m.rate for m in modules(MBConvNet(3, TINY, drop_path=0.3), DropPath)] == pytest.approx(
+    assert [m.rate for m in modules(MBConvNet(3, layout=TINY, drop_path=0.3), DropPath)] == pytest.approx(
         [0.0, 0.2]
     )
     rates = [m.rate for m in modules(create("efficientnet_b0", classes=2), DropPath)]
@@ -104,7 +104,7 @@ def test_drop_path_rises_to_its_rate_behind_the_last_block():
     ],
 )
 def test_the_convention_sets_the_norm_and_epsilon_can_be_said(options, epsilon, momentum):
-    norms = modules(MBConvNet(3, TINY, **options), Norm)
+    norms = modules(MBConvNet(3, layout=TINY, **options), Norm)
     assert {(norm.epsilon, norm.momentum) for norm in norms} == {(epsilon, momentum)}
 
 
@@ -114,7 +114,7 @@ def test_conventions_differ_where_an_even_side_is_halved_and_there_alone(side, s
 
     @jax.jit
     def logits(images):
-        tf, torch = (MBConvNet(2, layout, convention=c, epsilon=1e-3) for c in ("tf", "torch"))
+        tf, torch = (MBConvNet(2, layout=layout, convention=c, epsilon=1e-3) for c in ("tf", "torch"))
         variables = tf.init(key(), images)
         return tf.apply(variables, images), torch.apply(variables, images)
 

@@ -55,7 +55,7 @@ def test_the_exit_status_is_the_shells():
     assert dict(EXIT_STATUS) == {number: 128 + number for number in SIGNALS}
 
 
-def test_a_signal_that_is_ignored_stays_ignored():
+def test_a_closed_terminal_that_is_ignored_stays_ignored():
     """As `nohup` has it, so that a run outlives its terminal."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
