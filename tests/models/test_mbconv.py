@@ -86,9 +86,8 @@ def test_the_blood_cell_networks_have_the_stated_count_with_eight_classes(name, 
 
 
 def test_drop_path_rises_to_its_rate_behind_the_last_block():
-    assert [m.rate for m in modules(MBConvNet(3, layout=TINY, drop_path=0.3), DropPath)] == pytest.approx(
-        [0.0, 0.2]
-    )
+    network = MBConvNet(3, layout=TINY, drop_path=0.3)
+    assert [m.rate for m in modules(network, DropPath)] == pytest.approx([0.0, 0.2])
     rates = [m.rate for m in modules(create("efficientnet_b0", classes=2), DropPath)]
     # Nine of sixteen blocks have a shortcut; 0.2 * 14 / 16 is that of the last.
     assert len(rates) == 9
@@ -114,7 +113,8 @@ def test_conventions_differ_where_an_even_side_is_halved_and_there_alone(side, s
 
     @jax.jit
     def logits(images):
-        tf, torch = (MBConvNet(2, layout=layout, convention=c, epsilon=1e-3) for c in ("tf", "torch"))
+        network = functools.partial(MBConvNet, 2, layout=layout, epsilon=1e-3)
+        tf, torch = network(convention="tf"), network(convention="torch")
         variables = tf.init(key(), images)
         return tf.apply(variables, images), torch.apply(variables, images)
 
