@@ -192,6 +192,8 @@ def evaluate(
     """
     workdir, others = _workdir(run), [_workdir(each) for each in runs]
     data, out = files.local_path(data), None if out is None else files.user_path(out)
+    if stain_reference is not None:
+        stain_reference = files.local_path(stain_reference)
     from bcjax.data.records import SPLITS
     from bcjax.evaluation import evaluate as evaluating
     from bcjax.runtime import compilation
