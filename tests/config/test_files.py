@@ -131,7 +131,6 @@ include = bcjax*
 
 
 def test_a_wheel_holds_the_configs_where_they_are_looked_for(tmp_path):
-    pytest.importorskip("setuptools")
     shutil.copytree(ROOT / "bcjax", tmp_path / "bcjax", ignore=shutil.ignore_patterns("*.pyc"))
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
     shutil.copy(ROOT / "setup.py", tmp_path)

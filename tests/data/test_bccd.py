@@ -218,7 +218,8 @@ def test_a_crop_holds_its_box_and_is_square_unless_the_border_clips_it(
     assert x1 + 1 >= box.xmax - slack
     assert y1 + 1 >= box.ymax - slack
     clipped = x0 == 0 or y0 == 0 or x1 == WIDTH - 1 or y1 == HEIGHT - 1
-    # Each border is rounded by itself, by up to half a pixel.
+    # A border that lies half-way between two pixels is rounded to the even one, so that a side may
+    # be a pixel longer than meant, and the other a pixel shorter.
     assert clipped or abs(part.shape[0] - part.shape[1]) <= 2
 
 

@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch_format
-from flax import linen as nn
+from networks import Average
 from published import of_network, tensors_of
 
 from bcjax import config as configs
@@ -182,17 +181,6 @@ def test_a_network_whose_weights_no_library_publishes_says_what_it_takes(tmp_pat
     said = refused(path, "elu_cnn", **DROP)
     assert "elu_cnn" in said
     assert "a run of bcjax" in said
-
-
-class Average(nn.Module):
-    """A network from outside, whose classifier is one layer of another name."""
-
-    classes: int
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, images, train=False):
-        return nn.Dense(self.classes, name="head")(images.mean(axis=(1, 2)))
 
 
 @pytest.mark.parametrize("head", ["keep", "drop"])

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from flax import linen as nn
-from networks import key, parameters, pictures, shapes
+from networks import Average, key, parameters, pictures, shapes
 
 from bcjax.models import MODELS, NetworkInfo, create, docs, register
 from bcjax.models.network import Count, count
@@ -181,17 +181,6 @@ def test_grey_pictures_save_parameters_in_the_first_layer_alone():
 def test_a_mistake_is_named_with_its_mend(arguments, named):
     with pytest.raises(UserError, match=named):
         create(**arguments, classes=2)
-
-
-class Average(nn.Module):
-    """A network from outside: the classifier reads the mean colour."""
-
-    classes: int
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, images, train=False):
-        return nn.Dense(self.classes, name="head")(images.mean(axis=(1, 2)))
 
 
 def test_a_network_from_outside_is_created_like_any_other():
