@@ -4,16 +4,21 @@ import csv
 import functools
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import tensorflow_datasets as tfds
+from jaxtyping import UInt64
 from tensorflow_datasets.proto import tf_example_pb2
 
+from bcjax.data import decode
 from bcjax.data.curate.findings import Finding
 from bcjax.data.curate.leaks import LeakReport
+from bcjax.data.curate.measured_pictures import pixel_sha256
 from bcjax.runtime import extras
 
 if TYPE_CHECKING:
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "splits.csv"  # filename, label, split, group of each picture, in the order written
 SKIPPED = "skipped.csv"  # the pictures that were left out, and why; missing if there are none
+HASHES = "hashes.csv"  # digests of each picture's file and pixels
 DATASHEET = "datasheet.json"  # what was found in the source, and done to it
 
 
@@ -122,6 +128,26 @@ class PreparedSet:
         """Returns the labels of a split's pictures, by position."""
         label_of = {name: label for label, name in enumerate(self.classes)}
         return [label_of[row["label"]] for row in self._rows(split)]
+
+    def digests(self, split: str) -> UInt64[np.ndarray, "N"]:
+        """Returns the first 64 bits of the SHA-256 of each picture's pixels, by position.
+
+        They were measured when the set was prepared; those of a set without them are measured now.
+        """
+        if not self.size(split):
+            return np.empty(0, np.uint64)
+        known, path = {}, self.path / HASHES
+        if path.exists():
+            with path.open(newline="") as file:
+                known = {row["filename"]: row["pixel_sha256"] for row in csv.DictReader(file)}
+        measured = [known.get(name, "") for name in self.ids(split)]
+        if missing := [position for position, digest in enumerate(measured) if not digest]:
+            examples = self.examples(split)
+            for position in missing:
+                (example,) = examples[[position]]
+                pixels = decode.decode(example.image, max_pixels=sys.maxsize)
+                measured[position] = pixel_sha256(pixels)
+        return np.array([int(digest[:16], 16) for digest in measured], np.uint64)
 
     def examples(self, split: str) -> EncodedExamples:
         """Opens the encoded pictures of a split."""

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
+from bcjax.data.ancestry import Ancestry
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
@@ -96,7 +97,7 @@ class Evaluator:
       class_mapping: From other data's classes to the run's; None: the data is the run's own.
       feed: The split as batches on the devices.
       mesh: The devices.
-      pictures: What a reader must know about the pictures.
+      pictures: The pictures, and those that made the network.
     """
 
     def __init__(
@@ -151,9 +152,10 @@ class Evaluator:
             self.class_mapping = map_classes(other.source, theirs, home, other.map_classes, dropped)
         self.feed = self._open_feed()
         if other:
-            source, held_as = config.data.source, self._held_as
+            assert self.class_mapping is not None
+            labels = [i for i, home in enumerate(self.class_mapping.to_home) if home >= 0]
             self.pictures = EvaluatedSplit.of_other_data(
-                workdir, source, self.prepared, held_as, split
+                workdir, config.data.source, self.prepared, self._held_as, split, labels
             )
         else:
             self.pictures = EvaluatedSplit.of_run(workdir, config, self.prepared, split)
@@ -175,6 +177,7 @@ class Evaluator:
         """
         other = copy.copy(self)
         other.workdir = workdir
+        other.pictures = self.pictures.answered_by(Ancestry.read(workdir, self.prepared))
         return other
 
     def steps(self) -> list[int]:
@@ -238,7 +241,7 @@ def evaluate_answers(
     *,
     resamples: int,
     calibration: Calibration | None = None,
-    extra_cautions: tuple[str, ...] = (),
+    of_average: tuple[str, ...] | None = None,
     **parts: Any,
 ) -> Evaluation:
     """Measures answers, and their calibration, and says what a reader must know.
@@ -249,10 +252,12 @@ def evaluate_answers(
       checkpoint: Step of the checkpoint that answered, or of the first of several.
       resamples: Number of bootstrap resamples.
       calibration: The checkpoint's calibration; None, or one of other classes: none is measured.
-      extra_cautions: Sentences beside those about the pictures.
+      of_average: Cautions about an average of networks; None: about the network of the pictures.
       **parts: Further attributes of the `Evaluation`.
     """
-    sentences = cautions.with_leaks((*pictures.cautions, *extra_cautions), pictures.leaks)
+    sentences = cautions.with_leaks(
+        pictures.cautions if of_average is None else of_average, pictures.leaks
+    )
     measured = None
     if calibration and calibration.classes == answers.classes:
         measured = measure(calibration, answers)

@@ -19,6 +19,7 @@ from bcjax.evaluation.evaluation import (
     NetworkScores,
 )
 from bcjax.evaluation.evaluator import Evaluator, OtherData, evaluate_answers
+from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.guards.pictures import EvaluatedSplit
 from bcjax.metrics.intervals import LEVEL
 from bcjax.runtime.errors import UserError
@@ -79,7 +80,8 @@ def evaluate_together(config: ConfigDict, evaluated: Mapping[Path, Evaluated]) -
       evaluated: Evaluation and answers of each member on one split, by its folder.
 
     Returns:
-      The evaluation, with the first member's checkpoint and cautions, and the joint answers.
+      The evaluation, with the first member's checkpoint and the cautions of all, and the joint
+      answers.
     """
     first = next(iter(evaluated.values()))[0]
     answers = [answers for _, answers in evaluated.values()]
@@ -92,9 +94,12 @@ def evaluate_together(config: ConfigDict, evaluated: Mapping[Path, Evaluated]) -
             for folder, (evaluation, _) in evaluated.items()
         ]
     )
+    known = cautions.of_several(
+        {folder.name: evaluation.cautions for folder, (evaluation, _) in evaluated.items()}
+    )
     evaluation = evaluate_answers(
         whole,
-        EvaluatedSplit(first.split, first.source, own, first.cautions, first.leaks),
+        EvaluatedSplit(first.split, first.source, own, known, first.leaks),
         first.checkpoint,
         resamples=config.eval.resamples,
         members=summary,

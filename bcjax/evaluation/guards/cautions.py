@@ -1,6 +1,6 @@
 """Cautions about how a network and its confidence came about, and what is done with cautions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bcjax.evaluation.calibration.calibration import Calibration
@@ -40,9 +40,21 @@ def about_soup(
     return tuple(sentences)
 
 
-def union(several: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    """Returns the cautions of several figures, each sentence once, in order."""
-    return tuple(dict.fromkeys(caution for cautions in several for caution in cautions))
+def of_several(by_name: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Returns the cautions of several networks: what holds of each, then what holds of some.
+
+    Args:
+      by_name: The cautions of each network by its name, which stands before what not all share.
+    """
+    each = list(by_name.values())
+    common = [caution for caution in each[0] if all(caution in cautions for cautions in each)]
+    some = [
+        f"{name}: {caution}"
+        for name, cautions in by_name.items()
+        for caution in cautions
+        if caution not in common
+    ]
+    return (*common, *some)
 
 
 def with_leaks(cautions: Iterable[str], leaks: str) -> tuple[str, ...]:
@@ -50,7 +62,7 @@ def with_leaks(cautions: Iterable[str], leaks: str) -> tuple[str, ...]:
 
     Evaluations that were written by versions before have it beside their cautions.
     """
-    return union((cautions, (f"{leaks}.",) if leaks else ()))
+    return tuple(dict.fromkeys([*cautions, *([f"{leaks}."] if leaks else [])]))
 
 
 def refuse(cautions: Sequence[str], what: str) -> None:
