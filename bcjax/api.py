@@ -159,6 +159,7 @@ def evaluate(
     runs: Sequence["Run"] = (),
     soup: Literal["uniform", "greedy"] | None = None,
     out: str | Path | None = None,
+    strict: bool = False,
 ) -> "Evaluation":
     """Evaluates a run on a split of its data or on other data, and writes the result to its folder.
 
@@ -185,10 +186,11 @@ def evaluate(
       runs: Further runs to average with the first one.
       soup: Averages the weights instead of the answers.
       out: The folder to write the soup to, as a run.
+      strict: Refuses figures with cautions (`evaluation.cautions`), and writes nothing then.
 
     Raises:
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
-        view or class.
+        view or class; with `strict` also if there is any caution.
     """
     workdir, others = _workdir(run), [_workdir(each) for each in runs]
     data, out = files.local_path(data), None if out is None else files.user_path(out)
@@ -212,6 +214,7 @@ def evaluate(
         runs=others,
         soup=soup,
         out=out,
+        strict=strict,
     )
 
 

@@ -51,6 +51,7 @@ FLAGS = (
     Flag(
         "corruptions", "Evaluate under MedMNIST-C's corruptions, five severities each.", False, bool
     ),
+    Flag("strict", "Refuse figures with cautions: exit status 2, nothing is written.", False, bool),
     Flag("watch", "Evaluate each new checkpoint until the run ends.", False, bool),
 )
 
@@ -83,12 +84,14 @@ def run(arguments: Arguments) -> None:
     }  # fmt: skip
     workdir, checkpoint, console = arguments.workdir, arguments.checkpoint, Console()
     if arguments.corruptions:
-        corrupted = robustness.evaluate(Evaluator(workdir, **pictures), checkpoint)
+        corrupted = robustness.evaluate(
+            Evaluator(workdir, **pictures), checkpoint, strict=arguments.strict
+        )
         console.print(tables.corruptions(corrupted))
         print(f"written to {corrupted.path}")
         return
     if arguments.watch:
-        for evaluation in evaluate.watch(Evaluator(workdir, **pictures)):
+        for evaluation in evaluate.watch(Evaluator(workdir, **pictures), strict=arguments.strict):
             _show(console, evaluation)
         return
     evaluation = evaluate.evaluate(
@@ -98,6 +101,7 @@ def run(arguments: Arguments) -> None:
         runs=runs,
         soup=arguments.soup,
         out=arguments.out,
+        strict=arguments.strict,
         **pictures,
     )
     _show(console, evaluation)

@@ -50,14 +50,8 @@ class Ancestor:
     chose: Digests = dataclasses.field(default_factory=NONE.copy)
 
     @classmethod
-    def of_pictures(cls, name: str, prepared: PreparedSet, chosen_on: str = "val") -> Self:
-        """Returns the training on a prepared set.
-
-        Args:
-          name: The folder of the run.
-          prepared: The set; its split "train" was trained on.
-          chosen_on: The split by which the checkpoint was chosen.
-        """
+    def of_pictures(cls, prepared: PreparedSet, name: str, chosen_on: str) -> Self:
+        """Returns the training of a name on the pictures of a prepared set."""
         trained, chose = (np.unique(prepared.digests(split)) for split in ("train", chosen_on))
         return cls(name, "known", trained, chose)
 
@@ -93,8 +87,15 @@ class Ancestry:
         """The own training, if there is one, and the inherited ones."""
         return (*([self.own] if self.own else []), *self.inherited)
 
-    def gone_on(self, own: Ancestor) -> Self:
-        """Returns the ancestry after the training on pictures that may be new or the same."""
+    def trained_on(self, prepared: PreparedSet, name: str, chosen_on: str = "val") -> Self:
+        """Returns the ancestry after a training, or after more of it with other pictures.
+
+        Args:
+          prepared: The pictures; the split "train" is trained on.
+          name: The folder of the run.
+          chosen_on: The split by which the checkpoint is chosen.
+        """
+        own = Ancestor.of_pictures(prepared, name, chosen_on)
         return dataclasses.replace(self, own=self.own.joined(own) if self.own else own)
 
     @classmethod
@@ -207,7 +208,7 @@ class Ancestry:
         if not (prepared and prepared.digest == trained_on.digest):
             prepared = PreparedSet(folder) if PreparedSet.is_at(folder) else None
         if prepared and prepared.digest == trained_on.digest:
-            return cls(Ancestor.of_pictures(name, prepared, config.eval.split), inherited)
+            return cls(Ancestor.of_pictures(prepared, name, config.eval.split), inherited)
         return cls(Ancestor(name, "lost"), inherited)
 
     @classmethod

@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.augment import policy as policies
-from bcjax.data.ancestry import Ancestor, Ancestry
+from bcjax.data.ancestry import Ancestry
 from bcjax.data.order import Order
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
@@ -154,8 +154,7 @@ class Run:
         else:
             known = self._weights.ancestry if self._weights else Ancestry()
         name, chosen_on = str(self.config.workdir), self.config.eval.split
-        own = Ancestor.of_pictures(name, self.prepared, chosen_on)
-        known.gone_on(own).write(self.workdir)
+        known.trained_on(self.prepared, name, chosen_on).write(self.workdir)
 
     def close(self) -> None:
         """Waits for the checkpoint that is being written."""

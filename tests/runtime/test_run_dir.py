@@ -46,7 +46,7 @@ def test_a_finished_run_holds_only_what_is_listed(trained):
     run = RunDir(trained.workdir)
     assert run.exists()
     steps = [int(path.name) for path in run.checkpoints.iterdir()]
-    known = {run.config, run.pictures, run.metrics, run.sessions, run.path / ".lock"}
+    known = {run.config, run.pictures, run.ancestry, run.metrics, run.sessions, run.path / ".lock"}
     known |= {run.evaluation("test"), run.answers("test"), *map(run.calibration, steps)}
     written = {path for path in run.path.rglob("*") if path.is_file()}
     others = written - known

@@ -65,12 +65,14 @@ def with_leaks(cautions: Iterable[str], leaks: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*cautions, *([f"{leaks}."] if leaks else [])]))
 
 
-def refuse(cautions: Sequence[str], what: str) -> None:
-    """Raises UserError if there is a caution, because figures with cautions were not wanted.
+def refuse(cautions: Sequence[str]) -> None:
+    """Refuses a figure that may not be read without cautions, before it is written.
 
     Args:
-      cautions: The sentences about a figure that has not been written yet.
-      what: What the figure would have been written to.
+      cautions: The sentences about the figure.
+
+    Raises:
+      UserError: If there are any, naming them.
     """
     if cautions:
-        raise UserError(f"{what} is not written, because of strict: {' '.join(cautions)}")
+        raise UserError(f"Nothing is written, because of strict: {' '.join(cautions)}")
