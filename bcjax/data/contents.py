@@ -10,8 +10,8 @@ of the device is no part of it, for it changes when a network disk is mounted an
 
 A file that was moved, copied, or mounted anew is read again, and known again by what is in it.
 
-On two cores, a million files take 6 s to be found unchanged, and half a minute to be read where
-they lie in the page cache.
+On two cores, 100,000 files of 10 kB take 1.2 s to be found unchanged, and 5 s to be read where they
+lie in the page cache.
 """
 
 import contextlib
@@ -33,6 +33,7 @@ log = logging.getLogger("bcjax")
 Item = TypeVar("Item")
 
 _THREADS = 8  # more than cores, for disks on a network answer late
+_MANY = 5000  # files that take more than a second to be read
 _CHUNK = 256  # files that a thread reads in one go
 _SAMPLED = 16  # files of which the ends are read each time
 _END = 1 << 16  # bytes at each end of such a file
@@ -86,7 +87,8 @@ def digest_of_files(paths: Sequence[Path], known: Path) -> str:
     with contextlib.suppress(OSError):
         if len(found := entry.read_text()) == hashlib.sha256().digest_size * 2:
             return found
-    log.info("pictures: reading %s files, to know them by what they hold ...", f"{len(paths):,}")
+    if len(paths) > _MANY:
+        log.info("pictures: reading %s files, to know them by what they hold", f"{len(paths):,}")
     digest, whole = hashlib.sha256(), True
     chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
     with ThreadPoolExecutor(_THREADS) as pool:
