@@ -27,8 +27,8 @@ from bcjax.runtime.run_dir import RunDir
 
 # Options of networks that the config's `model` branch sets.
 _OPTIONS = (
-    "hidden", "dropout", "drop_path", "norm", "convention", "epsilon", "alpha", "small_stem",
-    "remat",
+    "widths", "depths", "kernel_size", "squeeze", "hidden", "dropout", "drop_path", "norm",
+    "convention", "epsilon", "alpha", "small_stem", "remat",
 )  # fmt: skip
 
 
