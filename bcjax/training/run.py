@@ -322,13 +322,6 @@ _OF_A_HOST = {
 }  # fmt: skip
 
 
-# Settings of JAX, perhaps from environment variables, that change a run's numbers.
-_JAX_SETTINGS = (
-    "jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl",
-    "jax_threefry_partitionable",
-)  # fmt: skip
-
-
 def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     """Checks that all processes of the job were given the same config, flags, code and packages.
 
@@ -339,7 +332,6 @@ def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
     facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
     facts |= {f"the version of {name}": v for name, v in environment.versions().items()}
-    facts |= {name: getattr(jax.config, name) for name in _JAX_SETTINGS}
     facts["the source code of bcjax"] = environment.code_digest()
     peers.compare(facts)
 
