@@ -205,10 +205,11 @@ class Ancestry:
         if trained_on is None:
             return cls(None, inherited) if inherited else cls(Ancestor(name, "lost"))
         folder = Path(trained_on.path)
-        if not (prepared and prepared.digest == trained_on.digest):
-            prepared = PreparedSet(folder) if PreparedSet.is_at(folder) else None
-        if prepared and prepared.digest == trained_on.digest:
-            return cls(Ancestor.of_pictures(prepared, name, config.eval.split), inherited)
+        there = PreparedSet(folder) if PreparedSet.is_at(folder) else None
+        for pictures in filter(None, (prepared, there)):
+            if trained_on.same_pictures(pictures.as_trained_on()):
+                own = Ancestor.of_pictures(pictures, name, config.eval.split)
+                return cls(own, inherited)
         return cls(Ancestor(name, "lost"), inherited)
 
     @classmethod

@@ -58,7 +58,7 @@ class EvaluatedSplit:
         """
         known: tuple[str, ...] = ()
         trained_on = RunDir(workdir).trained_on()
-        if trained_on and trained_on.digest != prepared.digest:
+        if trained_on and not trained_on.same_pictures(prepared.as_trained_on()):
             known = ("The pictures or their splits have changed: some may have been trained on.",)
         leaks = prepared.leaks.sentence if prepared.leaks else ""
         ancestry = Ancestry.read(workdir, prepared)
@@ -97,6 +97,22 @@ class EvaluatedSplit:
     def cautions(self) -> tuple[str, ...]:
         """Sentences about the part that the pictures had in making the network."""
         return (*_about_ancestry(self, self.ancestry, "weights"), *self.known)
+
+
+def about_start(workdir: Path, config: ConfigDict, prepared: PreparedSet) -> tuple[str, ...]:
+    """Returns what will have to be said of a run's figures, because of what it begins with.
+
+    Args:
+      workdir: The run's folder.
+      config: The run's config.
+      prepared: The run's pictures.
+    """
+    sentences: list[str] = []
+    for split in (config.eval.split, config.eval.final_split):
+        pictures = EvaluatedSplit.of_run(workdir, config, prepared, split)
+        begins_with = Ancestry(None, pictures.ancestry.inherited)
+        sentences += pictures.answered_by(begins_with).cautions
+    return tuple(dict.fromkeys(sentences))
 
 
 def about_average(
