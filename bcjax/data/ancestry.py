@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
-from jaxtyping import UInt64
+from jaxtyping import Bool, UInt64
 
 from bcjax import config as configs
 from bcjax.data.prepared import PreparedSet
@@ -24,6 +24,15 @@ from bcjax.runtime.run_dir import RunDir
 
 Digests = UInt64[np.ndarray, "n"]
 NONE: Digests = np.empty(0, np.uint64)
+
+
+def are_among(digests: Digests, ascending: Digests) -> Bool[np.ndarray, "n"]:
+    """Returns which digests are among others, which are in ascending order."""
+    if not len(ascending):
+        return np.zeros(len(digests), bool)
+    places = np.searchsorted(ascending, digests)
+    return ascending[np.minimum(places, len(ascending) - 1)] == digests
+
 
 # How much is known of the pictures of an ancestor.
 # - known: which they are.

@@ -103,7 +103,7 @@ def evaluate(
     evaluation = evaluators[0].evaluate_answers(
         whole,
         parts[0].checkpoint,
-        of_average=about_average([each.pictures for each in evaluators], "answers"),
+        sentences=about_average([each.pictures for each in evaluators], "answers"),
         views=view_scores(views, by_network),
         ensemble=tuple(parts) if len(parts) > 1 else (),
     )

@@ -241,7 +241,7 @@ def evaluate_answers(
     *,
     resamples: int,
     calibration: Calibration | None = None,
-    of_average: tuple[str, ...] | None = None,
+    sentences: tuple[str, ...] | None = None,
     **parts: Any,
 ) -> Evaluation:
     """Measures answers, and their calibration, and says what a reader must know.
@@ -252,22 +252,21 @@ def evaluate_answers(
       checkpoint: Step of the checkpoint that answered, or of the first of several.
       resamples: Number of bootstrap resamples.
       calibration: The checkpoint's calibration; None, or one of other classes: none is measured.
-      of_average: Cautions about an average of networks; None: about the network of the pictures.
+      sentences: Cautions about the pictures; None: those of `pictures`.
       **parts: Further attributes of the `Evaluation`.
     """
-    sentences = cautions.with_leaks(
-        pictures.cautions if of_average is None else of_average, pictures.leaks
-    )
+    said = pictures.cautions if sentences is None else sentences
+    said = cautions.with_leaks(said, pictures.leaks)
     measured = None
     if calibration and calibration.classes == answers.classes:
         measured = measure(calibration, answers)
-        sentences += cautions.about_calibration(pictures, calibration)
+        said += cautions.about_calibration(pictures, calibration)
     return Evaluation(
         **vars(answers.measure(resamples=resamples)),
         split=pictures.split,
         checkpoint=checkpoint,
         source=pictures.source,
-        cautions=sentences,
+        cautions=said,
         leaks=pictures.leaks,
         calibration=measured,
         **parts,

@@ -175,7 +175,7 @@ def evaluate(
     evaluation = first.evaluator.evaluate_answers(
         answers,
         first.trained.step,
-        of_average=sentences,
+        sentences=sentences,
         views=ensemble.view_scores(views, [by_view]),
         soup=recipe,
     )

@@ -39,7 +39,8 @@ def split_otherwise(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     start = noisy(variables_of(settled()), 0.1, 0)
     return [
-        write(split_anew(s), noisy(start, 0.4, s), folder / name) for s, name in enumerate("ad")
+        write(split_anew(seed), noisy(start, 0.4, seed), folder / name)
+        for seed, name in enumerate("ad")
     ]
 
 
@@ -255,6 +256,16 @@ def test_every_json_and_the_kept_answers_have_the_cautions_under_one_key(leaking
     if run.answers(name).exists():
         metadata = parquet.read_schema(run.answers(name)).metadata
         assert json.loads(metadata[b"cautions"]) == page["cautions"]
+
+
+def test_figures_at_home_beside_other_data_have_their_cautions_too(bcjax, leaking, tmp_path):
+    run = shutil.copytree(leaking[0], tmp_path / "run")
+    source = json.loads(RunDir(run).pictures.read_text())["path"]
+    ran = bcjax("evaluate", f"--workdir={run}", f"--data.source={source}", "--split=train")
+    assert ran.status == 0, ran.err
+    said = ran.out.partition("split")[0]
+    assert re.search(r"was trained on (\d+) of these \1 pictures", said)
+    assert "At home: 12 of 12 test pictures" in said
 
 
 def test_the_json_of_a_comparison_has_them_too(leaking):

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 from ml_collections import ConfigDict
 
-from bcjax.data.ancestry import NONE, Ancestor, Ancestry, Digests
+from bcjax.data.ancestry import NONE, Ancestor, Ancestry, Digests, are_among
 from bcjax.data.prepared import PreparedSet
 from bcjax.runtime.run_dir import RunDir
 
@@ -115,6 +115,17 @@ def about_start(workdir: Path, config: ConfigDict, prepared: PreparedSet) -> tup
     return tuple(dict.fromkeys(sentences))
 
 
+def about_published(ancestry: Ancestry) -> tuple[str, ...]:
+    """Returns the sentence on weights from elsewhere that a network began with, if it did.
+
+    It is no caution: of such weights, which told other classes apart, the pictures are never known.
+    """
+    names = [each.name for each in ancestry.inherited if each.origin == "published"]
+    if not names:
+        return ()
+    return (f"Its training began with {_names(names)}: which pictures made that is not known.",)
+
+
 def about_average(
     several: Sequence[EvaluatedSplit], what: Literal["weights", "answers"]
 ) -> tuple[str, ...]:
@@ -135,8 +146,8 @@ def about_average(
 def _about_ancestry(pictures: EvaluatedSplit, ancestry: Ancestry, what: str) -> list[str]:
     """Returns the sentences about pictures that trained a network, chose it, or may have."""
 
-    def seen(digests: Digests) -> Mask:
-        return np.isin(pictures.digests, digests)
+    def seen(ascending: Digests) -> Mask:
+        return are_among(pictures.digests, ascending)
 
     own, come = ancestry.own or Ancestor(""), f"from which these {what} come"
     trained, chose = seen(own.trained), seen(own.chose)
