@@ -19,7 +19,7 @@ from bcjax import models
 from bcjax.data.input_transform import InputTransform
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.checkpoint import Checkpoints
-from bcjax.engine.state import State, Variables
+from bcjax.engine.state import State, Variables, not_finite
 from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -102,11 +102,12 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
       mesh: The devices on which the variables are replicated.
 
     Raises:
-      UserError: If there is no run, or no such checkpoint.
+      UserError: If there is no run, no such checkpoint, or it is damaged or not finite.
     """
     config = configs.load(workdir)
     checkpoints = open_checkpoints(workdir, config)
     step = _find(checkpoints, workdir, which)
+    checkpoints.check(step)
     classes = tuple(checkpoints.about(step)["classes"])
     model = build(config, len(classes))
     abstract = jax.tree.map(
@@ -116,6 +117,11 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
         _variable_shapes(model, config.data.image_size, config.model.channels),
     )
     read = checkpoints.restore_variables(step, {"ema": abstract} if config.optim.ema else abstract)
+    if name := not_finite(read):
+        raise UserError(
+            f"Checkpoint {step} of {workdir} is of a network that diverged, for {name} is not "
+            "finite: choose another checkpoint."
+        )
     return RestoredNetwork(config, classes, model, read.get("ema", read), step)
 
 

@@ -143,6 +143,8 @@ class Evaluator:
                 f"{self.prepared.describe_splits()}."
             )
         self.split, self.name = split, name_of(split, other)
+        at_once = min(self._batch_size, self.prepared.size(self._held_as))
+        meshes.check_memory(self.mesh, at_once, config.data.image_size)
         self.class_mapping: ClassMapping | None = None
         if other:
             home = [name for name in classes if name not in dropped]

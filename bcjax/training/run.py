@@ -91,7 +91,9 @@ class Run:
         self.workdir = Path(config.workdir)
         self.lead = jax.process_index() == 0
         self.mesh: Mesh = like.mesh if like else meshes.create(config.mesh.fsdp)
-        meshes.check_batch(self.mesh, config.train.batch_size // config.optim.accumulate)
+        at_once = config.train.batch_size // config.optim.accumulate
+        meshes.check_batch(self.mesh, at_once)
+        meshes.check_memory(self.mesh, at_once, config.data.image_size or 0)
 
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None

@@ -111,6 +111,8 @@ def read(workdir: Path, step: int) -> Calibration | None:
         return None
     try:
         page = json.loads(path.read_text())
+        if not np.isfinite(page["temperature"] or 1.0):
+            raise ValueError(f"its temperature is {page['temperature']}")
         if page["outliers"]:
             with np.load(RunDir(workdir).outliers(step)) as arrays:
                 page["outliers"] |= arrays
