@@ -215,7 +215,7 @@ class Checkpoints:
 
         Raises:
           UserError: As `restore`, for a checkpoint whose files are as they were written, or have no
-            digests (of version 0.1, or of a save that was killed at its end).
+            digests, as those of version 0.1.
         """
         for step in reversed(self.steps()):
             try:

@@ -139,8 +139,10 @@ def under_64_bits(state):
     return state.replace(opt_state=({**state.opt_state[0], "mu": wide},))
 
 
-def transposed(state):
-    return state.replace(params={"dense": {**state.params["dense"], "bias": np.zeros(5)}})
+def of_another_network(state):
+    return state.replace(
+        params={"dense": {**state.params["dense"], "bias": np.zeros(5, np.float32)}}
+    )
 
 
 @pytest.mark.parametrize("digests", [True, False])
@@ -149,7 +151,7 @@ def transposed(state):
     [
         (under_64_bits, "opt_state/0/mu is float64 there and float32 here .*jax_enable_x64"),
         (lambda state: state.replace(ema={}), "ema/batch_stats is only in this run"),
-        (transposed, r"params/dense/bias has the shape \(5,\) there and \(2,\) here"),
+        (of_another_network, r"params/dense/bias has the shape \(5,\) there and \(2,\) here"),
     ],
 )
 def test_a_checkpoint_of_other_settings_is_named_and_never_moved(
