@@ -63,7 +63,7 @@ def train(
     config: ConfigDict,
     *,
     progress: bool | None = None,
-    on_evaluation: Callable[[int, dict[str, float]], bool | None] | None = None,
+    on_evaluation: Callable[[int, dict[str, float]], bool | str | None] | None = None,
     extend: Literal["stretch", "restart"] | bool = False,
     change: bool = False,
 ) -> "Outcome":
@@ -82,7 +82,7 @@ def train(
         `runs/<name of the network>`.
       progress: Whether to print how far the run is; None: in a terminal and in a notebook.
       on_evaluation: Called after each evaluation with the step and the metrics of the watched
-        split; where it returns True, the run ends there.
+        split; where it returns True, or text that says why, the run ends there.
       extend: Goes on with a run, even one that has ended, to a longer `train.length`. A schedule of
         the learning rate that ends is computed over the new length ("stretch"), or a new one begins
         over the added steps ("restart"); True is enough for one that does not end.
@@ -106,8 +106,8 @@ def train(
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
 
-    def evaluated(step: int, metrics: dict[str, float]) -> bool:
-        return bool(on_evaluation and on_evaluation(step, metrics))
+    def evaluated(step: int, metrics: dict[str, float]) -> bool | str:
+        return (on_evaluation and on_evaluation(step, metrics)) or False
 
     permissions = Permissions(extend, change)
     outcome = loop.train(config, _console(progress), evaluated, permissions)

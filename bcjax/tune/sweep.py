@@ -172,21 +172,22 @@ class _Watch:
     def __init__(self, sweep: Sweep, trial: optuna.Trial, workdir: Path):
         self.pruned = False
         self._trial = trial
+        self._pruner = sweep.pruner
         self._one = len(sweep.objectives) == 1
         self._metric = sweep.objectives[0]
         self._name = f"{sweep.config.eval.split}/{self._metric}"
         self._file = RunDir(workdir).metrics
 
-    def __call__(self, step: int, result: dict[str, float]) -> bool:
-        if not self._one or self._metric not in result:
-            return False
+    def __call__(self, step: int, result: dict[str, float]) -> str:
+        if not self._one or self._metric not in result:  # undefined, or a cost
+            return ""
         # Counted in the file, which is right for a resumed run, too.
         done = sum(self._name in line for line in loggers.read(self._file))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it was reported before the process died
             self._trial.report(result[self._metric], done)
         self.pruned = self._trial.should_prune()
-        return self.pruned
+        return f"the sweep's pruner ({self._pruner}) gave it up" if self.pruned else ""
 
 
 @dataclasses.dataclass(frozen=True)
