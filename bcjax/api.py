@@ -375,6 +375,7 @@ def sweep(
     sampler: Literal["tpe", "random"] = "tpe",
     pruner: Literal["none", "median", "halving", "hyperband"] = "none",
     storage: str = "",
+    retry: bool = False,
     progress: bool | None = None,
 ) -> "SweepResult":
     """Searches for better values of any keys of a config, trial after trial (Optuna).
@@ -397,6 +398,8 @@ def sweep(
       sampler: How values are chosen.
       pruner: Which trials end early, by their evaluations so far.
       storage: The URL of a database, for several hosts; "": SQLite in the folder.
+      retry: Whether trials that failed are tried again; where all of them failed, with what is
+        asked for now.
       progress: Whether to print how each trial ended; None: in a terminal and in a notebook.
 
     Returns:
@@ -417,7 +420,7 @@ def sweep(
     planned = Sweep.of(
         config, space, objective=objective, trials=trials, sampler=sampler, pruner=pruner
     )
-    study = planned.open(folder, storage)
+    study = planned.open(folder, storage, retry=retry)
     work(planned, study, _console(progress))
     found = result(planned, study)
     found.write(study.out)

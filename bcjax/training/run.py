@@ -20,6 +20,8 @@ from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
 from bcjax.data.store import choose_store
 from bcjax.engine import checkpoint, dispatch, losses, network, patience, program, weights
+from bcjax.engine import optimizer as optimizers
+from bcjax.engine import plan as plans
 from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.loader import (
     Loader,
@@ -278,6 +280,23 @@ class Run:
             self.program.predict, state.best_variables, loader, self.mesh, self.eval_batch_size
         )
         return Answers.of_split(self.prepared, split, logits, labels)
+
+
+def check(config: ConfigDict, prepared: PreparedSet) -> None:
+    """Checks, without a device, what a run that begins is refused for.
+
+    Args:
+      config: The config of the run.
+      prepared: The pictures that it describes.
+
+    Raises:
+      UserError: If there are too few pictures, the weights do not fit, or a length is not possible.
+    """
+    _check_splits(config, prepared)
+    config, _ = resolve(config, prepared)
+    network.build(config, len(prepared.classes))
+    plan = plans.resolve(config, order_of(config, prepared).examples, steps_per_call=1)
+    optimizers.create(config.optim, total_steps=plan.length, warmup_steps=plan.warmup)
 
 
 def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, ImportedWeights | None]:
