@@ -26,6 +26,7 @@ from rich.console import Console
 
 from bcjax.cli import flags
 from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, Arguments, Flag
+from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ _UNFINISHED = 3  # the exit status of --watch where the run stopped before its e
 _NAMED = 10  # steps that a sentence names
 
 
+@jax_settings.fixed()
 def run(arguments: Arguments) -> int | None:
     runs = getattr(arguments, "with")
     averages = bool(runs or arguments.soup or "," in arguments.checkpoint)
@@ -93,7 +95,7 @@ def run(arguments: Arguments) -> int | None:
     if arguments.corruptions:
         corrupted = robustness.evaluate(Evaluator(workdir, **pictures), checkpoint)
         console.print(tables.corruptions(corrupted))
-        print(*corrupted.cautions, f"written to {corrupted.path}", sep="\n")
+        print(f"written to {corrupted.path}")
         return None
     if arguments.watch:
         return _watch(Evaluator(workdir, **pictures), console)

@@ -293,7 +293,7 @@ def check(config: ConfigDict, prepared: PreparedSet) -> None:
       UserError: If there are too few pictures, the weights do not fit, or a length is not possible.
     """
     _check_splits(config, prepared)
-    config, _ = resolve(config, prepared)
+    config, _ = resolve(configs.replaced(config, {"workdir": None}), prepared)
     network.build(config, len(prepared.classes))
     plan = plans.resolve(config, order_of(config, prepared).examples, steps_per_call=1)
     optimizers.create(config.optim, total_steps=plan.length, warmup_steps=plan.warmup)
@@ -320,7 +320,8 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
     if config.model.weights:
         changes["model.weights"] = str(Path(config.model.weights).absolute())
     config = configs.replaced(config, changes)
-    settings, imported = weights.settings_of_run(config, Path(config.workdir), prepared.classes)
+    workdir = Path(config.workdir) if config.workdir else None
+    settings, imported = weights.settings_of_run(config, workdir, prepared.classes)
     stated = configs.flatten(config)
     needed = {key: value for key, value in settings.items() if stated[key] is None}
     return network.resolve(configs.replaced(config, needed)), imported
@@ -341,13 +342,6 @@ _OF_A_HOST = {
 }  # fmt: skip
 
 
-# Settings of JAX, perhaps from environment variables, that change a run's numbers.
-_JAX_SETTINGS = (
-    "jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl",
-    "jax_threefry_partitionable",
-)  # fmt: skip
-
-
 def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     """Checks that all processes of the job were given the same config, flags, code and packages.
 
@@ -358,7 +352,6 @@ def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
     facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
     facts |= {f"the version of {name}": v for name, v in environment.versions().items()}
-    facts |= {name: getattr(jax.config, name) for name in _JAX_SETTINGS}
     facts["the source code of bcjax"] = environment.code_digest()
     peers.compare(facts)
 
