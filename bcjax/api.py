@@ -222,14 +222,15 @@ def evaluate(
 def calibrate(
     run: "Run",
     *,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint | Sequence[Checkpoint] | None = None,
     split: str = "val",
     coverage: float = 0.9,
     error_rate: float = 0.05,
     not_cells: str | Path | None = None,
     batch_size: int | None = None,
+    runs: Sequence["Run"] = (),
 ) -> tuple["Calibration", "CalibrationMeasurements"]:
-    """Calibrates a checkpoint on held-out pictures and writes the calibration to the run's folder.
+    """Calibrates a network, or several that answer together, and writes it to the run's folder.
 
     `load(run).predict` and `evaluate` use it from then on: probabilities are calibrated, and
     pictures that are uncertain or not cells are marked.
@@ -239,17 +240,19 @@ def calibrate(
 
     Args:
       run: The run, such as its folder.
-      checkpoint: "best", "latest" or a step; None: that of the network, or the best.
+      checkpoint: "best", "latest" or a step; several are averaged. None: that of the network, or
+        the best.
       split: The split it is fitted on, which the network was not trained on.
       coverage: Share of the conformal sets that shall hold the true class, in (0, 1).
       error_rate: The highest error rate among answers that are not `uncertain`, in (0, 1).
       not_cells: A folder of pictures of other things, to measure how well outlier scores find them.
       batch_size: Images at a time; None: as the run did.
+      runs: Further runs, whose average with the first one is calibrated.
 
     Raises:
       UserError: If there is no such checkpoint or split, or a number is out of range.
     """
-    workdir = _workdir(run)
+    workdir, others = _workdir(run), [_workdir(each) for each in runs]
     not_cells = None if not_cells is None else files.user_path(not_cells)
     from bcjax.evaluation import calibrate as calibrating
     from bcjax.runtime import compilation
@@ -263,6 +266,7 @@ def calibrate(
         error_rate=error_rate,
         not_cells=not_cells,
         batch_size=batch_size,
+        runs=others,
     )
 
 

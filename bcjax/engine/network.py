@@ -128,6 +128,11 @@ def open_checkpoints(workdir: Path, config: ConfigDict) -> Checkpoints:
 
 def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
     steps = checkpoints.steps()
+    if not steps and (members := RunDir(workdir).members()):
+        raise UserError(
+            f"{workdir} holds {len(members)} members, where one network is needed: name one of "
+            f"them, such as {members[0]}."
+        )
     if not steps:
         raise UserError(f"{workdir} holds no checkpoint yet: train first, or wait for one.")
     if which == "latest":

@@ -62,7 +62,7 @@ def evaluate(
         view or class.
     """
     parsed_views: tuple[View, ...] = () if views is None else parse_views(views)
-    checkpoints = _listed(checkpoint)
+    checkpoints = listed(checkpoint)
     folders = [Path(path) for path in (workdir, *runs)]
     workdirs = [run for path in folders for run in RunDir(path).members() or [path]]
     several = bool(runs) or len(checkpoints) > 1 or bool(soup and len(workdirs) > 1)
@@ -202,7 +202,8 @@ def _write(evaluation: Evaluation, answers: Answers, workdir: Path, name: str) -
     return evaluations.write(evaluation, answers, workdir, name)
 
 
-def _listed(checkpoint: Checkpoint | Sequence[Checkpoint]) -> list[str]:
+def listed(checkpoint: Checkpoint | Sequence[Checkpoint]) -> list[str]:
+    """Returns the checkpoints that a user names: one, a sequence, or text with commas."""
     if isinstance(checkpoint, str):
         return [word.strip() for word in checkpoint.split(",") if word.strip()]
     return [str(checkpoint)] if isinstance(checkpoint, int) else [str(each) for each in checkpoint]

@@ -303,6 +303,7 @@ def evaluate_final(
                 split=settings.split,
                 coverage=settings.coverage,
                 error_rate=settings.error_rate,
+                resamples=settings.resamples,
             )
             if writes:
                 calibrations.write(calibration, workdir)

@@ -1,5 +1,6 @@
 """`bcjax sweep`: trials, their folders, and how processes share them."""
 
+import itertools
 import json
 import subprocess
 
@@ -52,15 +53,15 @@ def swept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweeps")
     (folder / "space.py").write_text(SPACE)
     flags = ("--trials=3", "--objective=balanced_accuracy,size", "--config.seed=3")
-    # What the space gives to some is tried before the first trial, so one is spoilt afterwards.
+    # What the space gives is checked before the first trial, so one is spoilt afterwards.
     with pytest.MonkeyPatch.context() as patch:
-        given = sweeping.Space.__call__
+        given, calls = sweeping.trials.changed, itertools.count()
 
-        def spoilt(space, trial):
-            changes = given(space, trial)
-            return changes | {"train.batch_size": 1000} if trial.number == 1 else changes
+        def spoilt(config, changes):
+            more = {"train.batch_size": 1000} if next(calls) == 1 else {}
+            return given(config, {**changes, **more})
 
-        patch.setattr(sweeping.Space, "__call__", spoilt)
+        patch.setattr(sweeping.trials, "changed", spoilt)
         return folder / "out", sweep(folder / "out", folder / "space.py", *flags)
 
 
