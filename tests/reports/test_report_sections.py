@@ -33,6 +33,7 @@ from bcjax.evaluation.member_summary import summarise_members
 from bcjax.metrics import Estimate
 from bcjax.reports.pages.page import to_markdown
 from bcjax.reports.run.calibration import confidence_charts
+from bcjax.reports.run.model_card import model_card
 from bcjax.reports.run.report import report_page
 from bcjax.reports.run_record import read_run
 from bcjax.runtime.files import write_json
@@ -97,7 +98,7 @@ def test_a_calibration_without_temperature_says_why_in_report_and_card(run, answ
     text = markdown_of(workdir)
     assert why_not in text
     assert "with the temperature" not in text
-    card = (workdir / "README.md").read_text()
+    card = model_card(read_run(workdir))
     assert f"The calibration was fitted on 12 pictures of the val split. {why_not}" in card
 
 

@@ -141,10 +141,17 @@ def test_an_undefined_metric_is_said_and_counts_for_nothing(snapshots, tmp_path)
         "latest is 6."
     ) in ran.out
     assert steps(tmp_path / "run") == [6]  # no other one was kept as if it were a gain
+    copy = shutil.copytree(tmp_path / "run", tmp_path / "copy")
     rates = {line["train/lr"] for line in log(tmp_path / "run") if "train/lr" in line}
     assert len(rates) == 1
     (ending,) = endings(tmp_path / "run")
     assert (ending.cause, ending.best) == ("length", None)
+    ran = run_bcjax("evaluate", f"--workdir={tmp_path / 'run'}")
+    assert "has chosen a best checkpoint" in ran.err
+    assert "the latest, 6, is taken" in ran.err
+    ran = run_bcjax("evaluate", f"--workdir={tmp_path / 'run'}", f"--with={copy}", "--soup=greedy")
+    assert ran.status == 2
+    assert "macro_auc (config.checkpoint.best) is undefined on the val split" in ran.err
 
 
 def test_a_resumed_run_ends_where_it_would_have_though_a_metric_was_undefined(tmp_path):
