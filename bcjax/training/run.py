@@ -41,7 +41,7 @@ from bcjax.evaluation.answers import Answers
 from bcjax.runtime import compilation, environment, files, peers
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.run_dir import RunDir, TrainedOn
+from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.training_sessions import Changes
 from bcjax.training import resuming
 from bcjax.training.resuming import NOTHING_CHANGES, Permissions
@@ -98,7 +98,8 @@ class Run:
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None
         self.prepared: PreparedSet = same.prepared if same else prepare(config.data)
-        peers.compare({"the pictures, or their splits": self.prepared.digest})
+        held = f"{self.prepared.digest} {self.prepared.pixels}"
+        peers.compare({"the pictures, or their splits": held})
         self.classes = self.prepared.classes
         _check_splits(config, self.prepared)
         used = sorted({"train", config.eval.split, config.eval.final_split})
@@ -330,8 +331,7 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
 def write_pictures_and_config(config: ConfigDict, prepared: PreparedSet) -> None:
     """Writes what makes the config's workdir the folder of a run."""
     run_dir = RunDir(config.workdir)
-    trained_on = TrainedOn(str(prepared.path), prepared.digest, prepared.counts)
-    files.write_json(run_dir.pictures, dataclasses.asdict(trained_on))
+    files.write_json(run_dir.pictures, dataclasses.asdict(prepared.as_trained_on()))
     configs.save(config, run_dir.config)
 
 
