@@ -16,7 +16,8 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax import models
-from bcjax.data.input_transform import InputTransform
+from bcjax.data.decode import read_file
+from bcjax.data.input_transform import InputTransform, reference_sha256
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.state import State, Variables
@@ -62,9 +63,10 @@ def resolve(config: ConfigDict) -> ConfigDict:
         changes["data.stain_reference"] = str(Path(config.data.stain_reference).absolute())
     config = configs.replaced(config, changes)
     if config.data.stain_reference:
-        InputTransform.from_config(
-            config.data
-        )  # reads it: no run begins that could not be evaluated
+        # Reads it: no run begins that could not be evaluated.
+        InputTransform.from_config(config.data)
+        sha256 = reference_sha256(read_file(Path(config.data.stain_reference)))
+        config = configs.replaced(config, {"data.stain_sha256": sha256})
     return config
 
 
