@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
@@ -18,11 +19,14 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
-def code_digest() -> str:
-    """Returns a short digest of bcjax's own source files."""
-    digest, package = hashlib.sha256(), Path(__file__).parents[1]
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
+def code_digest(module: str = "bcjax") -> str:
+    """Returns a short digest of the source files of a module, or of all in a package."""
+    digest, spec = hashlib.sha256(), importlib.util.find_spec(module)
+    origin = Path(spec.origin) if spec and spec.has_location and spec.origin else None
+    if origin:
+        folder = origin.parent
+        for path in sorted(folder.rglob("*.py")) if origin.stem == "__init__" else [origin]:
+            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
     return digest.hexdigest()[:12]
 
 

@@ -332,7 +332,10 @@ def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
     facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
     facts |= {f"the version of {name}": v for name, v in environment.versions().items()}
-    facts["the source code of bcjax"] = environment.code_digest()
+    facts |= {
+        f"the source code of {module}": environment.code_digest(module)
+        for module in ("bcjax", *config.imports)
+    }
     peers.compare(facts)
 
 
