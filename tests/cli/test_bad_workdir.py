@@ -96,6 +96,22 @@ def test_a_checkpoint_that_is_not_there_is_refused_with_those_that_are(bcjax, tr
     refused(ran, f"no checkpoint '{which}'", "best, latest", "4, 6")
 
 
+@pytest.mark.parametrize(
+    ("damaged", "named"),
+    [
+        ("config.json", ["config.json is damaged (", "another workdir"]),
+        ("checkpoints/6/about/metadata", ["6 cannot be read (", "choose another one"]),
+        ("checkpoints/6/state/_METADATA", ["6 cannot be read (", "choose another one"]),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(bcjax, own_run, damaged, named):
+    (own_run / damaged).write_text("{")
+    before = contents(own_run)
+    ran = bcjax("evaluate", f"--workdir={own_run}", "--checkpoint=6")
+    refused(ran, own_run / damaged.partition("/about")[0].partition("/state")[0], *named)
+    assert contents(own_run) == before
+
+
 # The run
 
 
