@@ -4,14 +4,16 @@ They print nothing but the progress that is asked for, take paths as text or `Pa
 `UserError`, with the sentence that the command line prints, for whatever the user can mend.
 """
 
+import functools
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, Union
 
 from bcjax import config as configs
 from bcjax.config import ConfigDict
 from bcjax.runtime import files
+from bcjax.runtime.errors import UserError, disk_fault
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,10 +33,28 @@ if TYPE_CHECKING:
 # A run: its folder, what `train` returned, or what `load` returned.
 Run: TypeAlias = Union[str, Path, "Outcome", "TrainedNetwork"]
 Checkpoint: TypeAlias = str | int  # "best", "latest" or a step
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Each room is imported where it is needed: none pays for the imports of another.
 
 
+def _mendable(function: Callable[P, T]) -> Callable[P, T]:
+    """Lets a function of the API raise `UserError` for a disk that is full, read-only, ..."""
+
+    @functools.wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            if not isinstance(error, UserError) and (fault := disk_fault(error)):
+                raise UserError(f"{fault}.") from error
+            raise
+
+    return called
+
+
+@_mendable
 def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
     """Returns a checked config, which may be changed further.
 
@@ -59,8 +79,10 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     return config
 
 
+@_mendable
 def train(
     config: ConfigDict,
+    workdir: str | Path | None = None,
     *,
     progress: bool | None = None,
     on_evaluation: Callable[[int, dict[str, float]], bool | None] | None = None,
@@ -78,8 +100,8 @@ def train(
       >>> outcome.evaluation.metrics["accuracy"]                     # doctest: +SKIP
 
     Args:
-      config: The config, which stays as it is. Where it names no workdir, that is
-        `runs/<name of the network>`.
+      config: The config, which stays as it is.
+      workdir: The run's folder; None: `config.workdir`, or `runs/<name of the network>`.
       progress: Whether to print how far the run is; None: in a terminal and in a notebook.
       on_evaluation: Called after each evaluation with the step and the metrics of the watched
         split; where it returns True, the run ends there.
@@ -102,7 +124,8 @@ def train(
     from bcjax.training.resuming import Permissions
 
     configs.check_source(config.data)
-    config = configs.check(config)
+    changes = {} if workdir is None else {"workdir": workdir}
+    config = configs.check(configs.replaced(config, changes))
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
 
@@ -119,6 +142,7 @@ def train(
     return outcome
 
 
+@_mendable
 def load(
     run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
 ) -> "TrainedNetwork":
@@ -144,6 +168,7 @@ def load(
     return trained_network.load(workdir, checkpoint, max_pixels=max_pixels)
 
 
+@_mendable
 def evaluate(
     run: "Run",
     data: str | Path = "test",
@@ -215,6 +240,7 @@ def evaluate(
     )
 
 
+@_mendable
 def calibrate(
     run: "Run",
     *,
@@ -262,6 +288,7 @@ def calibrate(
     )
 
 
+@_mendable
 def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
     """Compares runs, each with the first one, from what their evaluations wrote.
 
@@ -281,6 +308,7 @@ def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") ->
     return comparison.compare(*map(_workdir, runs), evaluation=evaluation, metric=metric)
 
 
+@_mendable
 def prepare(
     source: str | Path, out: str | Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> "PreparedSet":
@@ -308,6 +336,7 @@ def prepare(
     return preparation.prepare(config.data, folder)
 
 
+@_mendable
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
@@ -329,6 +358,7 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     return write_report(workdir, evaluation, out)
 
 
+@_mendable
 def explore(
     source: str | Path,
     out: str | Path = "explore.html",
@@ -365,6 +395,7 @@ def _networks() -> Collection[str]:
     return MODELS
 
 
+@_mendable
 def sweep(
     config: ConfigDict,
     space: str | Path | Mapping[str, Any],
@@ -424,6 +455,7 @@ def sweep(
     return found
 
 
+@_mendable
 def ablate(
     config: ConfigDict,
     switches: str | Path | Mapping[str, Any],

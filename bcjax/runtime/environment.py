@@ -1,5 +1,6 @@
 """What a program runs on: the processor, and the packages that its numbers depend on."""
 
+import functools
 import hashlib
 import importlib.metadata
 import os
@@ -12,6 +13,7 @@ from typing import Any
 _PACKAGES = ("bcjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
+@functools.cache  # finding them takes 20 ms, and each checkpoint has them
 def versions() -> dict[str, str]:
     """Returns the versions of the packages that a run's numbers depend on."""
     return {name: importlib.metadata.version(name) for name in _PACKAGES}

@@ -40,6 +40,15 @@ def test_another_run_in_the_workdir_is_refused_and_kept(train, own_run, flag, na
     assert contents(own_run) == before
 
 
+@pytest.mark.parametrize("where", [".", "runs/a"])
+def test_a_new_run_is_not_written_among_its_pictures(train, snapshots, tmp_path, where):
+    folder = snapshots(tmp_path / "cells")
+    before = contents(folder)
+    ran = train(f"--config.data.source={folder}", workdir=folder / where)
+    refused(ran, f"config.workdir is {folder / where}", "a folder outside")
+    assert contents(folder) == before
+
+
 def test_a_second_process_is_kept_out_of_the_workdir(train, own_run):
     code = (
         "import sys; from bcjax.runtime.run_dir import RunDir\n"
