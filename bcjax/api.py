@@ -4,16 +4,15 @@ They print nothing but the progress that is asked for, take paths as text or `Pa
 `UserError`, with the sentence that the command line prints, for whatever the user can mend.
 """
 
-import functools
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeAlias, TypeVar, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from bcjax import config as configs
 from bcjax.config import ConfigDict
-from bcjax.runtime import files
-from bcjax.runtime.errors import UserError, disk_fault
+from bcjax.runtime import files, jax_settings
+from bcjax.runtime.errors import disk_faults_told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,28 +32,11 @@ if TYPE_CHECKING:
 # A run: its folder, what `train` returned, or what `load` returned.
 Run: TypeAlias = Union[str, Path, "Outcome", "TrainedNetwork"]
 Checkpoint: TypeAlias = str | int  # "best", "latest" or a step
-P = ParamSpec("P")
-T = TypeVar("T")
 
 # Each room is imported where it is needed: none pays for the imports of another.
 
 
-def _mendable(function: Callable[P, T]) -> Callable[P, T]:
-    """Lets a function of the API raise `UserError` for a disk that is full, read-only, ..."""
-
-    @functools.wraps(function)
-    def called(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return function(*args, **kwargs)
-        except Exception as error:
-            if not isinstance(error, UserError) and (fault := disk_fault(error)):
-                raise UserError(f"{fault}.") from error
-            raise
-
-    return called
-
-
-@_mendable
+@disk_faults_told()
 def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
     """Returns a checked config, which may be changed further.
 
@@ -79,7 +61,8 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     return config
 
 
-@_mendable
+@disk_faults_told()
+@jax_settings.fixed()
 def train(
     config: ConfigDict,
     workdir: str | Path | None = None,
@@ -142,7 +125,8 @@ def train(
     return outcome
 
 
-@_mendable
+@disk_faults_told()
+@jax_settings.fixed()
 def load(
     run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
 ) -> "TrainedNetwork":
@@ -168,7 +152,8 @@ def load(
     return trained_network.load(workdir, checkpoint, max_pixels=max_pixels)
 
 
-@_mendable
+@disk_faults_told()
+@jax_settings.fixed()
 def evaluate(
     run: "Run",
     data: str | Path = "test",
@@ -240,7 +225,8 @@ def evaluate(
     )
 
 
-@_mendable
+@disk_faults_told()
+@jax_settings.fixed()
 def calibrate(
     run: "Run",
     *,
@@ -288,7 +274,7 @@ def calibrate(
     )
 
 
-@_mendable
+@disk_faults_told()
 def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
     """Compares runs, each with the first one, from what their evaluations wrote.
 
@@ -308,7 +294,7 @@ def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") ->
     return comparison.compare(*map(_workdir, runs), evaluation=evaluation, metric=metric)
 
 
-@_mendable
+@disk_faults_told()
 def prepare(
     source: str | Path, out: str | Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> "PreparedSet":
@@ -336,7 +322,7 @@ def prepare(
     return preparation.prepare(config.data, folder)
 
 
-@_mendable
+@disk_faults_told()
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
@@ -358,7 +344,8 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     return write_report(workdir, evaluation, out)
 
 
-@_mendable
+@disk_faults_told()
+@jax_settings.fixed()
 def explore(
     source: str | Path,
     out: str | Path = "explore.html",
@@ -395,7 +382,8 @@ def _networks() -> Collection[str]:
     return MODELS
 
 
-@_mendable
+@disk_faults_told()
+@jax_settings.fixed()
 def sweep(
     config: ConfigDict,
     space: str | Path | Mapping[str, Any],
@@ -455,7 +443,8 @@ def sweep(
     return found
 
 
-@_mendable
+@disk_faults_told()
+@jax_settings.fixed()
 def ablate(
     config: ConfigDict,
     switches: str | Path | Mapping[str, Any],

@@ -28,6 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.cli.flags import CONFIG, Arguments, Flag, read_config
+from bcjax.runtime import jax_settings
 
 if TYPE_CHECKING:
     from bcjax.tune.ablation import AblatedRun, AblationResult
@@ -51,6 +52,7 @@ FLAGS = (
 )
 
 
+@jax_settings.fixed()
 def run(arguments: Arguments) -> int:
     config = read_config(arguments)
     from bcjax.runtime import compilation

@@ -12,7 +12,6 @@ from scipy import stats
 from bcjax import config as configs
 from bcjax.evaluation import ensemble
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.cautions import EvaluatedSplit
 from bcjax.evaluation.evaluation import (
     Evaluation,
     MemberStatistic,
@@ -20,6 +19,7 @@ from bcjax.evaluation.evaluation import (
     NetworkScores,
 )
 from bcjax.evaluation.evaluator import Evaluator, OtherData, evaluate_answers
+from bcjax.evaluation.guards.pictures import EvaluatedSplit
 from bcjax.metrics.intervals import LEVEL
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
