@@ -104,12 +104,13 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
       mesh: The devices on which the variables are replicated.
 
     Raises:
-      UserError: If there is no run, or no such checkpoint.
+      UserError: If there is no run or no such checkpoint, or it is damaged.
     """
     config = configs.load(workdir)
     checkpoints = open_checkpoints(workdir, config)
     step = _find(checkpoints, workdir, which)
-    classes = tuple(checkpoints.about(step)["classes"])
+    with checkpoints.damage_named(step):
+        classes = tuple(checkpoints.about(step)["classes"])
     model = build(config, len(classes))
     abstract = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(
@@ -117,7 +118,9 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
         ),
         _variable_shapes(model, config.data.image_size, config.model.channels),
     )
-    read = checkpoints.restore_variables(step, {"ema": abstract} if config.optim.ema else abstract)
+    wanted = {"ema": abstract} if config.optim.ema else abstract
+    with checkpoints.damage_named(step):
+        read = checkpoints.restore_variables(step, wanted)
     return RestoredNetwork(config, classes, model, read.get("ema", read), step)
 
 

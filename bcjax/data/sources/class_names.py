@@ -80,8 +80,8 @@ def checked(
       resplit: Whether the splits that the source gives do not matter.
 
     Raises:
-      UserError: If two pictures have one id; or if it must be complete, and there are fewer than two
-        classes, or one has no picture, or none in a given train.
+      UserError: If two pictures have one id; or if it must be complete, and there are fewer than
+        two classes, or one has no picture, or none in a given train.
     """
     if complete and len(source.classes) < 2:
         raise UserError(
