@@ -184,6 +184,10 @@ _DATA = {
         "The picture whose stain all others are given; not set: the one of the method's paper.",
         PATH,
     ),
+    "stain_sha256": _key(
+        None, "The SHA-256 of the stain's reference, written by the run; not set: any reference.",
+        TEXT,
+    ),
     "store": _key(
         "auto", "Where decoded pictures live; auto: the fastest place that they fit into.",
         choices=("auto", "disk", "host", "device"), may_change=True,
