@@ -29,6 +29,10 @@ _TIMES = "_CHECKPOINT_METADATA"  # in a checkpoint's folder: when orbax began an
 class DamagedCheckpointError(UserError):
     """A file of a checkpoint is not as it was written."""
 
+    def __init__(self, path: Path, reason: str):
+        super().__init__(f"The checkpoint {path} cannot be read ({reason}): choose another one.")
+        self.reason = reason
+
 
 class Checkpoints:
     """The checkpoints of a run, by step.
@@ -169,11 +173,9 @@ class Checkpoints:
         Raises:
           DamagedCheckpointError: If one of them is not.
         """
-        if changed := digests.changed(self.folder / str(step)):
-            raise DamagedCheckpointError(
-                f"Checkpoint {step} in {self.folder} is damaged ({changed} is not as it was "
-                "written): take another checkpoint, or copy this one anew."
-            )
+        folder = self.folder / str(step)
+        if changed := digests.changed(folder):
+            raise DamagedCheckpointError(folder, f"{changed} is not as it was written")
 
     @jax_settings.fixed()
     def restore(self, step: int, abstracts: Sequence[State]) -> State:
@@ -189,23 +191,13 @@ class Checkpoints:
           UserError: If it cannot be read for another reason, as where it was written under other
             settings of JAX, or for another network.
         """
-        try:
-            return self._restore(step, abstracts)
-        except (MemoryError, jax.errors.JaxRuntimeError):  # the checkpoint may be undamaged
-            raise
-        except Exception as error:
-            if fault := disk_fault(error, self.folder):  # the checkpoint may be undamaged, too
-                raise UserError(f"{fault}.") from error
-            self.check(step)
-            raise UserError(self._why_not(step, error, abstracts)) from error
-
-    def _restore(self, step: int, abstracts: Sequence[State]) -> State:
-        checksum = self.about(step)["checksum"]
-        phase = int(self.restore_variables(step, {"phase": abstracts[0].phase})["phase"])
-        only = ocp.args.Composite(state=ocp.args.StandardRestore(abstracts[phase]))
-        state = self._manager.restore(step, args=only)["state"]
-        if _checksum(state) != checksum:
-            raise ValueError("its content does not match its checksum")
+        with self.faults_named(step, abstracts):
+            checksum = self.about(step)["checksum"]
+            phase = int(self.restore_variables(step, {"phase": abstracts[0].phase})["phase"])
+            only = ocp.args.Composite(state=ocp.args.StandardRestore(abstracts[phase]))
+            state = self._manager.restore(step, args=only)["state"]
+            if _checksum(state) != checksum:
+                raise ValueError("its content does not match its checksum")
         return state
 
     def restore_latest(self, abstracts: Sequence[State]) -> State | None:
@@ -224,15 +216,37 @@ class Checkpoints:
                 aside = RunDir(self.folder.parent).damaged / str(step)
                 log.warning(
                     "Checkpoint %d cannot be read (%s): moved to %s, going on from the one before.",
-                    step, _first_line(error.__cause__ or error.__context__ or error), aside,
+                    step, error.reason, aside,
                 )  # fmt: skip
                 self._move_aside(step, aside)
         return None
 
+    @contextlib.contextmanager
+    def faults_named(self, step: int, abstracts: Sequence[State] = ()) -> Iterator[None]:
+        """Names the checkpoint that is being read, where that fails, and says why.
+
+        Args:
+          step: The step of the checkpoint.
+          abstracts: As for `restore`, if a whole state is read.
+
+        Raises:
+          DamagedCheckpointError: If a file is not as it was written.
+          UserError: If it fails otherwise; the checkpoint may be undamaged.
+        """
+        try:
+            yield
+        except (MemoryError, jax.errors.JaxRuntimeError, UserError):
+            raise
+        except Exception as error:
+            if fault := disk_fault(error, self.folder):
+                raise UserError(f"{fault}.") from error
+            self.check(step)
+            raise UserError(self._why_not(step, error, abstracts)) from error
+
     def _why_not(self, step: int, error: Exception, abstracts: Sequence[State]) -> str:
         """Returns why a checkpoint that is perhaps undamaged cannot be read, in a sentence."""
         folder = self.folder / str(step)
-        different = None
+        different, why = "", str(error.__cause__ or error).strip() or repr(error)
         with contextlib.suppress(Exception), ocp.PyTreeCheckpointer() as reader:
             stored = reader.metadata(folder / "state").item_metadata.tree
             different = min((_difference(stored, each) for each in abstracts), key=len)
@@ -243,10 +257,11 @@ class Checkpoints:
                 f"weights with --config.model.weights={self.folder.parent} if you like."
             )
         known = digests.changed(folder) is not None
-        why = "it is as it was written" if known else "it has no digests that would tell damage"
+        state = "it is as it was written" if known else "it has no digests that would tell damage"
         return (
-            f"Checkpoint {step} in {self.folder} cannot be read ({_first_line(error)}), and {why}: "
-            f"it is left as it is. To go on from the one before, move {folder} elsewhere."
+            f"Checkpoint {step} in {self.folder} cannot be read ({why.splitlines()[0][:200]}), and "
+            f"{state}: it is left as it is. Choose another one, or move {folder} elsewhere to go "
+            "on from the one before."
         )
 
     @jax_settings.fixed()
@@ -358,10 +373,6 @@ def _difference(stored: Any, abstract: State) -> str:
         if tuple(there[name][1]) != shape:
             return f"{name} has the shape {tuple(there[name][1])} there and {shape} here"
     return ""
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error.__cause__ or error).strip() or repr(error)).splitlines()[0][:200]
 
 
 def _crc32(page: dict[str, Any]) -> int:
