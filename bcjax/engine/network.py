@@ -136,7 +136,7 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
 def open_checkpoints(workdir: Path, config: ConfigDict) -> Checkpoints:
     """Opens the checkpoints of a run for reading, whether it has ended or not."""
     return Checkpoints(
-        workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best, read_only=True
+        workdir, keep=config.checkpoint.keep, metric=patience.watched(config), read_only=True
     )
 
 
