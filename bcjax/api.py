@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 from bcjax import config as configs
 from bcjax.config import ConfigDict
 from bcjax.runtime import files, jax_settings
-from bcjax.runtime.errors import disk_faults_told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +35,6 @@ Checkpoint: TypeAlias = str | int  # "best", "latest" or a step
 # Each room is imported where it is needed: none pays for the imports of another.
 
 
-@disk_faults_told()
 def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
     """Returns a checked config, which may be changed further.
 
@@ -61,11 +59,9 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     return config
 
 
-@disk_faults_told()
 @jax_settings.fixed()
 def train(
     config: ConfigDict,
-    workdir: str | Path | None = None,
     *,
     progress: bool | None = None,
     on_evaluation: Callable[[int, dict[str, float]], bool | None] | None = None,
@@ -83,8 +79,8 @@ def train(
       >>> outcome.evaluation.metrics["accuracy"]                     # doctest: +SKIP
 
     Args:
-      config: The config, which stays as it is.
-      workdir: The run's folder; None: `config.workdir`, or `runs/<name of the network>`.
+      config: The config, which stays as it is. Where it names no workdir, that is
+        `runs/<name of the network>`.
       progress: Whether to print how far the run is; None: in a terminal and in a notebook.
       on_evaluation: Called after each evaluation with the step and the metrics of the watched
         split; where it returns True, the run ends there.
@@ -107,8 +103,7 @@ def train(
     from bcjax.training.resuming import Permissions
 
     configs.check_source(config.data)
-    changes = {} if workdir is None else {"workdir": workdir}
-    config = configs.check(configs.replaced(config, changes))
+    config = configs.check(config)
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
 
@@ -125,7 +120,6 @@ def train(
     return outcome
 
 
-@disk_faults_told()
 @jax_settings.fixed()
 def load(
     run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
@@ -152,7 +146,6 @@ def load(
     return trained_network.load(workdir, checkpoint, max_pixels=max_pixels)
 
 
-@disk_faults_told()
 @jax_settings.fixed()
 def evaluate(
     run: "Run",
@@ -225,7 +218,6 @@ def evaluate(
     )
 
 
-@disk_faults_told()
 @jax_settings.fixed()
 def calibrate(
     run: "Run",
@@ -274,7 +266,6 @@ def calibrate(
     )
 
 
-@disk_faults_told()
 def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
     """Compares runs, each with the first one, from what their evaluations wrote.
 
@@ -294,7 +285,6 @@ def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") ->
     return comparison.compare(*map(_workdir, runs), evaluation=evaluation, metric=metric)
 
 
-@disk_faults_told()
 def prepare(
     source: str | Path, out: str | Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> "PreparedSet":
@@ -322,7 +312,6 @@ def prepare(
     return preparation.prepare(config.data, folder)
 
 
-@disk_faults_told()
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
@@ -344,7 +333,6 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     return write_report(workdir, evaluation, out)
 
 
-@disk_faults_told()
 @jax_settings.fixed()
 def explore(
     source: str | Path,
@@ -382,7 +370,6 @@ def _networks() -> Collection[str]:
     return MODELS
 
 
-@disk_faults_told()
 @jax_settings.fixed()
 def sweep(
     config: ConfigDict,
@@ -443,7 +430,6 @@ def sweep(
     return found
 
 
-@disk_faults_told()
 @jax_settings.fixed()
 def ablate(
     config: ConfigDict,

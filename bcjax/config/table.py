@@ -166,10 +166,6 @@ _DATA = {
         "The picture whose stain all others are given; not set: the one of the method's paper.",
         PATH,
     ),
-    "stain_sha256": _key(
-        None, "The SHA-256 of the stain's reference, written by the run; not set: any reference.",
-        TEXT,
-    ),
     "store": _key(
         "auto", "Where decoded pictures live; auto: the fastest place that they fit into.",
         choices=("auto", "disk", "host", "device"), may_change=True,
@@ -469,6 +465,10 @@ _CHECKPOINT = {
         may_change=True,
     ),
     "best": _key("accuracy", "The metric by which the best checkpoint is chosen.", choices=METRICS),
+    "best_under": _key(
+        None, "The line of eval.also under which that metric counts; not set: the clean pictures.",
+        TEXT,
+    ),
 }  # fmt: skip
 
 _EVAL = {
@@ -480,6 +480,10 @@ _EVAL = {
     "batch_size": _key(
         None, "The pictures in a batch of evaluation; not set: train.batch_size.", INT,
         range=COUNT_FROM_1, unit="pictures",
+    ),
+    "also": _key(
+        (), 'Augmentations under which pictures are evaluated beside the clean ones: ("blur(1)",).',
+        TEXTS, with_change=True,
     ),
     "resamples": _key(
         1000, "The resamples of the bootstrap behind the 95 % intervals; 0: no intervals.",

@@ -16,8 +16,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax import models
-from bcjax.data.decode import read_file
-from bcjax.data.input_transform import InputTransform, reference_sha256
+from bcjax.data.input_transform import InputTransform
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.state import State, Variables
@@ -63,10 +62,9 @@ def resolve(config: ConfigDict) -> ConfigDict:
         changes["data.stain_reference"] = str(Path(config.data.stain_reference).absolute())
     config = configs.replaced(config, changes)
     if config.data.stain_reference:
-        # Reads it: no run begins that could not be evaluated.
-        InputTransform.from_config(config.data)
-        sha256 = reference_sha256(read_file(Path(config.data.stain_reference)))
-        config = configs.replaced(config, {"data.stain_sha256": sha256})
+        InputTransform.from_config(
+            config.data
+        )  # reads it: no run begins that could not be evaluated
     return config
 
 
@@ -104,13 +102,12 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
       mesh: The devices on which the variables are replicated.
 
     Raises:
-      UserError: If there is no run or no such checkpoint, or it is damaged.
+      UserError: If there is no run, or no such checkpoint.
     """
     config = configs.load(workdir)
     checkpoints = open_checkpoints(workdir, config)
     step = _find(checkpoints, workdir, which)
-    with checkpoints.damage_named(step):
-        classes = tuple(checkpoints.about(step)["classes"])
+    classes = tuple(checkpoints.about(step)["classes"])
     model = build(config, len(classes))
     abstract = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(
@@ -118,16 +115,14 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
         ),
         _variable_shapes(model, config.data.image_size, config.model.channels),
     )
-    wanted = {"ema": abstract} if config.optim.ema else abstract
-    with checkpoints.damage_named(step):
-        read = checkpoints.restore_variables(step, wanted)
+    read = checkpoints.restore_variables(step, {"ema": abstract} if config.optim.ema else abstract)
     return RestoredNetwork(config, classes, model, read.get("ema", read), step)
 
 
 def open_checkpoints(workdir: Path, config: ConfigDict) -> Checkpoints:
     """Opens the checkpoints of a run for reading, whether it has ended or not."""
     return Checkpoints(
-        workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best, read_only=True
+        workdir, keep=config.checkpoint.keep, metric=patience.watched(config), read_only=True
     )
 
 

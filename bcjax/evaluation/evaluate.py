@@ -60,8 +60,6 @@ def evaluate(
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
         view or class.
     """
-    if soup not in (None, *soups.KINDS):
-        raise UserError(f"There is no soup {soup!r}: choose of {', '.join(soups.KINDS)}.")
     parsed_views: tuple[View, ...] = () if views is None else parse_views(views)
     checkpoints = _listed(checkpoint)
     folders = [Path(path) for path in (workdir, *runs)]

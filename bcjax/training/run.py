@@ -24,6 +24,7 @@ from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.loader import (
     Loader,
     SplitLoaders,
+    View,
     bytes_needed,
     order_of,
     predict_split,
@@ -35,8 +36,9 @@ from bcjax.engine.program import Program
 from bcjax.engine.state import State
 from bcjax.engine.trainable import uses_batch_statistics
 from bcjax.engine.weights import ImportedWeights
+from bcjax.evaluation import augmented_view
 from bcjax.evaluation.answers import Answers
-from bcjax.runtime import compilation, environment, files, peers, plugins
+from bcjax.runtime import compilation, environment, files, peers
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -60,6 +62,7 @@ class Run:
       store: Where decoded pictures live: "disk", "host" or "device".
       store_reason: Why they live there, in a few words.
       order: The order in which training sees the pictures.
+      also: The augmentations under which `eval.split` and `eval.final_split` are evaluated, too.
       program: The jitted functions.
       phases: The phases of the run, in turn.
       values: The hyperparameters that the jitted functions take as arguments.
@@ -109,6 +112,7 @@ class Run:
 
         # The network, and how it learns.
         policy = policies.build(config.augment.ops)
+        self.also = augmented_view.parse(config.eval.also)
         self.config, self._weights = resolve(config, self.prepared)
         run_dir = RunDir(self.workdir)
         goes_on = run_dir.exists()
@@ -135,7 +139,7 @@ class Run:
         if self._weights and self.lead:
             weights.write_origin(self._weights, self.workdir)
         self.checkpoints = checkpoint.Checkpoints(
-            self.workdir, keep=self.config.checkpoint.keep, metric=self.config.checkpoint.best
+            self.workdir, keep=self.config.checkpoint.keep, metric=patience.watched(self.config)
         )
         self._compiler = compilation.BackgroundCompiler()
         self._loaders: SplitLoaders = (
@@ -267,16 +271,23 @@ class Run:
         """Pictures in an evaluation batch."""
         return int(self.config.eval.batch_size or self.config.train.batch_size)
 
-    def predict(self, split: str, phase: Phase, state: State) -> Answers:
+    def predict(self, split: str, phase: Phase, state: State, view: View | None = None) -> Answers:
         """Runs the network, with its averaged variables if there are any, over a split.
+
+        Args:
+          split: The split.
+          phase: The phase of the state.
+          state: The state.
+          view: Changes the pictures before the network sees them; None: they are as they are.
 
         Raises:
           UserError: If a logit is not finite.
         """
-        loader = self.loader(split, phase, state)
+        loader = self._loaders.pictures(split) if view else self.loader(split, phase, state)
         self._compiler.wait("predict")
+        variables, batch_size = state.best_variables, self.eval_batch_size
         logits, labels = predict_split(
-            self.program.predict, state.best_variables, loader, self.mesh, self.eval_batch_size
+            self.program.predict, variables, loader, self.mesh, batch_size, view
         )
         return Answers.of_split(self.prepared, split, logits, labels)
 
@@ -332,8 +343,7 @@ def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
     facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
     facts |= {f"the version of {name}": v for name, v in environment.versions().items()}
-    code = {"bcjax": environment.code_digest("bcjax")} | plugins.code_digests(config.imports)
-    facts |= {f"the source code of {package}": digest for package, digest in code.items()}
+    facts["the source code of bcjax"] = environment.code_digest()
     peers.compare(facts)
 
 

@@ -182,7 +182,6 @@ class Ablation:
         """
         if wrong := [mode for mode in modes if mode not in MODES]:
             raise UserError(f"There is no mode {wrong[0]!r}: choose of {', '.join(MODES)}.")
-        configs.check_argument("seeds", seeds, like="train.members")
         configs.check_source(config.data)
         loggers.check(config.track)
         judged = judged_on_watched(config, config.checkpoint.best)

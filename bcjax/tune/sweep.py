@@ -64,7 +64,6 @@ class Sweep:
         for name, value, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner, PRUNERS)):
             if value not in known:
                 raise UserError(f"There is no {name} {value!r}: choose of {', '.join(known)}.")
-        configs.check_argument("trials", trials, like="train.batch_size")
         configs.check_source(config.data)
         names = objectives.parse(objective, config)
         metrics = [name for name in names if name not in objectives.COSTS]
