@@ -4,6 +4,7 @@ A trained network is rebuilt from its run alone: nobody retypes a name, a class 
 """
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,8 @@ from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
+
+log = logging.getLogger("bcjax")
 
 # Options of networks that the config's `model` branch sets.
 _OPTIONS = (
@@ -128,12 +131,23 @@ def open_checkpoints(workdir: Path, config: ConfigDict) -> Checkpoints:
 
 def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
     steps = checkpoints.steps()
+    if not steps and (members := RunDir(workdir).members()):
+        raise UserError(
+            f"{workdir} holds {len(members)} members, where one network is needed: name one of "
+            f"them, such as {members[0]}."
+        )
     if not steps:
         raise UserError(f"{workdir} holds no checkpoint yet: train first, or wait for one.")
     if which == "latest":
         return steps[-1]
     if which == "best":
         best = checkpoints.best()
+        if best is None and steps[-1]:  # a network that was written at step 0 is the only one
+            log.warning(
+                "No evaluation during training has chosen a best checkpoint of %s, for there was "
+                "none or its metric was undefined: the latest, %d, is taken.",
+                workdir, steps[-1],
+            )  # fmt: skip
         return steps[-1] if best is None else best
     if not which.isdigit() or int(which) not in steps:
         held = ", ".join(map(str, steps))

@@ -309,6 +309,7 @@ def evaluate_final(
             split=watched,
             coverage=settings.coverage,
             error_rate=settings.error_rate,
+            resamples=settings.resamples,
         )
         if writes:
             calibrations.write(calibration, workdir)

@@ -196,7 +196,11 @@ def print_evaluation(
     watched = patience.watched(config)
     text = [f"step {step:,}", config.eval.split, f"accuracy {result['accuracy']:.1%}",
             f"macro F1 {result['macro_f1']:.3f}"]  # fmt: skip
-    if watched not in ("accuracy", "macro_f1") and watched in result:
+    if watched not in result:
+        text.append(
+            f"{describe(watched).title} is undefined here, so this evaluation does not count"
+        )
+    elif watched not in ("accuracy", "macro_f1"):
         text.append(f"{describe(watched).title} {result[watched]:.3f}")
     score = sign(watched) * result.get(watched, math.nan)
     if saved and math.isfinite(score) and (best is None or score >= best.score):
