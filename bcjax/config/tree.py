@@ -1,7 +1,6 @@
 """The config tree: made from the table, written to a run's folder, read again, compared."""
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -96,7 +95,7 @@ def load(workdir: Path) -> ConfigDict:
     path = RunDir(workdir).config
     if not path.exists():
         raise UserError(f"{workdir} holds no run: {path.name} is missing; give a trained workdir.")
-    config = from_dict(json.loads(path.read_text()))
+    config = from_dict(files.read_json(path, "put it back from a copy, or give another workdir"))
     plugins.load(config.imports)
     return config
 

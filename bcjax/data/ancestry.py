@@ -184,7 +184,7 @@ class Ancestry:
                     )
                     for each in page
                 ]
-        except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             raise UserError(
                 f"{path} is damaged ({error}): delete it, and what is not found out anew is said "
                 "to be unknown."

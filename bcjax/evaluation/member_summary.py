@@ -12,6 +12,7 @@ from scipy import stats
 from bcjax import config as configs
 from bcjax.evaluation import ensemble
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.evaluation import (
     Evaluation,
     MemberStatistic,
@@ -97,11 +98,16 @@ def evaluate_together(config: ConfigDict, evaluated: Mapping[Path, Evaluated]) -
     known = cautions.of_several(
         {folder.name: evaluation.cautions for folder, (evaluation, _) in evaluated.items()}
     )
+    calibration = None
+    if not held_out:
+        steps = [(folder, evaluation.checkpoint) for folder, (evaluation, _) in evaluated.items()]
+        calibration = calibrations.read_ensemble(steps[0][0].parent, steps)
     evaluation = evaluate_answers(
         whole,
         EvaluatedSplit(first.split, first.source, own, known, first.leaks),
         first.checkpoint,
         resamples=config.eval.resamples,
+        calibration=calibration,
         members=summary,
         held_out=held_out,
     )

@@ -47,7 +47,7 @@ def evaluate(evaluator: Evaluator, which: str) -> tuple[Evaluation, Answers]:
         answers,
         trained.step,
         calibration=calibrations.read(evaluator.workdir, trained.step),
-        sentences=(*evaluator.pictures.cautions, *(f"At home: {each}" for each in at_home)),
+        extra_cautions=tuple(f"At home: {each}" for each in at_home),
         laboratory=comparison,
     )
     return evaluation, answers

@@ -25,7 +25,7 @@ from bcjax.evaluation.ensemble import EnsembleNetwork
 from bcjax.evaluation.evaluation import Evaluation, SoupRecipe
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.evaluation.guards import cautions
-from bcjax.evaluation.guards.pictures import about_average
+from bcjax.evaluation.guards.pictures import of_average
 from bcjax.evaluation.views import View
 from bcjax.metrics.names import sign
 from bcjax.runtime import files
@@ -123,6 +123,11 @@ def make(
 
     def score(trained: RestoredNetwork) -> float:
         values = judge.answers(trained).measure(resamples=0).values
+        if metric not in values:
+            raise UserError(
+                f"No greedy soup can be chosen: {metric} (config.checkpoint.best) is undefined on "
+                f"the {config.eval.split} split. Give soup=uniform."
+            )
         return sign(metric) * values[metric]
 
     return greedy(len(networks), blend, score)
@@ -162,20 +167,18 @@ def evaluate(
         chosen_on=chosen_on,
         chosen_by=config.checkpoint.best if kind == "greedy" else "",
     )
-    sentences = (
-        *about_average([each.pictures for each in evaluators], "weights"),
-        *cautions.about_soup(
-            first.evaluator.pictures,
-            chosen_on,
-            [network.workdir for network in networks],
-            [network.trained.config.model.weights for network in networks],
-        ),
+    sentences = cautions.about_soup(
+        first.evaluator.pictures,
+        chosen_on,
+        [network.workdir for network in networks],
+        [network.trained.config.model.weights for network in networks],
     )
     answers = ensemble.average(by_view)
     evaluation = first.evaluator.evaluate_answers(
         answers,
         first.trained.step,
-        sentences=sentences,
+        of_average([each.pictures for each in evaluators], "weights"),
+        extra_cautions=sentences,
         views=ensemble.view_scores(views, [by_view]),
         soup=recipe,
     )

@@ -18,7 +18,7 @@ from bcjax.data.preparation import prepare
 from bcjax.engine import weights
 from bcjax.evaluation.evaluate import evaluate
 from bcjax.evaluation.evaluation import Evaluation, read_with_answers
-from bcjax.evaluation.guards.pictures import EvaluatedSplit, about_average
+from bcjax.evaluation.guards.pictures import EvaluatedSplit, of_average
 from bcjax.evaluation.member_summary import evaluate_together
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -179,12 +179,12 @@ def test_what_is_said_of_tested_pictures(ancestry, own, said):
 
 def test_an_average_of_answers_names_the_runs_where_they_differ():
     a, d = Ancestry(made("a")), Ancestry(made("d", 49))
-    assert about_average([pictures(a), pictures(d, known=("Changed.",))], "answers") == (
+    assert of_average([pictures(a), pictures(d, known=("Changed.",))], "answers").cautions == (
         f"49 of 70 test pictures trained d, from which these answers come: {WELL}",
         "Changed.",
     )
-    alike = about_average([pictures(d), pictures(Ancestry(made("e", 49)))], "weights")
-    assert alike == (f"The network was trained on 49 of these 70 pictures: {WELL}",)
+    alike = of_average([pictures(d), pictures(Ancestry(made("e", 49)))], "weights")
+    assert alike.cautions == (f"The network was trained on 49 of these 70 pictures: {WELL}",)
 
 
 # every output

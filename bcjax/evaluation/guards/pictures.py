@@ -126,10 +126,10 @@ def about_published(ancestry: Ancestry) -> tuple[str, ...]:
     return (f"Its training began with {_names(names)}: which pictures made that is not known.",)
 
 
-def about_average(
+def of_average(
     several: Sequence[EvaluatedSplit], what: Literal["weights", "answers"]
-) -> tuple[str, ...]:
-    """Returns the sentences about the pictures that an average of networks answered.
+) -> EvaluatedSplit:
+    """Describes the pictures that an average of networks answered.
 
     Args:
       several: The pictures of each network. Those of the first are what the average answered.
@@ -138,9 +138,12 @@ def about_average(
     first, known = several[0], dict.fromkeys(each for one in several for each in one.known)
     alone = {first.answered_by(each.ancestry).cautions for each in several}
     if len(alone) == 1:
-        return (*alone.pop(), *(each for each in known if each not in first.known))
-    ancestry = Ancestry.of_average(each.ancestry for each in several)
-    return (*_about_ancestry(first, ancestry, what), *known)
+        cautions = alone.pop()
+    else:
+        ancestry = Ancestry.of_average(each.ancestry for each in several)
+        cautions = tuple(_about_ancestry(first, ancestry, what))
+    said = tuple(dict.fromkeys((*cautions, *known)))
+    return EvaluatedSplit(first.split, first.source, first.own, said, first.leaks)
 
 
 def _about_ancestry(pictures: EvaluatedSplit, ancestry: Ancestry, what: str) -> list[str]:
