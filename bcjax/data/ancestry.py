@@ -123,7 +123,8 @@ class Ancestry:
           classifier: Whether the classifier is kept.
         """
         run = path.parent if path.is_file() else path
-        if ours and RunDir(run).exists():
+        # Published weights, too, may lie beside a config.json.
+        if ours and RunDir(run).exists() and RunDir(run).checkpoints.exists():
             found = cls.read(run).all
         elif ours:
             found = (Ancestor(str(path), "lost"),)

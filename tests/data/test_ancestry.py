@@ -109,6 +109,7 @@ def test_weights_pass_on_what_is_known_of_them(cells, tmp_path):
         run
     )
     (run / "exported.safetensors").touch()
+    RunDir(run).checkpoints.mkdir()
     for path in (run, run / "exported.safetensors"):
         assert known(Ancestry.of_weights(path, ours=True, classifier=True)) == [
             ("runs/a", "known", 16, 8), ("w.pth", "published classifier", 0, 0)
@@ -133,6 +134,7 @@ def older(cells, tmp_path):
         configs.save(config, run.config)
         page = {"path": str(prepared.path), "digest": digest or prepared.digest}
         run.pictures.write_text(json.dumps(page))
+        run.checkpoints.mkdir()
         return run
 
     return write
