@@ -49,6 +49,7 @@ FLAGS = (
 
 def run(arguments: Arguments) -> None:
     from bcjax import api
+    from bcjax.cli import tables
     from bcjax.runtime.run_dir import RunDir
 
     calibration, measured = api.calibrate(
@@ -61,7 +62,7 @@ def run(arguments: Arguments) -> None:
         batch_size=arguments.batch_size,
         runs=getattr(arguments, "with"),
     )
-    Console().print(_table(measured, calibration))
+    Console().print(*tables.cautions(calibration.cautions), _table(measured, calibration), sep="\n")
     name = "ensemble" if calibration.networks else calibration.step
     written = RunDir(arguments.workdir).calibration(name)
     print(*_notes(measured, calibration), f"written to {written}", sep="\n")

@@ -97,6 +97,9 @@ def calibrate(
             answers, step=steps[0][1], resamples=evaluators[0].config.eval.resamples, **settings
         ),
         networks=calibrations.name_networks(workdir if members else folders[0], steps),
+        cautions=tuple(
+            dict.fromkeys(s for each in evaluators for s in each.pictures.cautions_of_ancestors)
+        ),
     )
     for member, step in steps if members and not runs and len(checkpoints) == 1 else ():
         calibrations.write(_calibrate_one(member, str(step), batch_size, settings)[0], member)
@@ -117,7 +120,8 @@ def _calibrate_one(
     training = Evaluator(workdir, split="train", batch_size=batch_size)
     features, labels = training.features(trained)
     strange = outliers.fit(features, labels, held.features(trained)[0], answers.logits)
-    return dataclasses.replace(calibration, outliers=strange), answers
+    cautions = held.pictures.cautions_of_ancestors
+    return dataclasses.replace(calibration, outliers=strange, cautions=cautions), answers
 
 
 def _check_held_out(workdir: Path) -> None:

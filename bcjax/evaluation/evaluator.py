@@ -322,6 +322,8 @@ def evaluate_final(
             error_rate=settings.error_rate,
             resamples=settings.resamples,
         )
+        held = EvaluatedSplit.of_run(workdir, config, prepared, watched)
+        calibration = dataclasses.replace(calibration, cautions=held.cautions_of_ancestors)
         if writes:
             calibrations.write(calibration, workdir)
 

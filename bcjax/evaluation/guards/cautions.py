@@ -12,7 +12,7 @@ def about_calibration(pictures: EvaluatedSplit, calibration: Calibration) -> tup
     """Returns the sentences about a calibration that is measured on pictures."""
     if pictures.own and pictures.split == calibration.split:
         return ("The calibration was fitted on these pictures: it will fit others less well.",)
-    return ()
+    return tuple(f"The calibration's pictures: {caution}" for caution in calibration.cautions)
 
 
 def about_augmentation(line: str) -> tuple[str, ...]:

@@ -98,6 +98,11 @@ class EvaluatedSplit:
         """Sentences about the part that the pictures had in making the network."""
         return (*_about_ancestry(self, self.ancestry, "weights"), *self.known)
 
+    @property
+    def cautions_of_ancestors(self) -> tuple[str, ...]:
+        """Those of the sentences that are about what the network's own training began with."""
+        return self.answered_by(Ancestry(None, self.ancestry.inherited)).cautions
+
 
 def about_start(workdir: Path, config: ConfigDict, prepared: PreparedSet) -> tuple[str, ...]:
     """Returns what will have to be said of a run's figures, because of what it begins with.
@@ -110,8 +115,7 @@ def about_start(workdir: Path, config: ConfigDict, prepared: PreparedSet) -> tup
     sentences: list[str] = []
     for split in (config.eval.split, config.eval.final_split):
         pictures = EvaluatedSplit.of_run(workdir, config, prepared, split)
-        begins_with = Ancestry(None, pictures.ancestry.inherited)
-        sentences += pictures.answered_by(begins_with).cautions
+        sentences += pictures.cautions_of_ancestors
     return tuple(dict.fromkeys(sentences))
 
 
