@@ -467,7 +467,7 @@ def _train_phase(
                 with _divergence_stops(member, alone):
                     if plan.evaluates(step):
                         result = evaluate_watched(member, state, phase)
-                        value = result.get(lead.config.checkpoint.best, math.nan)
+                        value = result.get(patience.watched(lead.config), math.nan)
                         held = patiences[i] = patience.update(patiences[i], value, lead.config)
                         placed = meshes.replicate(lead.mesh, patiences[i])
                         packed = dispatcher.with_patience(packed, i, placed)
@@ -516,10 +516,16 @@ def log(member: MemberProgress, phase: Phase, held: Patience, values: dict[str, 
 
 
 def evaluate_watched(member: MemberProgress, state: State, phase: Phase) -> dict[str, float]:
-    """Evaluates on `eval.split`; returns the headline metrics."""
+    """Evaluates on `eval.split`; returns the headline metrics.
+
+    Those under an augmentation of `eval.also` have its name before theirs: "blur(1)/accuracy".
+    """
     run, step, split = member.run, member.step, member.run.config.eval.split
     measured = run.predict(split, phase, state).measure(resamples=0)
-    result = measured.values
+    result = dict(measured.values)
+    for view in run.also:
+        augmented = run.predict(split, phase, state, view).measure(resamples=0)
+        result |= {f"{view.line}/{name}": value for name, value in augmented.values.items()}
     loggers.evaluated(member.loggers, step, split, measured, state.best_variables["params"])
     for logger in member.loggers:
         logger.scalars(step, {f"{split}/{name}": value for name, value in result.items()})
@@ -586,7 +592,8 @@ def evaluate_best_checkpoint(run: Run, state: State) -> tuple[Evaluation, Answer
         run.config,
         run.prepared,
         int(state.step),
-        lambda split: run.predict(split, phase, state),
+        lambda split, view: run.predict(split, phase, state, view),
+        run.also,
         writes=run.lead,
     )
     if run.lead:
