@@ -49,7 +49,6 @@ FLAGS = (
 
 def run(arguments: Arguments) -> None:
     from bcjax import api
-    from bcjax.runtime.run_dir import RunDir
 
     calibration, measured = api.calibrate(
         arguments.workdir,
@@ -62,9 +61,7 @@ def run(arguments: Arguments) -> None:
         runs=getattr(arguments, "with"),
     )
     Console().print(_table(measured, calibration))
-    name = "ensemble" if calibration.networks else calibration.step
-    written = RunDir(arguments.workdir).calibration(name)
-    print(*_notes(measured, calibration), f"written to {written}", sep="\n")
+    print(*_notes(measured, calibration), f"written to {calibration.path}", sep="\n")
 
 
 def _table(measured: "CalibrationMeasurements", calibration: "Calibration") -> Table:

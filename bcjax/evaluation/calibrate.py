@@ -82,26 +82,29 @@ def calibrate(
         if others:
             separation = _separate(workdir, calibration, others, batch_size or 64)
             calibration = dataclasses.replace(calibration, not_cells=separation)
-        calibrations.write(calibration, workdir)
-        return calibration, measure(calibration, answers)
-    folders = [run for path in (workdir, *runs) for run in RunDir(path).members() or [Path(path)]]
+        return _write(calibration, workdir), measure(calibration, answers)
     for path in (workdir, *runs):
         _check_held_out(Path(path))
+    alone = bool(members and not runs and len(checkpoints) == 1)  # as `evaluate` takes members
+    folders = [run for path in (workdir, *runs) for run in RunDir(path).members() or [Path(path)]]
+    if alone:  # one may have diverged before its first checkpoint
+        folders = [member for member in members if RunDir(member).checkpoints.exists()]
     evaluators = [Evaluator(path, split=split, batch_size=batch_size) for path in folders]
     networks = list(ensemble.load_networks(evaluators, checkpoints))
     parts = [network.evaluator.answers(network.trained) for network in networks]
     answers = ensemble.average(parts, [str(network) for network in networks])
     steps = [(network.workdir, network.trained.step) for network in networks]
-    calibration = dataclasses.replace(
-        calibrations.fit(
-            answers, step=steps[0][1], resamples=evaluators[0].config.eval.resamples, **settings
-        ),
-        networks=calibrations.name_networks(workdir if members else folders[0], steps),
-    )
-    for member, step in steps if members and not runs and len(checkpoints) == 1 else ():
-        calibrations.write(_calibrate_one(member, str(step), batch_size, settings)[0], member)
-    calibrations.write(calibration, workdir if members else folders[0])
-    return calibration, measure(calibration, answers)
+    home = workdir if alone else folders[0]
+    resamples = evaluators[0].config.eval.resamples
+    calibration = calibrations.fit(answers, step=steps[0][1], resamples=resamples, **settings)
+    calibration = dataclasses.replace(calibration, networks=calibrations.name_networks(home, steps))
+    for member, step in steps if alone else ():
+        _write(_calibrate_one(member, str(step), batch_size, settings)[0], member)
+    return _write(calibration, home), measure(calibration, answers)
+
+
+def _write(calibration: Calibration, workdir: Path) -> Calibration:
+    return dataclasses.replace(calibration, path=calibrations.write(calibration, workdir))
 
 
 def _calibrate_one(
