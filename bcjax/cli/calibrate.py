@@ -93,6 +93,8 @@ def _notes(measured: "CalibrationMeasurements", calibration: "Calibration") -> I
     """Yields sentences about what could not be fitted."""
     conformal, abstention = measured.conformal, measured.abstention
     yield from measured.unfitted
+    if measured.fitted and measured.fitted.may_be_1:
+        yield "The interval holds 1: these pictures do not show that a temperature is needed."
     strange = calibration.outliers
     if strange and measured.fitted_n < strange.needed:
         yield (
