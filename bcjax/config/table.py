@@ -230,7 +230,7 @@ _MODEL = {
     "kernel_size": _key(
         None,
         "The side of all kernels of those networks, or of the depthwise kernels of those made for "
-        "blood cells; odd. Not set: the network's own.",
+        "blood cells; an odd number; not set: the network's own.",
         INT, range=Range(1, 255), unit="pixels",
     ),
     "squeeze": _key(
