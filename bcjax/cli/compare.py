@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
+from rich.text import Text
 
 from bcjax.cli.flags import Arguments, Flag
 from bcjax.runtime.errors import UserError
@@ -37,6 +38,7 @@ def run(arguments: Arguments) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: give a folder to write into, such as --out=compare.")
     from bcjax import api
+    from bcjax.cli import tables
     from bcjax.reports.comparison.page import (
         metrics_table,
         runs_table,
@@ -48,16 +50,15 @@ def run(arguments: Arguments) -> None:
     path = write_comparison(comparison, out)
     # One line for each run, however narrow the terminal: it scrolls, or is piped to a file.
     wide = Console(width=max(220, 40 + 26 * len(comparison.runs)))
+    wide.print(*tables.cautions(comparison.cautions), *map(Text, comparison.notes), sep="\n")
     for table in (runs_table, metrics_table, tests_table):
         wide.print(_rich_table(table(comparison)), highlight=False)
-    tests = (test.sentence for test in comparison.tests)
-    print(*comparison.notes, *tests, f"written to {path}", sep="\n")
+    print(*(test.sentence for test in comparison.tests), f"written to {path}", sep="\n")
 
 
 def _rich_table(table: "Table") -> "rich.table.Table":
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for position, head in enumerate(table.head):

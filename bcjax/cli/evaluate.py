@@ -85,7 +85,7 @@ def run(arguments: Arguments) -> None:
     if arguments.corruptions:
         corrupted = robustness.evaluate(Evaluator(workdir, **pictures), checkpoint)
         console.print(tables.corruptions(corrupted))
-        print(*corrupted.cautions, f"written to {corrupted.path}", sep="\n")
+        print(f"written to {corrupted.path}")
         return
     if arguments.watch:
         for evaluation in evaluate.watch(Evaluator(workdir, **pictures)):

@@ -413,6 +413,10 @@ _TRAIN = {
     "sampling": _key(
         "natural", "How often the classes are shown.", choices=("natural", "balanced"),
     ),
+    "epoch_size": _key(
+        None, "The pictures that an epoch shows; not set: as many as there are.", INT,
+        range=Range(1, 10**8), unit="pictures",
+    ),
     "repeat": _key(
         (), 'How often an epoch shows each picture of a class, such as ("basophil=4",).', TEXTS,
     ),

@@ -14,10 +14,10 @@ from jaxtyping import Float
 from scipy.special import log_softmax, logsumexp
 
 from bcjax.engine.network import RestoredNetwork
-from bcjax.evaluation import cautions
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation, NetworkScores, ViewScores
 from bcjax.evaluation.evaluator import Evaluator
+from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.views import View
 from bcjax.runtime.errors import UserError
 
@@ -103,7 +103,7 @@ def evaluate(
     evaluation = evaluators[0].evaluate_answers(
         whole,
         parts[0].checkpoint,
-        extra_cautions=cautions.union([each.pictures for each in evaluators]),
+        extra_cautions=cautions.union(each.pictures.cautions for each in evaluators),
         views=view_scores(views, by_network),
         ensemble=tuple(parts) if len(parts) > 1 else (),
     )

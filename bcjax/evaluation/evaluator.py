@@ -19,15 +19,15 @@ from bcjax.engine import dispatch, network
 from bcjax.engine.loader import Loader, View, predict_split
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.step import predict_step
-from bcjax.evaluation import cautions
 from bcjax.evaluation import evaluation as evaluations
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.calibration.measure import measure
-from bcjax.evaluation.cautions import EvaluatedSplit
 from bcjax.evaluation.class_mapping import ClassMapping, map_classes
 from bcjax.evaluation.evaluation import Evaluation
+from bcjax.evaluation.guards import cautions
+from bcjax.evaluation.guards.pictures import EvaluatedSplit
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -252,7 +252,7 @@ def evaluate_answers(
       extra_cautions: Sentences beside those about the pictures.
       **parts: Further attributes of the `Evaluation`.
     """
-    sentences = tuple(dict.fromkeys((*pictures.cautions, *extra_cautions)))
+    sentences = cautions.with_leaks((*pictures.cautions, *extra_cautions), pictures.leaks)
     measured = None
     if calibration and calibration.classes == answers.classes:
         measured = measure(calibration, answers)

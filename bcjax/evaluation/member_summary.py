@@ -10,9 +10,9 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax.evaluation import ensemble
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.cautions import EvaluatedSplit
 from bcjax.evaluation.evaluation import Evaluation, MemberSummary, NetworkScores
 from bcjax.evaluation.evaluator import Evaluator, OtherData, evaluate_answers
+from bcjax.evaluation.guards.pictures import EvaluatedSplit
 from bcjax.metrics import resampling
 from bcjax.metrics import runs as several_runs
 from bcjax.metrics.resampling import Resampled

@@ -188,11 +188,9 @@ def test_notes_warn_of_what_a_reader_must_know(pair, tmp_path):
     second = run(tmp_path / "b", answers(pair[1]), about={"leaks": "The splits leak"})
     (second / "pictures.json").write_text('{"path": "", "digest": "d1"}')
     (second / "sessions.jsonl").unlink()
-    notes = compared(first, second).notes
-    assert [note for note in notes if note.startswith(("a: ", "b: "))] == [
-        "a: Chosen by these.",
-        "b: The splits leak.",
-    ]
+    comparison = compared(first, second)
+    assert comparison.cautions == ("a: Chosen by these.", "b: The splits leak.")
+    notes = comparison.notes
     assert any("not trained on the same pictures" in note for note in notes)
     assert any("hardware" in note for note in notes)
 

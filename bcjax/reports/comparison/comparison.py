@@ -87,7 +87,8 @@ class Comparison(Result):
       reference: Name of the first run, with which each other run is compared.
       n: Pictures that all runs have in common.
       classes: Names of the classes.
-      notes: Sentences that a reader must know before the figures.
+      cautions: Sentences without which the figures must not be read, each after its run's name.
+      notes: Sentences about what was compared, and what could not be.
       runs: The runs in the order in which they were given.
       tests: Each run after the first, tested against the first.
       per_class: Each class in all runs.
@@ -100,6 +101,7 @@ class Comparison(Result):
     reference: str
     n: int
     classes: tuple[str, ...]
+    cautions: tuple[str, ...]
     notes: tuple[str, ...]
     runs: tuple[ComparedRun, ...]
     tests: tuple[PairedTest, ...]
@@ -189,6 +191,9 @@ def compare(
         reference=names[0],
         n=aligned.n,
         classes=aligned.answers[0].classes,
+        cautions=tuple(
+            f"{name}: {caution}" for name, record in records.items() for caution in record.cautions
+        ),
         notes=tuple(_notes(records, runs, aligned)),
         runs=tuple(runs),
         tests=significance.paired_tests(names, resampled, metric),
@@ -215,7 +220,7 @@ def _result(run: RunRecord, answers: Answers, left_out: int) -> Measurements:
 def _notes(
     records: Mapping[str, RunRecord], runs: Sequence[ComparedRun], aligned: AlignedAnswers
 ) -> list[str]:
-    """Returns what a reader must know before the figures."""
+    """Returns what was compared, and what could not be."""
     notes = []
     if parts := [f"{run.left_out:,} of {run.name}" for run in runs if run.left_out]:
         notes.append(
@@ -228,8 +233,6 @@ def _notes(
         notes.append(
             "The runs were trained on different hardware, so their times cannot be compared."
         )
-    for name, record in records.items():
-        notes += [f"{name}: {caution}" for caution in record.cautions]
     return notes
 
 

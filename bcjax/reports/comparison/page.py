@@ -126,8 +126,8 @@ def _results(comparison: Comparison) -> list[Block]:
     verdicts = [
         Text(test.sentence, "good" if test.significant else "") for test in comparison.tests
     ]
-    notes = [Text(note, "bad") for note in comparison.notes]
-    return [*verdicts, Text(_RESULTS, "soft"), *notes, Charts(charts.metric_charts(comparison))]
+    notes = [Text(note, "bad") for note in (*comparison.cautions, *comparison.notes)]
+    return [*notes, *verdicts, Text(_RESULTS, "soft"), Charts(charts.metric_charts(comparison))]
 
 
 def _cost(comparison: Comparison) -> list[Block]:

@@ -1,0 +1,49 @@
+"""Cautions about runs that are compared: how many seeds there are, and whether two answer alike."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from bcjax.evaluation.answers import Answers
+
+
+def about_seeds(runs: Sequence[int]) -> tuple[str, ...]:
+    """Returns the sentence about configs that were trained with one seed; none without any.
+
+    Args:
+      runs: How many runs with different seeds there are of each compared config.
+    """
+    single = sum(count < 2 for count in runs)
+    if not single:
+        return ()
+    if single == len(runs):
+        whose = "Each config was"
+    else:
+        whose = f"{single} of {len(runs)} configs {'was' if single == 1 else 'were'}"
+    return (
+        f"{whose} trained with one seed: seed noise is not in the intervals, so whether another "
+        "config is better, and not only this run of it, is not tested. Train several seeds of each.",
+    )
+
+
+def about_identical(
+    name: str, reference: str, runs: Sequence[Answers], others: Sequence[Answers]
+) -> tuple[str, ...]:
+    """Returns the sentence about runs that gave the same answers as others; none if they did not.
+
+    Args:
+      name: What the runs are called.
+      reference: What the others are called.
+      runs: Their answers, one seed after another.
+      others: The answers of the others, by the same seeds.
+    """
+    if len(runs) != len(others):
+        return ()
+    pairs = list(zip(runs, others, strict=True))
+    n = runs[0].n
+    if all(one.ids == other.ids and np.array_equal(one.logits, other.logits) for one, other in pairs):
+        return (
+            f"{name} and {reference} gave identical answers to all {n:,} pictures: what they "
+            "differ in had no effect, and there is nothing to test.",
+        )
+    return ()
