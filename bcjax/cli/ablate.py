@@ -19,8 +19,8 @@ bcjax evaluate, report and compare (with --split=val) take. They are judged by
 config.checkpoint.best on the split that is watched during training (val); the test split is not
 used. With one seed the interval of a difference to `all` says how much other pictures would change,
 and nothing of what another seed would: there is no p. With several seeds interval and p are over
-seeds and pictures. The same command again goes on with what was interrupted. It writes
-OUT/ablation.json.
+seeds and pictures; p is not corrected for the number of parts. The same command again goes on with
+what was interrupted. It writes OUT/ablation.json.
 """
 
 from pathlib import Path
@@ -70,7 +70,8 @@ def run(arguments: Arguments) -> int:
         return status
     found = ablations.measure(ablation, faults)
     path = found.write(ablation.out)
-    console.print(*tables.cautions(found.cautions), sep="\n")
+    for caution in tables.cautions(found.cautions):
+        console.print(caution)
     print(f"{found.metric} on {found.n:,} pictures of {found.split}, compared with `all`:")
     console.print(_table(found), highlight=False)
     print(f"written to {path}")

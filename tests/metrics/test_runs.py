@@ -46,6 +46,15 @@ def test_runs_with_pictures_of_their_own_have_student_s_interval():
     assert found.deviation == pytest.approx(np.std(values, ddof=1))
 
 
+def test_a_mean_is_within_its_interval_as_often_as_it_says():
+    """Of Student's t: the share of 95 % is met within three standard errors."""
+    rng, count, held = np.random.default_rng(0), 2000, 0
+    for _ in range(count):
+        found = runs.mean(without_pictures(*rng.normal(0.9, 0.02, 4)))
+        held += found.low < 0.9 < found.high
+    assert abs(held / count - 0.95) < 3 * np.sqrt(0.95 * 0.05 / count)
+
+
 def test_a_mean_near_an_end_of_its_range_has_a_clipped_interval():
     found = runs.mean(without_pictures(0.9, 0.99))
     assert (found.high, found.interval) == (1, "clipped t over runs")

@@ -21,8 +21,8 @@ def about_seeds(runs: Sequence[int]) -> tuple[str, ...]:
     else:
         whose = f"{single} of {len(runs)} configs {'was' if single == 1 else 'were'}"
     return (
-        f"{whose} trained with one seed: seed noise is not in the intervals, so whether another "
-        "config is better, and not only this run of it, is not tested. Train several seeds of each.",
+        f"{whose} trained with one seed: seed noise is not in the intervals, so they do not say "
+        "whether a config is better than another, and there is no p for that. Train several seeds.",
     )
 
 
@@ -41,7 +41,9 @@ def about_identical(
         return ()
     pairs = list(zip(runs, others, strict=True))
     n = runs[0].n
-    if all(one.ids == other.ids and np.array_equal(one.logits, other.logits) for one, other in pairs):
+    if all(
+        one.ids == other.ids and np.array_equal(one.logits, other.logits) for one, other in pairs
+    ):
         return (
             f"{name} and {reference} gave identical answers to all {n:,} pictures: what they "
             "differ in had no effect, and there is nothing to test.",
