@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 
 from bcjax import config as configs
 from bcjax.config import ConfigDict
-from bcjax.runtime import files
+from bcjax.runtime import files, jax_settings
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,6 +59,7 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     return config
 
 
+@jax_settings.fixed()
 def train(
     config: ConfigDict,
     *,
@@ -119,6 +120,7 @@ def train(
     return outcome
 
 
+@jax_settings.fixed()
 def load(
     run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
 ) -> "TrainedNetwork":
@@ -144,6 +146,7 @@ def load(
     return trained_network.load(workdir, checkpoint, max_pixels=max_pixels)
 
 
+@jax_settings.fixed()
 def evaluate(
     run: "Run",
     data: str | Path = "test",
@@ -215,6 +218,7 @@ def evaluate(
     )
 
 
+@jax_settings.fixed()
 def calibrate(
     run: "Run",
     *,
@@ -329,6 +333,7 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     return write_report(workdir, evaluation, out)
 
 
+@jax_settings.fixed()
 def explore(
     source: str | Path,
     out: str | Path = "explore.html",
@@ -365,6 +370,7 @@ def _networks() -> Collection[str]:
     return MODELS
 
 
+@jax_settings.fixed()
 def sweep(
     config: ConfigDict,
     space: str | Path | Mapping[str, Any],
@@ -424,6 +430,7 @@ def sweep(
     return found
 
 
+@jax_settings.fixed()
 def ablate(
     config: ConfigDict,
     switches: str | Path | Mapping[str, Any],

@@ -263,6 +263,9 @@ def source(
       ...     rows = my_database(request.location)
       ...     return Source("archive", request.location, classes, records, fingerprint(rows))
 
+    What was prepared of a source is used again as long as its fingerprint, its location and a few
+    of its pictures are the same; a `Source` that names its `files` is known by their bytes.
+
     Args:
       name: The reader is asked for a `config.data.source` that is this name, or starts with it and
         a colon.

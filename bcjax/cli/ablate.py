@@ -31,6 +31,7 @@ from rich.table import Table
 
 from bcjax.cli.flags import CONFIG, Arguments, Flag, read_config
 from bcjax.reports.pages.formatting import p_value
+from bcjax.runtime import jax_settings
 
 if TYPE_CHECKING:
     from bcjax.tune.ablation import AblatedRun, AblationResult
@@ -54,6 +55,7 @@ FLAGS = (
 )
 
 
+@jax_settings.fixed()
 def run(arguments: Arguments) -> int:
     config = read_config(arguments)
     from bcjax.cli import tables

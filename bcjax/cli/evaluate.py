@@ -23,6 +23,7 @@ from rich.console import Console
 
 from bcjax.cli import flags
 from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, Arguments, Flag
+from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ FLAGS = (
 )
 
 
+@jax_settings.fixed()
 def run(arguments: Arguments) -> None:
     runs = getattr(arguments, "with")
     averages = bool(runs or arguments.soup or "," in arguments.checkpoint)

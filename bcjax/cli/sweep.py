@@ -33,6 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.cli.flags import CONFIG, Arguments, Flag, read_config
+from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ FLAGS = (
 )
 
 
+@jax_settings.fixed()
 def run(arguments: Arguments) -> int:
     config = read_config(arguments)
     from bcjax.runtime import compilation, extras

@@ -216,6 +216,29 @@ _MODEL = {
     "weights_head": _key(
         "drop", "What becomes of the classifier in those weights.", choices=("drop", "keep"),
     ),
+    "widths": _key(
+        None,
+        "The filters in each stage of elu_cnn, custom_cnn, simple_cnn or conv2d, which is also how "
+        "many stages there are; not set: the network's own.",
+        INTS, range=Range(1, 65536),
+    ),
+    "depths": _key(
+        None,
+        "The convolutions in each stage of those networks; not set: the network's own.",
+        INTS, range=Range(1, 1000),
+    ),
+    "kernel_size": _key(
+        None,
+        "The side of all kernels of those networks, or of the depthwise kernels of those made for "
+        "blood cells; odd. Not set: the network's own.",
+        INT, range=Range(1, 255), unit="pixels",
+    ),
+    "squeeze": _key(
+        None,
+        "The stages of deep_efficientnet with squeeze-and-excitation, such as (3, 4), () for none; "
+        "not set: the network's own.",
+        INTS, range=Range(1, 1000),
+    ),
     "hidden": _key(
         None, "Units of the classifier's hidden layers; not set: the network's own. (): none.",
         INTS, range=Range(1, 65536),
@@ -549,6 +572,15 @@ LENGTHS = tuple(name for name, key in KEYS.items() if key.kind is LENGTH)
 
 # The keys that had another name in an earlier version.
 OLD_KEYS = {"optim.final_lr": "optim.final_lr_fraction"}
+
+# What a network was before the config could say it, for runs whose config.json lacks this key.
+CAME_LATER = "model.squeeze"
+OLD_NETWORKS: dict[str, dict[str, Any]] = {
+    "deep_efficientnet": {
+        "model.squeeze": (1, 2, 3, 4), "model.kernel_size": 3, "model.convention": "tf",
+    },
+    "cell_efficientnet_lite": {"model.convention": "tf"},
+}  # fmt: skip
 
 # How "not set" was written before it was None, by runs whose config.json has a key of `OLD_KEYS`.
 OLD_NOT_SET: dict[str, Any] = {

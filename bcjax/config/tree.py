@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from bcjax.config.table import KEYS, OLD_KEYS, OLD_NOT_SET
+from bcjax.config.table import CAME_LATER, KEYS, OLD_KEYS, OLD_NETWORKS, OLD_NOT_SET
 from bcjax.config.values import convert
 from bcjax.runtime import files, plugins
 from bcjax.runtime.errors import UserError
@@ -65,8 +65,8 @@ def save(config: ConfigDict, path: Path) -> None:
 def from_dict(tree: Mapping[str, Any]) -> ConfigDict:
     """Rebuilds a config from its JSON form: keys that it lacks keep their defaults.
 
-    A tree that an earlier version wrote is translated: keys have their new names, and what meant
-    "not set" is None.
+    A tree that an earlier version wrote is translated: keys have their new names, what meant "not
+    set" is None, and a network whose layout has changed since keeps the one that it had.
 
     Raises:
       UserError: For a key that this version does not know.
@@ -78,6 +78,9 @@ def from_dict(tree: Mapping[str, Any]) -> ConfigDict:
             if key in OLD_NOT_SET and value == OLD_NOT_SET[key]:
                 leaves[key] = None
         leaves = {OLD_KEYS.get(key, key): value for key, value in leaves.items()}
+    if CAME_LATER not in leaves:
+        for key, value in OLD_NETWORKS.get(leaves.get("model.name", ""), {}).items():
+            leaves[key] = value if leaves.get(key) is None else leaves[key]
     for key in leaves:
         if key not in KEYS:
             raise UserError(f"The saved config has a key {key!r} that this bcjax does not know.")
@@ -90,10 +93,9 @@ def load(workdir: Path) -> ConfigDict:
     Raises:
       UserError: If no run was started there, or a module that it imports is gone.
     """
-    path = RunDir(workdir).config
-    if not path.exists():
-        raise UserError(f"{workdir} holds no run: {path.name} is missing; give a trained workdir.")
-    config = from_dict(json.loads(path.read_text()))
+    run = RunDir(workdir)
+    run.check_exists()
+    config = from_dict(json.loads(run.config.read_text()))
     plugins.load(config.imports)
     return config
 

@@ -15,12 +15,14 @@ from tensorflow_datasets.proto import tf_example_pb2
 from bcjax.data.curate.findings import Finding
 from bcjax.data.curate.leaks import LeakReport
 from bcjax.runtime import extras
+from bcjax.runtime.run_dir import TrainedOn
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MANIFEST = "splits.csv"  # filename, label, split, group of each picture, in the order written
 SKIPPED = "skipped.csv"  # the pictures that were left out, and why; missing if there are none
+HASHES = "hashes.csv"  # digests of each picture; missing in sets of early versions
 DATASHEET = "datasheet.json"  # what was found in the source, and done to it
 
 
@@ -99,8 +101,22 @@ class PreparedSet:
 
     @functools.cached_property
     def digest(self) -> str:
-        """16 hexadecimal digits that identify the pictures, labels and splits, and their order."""
+        """16 hexadecimal digits of the pictures' names, labels and splits, and their order."""
         return hashlib.sha256((self.path / MANIFEST).read_bytes()).hexdigest()[:16]
+
+    @functools.cached_property
+    def pixels(self) -> str:
+        """16 hexadecimal digits of the pictures' pixels; "" in a set that does not tell them."""
+        path = self.path / HASHES
+        if not path.exists():
+            return ""
+        with path.open(newline="") as file:
+            each = [row["pixel_sha256"] for row in csv.DictReader(file)]
+        return hashlib.sha256("\n".join(each).encode()).hexdigest()[:16]
+
+    def as_trained_on(self) -> TrainedOn:
+        """Returns what a run that is trained on this set keeps of it."""
+        return TrainedOn(str(self.path), self.digest, self.counts, self.pixels)
 
     def size(self, split: str) -> int:
         """Returns the number of pictures in a split; 0 if there is no such split."""

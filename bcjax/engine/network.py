@@ -20,14 +20,15 @@ from bcjax.data.input_transform import InputTransform
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.state import State, Variables
+from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
 # Options of networks that the config's `model` branch sets.
 OPTIONS = (
-    "hidden", "dropout", "drop_path", "norm", "convention", "epsilon", "alpha", "small_stem",
-    "remat",
+    "widths", "depths", "kernel_size", "squeeze", "hidden", "dropout", "drop_path", "norm",
+    "convention", "epsilon", "alpha", "small_stem", "remat",
 )  # fmt: skip
 
 
@@ -91,6 +92,7 @@ class RestoredNetwork:
     step: int
 
 
+@jax_settings.fixed()
 def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
     """Restores a network from a checkpoint of a run.
 
@@ -149,6 +151,7 @@ def _variable_shapes(model: nn.Module, image_size: int, channels: int) -> dict[s
     return jax.eval_shape(init)
 
 
+@jax_settings.fixed()
 def write_run(
     config: ConfigDict, variables: Variables, classes: Sequence[str], workdir: Path
 ) -> None:

@@ -17,6 +17,7 @@ from bcjax.engine import patience as patiences
 from bcjax.engine.patience import Patience
 from bcjax.engine.trainable import NOTHING_FROZEN, Frozen
 from bcjax.models import initialisers
+from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 
 Variables = dict[str, Any]
@@ -71,6 +72,7 @@ def initializer(
     drawn = meshes.batch_sharding(mesh) if mesh else None
     size = config.data.image_size
 
+    @jax_settings.fixed()
     def init(seed: int | Array) -> State:
         pictures = jnp.zeros((1, size, size, config.model.channels))
         variables = initialisers.variables(
@@ -91,6 +93,7 @@ def initializer(
     return init
 
 
+@jax_settings.fixed()
 def new_state(
     model: nn.Module, optimizer: optax.GradientTransformation, config: ConfigDict
 ) -> State:
@@ -106,6 +109,7 @@ def new_state(
     return start(np.uint32(config.seed))
 
 
+@jax_settings.fixed()
 def begin(
     state: State,
     phase: int,

@@ -1,7 +1,7 @@
 """Weights from a file or another run: reading, fitting to a network, starting a run from them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from bcjax.runtime.run_dir import RunDir
 SETTINGS = {
     "resize": "data.resize", "crop_fraction": "data.crop_fraction",
     "convention": "model.convention", "norm": "model.norm", "epsilon": "model.epsilon",
-    "mean": "model.mean", "std": "model.std",
+    "mean": "model.mean", "std": "model.std", "widths": "model.widths", "depths": "model.depths",
+    "kernel_size": "model.kernel_size", "squeeze": "model.squeeze",
 }  # fmt: skip
 
 _OURS = Naming(
@@ -206,12 +207,15 @@ def _resolved(config: ConfigDict, source: _WeightSource) -> ConfigDict:
     config = config.copy_and_resolve_references()
     entry = models.MODELS[config.model.name]
     config.data.image_size = config.data.image_size or source.input_size
+    settings = dict(source.settings)
+    if config.data.resize not in (None, settings.get("resize")):
+        settings.pop("crop_fraction", None)  # it belongs to the resize of the weights
     for key, name in SETTINGS.items():
         branch, leaf = name.split(".")
-        value = source.settings.get(key)
-        is_option = key in ("convention", "norm", "epsilon")
+        value = settings.get(key)
+        is_option = branch == "model" and key not in ("mean", "std")
         if (
-            not value
+            value is None
             or config[branch][leaf] is not None
             or (is_option and key not in entry.options)
         ):
@@ -228,7 +232,8 @@ def settings_of_run(
     """Returns the settings that a run's weights need, by flat key, and the weights.
 
     A run that is resumed takes the settings from its own saved config: the weights are not needed
-    again, and None is returned for them. So it is for a run that names no weights.
+    again, and None is returned for them. So it is for a run that names no weights, which only keeps
+    the layout of its network if that is another one by now.
 
     Args:
       config: The config; `model.weights` names the weights, if any.
@@ -238,15 +243,20 @@ def settings_of_run(
     Raises:
       UserError: If the weights cannot be read or are not those of the network.
     """
-    if not config.model.weights:
-        return {}, None
+    keys = (
+        SETTINGS.values()
+        if config.model.weights
+        else configs.OLD_NETWORKS.get(config.model.name, ())
+    )
     if RunDir(workdir).exists():
         imported, complete = None, configs.load(workdir)
-    else:
+    elif config.model.weights:
         imported = _read_for(config, classes)
         complete = imported.config
+    else:
+        return {}, None
     flat = configs.flatten(complete)
-    return {key: flat[key] for key in SETTINGS.values()}, imported
+    return {key: flat[key] for key in keys}, imported
 
 
 def initial_state(
@@ -281,7 +291,16 @@ def _read_for(config: ConfigDict, classes: Sequence[str]) -> ImportedWeights:
             f"{', '.join(classes[:3])}, ...: drop its classifier (model.weights_head=drop), or "
             "set data.classes."
         )
-    return imported
+    return dataclasses.replace(imported, notes=(*imported.notes, *_resizing(config, imported)))
+
+
+def _resizing(config: ConfigDict, imported: ImportedWeights) -> Iterator[str]:
+    """Yields how pictures are resized, and whether config or weights say so."""
+    data = imported.config.data
+    if data.resize is not None:
+        share = f" of {data.crop_fraction or 1:g} of the shorter side" * (data.resize == "crop")
+        whose = "the weights want" if config.data.resize is None else "the config says"
+        yield f"Pictures are resized by a {data.resize}{share}, as {whose}."
 
 
 def _replaced(tree: Variables, new: Variables) -> Variables:

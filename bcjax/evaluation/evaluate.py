@@ -64,6 +64,8 @@ def evaluate(
     checkpoints = _listed(checkpoint)
     folders = [Path(path) for path in (workdir, *runs)]
     workdirs = [run for path in folders for run in RunDir(path).members() or [path]]
+    for path in workdirs:
+        RunDir(path).check_exists()
     several = bool(runs) or len(checkpoints) > 1 or bool(soup and len(workdirs) > 1)
     if soup and not several:
         raise UserError(

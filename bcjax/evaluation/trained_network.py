@@ -24,6 +24,7 @@ from bcjax.evaluation.calibration import outliers, temperature
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.images import Images, NamedImage, collect
 from bcjax.evaluation.predictions import Embeddings, Predictions, Unreadable
+from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -61,6 +62,7 @@ class TrainedNetwork(RestoredNetwork):
         """Side of the square images that the network reads, in pixels."""
         return self.config.data.image_size
 
+    @jax_settings.fixed()
     def predict(self, images: Images, batch_size: int = 64) -> Predictions:
         """Answers images.
 
@@ -99,6 +101,7 @@ class TrainedNetwork(RestoredNetwork):
             energy=outliers.energy(logits),
         )
 
+    @jax_settings.fixed()
     def embed(self, images: Images, batch_size: int = 64) -> Embeddings:
         """Returns what the classifier reads of images: one vector of features for each.
 
@@ -112,6 +115,7 @@ class TrainedNetwork(RestoredNetwork):
         features, names, unreadable = self._run(self._features, images, batch_size)
         return Embeddings(names, features, unreadable)
 
+    @jax_settings.fixed()
     def explain(
         self,
         image: Images,

@@ -31,7 +31,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from bcjax.metrics import intervals
+from bcjax.metrics import intervals, resampling
 from bcjax.metrics.intervals import LEVEL
 from bcjax.metrics.resampling import Difference, Resampled
 from bcjax.runtime.result import Result
@@ -86,12 +86,15 @@ def difference(runs: Sequence[Resampled], reference: Sequence[Resampled]) -> Dif
 
     Args:
       runs: The metric of each run of one config, on the same pictures and resamples.
-      reference: The same of another config: two runs or more of each.
+      reference: The same of another config.
 
     Returns:
-      The difference, whose interval is called "t over runs and pictures", or "... and groups". It
-      has no interval and no p-value where the pictures were not resampled or a value is undefined.
+      The difference, whose interval is called "t over runs and pictures", or "... and groups". Where
+      a config has a single run, nothing tells how seeds vary: the interval is of the pictures
+      alone, and there is no p-value; see `resampling.difference`.
     """
+    if min(len(runs), len(reference)) < 2:
+        return resampling.difference(resampling.mean(*runs), resampling.mean(*reference))
     value = float(np.mean([run.value for run in runs]) - np.mean([run.value for run in reference]))
     if math.isnan(value):
         return Difference(None, None, None)

@@ -8,6 +8,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bcjax.runtime import jax_settings
+
 _PACKAGES = ("bcjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
@@ -51,16 +53,21 @@ def _cpuinfo(key: str) -> str:
 def compiler_settings() -> dict[str, Any]:
     """Returns what a user can set that changes which program XLA makes of the same code.
 
-    Those are the variables of the environment that XLA and JAX read, and JAX's precisions.
+    Those are the variables of the environment that XLA and JAX read, apart from settings that bcjax
+    fixes.
     """
-    import jax  # a second, which `bcjax --help` does not wait for
-
     names = ("XLA_", "JAX_", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE", "TF_CUDNN_DETERMINISTIC")
-    read = {name: value for name, value in os.environ.items() if name.startswith(names)}
+    fixed = [name.upper() for name in jax_settings.FIXED]
+    read = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(names) and name not in fixed
+    }
     return dict(sorted(read.items())) | {
-        "x64": jax.config.jax_enable_x64,  # type: ignore[attr-defined]
-        "matmul_precision": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
-        "random_numbers": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
+        # What an earlier version took from the environment.
+        "x64": jax_settings.FIXED["jax_enable_x64"],
+        "matmul_precision": jax_settings.FIXED["jax_default_matmul_precision"],
+        "random_numbers": jax_settings.FIXED["jax_default_prng_impl"],
     }
 
 

@@ -22,13 +22,20 @@ class TrainedOn:
 
     Attributes:
       path: Its folder, when the run began.
-      digest: Of its pictures, labels and splits.
+      digest: Of its pictures' names, labels and splits.
       counts: Pictures of each class, by split.
+      pixels: Digest of the pictures themselves; "" where unknown, as in runs of version 0.1.
     """
 
     path: str
     digest: str
     counts: dict[str, Any]
+    pixels: str = ""
+
+    def same_pictures(self, other: "TrainedOn") -> bool:
+        """Whether two sets hold the same pictures with the same names, labels and splits."""
+        known = bool(self.pixels and other.pixels)
+        return self.digest == other.digest and (not known or self.pixels == other.pixels)
 
 
 class _Inside:
@@ -148,6 +155,19 @@ class RunDir(os.PathLike[str]):
         """Whether a run was begun here."""
         return self.config.exists()
 
+    def check_exists(self) -> None:
+        """Checks that a run was begun here.
+
+        Raises:
+          UserError: If there is no such folder, or it holds no run.
+        """
+        if not self.path.exists():
+            raise UserError(f"There is no folder {self}: give the folder of a run.")
+        if not self.exists():
+            raise UserError(
+                f"{self} holds no run: {self.config.name} is missing; give a trained workdir."
+            )
+
     def trained_on(self) -> TrainedOn | None:
         """Reads `pictures.json`; None if the network was not trained here.
 
@@ -157,7 +177,9 @@ class RunDir(os.PathLike[str]):
         if not self.pictures.exists():
             return None
         page = files.read_json(self.pictures)
-        return TrainedOn(page.get("path", ""), page["digest"], page.get("counts", {}))
+        return TrainedOn(
+            page.get("path", ""), page["digest"], page.get("counts", {}), page.get("pixels", "")
+        )
 
     def check_name(self) -> None:
         """Checks that checkpoints can be kept here.

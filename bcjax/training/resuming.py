@@ -73,7 +73,7 @@ def agreed(
     lengthened = {key: other.pop(key) for key in ("train.length",) if key in other}
     changed = {key: other.pop(key) for key in list(other) if configs.KEYS[key].with_change}
     refused = configs.describe(other)
-    if trained_on and trained_on.digest != prepared.digest:
+    if trained_on and not trained_on.same_pictures(prepared.as_trained_on()):
         refused.append("the pictures, or their splits")
     hints = []
     if lengthened and not permissions.extend:
@@ -97,7 +97,7 @@ def agreed(
 def _moved(config: ConfigDict, run_dir: RunDir, prepared: PreparedSet) -> Iterator[str]:
     """Yields the keys whose path may be another one, for it leads to the same content."""
     trained_on = run_dir.trained_on()
-    if trained_on and trained_on.digest == prepared.digest:
+    if trained_on and trained_on.same_pictures(prepared.as_trained_on()):
         yield "data.source"
     weights = Path(config.model.weights or "")
     origin = files.read_json(run_dir.weights) if run_dir.weights.exists() else {}

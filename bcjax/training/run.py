@@ -39,7 +39,7 @@ from bcjax.evaluation.answers import Answers
 from bcjax.runtime import compilation, environment, files, peers
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.run_dir import RunDir, TrainedOn
+from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.training_sessions import Changes
 from bcjax.training import resuming
 from bcjax.training.resuming import NOTHING_CHANGES, Permissions
@@ -96,7 +96,8 @@ class Run:
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None
         self.prepared: PreparedSet = same.prepared if same else prepare(config.data)
-        peers.compare({"the pictures, or their splits": self.prepared.digest})
+        held = f"{self.prepared.digest} {self.prepared.pixels}"
+        peers.compare({"the pictures, or their splits": held})
         self.classes = self.prepared.classes
         _check_splits(config, self.prepared)
         used = sorted({"train", config.eval.split, config.eval.final_split})
@@ -310,8 +311,7 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
 def write_pictures_and_config(config: ConfigDict, prepared: PreparedSet) -> None:
     """Writes what makes the config's workdir the folder of a run."""
     run_dir = RunDir(config.workdir)
-    trained_on = TrainedOn(str(prepared.path), prepared.digest, prepared.counts)
-    files.write_json(run_dir.pictures, dataclasses.asdict(trained_on))
+    files.write_json(run_dir.pictures, dataclasses.asdict(prepared.as_trained_on()))
     configs.save(config, run_dir.config)
 
 
@@ -320,13 +320,6 @@ _OF_A_HOST = {
     "workdir", "data.source", "data.cache_dir", "data.tfds_dir", "mesh.coordinator",
     "mesh.process_id",
 }  # fmt: skip
-
-
-# Settings of JAX, perhaps from environment variables, that change a run's numbers.
-_JAX_SETTINGS = (
-    "jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl",
-    "jax_threefry_partitionable",
-)  # fmt: skip
 
 
 def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
@@ -339,7 +332,6 @@ def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
     facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
     facts |= {f"the version of {name}": v for name, v in environment.versions().items()}
-    facts |= {name: getattr(jax.config, name) for name in _JAX_SETTINGS}
     facts["the source code of bcjax"] = environment.code_digest()
     peers.compare(facts)
 

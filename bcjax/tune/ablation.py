@@ -397,6 +397,4 @@ def _compare(
     if sentences:
         return Difference(0.0, None, None), sentences
     one, other = ([each.metric for each in kind] for kind in (seeds, reference))
-    if len(seeds) == 1:
-        return resampling.difference(*one, *other), ()
     return several_runs.difference(one, other), ()

@@ -1,5 +1,6 @@
 """Workdirs, checkpoints, losses and disks gone bad: a plain sentence, status 2, nothing lost."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -40,6 +41,14 @@ def test_another_run_in_the_workdir_is_refused_and_kept(train, own_run, flag, na
     assert contents(own_run) == before
 
 
+def test_a_run_on_other_pictures_of_the_same_names_is_refused_and_kept(train, own_run):
+    page = json.loads((own_run / "pictures.json").read_text())
+    (own_run / "pictures.json").write_text(json.dumps(page | {"pixels": "0"}))
+    before = contents(own_run)
+    refused(train(workdir=own_run), own_run, "--workdir", "the pictures, or their splits")
+    assert contents(own_run) == before
+
+
 def test_a_second_process_is_kept_out_of_the_workdir(train, own_run):
     code = (
         "import sys; from bcjax.runtime.run_dir import RunDir\n"
@@ -66,7 +75,7 @@ def test_a_truncated_newest_checkpoint_is_moved_aside_and_the_run_ends_the_same(
     os.truncate(largest, size(largest) // 2)
     ran = train(workdir=own_run)
     assert ran.status == 0
-    (warning,) = ran.err.splitlines()
+    (warning,) = ran.warnings
     assert warning.startswith("Checkpoint 6 cannot be read (")
     assert f"moved to {own_run / 'damaged' / '6'}" in warning
     assert (own_run / "damaged" / "6" / largest.relative_to(own_run / "checkpoints/6")).exists()

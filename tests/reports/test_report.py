@@ -187,8 +187,9 @@ def test_what_is_absent_is_left_out_and_the_command_that_makes_it_named(own):
     assert "figures/confusion_counts" in changed
 
 
-def test_other_pictures_at_the_place_of_the_prepared_set_are_not_shown(own):
-    change(own / "pictures.json", lambda pictures: pictures.update(digest="0"))
+@pytest.mark.parametrize("fact", ["digest", "pixels"])
+def test_other_pictures_at_the_place_of_the_prepared_set_are_not_shown(own, fact):
+    change(own / "pictures.json", lambda pictures: pictures.update({fact: "0"}))
     assert "holds other pictures now" in markdown_of(own)
 
 

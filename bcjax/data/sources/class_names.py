@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bcjax.config import nearest
 from bcjax.data.curate import mends
-from bcjax.data.records import SPLITS, Source, fingerprint, normal_form
+from bcjax.data.records import SPLITS, Source, normal_form
 from bcjax.runtime.errors import UserError
 
 _SHOWN = 20  # classes listed in a message
@@ -32,7 +32,6 @@ def merge_alike(source: Source) -> Source:
         source,
         classes=classes,
         records=[dataclasses.replace(r, label=label_of[r.label]) for r in source.records],
-        fingerprint=fingerprint(source.fingerprint, classes),
         notes=(*source.notes, *notes),
     )
 
@@ -49,7 +48,7 @@ def with_classes(source: Source, classes: Sequence[str]) -> Source:
     if twice:
         raise UserError(f"data.classes names {twice[0]!r} twice: name each class once")
     if classes == source.classes:
-        return source  # with the same fingerprint, so that what was prepared before is found again
+        return source
     index = {normal_form(name): i for i, name in enumerate(classes)}
     label_of = [index.get(normal_form(name), -1) for name in source.classes]
     for record in source.records:
@@ -66,7 +65,6 @@ def with_classes(source: Source, classes: Sequence[str]) -> Source:
         records=[
             dataclasses.replace(record, label=label_of[record.label]) for record in source.records
         ],
-        fingerprint=fingerprint(source.fingerprint, classes),
     )
 
 

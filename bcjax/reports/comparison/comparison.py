@@ -227,7 +227,9 @@ def _notes(
             "The runs were not evaluated on the same pictures: all figures are of the "
             f"{aligned.n:,} that they have in common; left out are {enumeration(parts)}."
         )
-    if len({each.digest if (each := record.trained_on) else "" for record in records.values()}) > 1:
+    sets = [record.trained_on for record in records.values()]
+    pairs = itertools.combinations(sets, 2)
+    if any(not (a.same_pictures(b) if a and b else a is b) for a, b in pairs):
         notes.append("The runs were not trained on the same pictures, or not on the same splits.")
     if len({run.cost.hardware for run in runs}) > 1:
         notes.append(
