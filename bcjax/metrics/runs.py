@@ -42,7 +42,7 @@ class MeanOverRuns(Result):
     """A metric over several runs.
 
     Attributes:
-      mean: Mean over the runs.
+      mean: Mean over the runs; None where the metric of one is undefined.
       deviation: Standard deviation of a run (denominator n - 1); None of a single run.
       low: Lower end of the mean's 95 % interval: of the mean over all the runs there might be, on
         all pictures of the kind. None: there is no interval.
@@ -54,7 +54,7 @@ class MeanOverRuns(Result):
         is no interval, or an earlier version wrote it.
     """
 
-    mean: float
+    mean: float | None
     deviation: float | None
     low: float | None
     high: float | None
@@ -70,6 +70,8 @@ def mean(runs: Sequence[Resampled]) -> MeanOverRuns:
         answered different pictures.
     """
     values = [run.value for run in runs]
+    if any(map(math.isnan, values)):
+        return MeanOverRuns(None, None, None, None, len(runs))
     deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
     found = float(np.mean(values))
     spread = _spread(runs)
@@ -89,9 +91,9 @@ def difference(runs: Sequence[Resampled], reference: Sequence[Resampled]) -> Dif
       reference: The same of another config.
 
     Returns:
-      The difference, whose interval is called "t over runs and pictures", or "... and groups". Where
-      a config has a single run, nothing tells how seeds vary: the interval is of the pictures
-      alone, and there is no p-value; see `resampling.difference`.
+      The difference, whose interval is called "t over runs and pictures", or "... and groups".
+      Where a config has a single run, nothing tells how seeds vary: the interval is of the
+      pictures alone, and there is no p-value; see `resampling.difference`.
     """
     if min(len(runs), len(reference)) < 2:
         return resampling.difference(resampling.mean(*runs), resampling.mean(*reference))
