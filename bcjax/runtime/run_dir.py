@@ -161,12 +161,12 @@ class RunDir(os.PathLike[str]):
         Raises:
           UserError: If there is no such folder, or it holds no run.
         """
-        if not self.path.exists():
-            raise UserError(f"There is no folder {self}: give the folder of a run.")
-        if not self.exists():
-            raise UserError(
-                f"{self} holds no run: {self.config.name} is missing; give a trained workdir."
-            )
+        if self.exists():
+            return
+        missing = (
+            f"{self.config.name} is missing" if self.path.exists() else "there is no such folder"
+        )
+        raise UserError(f"{self} holds no run: {missing}; give a trained workdir.")
 
     def trained_on(self) -> TrainedOn | None:
         """Reads `pictures.json`; None if the network was not trained here.
