@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 from bcjax import config as configs
 from bcjax.config import ConfigDict
 from bcjax.runtime import files, jax_settings
+from bcjax.runtime.errors import disk_faults_told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +36,7 @@ Checkpoint: TypeAlias = str | int  # "best", "latest" or a step
 # Each room is imported where it is needed: none pays for the imports of another.
 
 
+@disk_faults_told()
 def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
     """Returns a checked config, which may be changed further.
 
@@ -59,12 +61,14 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     return config
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def train(
     config: ConfigDict,
+    workdir: str | Path | None = None,
     *,
     progress: bool | None = None,
-    on_evaluation: Callable[[int, dict[str, float]], bool | None] | None = None,
+    on_evaluation: Callable[[int, dict[str, float]], bool | str | None] | None = None,
     extend: Literal["stretch", "restart"] | bool = False,
     change: bool = False,
 ) -> "Outcome":
@@ -79,11 +83,11 @@ def train(
       >>> outcome.evaluation.metrics["accuracy"]                     # doctest: +SKIP
 
     Args:
-      config: The config, which stays as it is. Where it names no workdir, that is
-        `runs/<name of the network>`.
+      config: The config, which stays as it is.
+      workdir: The run's folder; None: `config.workdir`, or `runs/<name of the network>`.
       progress: Whether to print how far the run is; None: in a terminal and in a notebook.
       on_evaluation: Called after each evaluation with the step and the metrics of the watched
-        split; where it returns True, the run ends there.
+        split; where it returns True, or text that says why, the run ends there.
       extend: Goes on with a run, even one that has ended, to a longer `train.length`. A schedule of
         the learning rate that ends is computed over the new length ("stretch"), or a new one begins
         over the added steps ("restart"); True is enough for one that does not end.
@@ -103,12 +107,13 @@ def train(
     from bcjax.training.resuming import Permissions
 
     configs.check_source(config.data)
-    config = configs.check(config)
+    changes = {} if workdir is None else {"workdir": workdir}
+    config = configs.check(configs.replaced(config, changes))
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
 
-    def evaluated(step: int, metrics: dict[str, float]) -> bool:
-        return bool(on_evaluation and on_evaluation(step, metrics))
+    def evaluated(step: int, metrics: dict[str, float]) -> bool | str:
+        return (on_evaluation and on_evaluation(step, metrics)) or False
 
     permissions = Permissions(extend, change)
     outcome = loop.train(config, _console(progress), evaluated, permissions)
@@ -120,6 +125,7 @@ def train(
     return outcome
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def load(
     run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
@@ -146,6 +152,7 @@ def load(
     return trained_network.load(workdir, checkpoint, max_pixels=max_pixels)
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def evaluate(
     run: "Run",
@@ -218,18 +225,20 @@ def evaluate(
     )
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def calibrate(
     run: "Run",
     *,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint | Sequence[Checkpoint] | None = None,
     split: str = "val",
     coverage: float = 0.9,
     error_rate: float = 0.05,
     not_cells: str | Path | None = None,
     batch_size: int | None = None,
+    runs: Sequence["Run"] = (),
 ) -> tuple["Calibration", "CalibrationMeasurements"]:
-    """Calibrates a checkpoint on held-out pictures and writes the calibration to the run's folder.
+    """Calibrates a network, or several that answer together, and writes it to the run's folder.
 
     `load(run).predict` and `evaluate` use it from then on: probabilities are calibrated, and
     pictures that are uncertain or not cells are marked.
@@ -239,17 +248,19 @@ def calibrate(
 
     Args:
       run: The run, such as its folder.
-      checkpoint: "best", "latest" or a step; None: that of the network, or the best.
+      checkpoint: "best", "latest" or a step; several are averaged. None: that of the network, or
+        the best.
       split: The split it is fitted on, which the network was not trained on.
       coverage: Share of the conformal sets that shall hold the true class, in (0, 1).
       error_rate: The highest error rate among answers that are not `uncertain`, in (0, 1).
       not_cells: A folder of pictures of other things, to measure how well outlier scores find them.
       batch_size: Images at a time; None: as the run did.
+      runs: Further runs, whose average with the first one is calibrated.
 
     Raises:
       UserError: If there is no such checkpoint or split, or a number is out of range.
     """
-    workdir = _workdir(run)
+    workdir, others = _workdir(run), [_workdir(each) for each in runs]
     not_cells = None if not_cells is None else files.user_path(not_cells)
     from bcjax.evaluation import calibrate as calibrating
     from bcjax.runtime import compilation
@@ -263,9 +274,11 @@ def calibrate(
         error_rate=error_rate,
         not_cells=not_cells,
         batch_size=batch_size,
+        runs=others,
     )
 
 
+@disk_faults_told()
 def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
     """Compares runs, each with the first one, from what their evaluations wrote.
 
@@ -285,6 +298,7 @@ def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") ->
     return comparison.compare(*map(_workdir, runs), evaluation=evaluation, metric=metric)
 
 
+@disk_faults_told()
 def prepare(
     source: str | Path, out: str | Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> "PreparedSet":
@@ -312,6 +326,7 @@ def prepare(
     return preparation.prepare(config.data, folder)
 
 
+@disk_faults_told()
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
@@ -333,6 +348,7 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     return write_report(workdir, evaluation, out)
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def explore(
     source: str | Path,
@@ -370,6 +386,7 @@ def _networks() -> Collection[str]:
     return MODELS
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def sweep(
     config: ConfigDict,
@@ -381,6 +398,7 @@ def sweep(
     sampler: Literal["tpe", "random"] = "tpe",
     pruner: Literal["none", "median", "halving", "hyperband"] = "none",
     storage: str = "",
+    retry: bool = False,
     progress: bool | None = None,
 ) -> "SweepResult":
     """Searches for better values of any keys of a config, trial after trial (Optuna).
@@ -403,6 +421,8 @@ def sweep(
       sampler: How values are chosen.
       pruner: Which trials end early, by their evaluations so far.
       storage: The URL of a database, for several hosts; "": SQLite in the folder.
+      retry: Whether trials that failed are tried again; where all of them failed, with what is
+        asked for now.
       progress: Whether to print how each trial ended; None: in a terminal and in a notebook.
 
     Returns:
@@ -423,13 +443,14 @@ def sweep(
     planned = Sweep.of(
         config, space, objective=objective, trials=trials, sampler=sampler, pruner=pruner
     )
-    study = planned.open(folder, storage)
+    study = planned.open(folder, storage, retry=retry)
     work(planned, study, _console(progress))
     found = result(planned, study)
     found.write(study.out)
     return found
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def ablate(
     config: ConfigDict,

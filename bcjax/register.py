@@ -199,10 +199,11 @@ def loss(name: str) -> Decorator:
 
 
 def callback(name: str) -> Decorator:
-    """Registers a callback: `(step, metrics) -> bool | None`, called after each evaluation.
+    """Registers a callback: `(step, metrics) -> bool | str | None`, called after each evaluation.
 
-    The metrics are those of the watched split, such as {"accuracy": 0.97}. Where it returns True,
-    the run ends there, its checkpoint saved.
+    The metrics are those of the watched split, such as {"accuracy": 0.97}, without those that are
+    undefined on it. Where it returns True, or the reason as text, the run ends there, its
+    checkpoint saved.
 
     Examples:
       >>> @bcjax.register.callback("good_enough")                    # doctest: +SKIP

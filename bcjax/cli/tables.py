@@ -10,6 +10,7 @@ from rich.text import Text
 from bcjax.reports.pages.formatting import percent, percent_interval
 
 if TYPE_CHECKING:
+    from bcjax.evaluation.calibration.measure import CalibrationMeasurements
     from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
     from bcjax.evaluation.evaluation import (
         Evaluation,
@@ -33,12 +34,22 @@ def evaluation(result: "Evaluation") -> Group:
         parts.append(_other_laboratory(result.laboratory))
     if result.soup or result.ensemble or result.views:
         parts.append(_averaged(result))
+    if result.calibration:
+        parts.append(_calibration(result.calibration))
     return Group(*parts)
 
 
 def cautions(sentences: Iterable[str]) -> list[Text]:
     """Returns the cautions about a figure, each a paragraph, which stand above it."""
     return [Text(f"Caution: {sentence}", style="bold") for sentence in sentences]
+
+
+def _calibration(found: "CalibrationMeasurements") -> Text:
+    """Returns what the probabilities are calibrated by, and what is missing for it."""
+    estimate = found.fitted.estimate if found.fitted else None
+    shown = f", temperature {estimate}" if estimate else ""
+    text = f"Calibrated on {found.fitted_n:,} pictures ({found.fitted_on}){shown}."
+    return Text(" ".join([text, *found.unfitted]))
 
 
 def _scores(result: "Evaluation") -> Iterator[RenderableType]:

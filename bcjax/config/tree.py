@@ -1,7 +1,6 @@
 """The config tree: made from the table, written to a run's folder, read again, compared."""
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -95,7 +94,8 @@ def load(workdir: Path) -> ConfigDict:
     """
     run = RunDir(workdir)
     run.check_exists()
-    config = from_dict(json.loads(run.config.read_text()))
+    page = files.read_json(run.config, "put it back from a copy, or give another workdir")
+    config = from_dict(page)
     plugins.load(config.imports)
     return config
 

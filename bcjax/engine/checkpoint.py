@@ -24,6 +24,14 @@ from bcjax.runtime.run_dir import RunDir
 log = logging.getLogger("bcjax")
 
 
+class DamagedCheckpointError(UserError):
+    """A checkpoint that cannot be read, though the disk has no fault."""
+
+    def __init__(self, path: Path, reason: str):
+        super().__init__(f"The checkpoint {path} cannot be read ({reason}): choose another one.")
+        self.reason = reason
+
+
 class Checkpoints:
     """The checkpoints of a run, by step.
 
@@ -174,17 +182,13 @@ class Checkpoints:
         """
         for step in reversed(self.steps()):
             try:
-                return self.restore(step, abstracts)
-            except (MemoryError, jax.errors.JaxRuntimeError):  # the checkpoint may be undamaged
-                raise
-            except Exception as error:
-                if fault := disk_fault(error, self.folder):  # the checkpoint may be undamaged, too
-                    raise UserError(f"{fault}.") from error
+                with self.damage_named(step):
+                    return self.restore(step, abstracts)
+            except DamagedCheckpointError as error:
                 aside = RunDir(self.folder.parent).damaged / str(step)
-                fault = (str(error.__cause__ or error).strip() or repr(error)).splitlines()[0][:200]
                 log.warning(
                     "Checkpoint %d cannot be read (%s): moved to %s, going on from the one before.",
-                    step, fault, aside,
+                    step, error.reason, aside,
                 )  # fmt: skip
                 self._move_aside(step, aside)
         return None
@@ -200,6 +204,24 @@ class Checkpoints:
                     partial_restore=True,
                 ),
             )
+
+    @contextlib.contextmanager
+    def damage_named(self, step: int) -> Iterator[None]:
+        """Names the checkpoint that is being read, where that fails.
+
+        Raises:
+          DamagedCheckpointError: If it is damaged.
+          UserError: If the disk fails; the checkpoint may be whole.
+        """
+        try:
+            yield
+        except (MemoryError, jax.errors.JaxRuntimeError):  # the checkpoint may be whole
+            raise
+        except Exception as error:
+            if fault := disk_fault(error, self.folder):
+                raise UserError(f"{fault}.") from error
+            why = (str(error.__cause__ or error).strip() or repr(error)).splitlines()[0][:200]
+            raise DamagedCheckpointError(self.folder / str(step), why) from error
 
     def _move_aside(self, step: int, aside: Path) -> None:
         if jax.process_index() == 0:

@@ -227,7 +227,7 @@ def _resolved(config: ConfigDict, source: _WeightSource) -> ConfigDict:
 
 
 def settings_of_run(
-    config: ConfigDict, workdir: Path, classes: Sequence[str]
+    config: ConfigDict, workdir: Path | None, classes: Sequence[str]
 ) -> tuple[dict[str, Any], ImportedWeights | None]:
     """Returns the settings that a run's weights need, by flat key, and the weights.
 
@@ -237,7 +237,7 @@ def settings_of_run(
 
     Args:
       config: The config; `model.weights` names the weights, if any.
-      workdir: The folder of the run.
+      workdir: The folder of the run; None: it has none yet.
       classes: The class names of the run's pictures.
 
     Raises:
@@ -248,7 +248,7 @@ def settings_of_run(
         if config.model.weights
         else configs.OLD_NETWORKS.get(config.model.name, ())
     )
-    if RunDir(workdir).exists():
+    if workdir and RunDir(workdir).exists():
         imported, complete = None, configs.load(workdir)
     elif config.model.weights:
         imported = _read_for(config, classes)

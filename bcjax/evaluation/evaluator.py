@@ -68,7 +68,7 @@ class OtherData:
         }  # fmt: skip
         if self.stain is not None:
             stain = None if self.stain == "none" else self.stain
-            changes |= {"stain": stain, "stain_reference": None}
+            changes |= {"stain": stain, "stain_reference": None, "stain_sha256": None}
         if self.stain_reference is not None:
             changes["stain_reference"] = str(Path(self.stain_reference).absolute())
         if self.max_pixels is not None:
@@ -303,6 +303,7 @@ def evaluate_final(
                 split=settings.split,
                 coverage=settings.coverage,
                 error_rate=settings.error_rate,
+                resamples=settings.resamples,
             )
             if writes:
                 calibrations.write(calibration, workdir)

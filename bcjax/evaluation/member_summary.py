@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax.evaluation import ensemble
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.evaluation import Evaluation, MemberSummary, NetworkScores
 from bcjax.evaluation.evaluator import Evaluator, OtherData, evaluate_answers
 from bcjax.evaluation.guards.pictures import EvaluatedSplit
@@ -92,11 +93,16 @@ def evaluate_together(config: ConfigDict, evaluated: Mapping[Path, Evaluated]) -
         # The members that answer a fold each have no picture in common.
         _measure(answers, resamples=0 if held_out else min(config.eval.resamples, _RESAMPLES)),
     )
+    calibration = None
+    if not held_out:
+        steps = [(folder, evaluation.checkpoint) for folder, (evaluation, _) in evaluated.items()]
+        calibration = calibrations.read_ensemble(steps[0][0].parent, steps)
     evaluation = evaluate_answers(
         whole,
         EvaluatedSplit(first.split, first.source, own, first.cautions, first.leaks),
         first.checkpoint,
         resamples=config.eval.resamples,
+        calibration=calibration,
         members=summary,
         held_out=held_out,
     )

@@ -69,6 +69,7 @@ class RunDir(os.PathLike[str]):
     | `eval/<name>.json`         | the figures of an evaluation            | train, evaluate       |
     | `eval/<name>.parquet`      | each picture's logits and label         | train, evaluate       |
     | `calibration/<step>.json`  | what was fitted for a checkpoint        | calibrate, train      |
+    | `calibration/ensemble.json`| the same for several networks together  | calibrate             |
     | `calibration/<step>.npz`   | the arrays that tell outliers           | calibrate             |
     | `explain/explain.json`     | figures about the explanations          | explain               |
     | `explain/*.png`            | the explanations, drawn                 | explain               |
@@ -123,7 +124,8 @@ class RunDir(os.PathLike[str]):
         """The answers that the figures of an evaluation are made of."""
         return self.evaluation(name).with_suffix(".parquet")
 
-    def calibration(self, step: int) -> Path:
+    def calibration(self, step: int | str) -> Path:
+        """What was fitted for a checkpoint; "ensemble": for several networks together."""
         return self.path / "calibration" / f"{step}.json"
 
     def outliers(self, step: int) -> Path:

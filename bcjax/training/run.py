@@ -20,6 +20,8 @@ from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
 from bcjax.data.store import choose_store
 from bcjax.engine import checkpoint, dispatch, losses, network, patience, program, weights
+from bcjax.engine import optimizer as optimizers
+from bcjax.engine import plan as plans
 from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.loader import (
     Loader,
@@ -36,7 +38,7 @@ from bcjax.engine.state import State
 from bcjax.engine.trainable import uses_batch_statistics
 from bcjax.engine.weights import ImportedWeights
 from bcjax.evaluation.answers import Answers
-from bcjax.runtime import compilation, environment, files, peers
+from bcjax.runtime import compilation, environment, files, peers, plugins
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -281,6 +283,23 @@ class Run:
         return Answers.of_split(self.prepared, split, logits, labels)
 
 
+def check(config: ConfigDict, prepared: PreparedSet) -> None:
+    """Checks, without a device, what a run that begins is refused for.
+
+    Args:
+      config: The config of the run.
+      prepared: The pictures that it describes.
+
+    Raises:
+      UserError: If there are too few pictures, the weights do not fit, or a length is not possible.
+    """
+    _check_splits(config, prepared)
+    config, _ = resolve(configs.replaced(config, {"workdir": None}), prepared)
+    network.build(config, len(prepared.classes))
+    plan = plans.resolve(config, order_of(config, prepared).examples, steps_per_call=1)
+    optimizers.create(config.optim, total_steps=plan.length, warmup_steps=plan.warmup)
+
+
 def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, ImportedWeights | None]:
     """Returns the complete config of a run, and the weights that it starts from.
 
@@ -302,7 +321,8 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
     if config.model.weights:
         changes["model.weights"] = str(Path(config.model.weights).absolute())
     config = configs.replaced(config, changes)
-    settings, imported = weights.settings_of_run(config, Path(config.workdir), prepared.classes)
+    workdir = Path(config.workdir) if config.workdir else None
+    settings, imported = weights.settings_of_run(config, workdir, prepared.classes)
     stated = configs.flatten(config)
     needed = {key: value for key, value in settings.items() if stated[key] is None}
     return network.resolve(configs.replaced(config, needed)), imported
@@ -332,7 +352,8 @@ def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
     facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
     facts |= {f"the version of {name}": v for name, v in environment.versions().items()}
-    facts["the source code of bcjax"] = environment.code_digest()
+    code = {"bcjax": environment.code_digest("bcjax")} | plugins.code_digests(config.imports)
+    facts |= {f"the source code of {package}": digest for package, digest in code.items()}
     peers.compare(facts)
 
 

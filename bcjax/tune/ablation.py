@@ -13,6 +13,7 @@ from rich.console import Console
 from bcjax import config as configs
 from bcjax.augment import spec
 from bcjax.config.key import LENGTH
+from bcjax.data.preparation import prepare
 from bcjax.engine import network
 from bcjax.evaluation import answers
 from bcjax.evaluation.answers import Answers
@@ -25,7 +26,7 @@ from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 from bcjax.tune import objectives, trials
-from bcjax.tune.trials import Changes, changed, check, judged_on_watched, read_page
+from bcjax.tune.trials import Changes, changed, check, check_tunable, judged_on_watched, read_page
 
 MODES = ("all-but-one", "only-one")
 REFERENCE = "all"  # the kind of run that all others are compared with
@@ -122,6 +123,7 @@ def _switch(where: str, name: Any, value: Any) -> Switch:
     sides = value if set(value) <= {"with", "without"} else {"without": value}
     on, off = sides.get("with") or {}, sides.get("without") or {}
     for key, change in (*on.items(), *off.items()):
+        check_tunable(key, f"{where}: {name}")
         if isinstance(change, dict):
             if set(change) != {"remove"}:
                 raise UserError(f"{where}: {name} has {key}: {change!r}: write {{remove: ENTRY}}.")
@@ -216,10 +218,17 @@ class Ablation:
         """
         if wrong := [mode for mode in modes if mode not in MODES]:
             raise UserError(f"There is no mode {wrong[0]!r}: choose of {', '.join(MODES)}.")
+        configs.check_argument("seeds", seeds, like="train.members")
         configs.check_source(config.data)
         loggers.check(config.track)
         judged = judged_on_watched(config, config.checkpoint.best)
-        return cls(judged, read_switches(switches, config), modes, seeds, out)
+        ablation = cls(judged, read_switches(switches, config), modes, seeds, out)
+        prepared = prepare(judged.data)  # the runs need it, too
+        objectives.check_defined([judged.checkpoint.best], prepared, judged.eval.split)
+        for on in ablation.runs().values():
+            run = apply(judged, ablation.switches, on)
+            check(run, trials.pictures_of(run, judged, prepared))
+        return ablation
 
     def runs(self) -> dict[str, tuple[str, ...]]:
         """Returns which switches are on, by the kind of run."""

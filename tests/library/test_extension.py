@@ -14,6 +14,7 @@ from registered import tables_restored
 import bcjax
 from bcjax import augment, config, metrics, register
 from bcjax.metrics import names
+from bcjax.runtime import plugins
 from bcjax.runtime.errors import UserError
 
 PACKAGE = ROOT / "examples" / "my_cells"
@@ -49,6 +50,29 @@ def test_it_trains_on_the_command_line_and_the_run_remembers_the_modules(workdir
     saved = json.loads((workdir / "config.json").read_text())
     assert saved["imports"] == ["my_cells.networks", "my_cells.training"]
     assert saved["model"]["mean"] == [0.5, 0.5, 0.5]
+
+
+def test_the_digest_that_processes_compare_follows_all_of_its_source(workdir):
+    modules = ("my_cells.networks", "my_cells.training")
+    plugins.load(modules)
+    before = plugins.code_digests(modules)
+    assert list(before) == ["my_cells"]
+    path = Path("my_cells/added.py")
+    path.write_text("x = 1\n")
+    assert plugins.code_digests(modules) != before
+    path.unlink()
+    assert plugins.code_digests(modules) == before
+
+
+def test_the_digest_of_a_module_without_a_package_follows_its_file(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "cells_alone.py").write_text("x = 1\n")
+    plugins.load(["cells_alone"])
+    before = plugins.code_digests(["cells_alone"])
+    (tmp_path / "beside.py").write_text("x = 1\n")
+    assert plugins.code_digests(["cells_alone"]) == before
+    (tmp_path / "cells_alone.py").write_text("x = 2\n")
+    assert plugins.code_digests(["cells_alone"]) != before
 
 
 def test_its_callback_is_called_after_each_evaluation(workdir):
