@@ -49,3 +49,27 @@ def about_identical(
             "differ in had no effect, and there is nothing to test.",
         )
     return ()
+
+
+def about_best(trials: int, split: str, compared: int, alike: int) -> tuple[str, ...]:
+    """Returns the sentences about the best of several trials.
+
+    Args:
+      trials: How many trials it is the best of.
+      split: The split by which it was chosen.
+      compared: How many others were compared with it, picture by picture.
+      alike: How many of these the pictures do not tell from it.
+    """
+    sentences = (
+        f"The best of {trials:,} trials was chosen by these {split} pictures: its figure is too "
+        "good, and pictures of another split tell how good it is.",
+        "Each trial is one run: seed noise is not in its figure, so another seed may rank them "
+        "otherwise.",
+    )
+    if not compared:
+        return sentences
+    return (
+        *sentences,
+        f"Of the {compared:,} next best, {alike:,} cannot be told apart from the best by these "
+        "pictures.",
+    )
