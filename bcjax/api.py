@@ -282,6 +282,8 @@ def calibrate(
 def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
     """Compares runs, each with the first one, from what their evaluations wrote.
 
+    Runs that have the same config and pictures but for the seed are compared as one config.
+
     Examples:
       >>> bcjax.compare("runs/a", "runs/b").to_pandas()              # doctest: +SKIP
 
@@ -476,7 +478,8 @@ def ablate(
       switches: The changes that leave each part out, by its name; or a file, as for `bcjax ablate`.
       out: The folder of the runs' folders and of ablation.json.
       modes: "all-but-one", "only-one" or both.
-      seeds: The number of runs of each kind, with seeds from `config.seed` on.
+      seeds: The number of runs of each kind, with seeds from `config.seed` on. With one, nothing
+        tells how seeds vary, and differences have no p-value.
       progress: Whether to print how each run ended; None: in a terminal and in a notebook.
 
     Raises:
