@@ -252,7 +252,7 @@ _MODEL = {
     "kernel_size": _key(
         None,
         "The side of all kernels of those networks, or of the depthwise kernels of those made for "
-        "blood cells; odd. Not set: the network's own.",
+        "blood cells; odd; not set: the network's own.",
         INT, range=Range(1, 255), unit="pixels",
     ),
     "squeeze": _key(
@@ -497,6 +497,10 @@ _CHECKPOINT = {
         "accuracy", "The metric by which the best checkpoint is chosen.", choices=METRICS,
         fixed="runs that differ in it are not judged by the same metric",
     ),
+    "best_under": _key(
+        None, "The line of eval.also under which that metric counts; not set: the clean pictures.",
+        TEXT, fixed="runs that differ in it are not judged by the same metric",
+    ),
 }  # fmt: skip
 
 _EVAL = {
@@ -512,6 +516,10 @@ _EVAL = {
     "batch_size": _key(
         None, "The pictures in a batch of evaluation; not set: train.batch_size.", INT,
         range=COUNT_FROM_1, unit="pictures",
+    ),
+    "also": _key(
+        (), 'Augmentations under which pictures are evaluated beside the clean ones: ("blur(1)",).',
+        TEXTS, with_change=True,
     ),
     "resamples": _key(
         1000, "The resamples of the bootstrap behind the 95 % intervals; 0: no intervals.",

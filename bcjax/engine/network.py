@@ -21,7 +21,7 @@ from bcjax.data.decode import read_file
 from bcjax.data.input_transform import InputTransform, reference_sha256
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.checkpoint import Checkpoints
-from bcjax.engine.state import State, Variables
+from bcjax.engine.state import State, Variables, not_finite
 from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -107,12 +107,13 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
       mesh: The devices on which the variables are replicated.
 
     Raises:
-      UserError: If there is no run or no such checkpoint, or it is damaged.
+      UserError: If there is no run or no such checkpoint, or it is damaged or not finite.
     """
     config = configs.load(workdir)
     checkpoints = open_checkpoints(workdir, config)
     step = _find(checkpoints, workdir, which)
-    with checkpoints.damage_named(step):
+    checkpoints.check(step)
+    with checkpoints.faults_named(step):
         classes = tuple(checkpoints.about(step)["classes"])
     model = build(config, len(classes))
     abstract = jax.tree.map(
@@ -122,15 +123,20 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
         _variable_shapes(model, config.data.image_size, config.model.channels),
     )
     wanted = {"ema": abstract} if config.optim.ema else abstract
-    with checkpoints.damage_named(step):
+    with checkpoints.faults_named(step):
         read = checkpoints.restore_variables(step, wanted)
+    if name := not_finite(read):
+        raise UserError(
+            f"Checkpoint {step} of {workdir} is of a network that diverged, for {name} is not "
+            "finite: choose another one."
+        )
     return RestoredNetwork(config, classes, model, read.get("ema", read), step)
 
 
 def open_checkpoints(workdir: Path, config: ConfigDict) -> Checkpoints:
     """Opens the checkpoints of a run for reading, whether it has ended or not."""
     return Checkpoints(
-        workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best, read_only=True
+        workdir, keep=config.checkpoint.keep, metric=patience.watched(config), read_only=True
     )
 
 

@@ -32,6 +32,16 @@ class Patience(NamedTuple):
     since_drop: Int[np.ndarray | jax.Array, ""]
 
 
+def watched(config: ConfigDict) -> str:
+    """Returns the name of the figure by which the best checkpoint is chosen.
+
+    It is a metric of the pictures as they are, such as "accuracy", or of augmented ones, such as
+    "blur(1)/accuracy".
+    """
+    best, under = config.checkpoint.best, config.checkpoint.best_under
+    return f"{under}/{best}" if under else best
+
+
 def init(metric: str) -> Patience:
     """Returns the patience before the first evaluation.
 

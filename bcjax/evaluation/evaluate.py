@@ -110,9 +110,14 @@ def watch(evaluator: Evaluator) -> Iterator[Evaluation]:
       The evaluation of one checkpoint after another, `eval/<name>-<step>.json`.
 
     Raises:
-      UserError: If there is no checkpoint and nothing is training.
+      UserError: If there is no checkpoint and nothing is training, or these are several members.
     """
     run_dir = RunDir(evaluator.workdir)
+    if members := run_dir.members():
+        raise UserError(
+            f"{evaluator.workdir} holds {len(members)} members: watch one of them, such as "
+            f"{members[0]}."
+        )
     done: set[int] = set()
     while True:
         running = run_dir.is_locked()  # read first: the last checkpoint precedes the end

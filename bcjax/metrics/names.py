@@ -78,8 +78,13 @@ DESCRIPTIONS = {
 
 
 def describe(metric: str) -> Description:
-    """Describes a metric; one that is not listed is a fraction, of which more is better."""
-    return DESCRIPTIONS.get(metric) or Description(metric.replace("_", " "))
+    """Describes a metric; one that is not listed is a fraction, of which more is better.
+
+    A metric of augmented pictures has the augmentation before its name: "blur(1)/log_loss".
+    """
+    under, _, name = metric.rpartition("/")
+    found = DESCRIPTIONS.get(name) or Description(name.replace("_", " "))
+    return dataclasses.replace(found, title=f"{found.title} under {under}") if under else found
 
 
 def metric_name(metric: str) -> str:

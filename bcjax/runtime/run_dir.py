@@ -64,8 +64,8 @@ class RunDir(os.PathLike[str]):
     | `tensorboard/`             | TensorBoard's event files               | train                 |
     | `trackers.json`            | its ids at MLflow, Weights & Biases     | train                 |
     | `wandb/`                   | Weights & Biases' own files             | train                 |
-    | `checkpoints/<step>/`      | the state, and a page about it          | train                 |
-    | `damaged/<step>/`          | checkpoints that could not be read      | train                 |
+    | `checkpoints/<step>/`      | the state, a page about it, digests     | train                 |
+    | `damaged/<step>/`          | checkpoints whose files were changed    | train                 |
     | `eval/<name>.json`         | the figures of an evaluation            | train, evaluate       |
     | `eval/<name>.parquet`      | each picture's logits and label         | train, evaluate       |
     | `calibration/<step>.json`  | what was fitted for a checkpoint        | calibrate, train      |

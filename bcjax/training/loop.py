@@ -308,7 +308,7 @@ def loop(
     signal = 0
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
-        stack.push(functools.partial(_tell_faults, all_members))
+        stack.push(functools.partial(_tell_faults, all_members, console))
         for position in range(len(all_members[0].run.phases)):
             early = next((member.early for member in all_members if not member.ended), "")
             states = _begin_phase(all_members, states, position)
@@ -345,16 +345,19 @@ def loop(
 
 
 def _tell_faults(
-    all_members: list[MemberProgress], kind: object, error: Any, trace: object
+    all_members: list[MemberProgress], console: Console, kind: object, error: Any, trace: object
 ) -> None:
-    """Tells the loggers what went wrong, where an exception ends training."""
+    """Tells the loggers what went wrong, where an exception ends training; prints what is kept."""
     if error is None:
         return
-    for member in all_members:
-        ending = member.ending(0, str(error).partition("\n")[0] or type(error).__name__)
+    for i, member in enumerate(all_members):
+        why = str(error).partition("\n")[0] or type(error).__name__
+        ending = member.ending(0, member.fault or why)
         for logger in member.loggers:
-            with contextlib.suppress(OSError):  # a full disk may be the very fault
+            with contextlib.suppress(OSError, UserError):  # a full disk may be the very fault
                 logger.ended(ending)
+        name = f"member {i}: " if len(all_members) > 1 else ""
+        console.print(f"{name}Ended at step {ending.step:,}. {ending.kept}", highlight=False)
 
 
 def _begin_phase(all_members: list[MemberProgress], states: States, position: int) -> States:
@@ -378,8 +381,9 @@ def _out_of_patience(run: Run, phase: Phase, held: Patience) -> str:
         return ""
     has_first = len(run.phases) > len(run.config.train.restarts) + 1
     key = "train" if phase.position or not has_first else "finetune.first"
+    count = int(held.since_best)
     return (
-        f"{int(held.since_best)} evaluations in a row brought no gain in "
+        f"{count} evaluation{'s' * (count > 1)} in a row brought no gain in "
         f"{describe(run.config.checkpoint.best).title} (config.{key}.patience)"
     )
 
@@ -463,7 +467,7 @@ def _train_phase(
                 with _divergence_stops(member, alone):
                     if plan.evaluates(step):
                         result = evaluate_watched(member, state, phase)
-                        value = result.get(lead.config.checkpoint.best, math.nan)
+                        value = result.get(patience.watched(lead.config), math.nan)
                         held = patiences[i] = patience.update(patiences[i], value, lead.config)
                         placed = meshes.replicate(lead.mesh, patiences[i])
                         packed = dispatcher.with_patience(packed, i, placed)
@@ -512,10 +516,16 @@ def log(member: MemberProgress, phase: Phase, held: Patience, values: dict[str, 
 
 
 def evaluate_watched(member: MemberProgress, state: State, phase: Phase) -> dict[str, float]:
-    """Evaluates on `eval.split`; returns the headline metrics."""
+    """Evaluates on `eval.split`; returns the headline metrics.
+
+    Those under an augmentation of `eval.also` have its name before theirs: "blur(1)/accuracy".
+    """
     run, step, split = member.run, member.step, member.run.config.eval.split
     measured = run.predict(split, phase, state).measure(resamples=0)
-    result = measured.values
+    result = dict(measured.values)
+    for view in run.also:
+        augmented = run.predict(split, phase, state, view).measure(resamples=0)
+        result |= {f"{view.line}/{name}": value for name, value in augmented.values.items()}
     loggers.evaluated(member.loggers, step, split, measured, state.best_variables["params"])
     for logger in member.loggers:
         logger.scalars(step, {f"{split}/{name}": value for name, value in result.items()})
@@ -582,7 +592,8 @@ def evaluate_best_checkpoint(run: Run, state: State) -> tuple[Evaluation, Answer
         run.config,
         run.prepared,
         int(state.step),
-        lambda split: run.predict(split, phase, state),
+        lambda split, view: run.predict(split, phase, state, view),
+        run.also,
         writes=run.lead,
     )
     if run.lead:

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from bcjax.engine import patience
 from bcjax.engine.state import State
 from bcjax.engine.trainable import stage_of
 from bcjax.metrics.names import describe, sign
@@ -192,7 +193,7 @@ def print_evaluation(
       saved: Whether its checkpoint is written: only then can it be the best from now on.
       member: "member 0", ... where several runs train.
     """
-    watched = config.checkpoint.best
+    watched = patience.watched(config)
     text = [f"step {step:,}", config.eval.split, f"accuracy {result['accuracy']:.1%}",
             f"macro F1 {result['macro_f1']:.3f}"]  # fmt: skip
     if watched not in result:

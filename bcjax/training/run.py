@@ -26,6 +26,7 @@ from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.loader import (
     Loader,
     SplitLoaders,
+    View,
     bytes_needed,
     order_of,
     predict_split,
@@ -37,6 +38,7 @@ from bcjax.engine.program import Program
 from bcjax.engine.state import State
 from bcjax.engine.trainable import uses_batch_statistics
 from bcjax.engine.weights import ImportedWeights
+from bcjax.evaluation import augmented_view
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime import compilation, environment, files, peers, plugins
 from bcjax.runtime import mesh as meshes
@@ -62,6 +64,7 @@ class Run:
       store: Where decoded pictures live: "disk", "host" or "device".
       store_reason: Why they live there, in a few words.
       order: The order in which training sees the pictures.
+      also: The augmentations under which `eval.split` and `eval.final_split` are evaluated, too.
       program: The jitted functions.
       phases: The phases of the run, in turn.
       values: The hyperparameters that the jitted functions take as arguments.
@@ -93,7 +96,9 @@ class Run:
         self.workdir = Path(config.workdir)
         self.lead = jax.process_index() == 0
         self.mesh: Mesh = like.mesh if like else meshes.create(config.mesh.fsdp)
-        meshes.check_batch(self.mesh, config.train.batch_size // config.optim.accumulate)
+        at_once = config.train.batch_size // config.optim.accumulate
+        meshes.check_batch(self.mesh, at_once)
+        meshes.check_memory(self.mesh, at_once, config.data.image_size or 0)
 
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None
@@ -111,6 +116,7 @@ class Run:
 
         # The network, and how it learns.
         policy = policies.build(config.augment.ops)
+        self.also = augmented_view.parse(config.eval.also)
         self.config, self._weights = resolve(config, self.prepared)
         run_dir = RunDir(self.workdir)
         goes_on = run_dir.exists()
@@ -137,7 +143,7 @@ class Run:
         if self._weights and self.lead:
             weights.write_origin(self._weights, self.workdir)
         self.checkpoints = checkpoint.Checkpoints(
-            self.workdir, keep=self.config.checkpoint.keep, metric=self.config.checkpoint.best
+            self.workdir, keep=self.config.checkpoint.keep, metric=patience.watched(self.config)
         )
         self._compiler = compilation.BackgroundCompiler()
         self._loaders: SplitLoaders = (
@@ -269,16 +275,23 @@ class Run:
         """Pictures in an evaluation batch."""
         return int(self.config.eval.batch_size or self.config.train.batch_size)
 
-    def predict(self, split: str, phase: Phase, state: State) -> Answers:
+    def predict(self, split: str, phase: Phase, state: State, view: View | None = None) -> Answers:
         """Runs the network, with its averaged variables if there are any, over a split.
+
+        Args:
+          split: The split.
+          phase: The phase of the state.
+          state: The state.
+          view: Changes the pictures before the network sees them; None: they are as they are.
 
         Raises:
           UserError: If a logit is not finite.
         """
-        loader = self.loader(split, phase, state)
+        loader = self._loaders.pictures(split) if view else self.loader(split, phase, state)
         self._compiler.wait("predict")
+        variables, batch_size = state.best_variables, self.eval_batch_size
         logits, labels = predict_split(
-            self.program.predict, state.best_variables, loader, self.mesh, self.eval_batch_size
+            self.program.predict, variables, loader, self.mesh, batch_size, view
         )
         return Answers.of_split(self.prepared, split, logits, labels)
 

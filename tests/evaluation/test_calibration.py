@@ -339,7 +339,7 @@ def test_it_is_read_as_it_was_written(tmp_path, seen):
     assert sorted(p.name for p in path.parent.iterdir()) == ["7.json", "7.npz"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "no arrays", "half the arrays"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "not finite", "no arrays", "half the arrays"])
 def test_a_damaged_one_is_refused(tmp_path, seen, damage):
     features, labels = seen
     given_answers = answers(*truthful(400, seed=0))
@@ -350,6 +350,9 @@ def test_a_damaged_one_is_refused(tmp_path, seen, damage):
         npz.unlink()
     elif damage == "half the arrays":
         npz.write_bytes(npz.read_bytes()[: npz.stat().st_size // 2])
+    elif damage == "not finite":
+        page = json.loads(path.read_text()) | {"temperature": float("nan")}
+        path.write_text(json.dumps(page))
     else:
         path.write_text("{}" if damage == "empty" else path.read_text()[:100])
     with pytest.raises(UserError, match=r"7\.json is damaged .*bcjax calibrate"):

@@ -132,9 +132,7 @@ def test_one_that_diverges_stops_alone(tmp_path):
         "--config.train.lrs=1e-9,1000", "--config.optim.weight_decay=1000",
         "--config.model.std=1e-6,1e-6,1e-6",
     )  # fmt: skip
-    assert re.search(
-        r"^member 1: Ended at step \d: The \w+ of step \d is not finite", said, re.MULTILINE
-    )
+    assert re.search(r"^member 1: Ended at step \d: The .*not finite", said, re.MULTILINE)
     assert processes.steps(tmp_path / "member-0")[-1] == 6
     assert not (tmp_path / "member-1" / "eval").exists()
 

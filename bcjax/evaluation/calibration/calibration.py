@@ -157,6 +157,8 @@ def read(workdir: Path, step: int | Literal["ensemble"]) -> Calibration | None:
         return None
     try:
         page = json.loads(path.read_text())
+        if not np.isfinite(page["temperature"] or 1.0):
+            raise ValueError(f"its temperature is {page['temperature']}")
         if page["outliers"]:
             with np.load(path.with_suffix(".npz")) as arrays:
                 page["outliers"] |= arrays
