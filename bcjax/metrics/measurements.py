@@ -100,8 +100,8 @@ def measure(
     - "clipped" before one of these: an end would have left the range of the metric (`names`), and
       was moved into it
 
-    A metric that is the same on every resample, such as a macro F1 of 1, has no interval: resampling
-    has nothing to vary, which does not make it certain.
+    A metric that is the same on every resample, such as a macro F1 of 1, has no interval: nothing
+    varies there, which does not make it certain.
 
     A metric that is undefined is left out of the macro averages:
 
