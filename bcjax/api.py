@@ -68,7 +68,7 @@ def train(
     workdir: str | Path | None = None,
     *,
     progress: bool | None = None,
-    on_evaluation: Callable[[int, dict[str, float]], bool | None] | None = None,
+    on_evaluation: Callable[[int, dict[str, float]], bool | str | None] | None = None,
     extend: Literal["stretch", "restart"] | bool = False,
     change: bool = False,
 ) -> "Outcome":
@@ -87,7 +87,7 @@ def train(
       workdir: The run's folder; None: `config.workdir`, or `runs/<name of the network>`.
       progress: Whether to print how far the run is; None: in a terminal and in a notebook.
       on_evaluation: Called after each evaluation with the step and the metrics of the watched
-        split; where it returns True, the run ends there.
+        split; where it returns True, or text that says why, the run ends there.
       extend: Goes on with a run, even one that has ended, to a longer `train.length`. A schedule of
         the learning rate that ends is computed over the new length ("stretch"), or a new one begins
         over the added steps ("restart"); True is enough for one that does not end.
@@ -113,8 +113,8 @@ def train(
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
 
-    def evaluated(step: int, metrics: dict[str, float]) -> bool:
-        return bool(on_evaluation and on_evaluation(step, metrics))
+    def evaluated(step: int, metrics: dict[str, float]) -> bool | str:
+        return (on_evaluation and on_evaluation(step, metrics)) or False
 
     permissions = Permissions(extend, change)
     outcome = loop.train(config, _console(progress), evaluated, permissions)
@@ -232,14 +232,15 @@ def evaluate(
 def calibrate(
     run: "Run",
     *,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint | Sequence[Checkpoint] | None = None,
     split: str = "val",
     coverage: float = 0.9,
     error_rate: float = 0.05,
     not_cells: str | Path | None = None,
     batch_size: int | None = None,
+    runs: Sequence["Run"] = (),
 ) -> tuple["Calibration", "CalibrationMeasurements"]:
-    """Calibrates a checkpoint on held-out pictures and writes the calibration to the run's folder.
+    """Calibrates a network, or several that answer together, and writes it to the run's folder.
 
     `load(run).predict` and `evaluate` use it from then on: probabilities are calibrated, and
     pictures that are uncertain or not cells are marked.
@@ -249,17 +250,19 @@ def calibrate(
 
     Args:
       run: The run, such as its folder.
-      checkpoint: "best", "latest" or a step; None: that of the network, or the best.
+      checkpoint: "best", "latest" or a step; several are averaged. None: that of the network, or
+        the best.
       split: The split it is fitted on, which the network was not trained on.
       coverage: Share of the conformal sets that shall hold the true class, in (0, 1).
       error_rate: The highest error rate among answers that are not `uncertain`, in (0, 1).
       not_cells: A folder of pictures of other things, to measure how well outlier scores find them.
       batch_size: Images at a time; None: as the run did.
+      runs: Further runs, whose average with the first one is calibrated.
 
     Raises:
       UserError: If there is no such checkpoint or split, or a number is out of range.
     """
-    workdir = _workdir(run)
+    workdir, others = _workdir(run), [_workdir(each) for each in runs]
     not_cells = None if not_cells is None else files.user_path(not_cells)
     from bcjax.evaluation import calibrate as calibrating
     from bcjax.runtime import compilation
@@ -273,12 +276,15 @@ def calibrate(
         error_rate=error_rate,
         not_cells=not_cells,
         batch_size=batch_size,
+        runs=others,
     )
 
 
 @disk_faults_told()
 def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
     """Compares runs, each with the first one, from what their evaluations wrote.
+
+    Runs that have the same config and pictures but for the seed are compared as one config.
 
     Examples:
       >>> bcjax.compare("runs/a", "runs/b").to_pandas()              # doctest: +SKIP
@@ -396,6 +402,7 @@ def sweep(
     sampler: Literal["tpe", "random"] = "tpe",
     pruner: Literal["none", "median", "halving", "hyperband"] = "none",
     storage: str = "",
+    retry: bool = False,
     progress: bool | None = None,
 ) -> "SweepResult":
     """Searches for better values of any keys of a config, trial after trial (Optuna).
@@ -418,6 +425,8 @@ def sweep(
       sampler: How values are chosen.
       pruner: Which trials end early, by their evaluations so far.
       storage: The URL of a database, for several hosts; "": SQLite in the folder.
+      retry: Whether trials that failed are tried again; where all of them failed, with what is
+        asked for now.
       progress: Whether to print how each trial ended; None: in a terminal and in a notebook.
 
     Returns:
@@ -439,7 +448,7 @@ def sweep(
     planned = Sweep.of(
         config, space, objective=objective, trials=trials, sampler=sampler, pruner=pruner
     )
-    study = planned.open(folder, storage)
+    study = planned.open(folder, storage, retry=retry)
     work(planned, study, _console(progress))
     found = result(planned, study)
     found.write(study.out)
@@ -472,7 +481,8 @@ def ablate(
       switches: The changes that leave each part out, by its name; or a file, as for `bcjax ablate`.
       out: The folder of the runs' folders and of ablation.json.
       modes: "all-but-one", "only-one" or both.
-      seeds: The number of runs of each kind, with seeds from `config.seed` on.
+      seeds: The number of runs of each kind, with seeds from `config.seed` on. With one, nothing
+        tells how seeds vary, and differences have no p-value.
       progress: Whether to print how each run ended; None: in a terminal and in a notebook.
 
     Raises:

@@ -80,6 +80,12 @@ class TrainedNetwork(RestoredNetwork):
             are listed in the result.
         """
         (logits, features), names, unreadable = self._run(self._answer, images, batch_size)
+        finite = np.isfinite(logits).all(axis=1)
+        if not finite.all():
+            raise UserError(
+                f"The answer of {self} to {names[int(finite.argmin())]} is not finite: its weights "
+                "answer no such image; choose another checkpoint."
+            )
         scale = self.calibration.temperature if self.calibration else 1.0
         probabilities = temperature.probabilities(logits, scale)
         predictions = Predictions(
