@@ -30,7 +30,7 @@ from bcjax.runtime.run_dir import RunDir
 log = logging.getLogger("bcjax")
 
 # Options of networks that the config's `model` branch sets.
-_OPTIONS = (
+OPTIONS = (
     "widths", "depths", "kernel_size", "squeeze", "hidden", "dropout", "drop_path", "norm",
     "convention", "epsilon", "alpha", "small_stem", "remat",
 )  # fmt: skip
@@ -42,7 +42,7 @@ def build(config: ConfigDict, classes: int) -> nn.Module:
     Raises:
       UserError: For an unknown model, or an option that it does not have.
     """
-    stated = {name: config.model[name] for name in _OPTIONS}
+    stated = {name: config.model[name] for name in OPTIONS}
     # None and False leave a network as it is, and not every network knows each option.
     options = {k: value for k, value in stated.items() if not (value is None or value is False)}
     return models.create(config.model.name, classes=classes, dtype=config.model.dtype, **options)
