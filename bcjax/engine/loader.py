@@ -20,6 +20,7 @@ from bcjax.engine import dispatch
 from bcjax.engine.dispatch import Batch, StoredArrays
 from bcjax.engine.plan import Call
 from bcjax.engine.state import Variables
+from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 
 HostBatch = dict[str, np.ndarray]
@@ -230,6 +231,7 @@ def training_batches(config: ConfigDict, prepared: PreparedSet, steps: int) -> I
         yield {name: array[0] for name, array in batches.items()}
 
 
+@jax_settings.fixed()
 def predict_split(
     predict: Callable,
     variables: Variables,

@@ -15,6 +15,7 @@ from scipy.special import log_softmax, logsumexp
 
 from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.evaluation import Evaluation, NetworkScores, ViewScores
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.evaluation.guards import cautions
@@ -93,10 +94,11 @@ def evaluate(
     Raises:
       UserError: If runs differ in classes or pictures, or a checkpoint is not there.
     """
-    names, parts, by_network = [], [], []
+    names, steps, parts, by_network = [], [], [], []
     for network in load_networks(evaluators, checkpoints):  # one network in memory at a time
         by_view = network.answers(views)
         names.append(str(network))
+        steps.append((network.workdir, network.trained.step))
         parts.append(network.scores(average(by_view)))
         by_network.append(by_view)
     whole = average([average(by_view) for by_view in by_network], names)
@@ -106,6 +108,7 @@ def evaluate(
         extra_cautions=cautions.union(each.pictures.cautions for each in evaluators),
         views=view_scores(views, by_network),
         ensemble=tuple(parts) if len(parts) > 1 else (),
+        calibration=None if views else calibrations.read_ensemble(evaluators[0].workdir, steps),
     )
     return evaluation, whole
 

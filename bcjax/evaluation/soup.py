@@ -121,6 +121,11 @@ def make(
 
     def score(trained: RestoredNetwork) -> float:
         values = judge.answers(trained).measure(resamples=0).values
+        if metric not in values:
+            raise UserError(
+                f"No greedy soup can be chosen: {metric} (config.checkpoint.best) is undefined on "
+                f"the {config.eval.split} split. Give soup=uniform."
+            )
         return sign(metric) * values[metric]
 
     return greedy(len(networks), blend, score)

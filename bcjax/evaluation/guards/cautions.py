@@ -15,6 +15,16 @@ def about_calibration(pictures: EvaluatedSplit, calibration: Calibration) -> tup
     return ()
 
 
+def about_augmentation(line: str) -> tuple[str, ...]:
+    """Returns the sentence about pictures that were augmented; `line` is "" if they were not."""
+    if not line:
+        return ()
+    return (
+        f"The pictures were augmented by {line}: this figure cannot be compared with one of the "
+        "pictures as they are.",
+    )
+
+
 def about_soup(
     pictures: EvaluatedSplit,
     chosen_on: str,

@@ -65,7 +65,7 @@ def _of_own_split(
     workdir: Path, config: ConfigDict, prepared: PreparedSet, split: str
 ) -> tuple[str, ...]:
     trained_on = RunDir(workdir).trained_on()
-    if trained_on and trained_on.digest != prepared.digest:
+    if trained_on and not trained_on.same_pictures(prepared.as_trained_on()):
         return ("The pictures or their splits have changed: some may have been trained on.",)
     if split == "train":
         return ("The network was trained on these pictures: others will be answered less well.",)
