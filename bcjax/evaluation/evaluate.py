@@ -68,13 +68,15 @@ def evaluate(
     folders = [Path(path) for path in (workdir, *runs)]
     workdirs = [run for path in folders for run in RunDir(path).members() or [path]]
     several = bool(runs) or len(checkpoints) > 1 or bool(soup and len(workdirs) > 1)
+    if out and not soup:
+        raise UserError("out is where a soup is written: give soup=greedy or uniform, too.")
+    for path in workdirs:
+        RunDir(path).check_exists()
     if soup and not several:
         raise UserError(
             f"soup={soup} needs several networks: name further runs, or several checkpoints such "
             "as best,latest."
         )
-    if out and not soup:
-        raise UserError("out is where a soup is written: give soup=greedy or uniform, too.")
     if out:
         check_free(Path(out))
     averages = several or views is not None
