@@ -22,7 +22,7 @@ from bcjax.data.decode import read_file
 from bcjax.data.input_transform import InputTransform, reference_sha256
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.checkpoint import Checkpoints
-from bcjax.engine.state import State, Variables, not_finite
+from bcjax.engine.state import State, Variables
 from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -31,7 +31,7 @@ from bcjax.runtime.run_dir import RunDir
 log = logging.getLogger("bcjax")
 
 # Options of networks that the config's `model` branch sets.
-_OPTIONS = (
+OPTIONS = (
     "widths", "depths", "kernel_size", "squeeze", "hidden", "dropout", "drop_path", "norm",
     "convention", "epsilon", "alpha", "small_stem", "remat",
 )  # fmt: skip
@@ -43,7 +43,7 @@ def build(config: ConfigDict, classes: int) -> nn.Module:
     Raises:
       UserError: For an unknown model, or an option that it does not have.
     """
-    stated = {name: config.model[name] for name in _OPTIONS}
+    stated = {name: config.model[name] for name in OPTIONS}
     # None and False leave a network as it is, and not every network knows each option.
     options = {k: value for k, value in stated.items() if not (value is None or value is False)}
     return models.create(config.model.name, classes=classes, dtype=config.model.dtype, **options)
@@ -126,11 +126,6 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
     wanted = {"ema": abstract} if config.optim.ema else abstract
     with checkpoints.faults_named(step):
         read = checkpoints.restore_variables(step, wanted)
-    if name := not_finite(read):
-        raise UserError(
-            f"Checkpoint {step} of {workdir} is of a network that diverged, for {name} is not "
-            "finite: choose another one."
-        )
     return RestoredNetwork(config, classes, model, read.get("ema", read), step)
 
 

@@ -71,13 +71,15 @@ def evaluate(
     folders = [Path(path) for path in (workdir, *runs)]
     workdirs = [run for path in folders for run in RunDir(path).members() or [path]]
     several = bool(runs) or len(checkpoints) > 1 or bool(soup and len(workdirs) > 1)
+    if out and not soup:
+        raise UserError("out is where a soup is written: give soup=greedy or uniform, too.")
+    for path in workdirs:
+        RunDir(path).check_exists()
     if soup and not several:
         raise UserError(
             f"soup={soup} needs several networks: name further runs, or several checkpoints such "
             "as best,latest."
         )
-    if out and not soup:
-        raise UserError("out is where a soup is written: give soup=greedy or uniform, too.")
     if out:
         check_free(Path(out))
     averages = several or views is not None
@@ -112,9 +114,14 @@ def watch(evaluator: Evaluator, *, strict: bool = False) -> Iterator[Evaluation]
       The evaluation of one checkpoint after another, `eval/<name>-<step>.json`.
 
     Raises:
-      UserError: If there is no checkpoint and nothing is training.
+      UserError: If there is no checkpoint and nothing is training, or these are several members.
     """
     run_dir = RunDir(evaluator.workdir)
+    if members := run_dir.members():
+        raise UserError(
+            f"{evaluator.workdir} holds {len(members)} members: watch one of them, such as "
+            f"{members[0]}."
+        )
     done: set[int] = set()
     while True:
         running = run_dir.is_locked()  # read first: the last checkpoint precedes the end

@@ -159,6 +159,19 @@ class RunDir(os.PathLike[str]):
         """Whether a run was begun here."""
         return self.config.exists()
 
+    def check_exists(self) -> None:
+        """Checks that a run was begun here.
+
+        Raises:
+          UserError: If there is no such folder, or it holds no run.
+        """
+        if self.exists():
+            return
+        missing = (
+            f"{self.config.name} is missing" if self.path.exists() else "there is no such folder"
+        )
+        raise UserError(f"{self} holds no run: {missing}; give a trained workdir.")
+
     def trained_on(self) -> TrainedOn | None:
         """Reads `pictures.json`; None if the network was not trained here.
 

@@ -78,7 +78,7 @@ def test_a_soup_says_which_tested_pictures_trained_its_ingredients_also_when_the
         assert evaluate(run).cautions[0] == sentence
     chose, _ = shared(a, split_otherwise[1], "val")
     said = f"{chose} of {n} test pictures chose the checkpoint of {named}"
-    assert (said in evaluate(soup).cautions[1]) == bool(chose)
+    assert any(said in each for each in evaluate(soup).cautions) == bool(chose)
 
 
 def test_a_run_that_begins_with_imported_weights_of_a_run_has_its_pictures(
@@ -189,7 +189,7 @@ def test_an_average_of_answers_names_the_runs_where_they_differ():
 
 # every output
 
-SENTENCE = "12 of 12 test pictures trained runs/gone, from which these weights come"
+SENTENCE = "8 of 8 test pictures trained runs/gone, from which these weights come"
 
 
 @pytest.fixture(scope="module")
@@ -265,7 +265,7 @@ def test_figures_at_home_beside_other_data_have_their_cautions_too(bcjax, leakin
     assert ran.status == 0, ran.err
     said = ran.out.partition("split")[0]
     assert re.search(r"was trained on (\d+) of these \1 pictures", said)
-    assert "At home: 12 of 12 test pictures" in said
+    assert "At home: 8 of 8 test pictures" in said
 
 
 def test_the_json_of_a_comparison_has_them_too(leaking):
