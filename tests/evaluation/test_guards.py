@@ -270,8 +270,8 @@ def test_figures_at_home_beside_other_data_have_their_cautions_too(bcjax, leakin
 
 def test_the_json_of_a_comparison_has_them_too(leaking):
     page = json.loads((leaking[1] / "compare.json").read_text())
-    assert [each.partition(":")[0] for each in page["cautions"]] == ["a", "b"]
-    assert all(SENTENCE in each for each in page["cautions"])
+    said = [each for each in page["cautions"] if SENTENCE in each]
+    assert [each.partition(":")[0] for each in said] == ["a", "b"]
 
 
 def test_training_begins_and_ends_with_the_cautions_above_the_figure(bcjax, tmp_path):
