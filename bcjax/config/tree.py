@@ -8,7 +8,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from bcjax.config.table import KEYS, OLD_KEYS, OLD_NOT_SET
+from bcjax.config.table import BEFORE_THE_KEY, KEYS, OLD_KEYS, OLD_NOT_SET
 from bcjax.config.values import convert
 from bcjax.runtime import files, plugins
 from bcjax.runtime.errors import UserError
@@ -65,13 +65,14 @@ def save(config: ConfigDict, path: Path) -> None:
 def from_dict(tree: Mapping[str, Any]) -> ConfigDict:
     """Rebuilds a config from its JSON form: keys that it lacks keep their defaults.
 
-    A tree that an earlier version wrote is translated: keys have their new names, and what meant
-    "not set" is None.
+    Where the default is not what bcjax did before it had the key, what it did is written in. A tree
+    that an earlier version wrote is translated: keys have their new names, and what meant "not set"
+    is None.
 
     Raises:
       UserError: For a key that this version does not know.
     """
-    leaves = flatten(tree)
+    leaves = BEFORE_THE_KEY | flatten(tree)
     if OLD_KEYS.keys() & leaves.keys():
         for key, value in leaves.items():
             value = tuple(value) if isinstance(value, list) else value

@@ -300,6 +300,10 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
         changes["data.source"] = str(Path(config.data.source).absolute())
     if config.model.weights:
         changes["model.weights"] = str(Path(config.model.weights).absolute())
+    if config.optim.correct_averages is None:  # a run goes on as it began
+        goes_on = RunDir(config.workdir).exists()
+        began = configs.load(Path(config.workdir)).optim.correct_averages if goes_on else None
+        changes["optim.correct_averages"] = began is not False
     config = configs.replaced(config, changes)
     settings, imported = weights.settings_of_run(config, Path(config.workdir), prepared.classes)
     stated = configs.flatten(config)
