@@ -20,9 +20,9 @@ import page as pages
 
 from bcjax.evaluation import answers, evaluation
 from bcjax.evaluation.calibration import calibration as calibrations
-from bcjax.evaluation.cautions import EvaluatedSplit
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import evaluate_answers
+from bcjax.evaluation.guards.pictures import EvaluatedSplit
 from bcjax.runtime.run_dir import RunDir
 
 COUNT = 13_000

@@ -1,4 +1,8 @@
-"""DeepEfficientNet from scratch, by the recipe published with it for 3,200 PBC pictures."""
+"""DeepEfficientNet from scratch, by the recipe published with it for 3,200 PBC pictures.
+
+It has 306,010 parameters for 8 classes. Published are 1.84 million, six times as many: what was
+published of its layout leaves no place for the rest.
+"""
 
 from bcjax import config as configs
 

@@ -4,7 +4,7 @@ import inspect
 import re
 from pathlib import Path
 
-from bcjax.augment import colour, erase, filters, geometry
+from bcjax.augment import cell_mask, colour, erase, filters, geometry
 from bcjax.augment.op import Argument, Draw, Op
 from bcjax.augment.table import PAPER_OPS
 
@@ -34,7 +34,7 @@ _KINDS = (
     ("Moves", geometry.OPS),
     ("Colours", colour.OPS),
     ("Optics and storage", filters.OPS),
-    ("Erasing", erase.OPS),
+    ("Erasing", {**erase.OPS, **cell_mask.OPS}),
 )
 _DRAWS: dict[Draw, str] = {"signed": "±", "up_to": "up to", "exact": "exact", "share": "blend"}
 

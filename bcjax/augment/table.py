@@ -1,10 +1,10 @@
 """All operations on one picture, by name."""
 
-from bcjax.augment import colour, erase, filters, geometry, mix
+from bcjax.augment import cell_mask, colour, erase, filters, geometry, mix
 from bcjax.augment.op import Op
 from bcjax.runtime.errors import UserError
 
-OPS: dict[str, Op] = {**geometry.OPS, **colour.OPS, **filters.OPS, **erase.OPS}
+OPS: dict[str, Op] = {**geometry.OPS, **colour.OPS, **filters.OPS, **erase.OPS, **cell_mask.OPS}
 
 # What RandAugment's paper chooses from, besides leaving the picture unchanged.
 PAPER_OPS = (

@@ -26,7 +26,7 @@ from pathlib import Path
 from bcjax import config as configs
 from bcjax.benchmark import SUBJECTS
 from bcjax.cli.flags import CONFIG, JSON, Arguments, Flag, config_arguments, read_config
-from bcjax.runtime import files
+from bcjax.runtime import files, jax_settings
 from bcjax.runtime.errors import UserError
 
 FLAGS = (
@@ -48,6 +48,7 @@ FLAGS = (
 )
 
 
+@jax_settings.fixed()
 def run(arguments: Arguments) -> None:
     for name in arguments.what or ("",):
         if name not in SUBJECTS:

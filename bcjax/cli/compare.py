@@ -4,15 +4,18 @@
   bcjax compare runs/a runs/b --metric=macro_f1 --split=val
   bcjax compare runs/a
 
-Each run is tested against the first. If one folder is given, and it holds members (train.members),
-these are compared. The command writes compare.html, compare.md, compare.json and figures/*.png into
---out, from what `bcjax train` and `bcjax evaluate` left in the runs' folders.
+Each run is compared with the first. Runs that have the same config but for the seed count as one
+config with several seeds: its mean is compared, over seeds and pictures. If one folder is given,
+and it holds members (train.members), these are compared. The command writes compare.html,
+compare.md, compare.json and figures/*.png into --out, from what `bcjax train` and `bcjax evaluate`
+left in the runs' folders.
 """
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
+from rich.text import Text
 
 from bcjax.cli.flags import Arguments, Flag
 from bcjax.runtime.errors import UserError
@@ -37,9 +40,11 @@ def run(arguments: Arguments) -> None:
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: give a folder to write into, such as --out=compare.")
     from bcjax import api
+    from bcjax.cli import tables
     from bcjax.reports.comparison.page import (
         metrics_table,
         runs_table,
+        seeds_table,
         tests_table,
         write_comparison,
     )
@@ -48,16 +53,16 @@ def run(arguments: Arguments) -> None:
     path = write_comparison(comparison, out)
     # One line for each run, however narrow the terminal: it scrolls, or is piped to a file.
     wide = Console(width=max(220, 40 + 26 * len(comparison.runs)))
-    for table in (runs_table, metrics_table, tests_table):
-        wide.print(_rich_table(table(comparison)), highlight=False)
-    tests = (test.sentence for test in comparison.tests)
-    print(*comparison.notes, *tests, f"written to {path}", sep="\n")
+    wide.print(*tables.cautions(comparison.cautions), *map(Text, comparison.notes), sep="\n")
+    for table in (runs_table, metrics_table, seeds_table, tests_table):
+        if (made := table(comparison)).rows:
+            wide.print(_rich_table(made), highlight=False)
+    print(*(test.sentence for test in comparison.tests), f"written to {path}", sep="\n")
 
 
 def _rich_table(table: "Table") -> "rich.table.Table":
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for position, head in enumerate(table.head):

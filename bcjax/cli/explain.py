@@ -17,6 +17,7 @@ from rich.table import Table
 
 from bcjax.cli import flags
 from bcjax.cli.flags import CHECKPOINT, Arguments, Flag
+from bcjax.runtime import jax_settings
 
 if TYPE_CHECKING:
     from bcjax.engine.network import RestoredNetwork
@@ -48,6 +49,7 @@ FLAGS = (
 )
 
 
+@jax_settings.fixed()
 def run(arguments: Arguments) -> None:
     workdir, named = arguments.workdir, arguments.words
     from bcjax.engine import network

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.cli.flags import CHECKPOINT, CONFIG, Arguments, Flag, read_config
+from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError
 
 FLAGS = (
@@ -31,6 +32,7 @@ FLAGS = (
 )
 
 
+@jax_settings.fixed()
 def run(arguments: Arguments) -> None:
     (config, own), out = _config(arguments), arguments.out
     if out.is_dir():

@@ -17,7 +17,7 @@ from rich.table import Table
 
 from bcjax import config as configs
 from bcjax.cli.flags import Arguments, Flag
-from bcjax.runtime import files
+from bcjax.runtime import files, jax_settings
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ FLAGS = (
 )
 
 
+@jax_settings.fixed()
 def run(arguments: Arguments) -> None:
     if len(arguments.words) != 1:
         raise UserError("Give one file of weights, such as bcjax import-weights resnet50.pth.")

@@ -10,6 +10,7 @@ and operations.png, every augmentation at five magnitudes on the first of them.
 from pathlib import Path
 
 from bcjax.cli.flags import CONFIG, Arguments, Flag, read_config
+from bcjax.runtime import jax_settings
 
 FLAGS = (
     CONFIG,
@@ -19,6 +20,7 @@ FLAGS = (
 )
 
 
+@jax_settings.fixed()
 def run(arguments: Arguments) -> None:
     config = read_config(arguments)
     from bcjax.reports.preview import write_preview

@@ -33,6 +33,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.cli.flags import CONFIG, Arguments, Flag, read_config
+from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 10  # trials in the table
 _POLL_SECONDS = 0.1
+_RETRY = "The same command with --retry tries what failed again; if all failed, also a mended one."
 
 FLAGS = (
     CONFIG,
@@ -71,6 +73,12 @@ FLAGS = (
     ),
     Flag("storage", "A database's URL, for several hosts; default: SQLite in OUT.", ""),
     Flag(
+        "retry",
+        "Try failed trials again; where all of them failed, with what is asked for now.",
+        False,
+        bool,
+    ),
+    Flag(
         "processes",
         "Trials at a time on this machine. To give each a GPU of its own, start the command once "
         "for each CUDA_VISIBLE_DEVICES instead.",
@@ -82,8 +90,10 @@ FLAGS = (
 )
 
 
+@jax_settings.fixed()
 def run(arguments: Arguments) -> int:
     config = read_config(arguments)
+    from bcjax.cli import tables
     from bcjax.runtime import compilation, extras
 
     extras.check("optuna", "bcjax sweep")
@@ -98,22 +108,28 @@ def run(arguments: Arguments) -> int:
         sampler=arguments.sampler,
         pruner=arguments.pruner,
     )
-    study = sweep.open(arguments.out, arguments.storage)
+    study = sweep.open(arguments.out, arguments.storage, retry=arguments.retry)
     console = Console()
     if arguments.processes > 1:
-        status = run_processes(arguments.processes, [*sys.argv[1:], "--processes=1", "--nosummary"])
+        alone = ["--processes=1", "--nosummary", "--noretry"]
+        status = run_processes(arguments.processes, [*sys.argv[1:], *alone])
     else:
         status = work(sweep, study, console)
     if not arguments.summary:
         return status
     found = result(sweep, study)
     path = found.write(study.out)
-    print(_title(found))
-    console.print(_table(found), highlight=False)
-    print(f"written to {path}")
-    if status == 0 and not found.ranked():
-        errors = [trial.error for trial in found.trials if trial.error]
-        raise UserError(errors[0] if errors else "No trial came to its end.")
+    failures = found.failures()
+    if found.ranked():
+        for caution in tables.cautions(found.cautions):
+            console.print(caution)
+        print(_title(found))
+        console.print(_table(found), highlight=False)
+        print(*failures, *([_RETRY] if failures else []), f"written to {path}", sep="\n")
+    elif status == 0:
+        raise UserError(
+            " ".join([*failures, _RETRY] if failures else ["No trial came to its end."])
+        )
     return status
 
 

@@ -1,6 +1,6 @@
 """Results as tables for the terminal."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
@@ -10,14 +10,15 @@ from rich.text import Text
 from bcjax.reports.pages.formatting import percent, percent_interval
 
 if TYPE_CHECKING:
+    from bcjax.evaluation.calibration.measure import CalibrationMeasurements
     from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
     from bcjax.evaluation.evaluation import (
         Evaluation,
         LaboratoryComparison,
-        MemberStatistic,
         MemberSummary,
     )
     from bcjax.metrics.intervals import Estimate
+    from bcjax.metrics.runs import MeanOverRuns
 
 _MANY = 40  # classes that no longer fit a terminal
 _BEGINS = ("log_loss", "macro_auc", "aurc")  # probabilities, ranking, abstention
@@ -25,15 +26,30 @@ _ALONE = ("accuracy", "macro_f1", "log_loss")
 
 
 def evaluation(result: "Evaluation") -> Group:
-    """Returns all that an evaluation says: its tables and its cautions."""
-    parts: list[RenderableType] = list(_scores(result))
+    """Returns all that an evaluation says: its cautions, then its tables."""
+    parts: list[RenderableType] = [*cautions(result.cautions), *_scores(result)]
     if result.members:
         parts.append(_members(result.members))
     if result.laboratory:
         parts.append(_other_laboratory(result.laboratory))
     if result.soup or result.ensemble or result.views:
         parts.append(_averaged(result))
-    return Group(*parts, *map(Text, result.cautions))
+    if result.calibration:
+        parts.append(_calibration(result.calibration))
+    return Group(*parts)
+
+
+def cautions(sentences: Iterable[str]) -> list[Text]:
+    """Returns the cautions about a figure, each a paragraph, which stand above it."""
+    return [Text(f"Caution: {sentence}", style="bold") for sentence in sentences]
+
+
+def _calibration(found: "CalibrationMeasurements") -> Text:
+    """Returns what the probabilities are calibrated by, and what is missing for it."""
+    estimate = found.fitted.estimate if found.fitted else None
+    shown = f", temperature {estimate}" if estimate else ""
+    text = f"Calibrated on {found.fitted_n:,} pictures ({found.fitted_on}){shown}."
+    return Text(" ".join([text, *found.unfitted]))
 
 
 def _scores(result: "Evaluation") -> Iterator[RenderableType]:
@@ -120,8 +136,8 @@ def _other_laboratory(compared: "LaboratoryComparison") -> Group:
     return Group(table, *lines, *([compared.why] if compared.why else []))
 
 
-def corruptions(result: "CorruptionEvaluation") -> Table:
-    """Returns the balanced accuracy under each corruption, severity by severity."""
+def corruptions(result: "CorruptionEvaluation") -> Group:
+    """Returns the cautions, and the balanced accuracy under each corruption and severity."""
     clean = result.clean["balanced_accuracy"]
     title = (
         f"balanced accuracy in %, {result.split} split, checkpoint {result.checkpoint}, "
@@ -137,7 +153,7 @@ def corruptions(result: "CorruptionEvaluation") -> Table:
     table.add_section()
     mean = result.mean["balanced_accuracy"]
     table.add_row("all", *[""] * len(result.severities), _short(mean), percent_interval(mean))
-    return table
+    return Group(*cautions(result.cautions), table)
 
 
 def _confusion(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> Table:
@@ -172,7 +188,7 @@ def _short(metric: "Estimate") -> str:
     return percent(metric.value).removesuffix(" %")
 
 
-def _interval(metric: "Estimate | MemberStatistic | None") -> str:
+def _interval(metric: "Estimate | MeanOverRuns | None") -> str:
     if metric is None or metric.low is None or metric.high is None:
         return "-"
     return f"{metric.low:.4f} - {metric.high:.4f}"

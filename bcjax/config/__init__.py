@@ -10,7 +10,7 @@ from bcjax.config.checks import check, check_source
 from bcjax.config.files import choose, get, names, split_variant
 from bcjax.config.lengths import resolve_length
 from bcjax.config.suggest import check_key, nearest
-from bcjax.config.table import KEYS, METRICS, add_choice
+from bcjax.config.table import KEYS, METRICS, OLD_NETWORKS, add_choice
 from bcjax.config.tree import (
     default,
     describe,
@@ -24,8 +24,8 @@ from bcjax.config.tree import (
 from bcjax.config.values import check_argument, convert, parse
 
 __all__ = [
-    "KEYS", "METRICS", "ConfigDict", "add_choice", "check", "check_argument", "check_key",
-    "check_source", "choose", "convert", "default", "describe", "differences", "flatten",
-    "from_dict", "get", "load", "names", "nearest", "parse", "replaced",
+    "KEYS", "METRICS", "OLD_NETWORKS", "ConfigDict", "add_choice", "check", "check_argument",
+    "check_key", "check_source", "choose", "convert", "default", "describe", "differences",
+    "flatten", "from_dict", "get", "load", "names", "nearest", "parse", "replaced",
     "resolve_length", "save", "split_variant",
 ]  # fmt: skip

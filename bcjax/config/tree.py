@@ -1,14 +1,20 @@
 """The config tree: made from the table, written to a run's folder, read again, compared."""
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from bcjax.config.table import BEFORE_THE_KEY, KEYS, OLD_KEYS, OLD_NOT_SET
+from bcjax.config.table import (
+    BEFORE_THE_KEY,
+    CAME_LATER,
+    KEYS,
+    OLD_KEYS,
+    OLD_NETWORKS,
+    OLD_NOT_SET,
+)
 from bcjax.config.values import convert
 from bcjax.runtime import files, plugins
 from bcjax.runtime.errors import UserError
@@ -65,9 +71,8 @@ def save(config: ConfigDict, path: Path) -> None:
 def from_dict(tree: Mapping[str, Any]) -> ConfigDict:
     """Rebuilds a config from its JSON form: keys that it lacks keep their defaults.
 
-    Where the default is not what bcjax did before it had the key, what it did is written in. A tree
-    that an earlier version wrote is translated: keys have their new names, and what meant "not set"
-    is None.
+    A tree that an earlier version wrote is translated: keys have their new names, what meant "not
+    set" is None, and what has another default since, or another layout, keeps the one that it had.
 
     Raises:
       UserError: For a key that this version does not know.
@@ -79,6 +84,9 @@ def from_dict(tree: Mapping[str, Any]) -> ConfigDict:
             if key in OLD_NOT_SET and value == OLD_NOT_SET[key]:
                 leaves[key] = None
         leaves = {OLD_KEYS.get(key, key): value for key, value in leaves.items()}
+    if CAME_LATER not in leaves:
+        for key, value in OLD_NETWORKS.get(leaves.get("model.name", ""), {}).items():
+            leaves[key] = value if leaves.get(key) is None else leaves[key]
     for key in leaves:
         if key not in KEYS:
             raise UserError(f"The saved config has a key {key!r} that this bcjax does not know.")
@@ -91,10 +99,10 @@ def load(workdir: Path) -> ConfigDict:
     Raises:
       UserError: If no run was started there, or a module that it imports is gone.
     """
-    path = RunDir(workdir).config
-    if not path.exists():
-        raise UserError(f"{workdir} holds no run: {path.name} is missing; give a trained workdir.")
-    config = from_dict(json.loads(path.read_text()))
+    run = RunDir(workdir)
+    run.check_exists()
+    page = files.read_json(run.config, "put it back from a copy, or give another workdir")
+    config = from_dict(page)
     plugins.load(config.imports)
     return config
 

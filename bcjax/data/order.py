@@ -144,13 +144,19 @@ def evaluation_batches(examples: int, batch_size: int) -> list[EvalBatch]:
 
 
 def shown_per_class(
-    kind: str, repeat: Sequence[str], counts: Sequence[int], classes: Sequence[str]
+    kind: str,
+    epoch_size: int | None,
+    repeat: Sequence[str],
+    counts: Sequence[int],
+    classes: Sequence[str],
 ) -> tuple[int, ...] | None:
     """Returns how many pictures of each class an epoch shows; None if each picture once.
 
     Args:
-      kind: The config's `train.sampling`. "natural": as many as there are. "balanced": the same
-        number of each class, and together as many as there are pictures.
+      kind: The config's `train.sampling`. "natural": each class by its share of the pictures.
+        "balanced": the same number of each class.
+      epoch_size: The config's `train.epoch_size`: the pictures in an epoch before `repeat`; None:
+        as many as there are.
       repeat: The config's `train.repeat`: "CLASS=FACTOR" multiplies the number of a class, by 2.5
         for example.
       counts: Training pictures of each class.
@@ -159,10 +165,10 @@ def shown_per_class(
     Raises:
       UserError: If a class is unknown or has no picture, or a factor is not a positive number.
     """
-    if kind == "natural" and not repeat:
+    if kind == "natural" and not repeat and epoch_size is None:
         return None
-    share, rest = divmod(sum(counts), len(counts))
-    shown = list(counts) if kind == "natural" else [share + (c < rest) for c in range(len(counts))]
+    weights = counts if kind == "natural" else [1] * len(counts)
+    shown = _shares(sum(counts) if epoch_size is None else epoch_size, weights)
     for text in repeat:
         name, _, factor = text.rpartition("=")
         written = re.fullmatch(r"\s*[0-9]+(\.[0-9]+)?\s*", factor)
@@ -185,3 +191,13 @@ def shown_per_class(
                 "the class, or set train.sampling to 'natural'."
             )
     return tuple(shown)
+
+
+def _shares(total: int, weights: Sequence[int]) -> list[int]:
+    """Divides a whole number by weights; what is left over goes to the largest remainders."""
+    parts = [divmod(total * weight, sum(weights)) for weight in weights]
+    shares = [share for share, _ in parts]
+    first = sorted(range(len(parts)), key=lambda c: -parts[c][1])
+    for c in first[: total - sum(shares)]:
+        shares[c] += 1
+    return shares

@@ -12,7 +12,7 @@ import io
 import logging
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -21,10 +21,11 @@ from filelock import FileLock
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
+from bcjax.data import contents
 from bcjax.data.curate import curation, datasheet
 from bcjax.data.decode import MAX_PIXELS
 from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
-from bcjax.data.records import SPLITS, ReadCache, Record, Source, fingerprint
+from bcjax.data.records import SPLITS, ReadCache, Record, Source
 from bcjax.data.sources import open_source, synthetic
 from bcjax.runtime import files, scratch
 from bcjax.runtime.errors import UserError, disk_fault
@@ -137,41 +138,93 @@ def prepare(
     configs.check_source(data)
     if not complete:
         data = curation.without_training_rules(data)
-    if out is not None:
-        source = read_source(data, complete=complete, own_names=own_names)
-        # Where links lead: the folder takes the place of what is there, and a link stays one.
-        return write_set(source, Path(os.path.realpath(out)), data, complete=complete)
-    if _is_prepared(data):
+    if out is None and _is_prepared(data):
         prepared = PreparedSet(Path(data.source).absolute())
         _check_rules(prepared, data)
         return prepared
     source = read_source(data, complete=complete, own_names=own_names)
-    # None counts as "", so that sets are found again that were prepared when "" meant "not set".
-    rules = ("" if data[key] is None else data[key] for key in datasheet.KEYS)
-    identity = (FORMAT, source.fingerprint, source.classes, *rules,
-                *([] if complete else ["partial"]),
-                *([] if data.max_pixels == MAX_PIXELS else [data.max_pixels]))  # fmt: skip
-    key = hashlib.sha256(repr(identity).encode()).hexdigest()[:12]
-    name = f"{Path(source.location).stem or 'data'}-{key}"
-    folder = (_cache_folder(data) / "data" / name).absolute()
-    if PreparedSet.is_at(folder):  # whole, for the last step is a rename; the disk may be read-only
-        return PreparedSet(folder)
+    known = _cache_folder(data) / "contents"
+    identified = contents.identified(source, known)
+
+    def check_source() -> None:
+        if contents.identified(source, known).fingerprint != identified.fingerprint:
+            raise UserError(
+                f"Pictures of {data.source} were changed while they were prepared: repeat the "
+                "command when they stay as they are."
+            )
+
+    if out is not None:
+        # Where links lead: the folder takes the place of what is there, and a link stays one.
+        out = Path(os.path.realpath(out))
+        return write_set(identified, out, data, complete=complete, check_source=check_source)
+    key = _key(identified, data, complete=complete)
+    folder = (_cache_folder(data) / "data").absolute()
+    if (found := _find(folder, key)) is not None:  # the disk may be read-only
+        return found
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        if fault := disk_fault(error, folder.parent):
+        if fault := disk_fault(error, folder):
             raise UserError(f"{fault}, with BCJAX_CACHE or config.data.cache_dir.") from error
         raise
-    with FileLock(folder.with_name(folder.name + ".lock")):
+    stem = Path(source.location).stem or "data"
+    with FileLock(folder / f"{key}.lock"):
         # What a process that was killed has left, on any host: a living one would hold the lock.
-        for left in folder.parent.glob(f".{glob.escape(folder.name)}.*"):
+        for left in folder.glob(f".*-{key}.*"):
             shutil.rmtree(left, ignore_errors=True)
-        if PreparedSet.is_at(folder):
-            return PreparedSet(folder)
-        return write_set(source, folder, data, complete=complete)
+        if (found := _find(folder, key)) is not None:
+            return found
+        for earlier in _prepared_by_name_and_time(folder, stem, source.location):
+            log.info(
+                "pictures: %s was prepared by an earlier version of bcjax, which knew pictures by "
+                "name, size and time alone: they are prepared again. Delete it when no run needs "
+                "it any more.", earlier,
+            )  # fmt: skip
+        return write_set(
+            identified, folder / f"{stem}-{key}", data, complete=complete, check_source=check_source
+        )
 
 
-def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = True) -> PreparedSet:
+def _key(source: Source, data: ConfigDict, *, complete: bool) -> str:
+    """Returns 16 hexadecimal digits that name the set which the rules make of a source."""
+    # None counts as "", as in sets that were prepared when "" meant "not set".
+    rules = ("" if data[key] is None else data[key] for key in datasheet.KEYS)
+    identity = (FORMAT, source.fingerprint, *rules,
+                *([] if complete else ["partial"]),
+                *([] if data.max_pixels == MAX_PIXELS else [data.max_pixels]))  # fmt: skip
+    return hashlib.sha256(repr(identity).encode()).hexdigest()[:16]
+
+
+def _find(folder: Path, key: str) -> PreparedSet | None:
+    """Returns the set of this key, whatever its source was called when it was prepared."""
+    for path in sorted(folder.glob(f"*-{key}")):
+        if PreparedSet.is_at(path):  # whole, for the last step is a rename
+            return _told(PreparedSet(path), "found prepared")
+    return None
+
+
+def _told(prepared: PreparedSet, how: str) -> PreparedSet:
+    count = sum(map(prepared.size, prepared.counts))
+    log.info("pictures: %s, %s pictures, digest %s", how, f"{count:,}", prepared.digest)
+    return prepared
+
+
+def _prepared_by_name_and_time(folder: Path, stem: str, location: str) -> Iterator[Path]:
+    """Yields the sets of a source that versions before 0.2 prepared, with keys of 12 digits."""
+    for path in sorted(folder.glob(f"{glob.escape(stem)}-{'[0-9a-f]' * 12}")):
+        source = PreparedSet(path).datasheet.get("source", {}) if PreparedSet.is_at(path) else {}
+        if source.get("location") == location:
+            yield path
+
+
+def write_set(
+    source: Source,
+    out: Path,
+    data: ConfigDict,
+    *,
+    complete: bool = True,
+    check_source: Callable[[], None] = lambda: None,
+) -> PreparedSet:
     """Curates `source` and writes it to the folder `out`, all of it or nothing.
 
     Args:
@@ -179,6 +232,8 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
       out: Folder to make; its parents are made too.
       data: The config's `data` branch: which pictures stay, and how they are split.
       complete: Whether the pictures are to train on; else they are to evaluate on.
+      check_source: Called when all is written, before the set appears: raises if the source has
+        become another one meanwhile.
 
     Raises:
       UserError: If `out` holds something already, or as `curation.curate` says.
@@ -212,10 +267,11 @@ def write_set(source: Source, out: Path, data: ConfigDict, *, complete: bool = T
         if curated.removed:
             _write_csv(folder / SKIPPED, ("filename", "reason"), list(curated.removed.items()))
         datasheet.write_datasheet(folder, source, curated, data)
+        check_source()
         if out.exists():
             out.rmdir()
         folder.rename(out)
-    return PreparedSet(out)
+    return _told(PreparedSet(out), "prepared")
 
 
 def _write_records(builder: Cells, out: Path) -> None:
@@ -274,9 +330,7 @@ def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = Fa
 def _without_splits(source: Source) -> Source:
     """Returns the source without the splits that it gives, so that new ones are carved."""
     records = [dataclasses.replace(record, split="") for record in source.records]
-    return dataclasses.replace(
-        source, records=records, fingerprint=fingerprint(source.fingerprint, "resplit")
-    )
+    return dataclasses.replace(source, records=records)
 
 
 def _check_rules(prepared: PreparedSet, data: ConfigDict) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -65,21 +66,26 @@ class Source:
       location: What the user wrote.
       classes: Class names in label order.
       records: All records, in a stable order.
-      fingerprint: A short text that changes when the content does; it names the cache.
+      fingerprint: A short text that changes when anything does that decides which pictures these
+        are, and that neither the records nor the bytes of `files` show; "" if there is nothing.
       notes: Plain sentences that the user should see at start-up.
       unlabelled: (id, reason) of each picture that has no class, or several.
       augmented: Whether the source is known to hold augmented copies of fewer originals. Such
         copies are kept apart only by the source's own split, or by groups of copies.
+      files: The files that the pictures are read from, in a stable order: the source is known by
+        the bytes in them, see `contents`. Without files it is known by its location, the
+        fingerprint, and a few pictures.
     """
 
     kind: str
     location: str
     classes: tuple[str, ...]
     records: Sequence[Record]
-    fingerprint: str
+    fingerprint: str = ""
     notes: tuple[str, ...] = ()
     unlabelled: Sequence[tuple[str, str]] = ()
     augmented: bool = False
+    files: Sequence[Path] = ()
 
 
 def split_from_name(name: str) -> str | None:
@@ -122,8 +128,8 @@ def fingerprint(*parts: object) -> str:
     """Returns 16 hexadecimal digits of the SHA-256 of `parts`.
 
     Args:
-      parts: Texts, numbers, and tuples or lists of them, which tell two contents apart without
-        reading the pictures: names, sizes, times of change, labels.
+      parts: Texts, numbers, and tuples or lists of them, which tell two contents apart where
+        there are no files to read: names, versions, checksums.
     """
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 

@@ -20,6 +20,7 @@ from bcjax.engine import dispatch
 from bcjax.engine.dispatch import Batch, StoredArrays
 from bcjax.engine.plan import Call
 from bcjax.engine.state import Variables
+from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 
 HostBatch = dict[str, np.ndarray]
@@ -215,7 +216,8 @@ def training_batches(config: ConfigDict, prepared: PreparedSet, steps: int) -> I
     """Yields the batch of each training step, for a training loop of your own.
 
     Args:
-      config: A resolved config; `seed`, `train.batch_size` and `train.sampling` decide the order.
+      config: A resolved config; `seed`, `train.batch_size`, `train.sampling`,
+        `train.epoch_size` and `train.repeat` decide the order.
       prepared: The pictures.
       steps: The number of steps.
 
@@ -229,6 +231,7 @@ def training_batches(config: ConfigDict, prepared: PreparedSet, steps: int) -> I
         yield {name: array[0] for name, array in batches.items()}
 
 
+@jax_settings.fixed()
 def predict_split(
     predict: Callable,
     variables: Variables,
@@ -282,7 +285,11 @@ def order_of(config: ConfigDict, prepared: PreparedSet) -> Order:
       UserError: If the sampling that the config describes is not possible.
     """
     shown = shown_per_class(
-        config.train.sampling, config.train.repeat, prepared.counts["train"], prepared.classes
+        config.train.sampling,
+        config.train.epoch_size,
+        config.train.repeat,
+        prepared.counts["train"],
+        prepared.classes,
     )
     return Order(
         prepared.size("train"),

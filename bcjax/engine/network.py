@@ -4,6 +4,7 @@ A trained network is rebuilt from its run alone: nobody retypes a name, a class 
 """
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,18 +17,22 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax import models
-from bcjax.data.input_transform import InputTransform
+from bcjax.data.decode import read_file
+from bcjax.data.input_transform import InputTransform, reference_sha256
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.state import State, Variables
+from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
+log = logging.getLogger("bcjax")
+
 # Options of networks that the config's `model` branch sets.
-_OPTIONS = (
-    "hidden", "dropout", "drop_path", "norm", "convention", "epsilon", "alpha", "small_stem",
-    "remat",
+OPTIONS = (
+    "widths", "depths", "kernel_size", "squeeze", "hidden", "dropout", "drop_path", "norm",
+    "convention", "epsilon", "alpha", "small_stem", "remat",
 )  # fmt: skip
 
 
@@ -37,7 +42,7 @@ def build(config: ConfigDict, classes: int) -> nn.Module:
     Raises:
       UserError: For an unknown model, or an option that it does not have.
     """
-    stated = {name: config.model[name] for name in _OPTIONS}
+    stated = {name: config.model[name] for name in OPTIONS}
     # None and False leave a network as it is, and not every network knows each option.
     options = {k: value for k, value in stated.items() if not (value is None or value is False)}
     return models.create(config.model.name, classes=classes, dtype=config.model.dtype, **options)
@@ -61,9 +66,10 @@ def resolve(config: ConfigDict) -> ConfigDict:
         changes["data.stain_reference"] = str(Path(config.data.stain_reference).absolute())
     config = configs.replaced(config, changes)
     if config.data.stain_reference:
-        InputTransform.from_config(
-            config.data
-        )  # reads it: no run begins that could not be evaluated
+        # Reads it: no run begins that could not be evaluated.
+        InputTransform.from_config(config.data)
+        sha256 = reference_sha256(read_file(Path(config.data.stain_reference)))
+        config = configs.replaced(config, {"data.stain_sha256": sha256})
     return config
 
 
@@ -91,6 +97,7 @@ class RestoredNetwork:
     step: int
 
 
+@jax_settings.fixed()
 def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
     """Restores a network from a checkpoint of a run.
 
@@ -100,12 +107,14 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
       mesh: The devices on which the variables are replicated.
 
     Raises:
-      UserError: If there is no run, or no such checkpoint.
+      UserError: If there is no run or no such checkpoint, or it is damaged or not finite.
     """
     config = configs.load(workdir)
     checkpoints = open_checkpoints(workdir, config)
     step = _find(checkpoints, workdir, which)
-    classes = tuple(checkpoints.about(step)["classes"])
+    checkpoints.check(step)
+    with checkpoints.faults_named(step):
+        classes = tuple(checkpoints.about(step)["classes"])
     model = build(config, len(classes))
     abstract = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(
@@ -113,25 +122,38 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
         ),
         _variable_shapes(model, config.data.image_size, config.model.channels),
     )
-    read = checkpoints.restore_variables(step, {"ema": abstract} if config.optim.ema else abstract)
+    wanted = {"ema": abstract} if config.optim.ema else abstract
+    with checkpoints.faults_named(step):
+        read = checkpoints.restore_variables(step, wanted)
     return RestoredNetwork(config, classes, model, read.get("ema", read), step)
 
 
 def open_checkpoints(workdir: Path, config: ConfigDict) -> Checkpoints:
     """Opens the checkpoints of a run for reading, whether it has ended or not."""
     return Checkpoints(
-        workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best, read_only=True
+        workdir, keep=config.checkpoint.keep, metric=patience.watched(config), read_only=True
     )
 
 
 def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
     steps = checkpoints.steps()
+    if not steps and (members := RunDir(workdir).members()):
+        raise UserError(
+            f"{workdir} holds {len(members)} members, where one network is needed: name one of "
+            f"them, such as {members[0]}."
+        )
     if not steps:
         raise UserError(f"{workdir} holds no checkpoint yet: train first, or wait for one.")
     if which == "latest":
         return steps[-1]
     if which == "best":
         best = checkpoints.best()
+        if best is None and steps[-1]:  # a network that was written at step 0 is the only one
+            log.warning(
+                "No evaluation during training has chosen a best checkpoint of %s, for there was "
+                "none or its metric was undefined: the latest, %d, is taken.",
+                workdir, steps[-1],
+            )  # fmt: skip
         return steps[-1] if best is None else best
     if not which.isdigit() or int(which) not in steps:
         held = ", ".join(map(str, steps))
@@ -149,6 +171,7 @@ def _variable_shapes(model: nn.Module, image_size: int, channels: int) -> dict[s
     return jax.eval_shape(init)
 
 
+@jax_settings.fixed()
 def write_run(
     config: ConfigDict, variables: Variables, classes: Sequence[str], workdir: Path
 ) -> None:

@@ -17,6 +17,7 @@ from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.phases import Phase
 from bcjax.engine.state import State, Variables
 from bcjax.engine.step import Recipe, mean_loss, predict_step, step_key
+from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError
 
 
@@ -83,6 +84,7 @@ def training_loss(model: nn.Module, config: ConfigDict) -> Callable:
     values = Hyperparameters(config.seed, augment=policy.numbers)
     loss_of = mean_loss(model, recipe(config, policy))
 
+    @jax_settings.fixed()
     def loss(params: Variables, state: State, batch: Batch) -> tuple[Array, Variables]:
         key = step_key(config.seed, state.step)
         ages = (state.step, state.step - state.began)

@@ -17,6 +17,7 @@ from bcjax.engine import patience as patiences
 from bcjax.engine.patience import Patience
 from bcjax.engine.trainable import NOTHING_FROZEN, Frozen
 from bcjax.models import initialisers
+from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 
 Variables = dict[str, Any]
@@ -71,6 +72,7 @@ def initializer(
     drawn = meshes.batch_sharding(mesh) if mesh else None
     size = config.data.image_size
 
+    @jax_settings.fixed()
     def init(seed: int | Array) -> State:
         pictures = jnp.zeros((1, size, size, config.model.channels))
         variables = initialisers.variables(
@@ -91,6 +93,7 @@ def initializer(
     return init
 
 
+@jax_settings.fixed()
 def new_state(
     model: nn.Module, optimizer: optax.GradientTransformation, config: ConfigDict
 ) -> State:
@@ -106,6 +109,7 @@ def new_state(
     return start(np.uint32(config.seed))
 
 
+@jax_settings.fixed()
 def begin(
     state: State,
     phase: int,
@@ -133,6 +137,20 @@ def begin(
         ema=frozen.where(state.variables, state.ema) if state.ema else {},
         patience=jax.tree.map(jnp.asarray, patiences.init(metric)),
     )
+
+
+def not_finite(tree: Any) -> str:
+    """Returns the path of the first array with a NaN or an infinity, such as "params/head/bias".
+
+    "" if there is none in the parts of the arrays that this process has.
+    """
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        parts = [leaf]
+        if isinstance(leaf, jax.Array):  # of what is replicated, the first copy here is enough
+            parts = list({str(s.index): s.data for s in leaf.addressable_shards}.values())
+        if not all(np.isfinite(part).all() for part in parts):
+            return jax.tree_util.keystr(path, simple=True, separator="/")
+    return ""
 
 
 def shapes(init: Callable[[], State], mesh: Mesh, fsdp_min_size: int) -> State:

@@ -25,6 +25,7 @@ from bcjax.engine.averages import Ages
 from bcjax.engine.dispatch import Batch, Hyperparameters, StoredArrays, scan
 from bcjax.engine.state import State, Variables
 from bcjax.engine.trainable import NOTHING_FROZEN, Frozen, join
+from bcjax.runtime import jax_settings
 
 # What a training step returns, in this order: sums over its examples, and the gradient's norm.
 METRICS = ("loss", "correct", "examples", "grad_norm")
@@ -130,6 +131,7 @@ def train_step(
     """
     loss_of = mean_loss(model, recipe, frozen, waited)
 
+    @jax_settings.fixed()
     def step(
         state: State, batch: Batch, stored: StoredArrays, values: Hyperparameters
     ) -> tuple[State, Array]:
@@ -179,6 +181,7 @@ def mean_loss(
     if recipe.focal is not None:
         loss = functools.partial(losses.focal, gamma=recipe.focal)
 
+    @jax_settings.fixed()
     def loss_of(
         trains: Variables, fixed: Variables, batch_stats: Variables, key: Key[Array, ""],
         batch: Batch, stored: StoredArrays, values: Hyperparameters, ages: Ages,
@@ -216,6 +219,7 @@ def mean_loss(
     return loss_of
 
 
+@jax_settings.fixed()
 def apply_gradients(
     state: State,
     optimizer: optax.GradientTransformation,
@@ -278,6 +282,7 @@ def _accumulated(
     return jax.tree.map(lambda g: g / parts, grads), batch_stats, sums
 
 
+@jax_settings.fixed()
 def infer(
     model: nn.Module,
     variables: Variables,
@@ -300,6 +305,7 @@ def predict_step(
     logits. Where the batch holds those instead of pictures, only the classifier runs.
     """
 
+    @jax_settings.fixed()
     def step(variables: Variables, batch: Batch, stored: StoredArrays) -> tuple[Array, Array]:
         batch = gather(batch, stored)
         if "features" in batch:

@@ -1,7 +1,7 @@
 """Weights from a file or another run: reading, fitting to a network, starting a run from them."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from bcjax.runtime.run_dir import RunDir
 SETTINGS = {
     "resize": "data.resize", "crop_fraction": "data.crop_fraction",
     "convention": "model.convention", "norm": "model.norm", "epsilon": "model.epsilon",
-    "mean": "model.mean", "std": "model.std",
+    "mean": "model.mean", "std": "model.std", "widths": "model.widths", "depths": "model.depths",
+    "kernel_size": "model.kernel_size", "squeeze": "model.squeeze",
 }  # fmt: skip
 
 _OURS = Naming(
@@ -110,7 +111,8 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
       classes: The number of classes; 0: as many as the weights have.
 
     Raises:
-      UserError: If the file cannot be read, or its tensors are not those of the network.
+      UserError: If the file cannot be read, or its tensors are not those of the network, or one
+        of them is not finite.
     """
     keep = config.model.weights_head == "keep"
     network.build(config, 2)  # checks the name and the options first
@@ -128,7 +130,15 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
     new = () if keep else (*holds.classifier, "params/head/")
     optional = [path for path in holds.shapes if path.startswith(new)]
     convert.check(fitting, holds, model=config.model.name, optional=optional)
-    arrays = {p: np.ascontiguousarray(t, np.float32) for p, t in fitting.tensors.items()}
+    with np.errstate(over="ignore"):  # what float32 cannot hold is named
+        arrays = {p: np.ascontiguousarray(t, np.float32) for p, t in fitting.tensors.items()}
+    for place, array in arrays.items():
+        if not np.isfinite(array).all():
+            what = "NaN" if np.isnan(array).any() else "infinity, or a number beyond float32"
+            raise UserError(
+                f"{path} holds {what} in {fitting.named(place)}: save weights from before the "
+                "training diverged."
+            )
     variables = traverse_util.unflatten_dict(arrays, sep="/")
     outputs = holds.shapes[holds.classifier[0]][-1] if keep else 0
     named = source.classes[-outputs:] if len(source.classes) - outputs in (0, 1) else ()
@@ -206,12 +216,15 @@ def _resolved(config: ConfigDict, source: _WeightSource) -> ConfigDict:
     config = config.copy_and_resolve_references()
     entry = models.MODELS[config.model.name]
     config.data.image_size = config.data.image_size or source.input_size
+    settings = dict(source.settings)
+    if config.data.resize not in (None, settings.get("resize")):
+        settings.pop("crop_fraction", None)  # it belongs to the resize of the weights
     for key, name in SETTINGS.items():
         branch, leaf = name.split(".")
-        value = source.settings.get(key)
-        is_option = key in ("convention", "norm", "epsilon")
+        value = settings.get(key)
+        is_option = branch == "model" and key not in ("mean", "std")
         if (
-            not value
+            value is None
             or config[branch][leaf] is not None
             or (is_option and key not in entry.options)
         ):
@@ -223,30 +236,36 @@ def _resolved(config: ConfigDict, source: _WeightSource) -> ConfigDict:
 
 
 def settings_of_run(
-    config: ConfigDict, workdir: Path, classes: Sequence[str]
+    config: ConfigDict, workdir: Path | None, classes: Sequence[str]
 ) -> tuple[dict[str, Any], ImportedWeights | None]:
     """Returns the settings that a run's weights need, by flat key, and the weights.
 
     A run that is resumed takes the settings from its own saved config: the weights are not needed
-    again, and None is returned for them. So it is for a run that names no weights.
+    again, and None is returned for them. So it is for a run that names no weights, which only keeps
+    the layout of its network if that is another one by now.
 
     Args:
       config: The config; `model.weights` names the weights, if any.
-      workdir: The folder of the run.
+      workdir: The folder of the run; None: it has none yet.
       classes: The class names of the run's pictures.
 
     Raises:
       UserError: If the weights cannot be read or are not those of the network.
     """
-    if not config.model.weights:
-        return {}, None
-    if RunDir(workdir).exists():
+    keys = (
+        SETTINGS.values()
+        if config.model.weights
+        else configs.OLD_NETWORKS.get(config.model.name, ())
+    )
+    if workdir and RunDir(workdir).exists():
         imported, complete = None, configs.load(workdir)
-    else:
+    elif config.model.weights:
         imported = _read_for(config, classes)
         complete = imported.config
+    else:
+        return {}, None
     flat = configs.flatten(complete)
-    return {key: flat[key] for key in SETTINGS.values()}, imported
+    return {key: flat[key] for key in keys}, imported
 
 
 def initial_state(
@@ -281,7 +300,16 @@ def _read_for(config: ConfigDict, classes: Sequence[str]) -> ImportedWeights:
             f"{', '.join(classes[:3])}, ...: drop its classifier (model.weights_head=drop), or "
             "set data.classes."
         )
-    return imported
+    return dataclasses.replace(imported, notes=(*imported.notes, *_resizing(config, imported)))
+
+
+def _resizing(config: ConfigDict, imported: ImportedWeights) -> Iterator[str]:
+    """Yields how pictures are resized, and whether config or weights say so."""
+    data = imported.config.data
+    if data.resize is not None:
+        share = f" of {data.crop_fraction or 1:g} of the shorter side" * (data.resize == "crop")
+        whose = "the weights want" if config.data.resize is None else "the config says"
+        yield f"Pictures are resized by a {data.resize}{share}, as {whose}."
 
 
 def _replaced(tree: Variables, new: Variables) -> Variables:
@@ -311,6 +339,7 @@ def write(imported: ImportedWeights, workdir: Path, classes: Sequence[str]) -> N
     config = configs.replaced(config, {"data.classes": tuple(classes)})
     model = network.build(config, len(classes))
     side, channels = config.data.image_size, config.model.channels
+    meshes.check_memory(meshes.create(), 1, side)
     new = _initial_head(model, np.zeros((1, side, side, channels), np.float32), config.seed)
     params = traverse_util.flatten_dict(new) | traverse_util.flatten_dict(
         imported.variables["params"]

@@ -95,10 +95,15 @@ class Answers:
         )
 
 
-def write(answers: Answers, path: Path) -> None:
+def write(answers: Answers, path: Path, cautions: Sequence[str] = ()) -> None:
     """Writes answers atomically to a parquet file with the columns id, group, label and logits.
 
-    The names of the classes are in the schema's metadata.
+    In the schema's metadata are, as JSON, the names of the classes and the cautions.
+
+    Args:
+      answers: The answers.
+      path: The file.
+      cautions: What a reader of figures that are made from them must know; see `guards`.
     """
     logits = pa.array(answers.logits.astype(np.float32).ravel())
     table = pa.table(
@@ -108,7 +113,9 @@ def write(answers: Answers, path: Path) -> None:
             "label": pa.array(answers.labels, pa.int32()),
             "logits": pa.FixedSizeListArray.from_arrays(logits, len(answers.classes)),
         }
-    ).replace_schema_metadata({"classes": json.dumps(answers.classes)})
+    ).replace_schema_metadata(
+        {"classes": json.dumps(answers.classes), "cautions": json.dumps(list(cautions))}
+    )
     with files.atomic(path) as partial:
         parquet.write_table(table, partial)
 

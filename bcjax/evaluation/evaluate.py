@@ -1,7 +1,7 @@
 """`bcjax.evaluate`: checkpoints of a run on a split of its data or on other data."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bcjax.engine.network import check_free
@@ -16,6 +16,7 @@ from bcjax.evaluation.views import parse as parse_views
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
+from bcjax.runtime.training_sessions import checkpoints_written, read_sessions
 
 _POLL_SECONDS = 5.0
 
@@ -60,18 +61,22 @@ def evaluate(
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
         view or class.
     """
+    if soup not in (None, *soups.KINDS):
+        raise UserError(f"There is no soup {soup!r}: choose of {', '.join(soups.KINDS)}.")
     parsed_views: tuple[View, ...] = () if views is None else parse_views(views)
-    checkpoints = _listed(checkpoint)
+    checkpoints = listed(checkpoint)
     folders = [Path(path) for path in (workdir, *runs)]
     workdirs = [run for path in folders for run in RunDir(path).members() or [path]]
     several = bool(runs) or len(checkpoints) > 1 or bool(soup and len(workdirs) > 1)
+    if out and not soup:
+        raise UserError("out is where a soup is written: give soup=greedy or uniform, too.")
+    for path in workdirs:
+        RunDir(path).check_exists()
     if soup and not several:
         raise UserError(
             f"soup={soup} needs several networks: name further runs, or several checkpoints such "
             "as best,latest."
         )
-    if out and not soup:
-        raise UserError("out is where a soup is written: give soup=greedy or uniform, too.")
     if out:
         check_free(Path(out))
     averages = several or views is not None
@@ -96,6 +101,8 @@ def evaluate(
 def watch(evaluator: Evaluator) -> Iterator[Evaluation]:
     """Evaluates and writes each checkpoint of a run that is there or comes, until the run ends.
 
+    A checkpoint that is deleted before its turn comes is left out; see `not_watched`.
+
     Args:
       evaluator: The evaluator of the run, and of the split.
 
@@ -103,21 +110,43 @@ def watch(evaluator: Evaluator) -> Iterator[Evaluation]:
       The evaluation of one checkpoint after another, `eval/<name>-<step>.json`.
 
     Raises:
-      UserError: If there is no checkpoint and nothing is training.
+      UserError: If there is no checkpoint and nothing is training, or these are several members.
     """
     run_dir = RunDir(evaluator.workdir)
+    if members := run_dir.members():
+        raise UserError(
+            f"{evaluator.workdir} holds {len(members)} members: watch one of them, such as "
+            f"{members[0]}."
+        )
     done: set[int] = set()
     while True:
         running = run_dir.is_locked()  # read first: the last checkpoint precedes the end
         while new := sorted(set(evaluator.steps()) - done):
-            evaluation, answers = _evaluate_one(evaluator, str(new[0]))
-            yield _write(evaluation, answers, evaluator.workdir, f"{evaluator.name}-{new[0]}")
             done.add(new[0])
+            try:
+                evaluation, answers = _evaluate_one(evaluator, str(new[0]))
+            except Exception:
+                if new[0] in evaluator.steps():
+                    raise
+                continue  # deleted since it was listed, as the run makes room for others
+            yield _write(evaluation, answers, evaluator.workdir, f"{evaluator.name}-{new[0]}")
         if not running and not done:
             raise UserError(f"{evaluator.workdir} holds no checkpoint, and nothing trains there.")
         if not running:
             return
         time.sleep(_POLL_SECONDS)
+
+
+def not_watched(evaluator: Evaluator, evaluated: Collection[int]) -> list[int]:
+    """Returns the steps of the run's checkpoints that were deleted before they were evaluated.
+
+    Args:
+      evaluator: The evaluator that watched the run.
+      evaluated: The steps of the checkpoints that it has evaluated.
+    """
+    written = checkpoints_written(read_sessions(RunDir(evaluator.workdir).sessions))
+    last = max(evaluator.steps(), default=0)  # one that a kill left unfinished is beyond it
+    return [step for step in written if step < last and step not in evaluated]
 
 
 def other_data(
@@ -182,7 +211,8 @@ def _write(evaluation: Evaluation, answers: Answers, workdir: Path, name: str) -
     return evaluations.write(evaluation, answers, workdir, name)
 
 
-def _listed(checkpoint: Checkpoint | Sequence[Checkpoint]) -> list[str]:
+def listed(checkpoint: Checkpoint | Sequence[Checkpoint]) -> list[str]:
+    """Returns the checkpoints that a user names: one, a sequence, or text with commas."""
     if isinstance(checkpoint, str):
         return [word.strip() for word in checkpoint.split(",") if word.strip()]
     return [str(checkpoint)] if isinstance(checkpoint, int) else [str(each) for each in checkpoint]

@@ -10,6 +10,7 @@ from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration.measure import CalibrationMeasurements
 from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.measurements import Measurements
+from bcjax.metrics.runs import MeanOverRuns
 from bcjax.runtime import extras, files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
@@ -69,26 +70,6 @@ class SoupRecipe(Result):
 
 
 @dataclasses.dataclass(frozen=True)
-class MemberStatistic(Result):
-    """A metric over the members of a run.
-
-    Attributes:
-      mean: Mean over the members.
-      deviation: Standard deviation of a member (denominator n - 1); None for a single member.
-      low: Lower end of the mean's 95 % interval (Student's t): of the mean over all the seeds or
-        folds there might be, on these pictures. None for a single member.
-      high: Upper end of that interval.
-      n: Number of members.
-    """
-
-    mean: float
-    deviation: float | None
-    low: float | None
-    high: float | None
-    n: int
-
-
-@dataclasses.dataclass(frozen=True)
 class MemberSummary(Result):
     """How much the members of a run differ.
 
@@ -97,7 +78,7 @@ class MemberSummary(Result):
       each: The metrics of each member.
     """
 
-    metrics: Mapping[str, MemberStatistic]
+    metrics: Mapping[str, MeanOverRuns]
     each: tuple[NetworkScores, ...]
 
 
@@ -164,8 +145,8 @@ class Evaluation(Measurements):
       split: The split that was evaluated: "train", "val", "test", or "all" pictures of other data.
       checkpoint: Step of the checkpoint; of several networks that of the first one.
       source: Where the pictures are from, as in `config.data.source`.
-      cautions: Sentences that a reader must know, such as that the network was trained on some of
-        the pictures.
+      cautions: Sentences without which the figures must not be read, such as that the network was
+        trained on some of the pictures; see `guards`.
       leaks: A sentence on pictures that the splits share; "" if there are none.
       views: The test-time views that were averaged; empty: the pictures as they are.
       ensemble: The networks whose probabilities were averaged; empty: there is one network.
@@ -205,11 +186,12 @@ class Evaluation(Measurements):
         return f"checkpoint {self.checkpoint}"
 
     def __repr__(self) -> str:
-        """Returns a few lines for people: what was evaluated, the main metrics, the cautions."""
-        lines = [f"Evaluation of the {self.split} split, {self.answered_by}, n = {self.n:,}"]
+        """Returns a few lines for people: the cautions, what was evaluated, the main metrics."""
+        lines = [f"Caution: {caution}" for caution in self.cautions]
+        lines += [f"Evaluation of the {self.split} split, {self.answered_by}, n = {self.n:,}"]
         names = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss", "ece")
         lines += [f"  {name:18} {self.metrics[name]}" for name in names if name in self.metrics]
-        return "\n".join([*lines, *(f"  {caution}" for caution in self.cautions)])
+        return "\n".join(lines)
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Returns a row for each metric: `class` (None: all classes), `metric`, and its estimate.
@@ -230,7 +212,7 @@ class Evaluation(Measurements):
         ]
 
     def to_pandas(self) -> "pandas.DataFrame":
-        """Returns the rows of `to_rows` as a table.
+        """Returns the rows of `to_rows` as a table, with the cautions in its `attrs`.
 
         Raises:
           UserError: If pandas is not installed.
@@ -238,7 +220,9 @@ class Evaluation(Measurements):
         extras.check("pandas", "A table of an evaluation")
         import pandas
 
-        return pandas.DataFrame(self.to_rows())
+        table = pandas.DataFrame(self.to_rows())
+        table.attrs["cautions"] = list(self.cautions)
+        return table
 
     @classmethod
     def read(cls, path: Path) -> Self:
@@ -295,6 +279,6 @@ def check_together(path: Path, n: int, classes: Sequence[str], answers: Answers)
 def write(evaluation: Evaluation, answers: Answers, workdir: Path, name: str) -> Evaluation:
     """Writes `eval/<name>.json` and the answers beside it; returns the evaluation with its path."""
     path = RunDir(workdir).evaluation(name)
-    answer_files.write(answers, RunDir(workdir).answers(name))
+    answer_files.write(answers, RunDir(workdir).answers(name), evaluation.cautions)
     files.write_json(path, evaluation.to_dict())
     return dataclasses.replace(evaluation, path=path)

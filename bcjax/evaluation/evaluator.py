@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,15 +19,16 @@ from bcjax.engine import dispatch, network
 from bcjax.engine.loader import Loader, View, predict_split
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.step import predict_step
-from bcjax.evaluation import cautions
 from bcjax.evaluation import evaluation as evaluations
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.augmented_view import AugmentedView
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.calibration.measure import measure
-from bcjax.evaluation.cautions import EvaluatedSplit
 from bcjax.evaluation.class_mapping import ClassMapping, map_classes
 from bcjax.evaluation.evaluation import Evaluation
+from bcjax.evaluation.guards import cautions
+from bcjax.evaluation.guards.pictures import EvaluatedSplit
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -68,7 +69,7 @@ class OtherData:
         }  # fmt: skip
         if self.stain is not None:
             stain = None if self.stain == "none" else self.stain
-            changes |= {"stain": stain, "stain_reference": None}
+            changes |= {"stain": stain, "stain_reference": None, "stain_sha256": None}
         if self.stain_reference is not None:
             changes["stain_reference"] = str(Path(self.stain_reference).absolute())
         if self.max_pixels is not None:
@@ -143,6 +144,8 @@ class Evaluator:
                 f"{self.prepared.describe_splits()}."
             )
         self.split, self.name = split, name_of(split, other)
+        at_once = min(self._batch_size, self.prepared.size(self._held_as))
+        meshes.check_memory(self.mesh, at_once, config.data.image_size)
         self.class_mapping: ClassMapping | None = None
         if other:
             home = [name for name in classes if name not in dropped]
@@ -252,7 +255,7 @@ def evaluate_answers(
       extra_cautions: Sentences beside those about the pictures.
       **parts: Further attributes of the `Evaluation`.
     """
-    sentences = tuple(dict.fromkeys((*pictures.cautions, *extra_cautions)))
+    sentences = cautions.with_leaks((*pictures.cautions, *extra_cautions), pictures.leaks)
     measured = None
     if calibration and calibration.classes == answers.classes:
         measured = measure(calibration, answers)
@@ -274,45 +277,58 @@ def evaluate_final(
     config: ConfigDict,
     prepared: PreparedSet,
     checkpoint: int,
-    answer: Callable[[str], Answers],
+    answer: Callable[[str, View | None], Answers],
+    also: Sequence[AugmentedView] = (),
     *,
     writes: bool = True,
 ) -> tuple[Evaluation, Answers]:
     """Ends a training run: evaluates its best checkpoint on `eval.final_split`, and calibrates it.
 
-    The calibration is fitted on `eval.split`, unless the network was trained on that split or is
-    finally evaluated on it. One that is there already is kept, for it may hold more.
+    The calibration is fitted on `eval.split`, which is evaluated, too, unless the network was
+    trained on that split. A calibration that is there already is kept, for it may hold more.
 
     Args:
       workdir: The run's folder.
       config: The run's config.
       prepared: The run's pictures.
       checkpoint: Step of the best checkpoint.
-      answer: Returns the answers of that checkpoint to the split of a name.
-      writes: Whether this process writes the evaluation, the answers and the calibration.
+      answer: Returns the answers of that checkpoint to a split, or to a view of its pictures.
+      also: Augmentations under which `eval.final_split` is evaluated, too.
+      writes: Whether this process writes the evaluations, the answers and the calibration.
+
+    Returns:
+      The evaluation on `eval.final_split`, and its answers.
     """
     settings = config.eval
-    split = settings.final_split
-    answers, calibration = answer(split), None
-    if settings.split not in ("train", split):
-        calibration = calibrations.read(workdir, checkpoint)
-        if calibration is None:
-            calibration = calibrations.fit(
-                answer(settings.split),
-                step=checkpoint,
-                split=settings.split,
-                coverage=settings.coverage,
-                error_rate=settings.error_rate,
-            )
-            if writes:
-                calibrations.write(calibration, workdir)
-    evaluation = evaluate_answers(
-        answers,
-        EvaluatedSplit.of_run(workdir, config, prepared, split),
-        checkpoint,
-        resamples=settings.resamples,
-        calibration=calibration,
-    )
-    if writes:
-        evaluation = evaluations.write(evaluation, answers, workdir, split)
-    return evaluation, answers
+    split, watched = settings.final_split, settings.split
+    calibrates = watched not in ("train", split)
+    answers = {name: answer(name, None) for name in ((watched, split) if calibrates else (split,))}
+    calibration = calibrations.read(workdir, checkpoint) if calibrates else None
+    if calibrates and calibration is None:
+        calibration = calibrations.fit(
+            answers[watched],
+            step=checkpoint,
+            split=watched,
+            coverage=settings.coverage,
+            error_rate=settings.error_rate,
+            resamples=settings.resamples,
+        )
+        if writes:
+            calibrations.write(calibration, workdir)
+
+    def evaluated(name: str, split: str, answers: Answers, line: str = "") -> Evaluation:
+        evaluation = evaluate_answers(
+            answers,
+            EvaluatedSplit.of_run(workdir, config, prepared, split),
+            checkpoint,
+            resamples=settings.resamples,
+            calibration=calibration,
+            extra_cautions=cautions.about_augmentation(line),
+        )
+        return evaluations.write(evaluation, answers, workdir, name) if writes else evaluation
+
+    for view in also:
+        name = f"{split}-{view.line}".replace(" ", "")
+        evaluated(name, split, answer(split, view), view.line)
+    each = {name: evaluated(name, name, answers[name]) for name in answers}
+    return each[split], answers[split]

@@ -109,7 +109,7 @@ def _answer_at_home(workdir: Path, trained: RestoredNetwork, split: str) -> Answ
     if trained_on is None:
         raise UserError("The network was not trained here: there are no home pictures.")
     at_home = Evaluator(workdir, split=split)
-    if at_home.prepared.digest != trained_on.digest:
+    if not trained_on.same_pictures(at_home.prepared.as_trained_on()):
         raise UserError(
             "The home pictures, or their splits, are not those of the training any more: some may "
             "have been trained on."

@@ -17,12 +17,13 @@ from bcjax import config as configs
 from bcjax.engine import network
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
-from bcjax.evaluation import cautions, ensemble
+from bcjax.evaluation import ensemble
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.batch_statistics import BatchStatistics
 from bcjax.evaluation.ensemble import EnsembleNetwork
 from bcjax.evaluation.evaluation import Evaluation, SoupRecipe
 from bcjax.evaluation.evaluator import Evaluator
+from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.views import View
 from bcjax.metrics.names import sign
 from bcjax.runtime import files
@@ -120,6 +121,11 @@ def make(
 
     def score(trained: RestoredNetwork) -> float:
         values = judge.answers(trained).measure(resamples=0).values
+        if metric not in values:
+            raise UserError(
+                f"No greedy soup can be chosen: {metric} (config.checkpoint.best) is undefined on "
+                f"the {config.eval.split} split. Give soup=uniform."
+            )
         return sign(metric) * values[metric]
 
     return greedy(len(networks), blend, score)
@@ -159,7 +165,7 @@ def evaluate(
         chosen_on=chosen_on,
         chosen_by=config.checkpoint.best if kind == "greedy" else "",
     )
-    sentences = cautions.union([each.pictures for each in evaluators]) + cautions.about_soup(
+    sentences = cautions.union(each.pictures.cautions for each in evaluators) + cautions.about_soup(
         first.evaluator.pictures,
         chosen_on,
         [network.workdir for network in networks],

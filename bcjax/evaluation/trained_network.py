@@ -24,6 +24,7 @@ from bcjax.evaluation.calibration import outliers, temperature
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.images import Images, NamedImage, collect
 from bcjax.evaluation.predictions import Embeddings, Predictions, Unreadable
+from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -61,6 +62,7 @@ class TrainedNetwork(RestoredNetwork):
         """Side of the square images that the network reads, in pixels."""
         return self.config.data.image_size
 
+    @jax_settings.fixed()
     def predict(self, images: Images, batch_size: int = 64) -> Predictions:
         """Answers images.
 
@@ -78,6 +80,12 @@ class TrainedNetwork(RestoredNetwork):
             are listed in the result.
         """
         (logits, features), names, unreadable = self._run(self._answer, images, batch_size)
+        finite = np.isfinite(logits).all(axis=1)
+        if not finite.all():
+            raise UserError(
+                f"The answer of {self} to {names[int(finite.argmin())]} is not finite: its weights "
+                "answer no such image; choose another checkpoint."
+            )
         scale = self.calibration.temperature if self.calibration else 1.0
         probabilities = temperature.probabilities(logits, scale)
         predictions = Predictions(
@@ -99,6 +107,7 @@ class TrainedNetwork(RestoredNetwork):
             energy=outliers.energy(logits),
         )
 
+    @jax_settings.fixed()
     def embed(self, images: Images, batch_size: int = 64) -> Embeddings:
         """Returns what the classifier reads of images: one vector of features for each.
 
@@ -112,10 +121,11 @@ class TrainedNetwork(RestoredNetwork):
         features, names, unreadable = self._run(self._features, images, batch_size)
         return Embeddings(names, features, unreadable)
 
+    @jax_settings.fixed()
     def explain(
         self,
         image: Images,
-        methods: Sequence[str] = ("grad-cam",),
+        methods: str | Sequence[str] = ("grad-cam",),
         target: str = "predicted",
         stage: str = "",
     ) -> "Explanation":
@@ -123,7 +133,8 @@ class TrainedNetwork(RestoredNetwork):
 
         Args:
           image: One image, as for `predict`.
-          methods: Out of "grad-cam", "grad-cam++", "integrated-gradients" and "occlusion".
+          methods: One or several out of "grad-cam", "grad-cam++", "integrated-gradients" and
+            "occlusion".
           target: The class to explain: "predicted", or a name.
           stage: The stage that Grad-CAM reads; "" for the last one whose map is fine enough.
 
@@ -137,7 +148,8 @@ class TrainedNetwork(RestoredNetwork):
         if len(found) != 1:
             raise UserError(f"One image is explained at a time: these are {len(found)}.")
         shown = [ImageToExplain(found[0].name, self._read(found)[0], None)]
-        key = (tuple(methods), stage)
+        methods = (methods,) if isinstance(methods, str) else tuple(methods)
+        key = (methods, stage)
         if key not in self._explainers:
             self._explainers[key] = Explainer(self, methods, stage)
         return explain(self._explainers[key], self, shown, targets(target, shown, self.classes))[0]

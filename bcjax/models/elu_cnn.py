@@ -19,25 +19,29 @@ _elu_init = Normal(ELU_GAIN, "fan_in")
 
 
 class EluStage(nn.Module):
-    """Three 3x3 convolutions, the first with stride `stride`, and a pool that rounds up."""
+    """`depth` convolutions, the first with stride `stride`, and a pool that rounds up."""
 
     width: int
+    depth: int
+    size: int
     stride: int
     dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w width"]:
-        for i in range(3):
+        for i in range(self.depth):
             x = Conv(
                 self.width,
-                3,
+                self.size,
                 self.stride if i == 0 else 1,
                 use_bias=True,
                 dtype=self.dtype,
                 kernel_init=_elu_init,
                 name=f"conv{i + 1}",
             )(x)
-            if i == 2:  # before ELU, which is monotone: the same values, a quarter of the work
+            if (
+                i == self.depth - 1
+            ):  # before ELU, which is monotone: the same values, a quarter of the work
                 x = max_pool(x, 2, 2, ceil=True)
             x = nn.elu(x)
         return x
@@ -55,9 +59,13 @@ class EluCNN(StagedClassifier, kw_only=True):
 
     Attributes:
       widths: The number of filters in each stage.
+      depths: The number of convolutions in each stage; None: three.
+      kernel_size: The side of all kernels, odd.
     """
 
     widths: tuple[int, ...] = (16, 32, 64, 128, 192)
+    depths: tuple[int, ...] | None = None
+    kernel_size: int = 3
     hidden: tuple[int, ...] = (256,)
     head_options: ClassVar = {"activation": nn.elu, "kernel_init": _elu_init}
 
@@ -68,9 +76,11 @@ class EluCNN(StagedClassifier, kw_only=True):
         """Returns the pooled vector that the classifier reads, in `dtype`."""
         stage = nn.remat(EluStage) if self.remat else EluStage
         x = images.astype(self.dtype)
-        for i, width in enumerate(self.widths):
+        depths = self.depths or (3,) * len(self.widths)
+        for i, (width, depth) in enumerate(zip(self.widths, depths, strict=True)):
             stride = 2 if i == 0 and not self.small_stem else 1
-            x = stage(width, stride, self.dtype, name=f"stage{i + 1}")(x)
+            size = self.kernel_size
+            x = stage(width, depth, size, stride, self.dtype, name=f"stage{i + 1}")(x)
         return x.mean(axis=(1, 2))
 
 

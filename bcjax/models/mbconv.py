@@ -136,7 +136,7 @@ class MBConvLayout:
     Attributes:
       rows: The stages.
       activation: The function after every convolution except the last of a block.
-      squeeze: Whether the blocks have squeeze-and-excitation.
+      squeeze: The stages whose blocks have squeeze-and-excitation, counted from 1.
       stem: The output channels of the first convolution.
       top: The output channels of the last convolution, 1x1; 0 if there is none.
       fixed_ends: Whether multipliers change neither stem and top nor the depths of the first and
@@ -145,7 +145,7 @@ class MBConvLayout:
 
     rows: tuple[MBConvRow, ...]
     activation: Callable[[Array], Array]
-    squeeze: bool
+    squeeze: tuple[int, ...] = ()
     stem: int = 32
     top: int = 1280
     fixed_ends: bool = False
@@ -220,16 +220,20 @@ class MBConvNet(StagedClassifier, kw_only=True):
     convention: Convention = "tf"
     epsilon: float | None = None
 
+    def own_layout(self) -> MBConvLayout:
+        """Returns the layout before it is widened."""
+        return self.layout
+
     @nn.compact
     def features(
         self, images: Float[Array, "B H W C"], train: bool = False
     ) -> Float[Array, "B width"]:
         """Returns the pooled vector that the classifier reads, in `dtype`."""
-        layout = self.layout.widened(self.alpha)
+        layout = self.own_layout().widened(self.alpha)
         share = convention_layers(self.convention, self.norm, self.epsilon, self.dtype)
         share["activation"] = layout.activation
         kind = nn.remat(MBConv, static_argnums=(2,)) if self.remat else MBConv
-        block = functools.partial(kind, squeeze=layout.squeeze, **share)
+        block = functools.partial(kind, **share)
         blocks = sum(row.depth for row in layout.rows)
         rate = iter(self.drop_path * i / blocks for i in range(blocks))
 
@@ -237,7 +241,13 @@ class MBConvNet(StagedClassifier, kw_only=True):
         x = images.astype(self.dtype)
         x = ConvNorm(layout.stem, 3, stride, name="stem", **share)(x, train)
         for i, row in enumerate(layout.rows):
-            row_block = functools.partial(block, row.width, expansion=row.expansion, size=row.size)
+            row_block = functools.partial(
+                block,
+                row.width,
+                expansion=row.expansion,
+                size=row.size,
+                squeeze=i + 1 in layout.squeeze,
+            )
             strides = (row.stride, *[1] * (row.depth - 1))
             mbconvs = [
                 functools.partial(row_block, stride=stride, drop_path=next(rate))

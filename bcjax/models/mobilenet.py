@@ -126,7 +126,6 @@ V2 = MBConvLayout(
         MBConvRow(expansion=6, width=320, depth=1, stride=1),
     ),
     activation=nn.relu6,
-    squeeze=False,
 )
 
 

@@ -16,19 +16,29 @@ _init = Normal(2.0, "fan_in", truncated=True)
 
 
 class PlainStage(nn.Module):
-    """A 3x3 convolution with bias, normalisation if any, ReLU, and a 2x2 max pool where `pool`."""
+    """`depth` times a convolution with bias, a normalisation if any, ReLU; a pool if `pool`."""
 
     width: int
+    depth: int
+    size: int
     norm: NormKind | None
     pool: bool
     dtype: DTypeLike
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w width"]:
-        x = Conv(self.width, 3, use_bias=True, dtype=self.dtype, kernel_init=_init, name="conv")(x)
-        if self.norm:
-            x = Norm(self.norm, dtype=self.dtype, name="norm")(x, train)
-        x = nn.relu(x)
+        for number in ("", *range(2, self.depth + 1)):
+            x = Conv(
+                self.width,
+                self.size,
+                use_bias=True,
+                dtype=self.dtype,
+                kernel_init=_init,
+                name=f"conv{number}",
+            )(x)
+            if self.norm:
+                x = Norm(self.norm, dtype=self.dtype, name=f"norm{number}")(x, train)
+            x = nn.relu(x)
         return max_pool(x, 2, 2) if self.pool else x
 
 
@@ -37,14 +47,18 @@ class PlainCNN(StagedClassifier, kw_only=True):
 
     Attributes:
       widths: The number of filters in each stage.
+      depths: The number of convolutions in each stage; None: one.
+      kernel_size: The side of all kernels, odd.
       flatten: Whether the classifier reads the whole last map, so that its parameters depend on the
         size of the pictures and a network trained at one size takes no other; otherwise it reads
         the average over the map.
       norm: The kind of normalisation; None for none.
     """
 
-    widths: tuple[int, ...]
     flatten: bool
+    widths: tuple[int, ...] = (32, 64, 128, 256)
+    depths: tuple[int, ...] | None = None
+    kernel_size: int = 3
     norm: NormKind | None = None
     head_options: ClassVar = {"kernel_init": _init}
 
@@ -61,8 +75,11 @@ class PlainCNN(StagedClassifier, kw_only=True):
         require_side(images, 2 ** sum(pools))
         stage = nn.remat(PlainStage, static_argnums=(2,)) if self.remat else PlainStage
         x = images.astype(self.dtype)
-        for i, (width, pool) in enumerate(zip(self.widths, pools, strict=True)):
-            x = stage(width, self.norm, pool, self.dtype, name=f"stage{i + 1}")(x, train)
+        depths = self.depths or (1,) * len(self.widths)
+        for i, (width, depth, pool) in enumerate(zip(self.widths, depths, pools, strict=True)):
+            x = stage(
+                width, depth, self.kernel_size, self.norm, pool, self.dtype, name=f"stage{i + 1}"
+            )(x, train)
         return x.reshape(len(x), -1) if self.flatten else x.mean(axis=(1, 2))
 
 
@@ -74,11 +91,10 @@ def _info(
     *,
     mean: float = 0.5,
     std: float = 0.25,
-    widths: tuple[int, ...] = (32, 64, 128, 256),
     **options: Any,
 ) -> NetworkInfo:
     return NetworkInfo(
-        functools.partial(PlainCNN, widths=widths, **options),
+        functools.partial(PlainCNN, **options),
         input_size=size,
         parameters=parameters,
         macs=macs,

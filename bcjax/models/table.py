@@ -62,9 +62,7 @@ def create(name: str, *, classes: int, dtype: str = "float32", **options: Any) -
     info = MODELS[name]
     for option in options:
         if option not in info.options:
-            raise UserError(
-                f"The model {name} has no option {option!r}: it has {', '.join(info.options)}."
-            )
+            raise UserError(_no_option(name, option))
     for rate in ("dropout", "drop_path"):
         if not 0 <= options.get(rate, 0) < 1:
             raise UserError(f"A {rate} of {options[rate]} is not in [0, 1): 0.2 is customary.")
@@ -78,7 +76,46 @@ def create(name: str, *, classes: int, dtype: str = "float32", **options: Any) -
         raise UserError(f"A width multiplier of {options['alpha']} is not more than 0: try 0.5.")
     if any(units < 1 for units in options.get("hidden", ())):
         raise UserError(f"The hidden layers {options['hidden']} need at least one unit each.")
-    return info.build(classes=classes, dtype=DTYPES[dtype], **options)
+    if not options.get("kernel_size", 1) % 2:
+        size = options["kernel_size"]
+        raise UserError(f"A kernel_size of {size} is even, without a middle: try {size + 1}.")
+    model = info.build(classes=classes, dtype=DTYPES[dtype], **options)
+    _check_stages(name, model)
+    return model
+
+
+# The options that change the layers themselves, which only networks of no fixed layout have.
+_OF_LAYOUT = ("widths", "depths", "kernel_size", "squeeze")
+
+
+def _no_option(name: str, option: str) -> str:
+    info = MODELS[name]
+    having = [other for other in BUILT_IN if option in MODELS[other].options]
+    if option in _OF_LAYOUT and having:
+        return (
+            f"The model {name} has no option {option!r}, because its layout is fixed: "
+            f"{', '.join(having)} {'has' if len(having) == 1 else 'have'} one."
+        )
+    return f"The model {name} has no option {option!r}: it has {', '.join(info.options)}."
+
+
+def _check_stages(name: str, model: nn.Module) -> None:
+    """Checks the options that have a number for each stage, or name stages."""
+    widths, depths = getattr(model, "widths", None), getattr(model, "depths", None)
+    if widths == ():
+        raise UserError("The widths () leave no stage: give the number of filters of one or more.")
+    if widths and depths is not None and len(widths) != len(depths):
+        raise UserError(
+            f"The widths {widths} are those of {len(widths)} stages, and the depths {depths} those "
+            f"of {len(depths)}: give both one number for each stage."
+        )
+    if squeeze := getattr(model, "squeeze", None):
+        stages = len(model.layout.rows)
+        if not all(1 <= stage <= stages for stage in squeeze):
+            raise UserError(
+                f"The squeeze {squeeze} names a stage that {name} does not have: its stages are 1 "
+                f"to {stages}."
+            )
 
 
 def _nearest(word: str, words: Iterable[str]) -> str:

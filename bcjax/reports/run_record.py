@@ -14,6 +14,7 @@ from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation, check_together
 from bcjax.evaluation.explanation.summary import ExplanationSummary
+from bcjax.evaluation.guards import cautions
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.files import read_json, read_json_lines
 from bcjax.runtime.run_dir import RunDir, TrainedOn
@@ -107,10 +108,9 @@ class RunRecord:
         return Path(self.config.data.source).name or str(self.config.data.source)
 
     @property
-    def cautions(self) -> list[str]:
+    def cautions(self) -> tuple[str, ...]:
         """Sentences without which the figures must not be read."""
-        leaks = self.evaluation.leaks
-        return [*self.evaluation.cautions, *([f"{leaks}."] if leaks else [])]
+        return cautions.with_leaks(self.evaluation.cautions, self.evaluation.leaks)
 
     def command(self, name: str, *flags: str) -> str:
         """Returns a command about this run, as code: "`bcjax evaluate --workdir=runs/a`"."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from bcjax.runtime import files, memory
+from bcjax.runtime import files, jax_settings, memory
 
 _LONG = 2.0  # seconds of compilation after which the heap is tidied
 
@@ -57,7 +57,12 @@ class BackgroundCompiler:
           jitted: The function, made by `jax.jit`.
           *abstract: Its arguments, as arrays or `jax.ShapeDtypeStruct`s with shardings.
         """
-        self._compiling[name] = self._pool.submit(lambda: jitted.lower(*abstract).compile())
+
+        @jax_settings.fixed()  # of the thread, which has none of this one's settings
+        def work() -> Any:
+            return jitted.lower(*abstract).compile()
+
+        self._compiling[name] = self._pool.submit(work)
 
     def wait(self, name: Hashable) -> None:
         """Waits until the function is compiled, if `compile` was called for it.

@@ -1,26 +1,34 @@
 """What a program runs on: the processor, and the packages that its numbers depend on."""
 
+import functools
 import hashlib
 import importlib.metadata
 import os
 import platform
 import re
+import sys
 from pathlib import Path
 from typing import Any
+
+from bcjax.runtime import jax_settings
 
 _PACKAGES = ("bcjax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
+@functools.cache  # finding them takes 20 ms, and each checkpoint has them
 def versions() -> dict[str, str]:
     """Returns the versions of the packages that a run's numbers depend on."""
     return {name: importlib.metadata.version(name) for name in _PACKAGES}
 
 
-def code_digest() -> str:
-    """Returns a short digest of bcjax's own source files."""
-    digest, package = hashlib.sha256(), Path(__file__).parents[1]
-    for path in sorted(package.rglob("*.py")):
-        digest.update(f"{path.relative_to(package)}\0".encode() + path.read_bytes())
+def code_digest(name: str) -> str:
+    """Returns a short digest of the source files of an imported module or package."""
+    digest, module = hashlib.sha256(), sys.modules[name]
+    for folder in map(Path, getattr(module, "__path__", ())):
+        for path in sorted(folder.rglob("*.py")):
+            digest.update(f"{path.relative_to(folder)}\0".encode() + path.read_bytes())
+    if not hasattr(module, "__path__") and module.__file__:
+        digest.update(Path(module.__file__).read_bytes())
     return digest.hexdigest()[:12]
 
 
@@ -51,16 +59,21 @@ def _cpuinfo(key: str) -> str:
 def compiler_settings() -> dict[str, Any]:
     """Returns what a user can set that changes which program XLA makes of the same code.
 
-    Those are the variables of the environment that XLA and JAX read, and JAX's precisions.
+    Those are the variables of the environment that XLA and JAX read, apart from settings that bcjax
+    fixes.
     """
-    import jax  # a second, which `bcjax --help` does not wait for
-
     names = ("XLA_", "JAX_", "LIBTPU_INIT_ARGS", "NVIDIA_TF32_OVERRIDE", "TF_CUDNN_DETERMINISTIC")
-    read = {name: value for name, value in os.environ.items() if name.startswith(names)}
+    fixed = [name.upper() for name in jax_settings.FIXED]
+    read = {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith(names) and name not in fixed
+    }
     return dict(sorted(read.items())) | {
-        "x64": jax.config.jax_enable_x64,  # type: ignore[attr-defined]
-        "matmul_precision": jax.config.jax_default_matmul_precision,  # type: ignore[attr-defined]
-        "random_numbers": jax.config.jax_default_prng_impl,  # type: ignore[attr-defined]
+        # What an earlier version took from the environment.
+        "x64": jax_settings.FIXED["jax_enable_x64"],
+        "matmul_precision": jax_settings.FIXED["jax_default_matmul_precision"],
+        "random_numbers": jax_settings.FIXED["jax_default_prng_impl"],
     }
 
 

@@ -22,13 +22,20 @@ class TrainedOn:
 
     Attributes:
       path: Its folder, when the run began.
-      digest: Of its pictures, labels and splits.
+      digest: Of its pictures' names, labels and splits.
       counts: Pictures of each class, by split.
+      pixels: Digest of the pictures themselves; "" where unknown, as in runs of version 0.1.
     """
 
     path: str
     digest: str
     counts: dict[str, Any]
+    pixels: str = ""
+
+    def same_pictures(self, other: "TrainedOn") -> bool:
+        """Whether two sets hold the same pictures with the same names, labels and splits."""
+        known = bool(self.pixels and other.pixels)
+        return self.digest == other.digest and (not known or self.pixels == other.pixels)
 
 
 class _Inside:
@@ -57,11 +64,12 @@ class RunDir(os.PathLike[str]):
     | `tensorboard/`             | TensorBoard's event files               | train                 |
     | `trackers.json`            | its ids at MLflow, Weights & Biases     | train                 |
     | `wandb/`                   | Weights & Biases' own files             | train                 |
-    | `checkpoints/<step>/`      | the state, and a page about it          | train                 |
-    | `damaged/<step>/`          | checkpoints that could not be read      | train                 |
+    | `checkpoints/<step>/`      | the state, a page about it, digests     | train                 |
+    | `damaged/<step>/`          | checkpoints whose files were changed    | train                 |
     | `eval/<name>.json`         | the figures of an evaluation            | train, evaluate       |
     | `eval/<name>.parquet`      | each picture's logits and label         | train, evaluate       |
     | `calibration/<step>.json`  | what was fitted for a checkpoint        | calibrate, train      |
+    | `calibration/ensemble.json`| the same for several networks together  | calibrate             |
     | `calibration/<step>.npz`   | the arrays that tell outliers           | calibrate             |
     | `explain/explain.json`     | figures about the explanations          | explain               |
     | `explain/*.png`            | the explanations, drawn                 | explain               |
@@ -116,7 +124,8 @@ class RunDir(os.PathLike[str]):
         """The answers that the figures of an evaluation are made of."""
         return self.evaluation(name).with_suffix(".parquet")
 
-    def calibration(self, step: int) -> Path:
+    def calibration(self, step: int | str) -> Path:
+        """What was fitted for a checkpoint; "ensemble": for several networks together."""
         return self.path / "calibration" / f"{step}.json"
 
     def outliers(self, step: int) -> Path:
@@ -148,6 +157,19 @@ class RunDir(os.PathLike[str]):
         """Whether a run was begun here."""
         return self.config.exists()
 
+    def check_exists(self) -> None:
+        """Checks that a run was begun here.
+
+        Raises:
+          UserError: If there is no such folder, or it holds no run.
+        """
+        if self.exists():
+            return
+        missing = (
+            f"{self.config.name} is missing" if self.path.exists() else "there is no such folder"
+        )
+        raise UserError(f"{self} holds no run: {missing}; give a trained workdir.")
+
     def trained_on(self) -> TrainedOn | None:
         """Reads `pictures.json`; None if the network was not trained here.
 
@@ -157,7 +179,9 @@ class RunDir(os.PathLike[str]):
         if not self.pictures.exists():
             return None
         page = files.read_json(self.pictures)
-        return TrainedOn(page.get("path", ""), page["digest"], page.get("counts", {}))
+        return TrainedOn(
+            page.get("path", ""), page["digest"], page.get("counts", {}), page.get("pixels", "")
+        )
 
     def check_name(self) -> None:
         """Checks that checkpoints can be kept here.

@@ -20,10 +20,13 @@ from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
 from bcjax.data.store import choose_store
 from bcjax.engine import checkpoint, dispatch, losses, network, patience, program, weights
+from bcjax.engine import optimizer as optimizers
+from bcjax.engine import plan as plans
 from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.loader import (
     Loader,
     SplitLoaders,
+    View,
     bytes_needed,
     order_of,
     predict_split,
@@ -35,11 +38,12 @@ from bcjax.engine.program import Program
 from bcjax.engine.state import State
 from bcjax.engine.trainable import uses_batch_statistics
 from bcjax.engine.weights import ImportedWeights
+from bcjax.evaluation import augmented_view
 from bcjax.evaluation.answers import Answers
-from bcjax.runtime import compilation, environment, files, peers
+from bcjax.runtime import compilation, environment, files, peers, plugins
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.run_dir import RunDir, TrainedOn
+from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.training_sessions import Changes
 from bcjax.training import resuming
 from bcjax.training.resuming import NOTHING_CHANGES, Permissions
@@ -60,6 +64,7 @@ class Run:
       store: Where decoded pictures live: "disk", "host" or "device".
       store_reason: Why they live there, in a few words.
       order: The order in which training sees the pictures.
+      also: The augmentations under which `eval.split` and `eval.final_split` are evaluated, too.
       program: The jitted functions.
       phases: The phases of the run, in turn.
       values: The hyperparameters that the jitted functions take as arguments.
@@ -91,12 +96,15 @@ class Run:
         self.workdir = Path(config.workdir)
         self.lead = jax.process_index() == 0
         self.mesh: Mesh = like.mesh if like else meshes.create(config.mesh.fsdp)
-        meshes.check_batch(self.mesh, config.train.batch_size // config.optim.accumulate)
+        at_once = config.train.batch_size // config.optim.accumulate
+        meshes.check_batch(self.mesh, at_once)
+        meshes.check_memory(self.mesh, at_once, config.data.image_size or 0)
 
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None
         self.prepared: PreparedSet = same.prepared if same else prepare(config.data)
-        peers.compare({"the pictures, or their splits": self.prepared.digest})
+        held = f"{self.prepared.digest} {self.prepared.pixels}"
+        peers.compare({"the pictures, or their splits": held})
         self.classes = self.prepared.classes
         _check_splits(config, self.prepared)
         used = sorted({"train", config.eval.split, config.eval.final_split})
@@ -108,6 +116,7 @@ class Run:
 
         # The network, and how it learns.
         policy = policies.build(config.augment.ops)
+        self.also = augmented_view.parse(config.eval.also)
         self.config, self._weights = resolve(config, self.prepared)
         run_dir = RunDir(self.workdir)
         goes_on = run_dir.exists()
@@ -134,7 +143,7 @@ class Run:
         if self._weights and self.lead:
             weights.write_origin(self._weights, self.workdir)
         self.checkpoints = checkpoint.Checkpoints(
-            self.workdir, keep=self.config.checkpoint.keep, metric=self.config.checkpoint.best
+            self.workdir, keep=self.config.checkpoint.keep, metric=patience.watched(self.config)
         )
         self._compiler = compilation.BackgroundCompiler()
         self._loaders: SplitLoaders = (
@@ -266,18 +275,42 @@ class Run:
         """Pictures in an evaluation batch."""
         return int(self.config.eval.batch_size or self.config.train.batch_size)
 
-    def predict(self, split: str, phase: Phase, state: State) -> Answers:
+    def predict(self, split: str, phase: Phase, state: State, view: View | None = None) -> Answers:
         """Runs the network, with its averaged variables if there are any, over a split.
+
+        Args:
+          split: The split.
+          phase: The phase of the state.
+          state: The state.
+          view: Changes the pictures before the network sees them; None: they are as they are.
 
         Raises:
           UserError: If a logit is not finite.
         """
-        loader = self.loader(split, phase, state)
+        loader = self._loaders.pictures(split) if view else self.loader(split, phase, state)
         self._compiler.wait("predict")
+        variables, batch_size = state.best_variables, self.eval_batch_size
         logits, labels = predict_split(
-            self.program.predict, state.best_variables, loader, self.mesh, self.eval_batch_size
+            self.program.predict, variables, loader, self.mesh, batch_size, view
         )
         return Answers.of_split(self.prepared, split, logits, labels)
+
+
+def check(config: ConfigDict, prepared: PreparedSet) -> None:
+    """Checks, without a device, what a run that begins is refused for.
+
+    Args:
+      config: The config of the run.
+      prepared: The pictures that it describes.
+
+    Raises:
+      UserError: If there are too few pictures, the weights do not fit, or a length is not possible.
+    """
+    _check_splits(config, prepared)
+    config, _ = resolve(configs.replaced(config, {"workdir": None}), prepared)
+    network.build(config, len(prepared.classes))
+    plan = plans.resolve(config, order_of(config, prepared).examples, steps_per_call=1)
+    optimizers.create(config.optim, total_steps=plan.length, warmup_steps=plan.warmup)
 
 
 def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, ImportedWeights | None]:
@@ -300,12 +333,12 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
         changes["data.source"] = str(Path(config.data.source).absolute())
     if config.model.weights:
         changes["model.weights"] = str(Path(config.model.weights).absolute())
+    workdir = Path(config.workdir) if config.workdir else None
     if config.optim.correct_averages is None:  # a run goes on as it began
-        goes_on = RunDir(config.workdir).exists()
-        began = configs.load(Path(config.workdir)).optim.correct_averages if goes_on else None
-        changes["optim.correct_averages"] = began is not False
+        saved = configs.load(workdir) if workdir and RunDir(workdir).exists() else config
+        changes["optim.correct_averages"] = saved.optim.correct_averages is not False
     config = configs.replaced(config, changes)
-    settings, imported = weights.settings_of_run(config, Path(config.workdir), prepared.classes)
+    settings, imported = weights.settings_of_run(config, workdir, prepared.classes)
     stated = configs.flatten(config)
     needed = {key: value for key, value in settings.items() if stated[key] is None}
     return network.resolve(configs.replaced(config, needed)), imported
@@ -314,8 +347,7 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
 def write_pictures_and_config(config: ConfigDict, prepared: PreparedSet) -> None:
     """Writes what makes the config's workdir the folder of a run."""
     run_dir = RunDir(config.workdir)
-    trained_on = TrainedOn(str(prepared.path), prepared.digest, prepared.counts)
-    files.write_json(run_dir.pictures, dataclasses.asdict(trained_on))
+    files.write_json(run_dir.pictures, dataclasses.asdict(prepared.as_trained_on()))
     configs.save(config, run_dir.config)
 
 
@@ -324,13 +356,6 @@ _OF_A_HOST = {
     "workdir", "data.source", "data.cache_dir", "data.tfds_dir", "mesh.coordinator",
     "mesh.process_id",
 }  # fmt: skip
-
-
-# Settings of JAX, perhaps from environment variables, that change a run's numbers.
-_JAX_SETTINGS = (
-    "jax_enable_x64", "jax_default_matmul_precision", "jax_default_prng_impl",
-    "jax_threefry_partitionable",
-)  # fmt: skip
 
 
 def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
@@ -343,8 +368,8 @@ def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
     facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
     facts |= {f"the version of {name}": v for name, v in environment.versions().items()}
-    facts |= {name: getattr(jax.config, name) for name in _JAX_SETTINGS}
-    facts["the source code of bcjax"] = environment.code_digest()
+    code = {"bcjax": environment.code_digest("bcjax")} | plugins.code_digests(config.imports)
+    facts |= {f"the source code of {package}": digest for package, digest in code.items()}
     peers.compare(facts)
 
 

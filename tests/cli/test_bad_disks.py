@@ -56,7 +56,7 @@ def test_a_disk_that_fills_up_while_saving_loses_nothing(train, small_disk, trai
     (disk / "ballast").unlink()
     ran = train(workdir=workdir)
     assert ran.status == 0
-    assert ran.err == ""
+    assert ran.warnings == []
     assert "resumed at step 2" in ran.out
     for here, there in zip(parameters(workdir), parameters(trained.workdir), strict=True):
         assert np.array_equal(here, there)

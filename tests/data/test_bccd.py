@@ -8,7 +8,7 @@ import hypothesis
 import numpy as np
 import pytest
 from hypothesis import strategies as st
-from picture_sources import settings
+from picture_sources import identity, settings
 from PIL import Image
 from places import REAL
 
@@ -78,7 +78,7 @@ def test_whole_smears_are_labelled_by_rows_of_one_cell(smears):
         assert source.records[0].read() == png()
 
 
-def test_boxed_cells_are_cut_out_and_those_of_a_smear_are_a_group(smears):
+def test_boxed_cells_are_cut_out_and_those_of_a_smear_are_a_group(smears, tmp_path):
     source = open_source(str(smears), boxes="crop")
     assert [(r.id, source.classes[r.label], r.group) for r in source.records] == [
         (f"{SMEAR % smear}#{cell}", name, SMEAR % smear)
@@ -94,7 +94,7 @@ def test_boxed_cells_are_cut_out_and_those_of_a_smear_are_a_group(smears):
     first = pickle.loads(pickle.dumps(source.records[0]))
     # 10 x 20 pixels around (25, 20), with a fifth of 20 on each side: a square of 28.
     np.testing.assert_array_equal(decode.decode(first.read()), PIXELS[6:34, 11:39])
-    assert source.fingerprint != open_source(str(smears)).fingerprint
+    assert identity(source, tmp_path) != identity(open_source(str(smears)), tmp_path)
 
 
 def test_a_row_that_does_not_name_each_boxed_cell_labels_none(smears):
@@ -172,7 +172,7 @@ def test_a_manifest_with_boxes_gives_a_picture_for_each_row(tmp_path):
     with pytest.raises(UserError, match=r"line 3: s.png was listed before"):
         open_source(location)
     moved = boxed_manifest(tmp_path, "s.png,a,0,0,10,11", "s.png,b,40,20,50,30", "s.png,,1,1,2,2")
-    assert open_source(moved, boxes="crop").fingerprint != source.fingerprint
+    assert identity(open_source(moved, boxes="crop"), tmp_path) != identity(source, tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -127,9 +127,9 @@ def labels_of(counts, seed=0):
     return np.random.default_rng(seed).permutation(labels)
 
 
-def order_of(counts, kind="balanced", repeat=(), batch_size=7, seed=3):
+def order_of(counts, kind="balanced", repeat=(), batch_size=7, seed=3, epoch_size=None):
     labels = labels_of(counts)
-    shown = shown_per_class(kind, repeat, counts, CLASSES)
+    shown = shown_per_class(kind, epoch_size, repeat, counts, CLASSES)
     return labels, Order(len(labels), batch_size, seed, ClassSampling(labels, shown))
 
 
@@ -140,7 +140,7 @@ def epochs(order, count):
 
 
 def test_the_natural_order_needs_no_sampling():
-    assert shown_per_class("natural", (), [3, 4, 5], CLASSES) is None
+    assert shown_per_class("natural", None, (), [3, 4, 5], CLASSES) is None
 
 
 @given(counts, seeds)
@@ -166,6 +166,22 @@ def test_a_repeat_factor_multiplies_a_class():
     assert order.sampling.shown == (10, 10, 6)
     for epoch in epochs(order, 2):
         assert Counter(labels[epoch].tolist()) == {0: 10, 1: 10, 2: 6}
+
+
+@pytest.mark.parametrize(("kind", "shown"), [("natural", (8, 20, 6)), ("balanced", (12, 11, 11))])
+def test_an_epoch_of_a_given_size_keeps_the_shares_of_the_classes(kind, shown):
+    labels, order = order_of([4, 10, 3], kind, epoch_size=34)
+    assert order.examples == 34
+    for epoch in epochs(order, 2):
+        assert Counter(labels[epoch].tolist()) == dict(enumerate(shown))
+
+
+@given(counts, st.integers(1, 200))
+def test_shares_of_an_epoch_add_up_to_its_size(counts, epoch_size):
+    shown = shown_per_class("natural", epoch_size, (), counts, CLASSES)
+    assert sum(shown) == epoch_size
+    for count, number in zip(counts, shown, strict=True):
+        assert abs(number - epoch_size * count / sum(counts)) < 1
 
 
 def test_any_step_can_be_asked_for_first():
@@ -209,5 +225,5 @@ FROZEN = [[0, 2, 0, 4], [4, 5, 4, 3], [1, 4, 0, 0]]
 )
 def test_what_cannot_be_shown_is_refused(kind, repeat, counts, named):
     with pytest.raises(UserError) as refusal:
-        shown_per_class(kind, repeat, counts, CLASSES)
+        shown_per_class(kind, None, repeat, counts, CLASSES)
     assert named in str(refusal.value)

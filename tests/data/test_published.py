@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from picture_sources import settings
+from picture_sources import identity, settings
 from places import REAL
 
 from bcjax.data import preparation
@@ -86,7 +86,7 @@ def test_a_manifest_of_the_users_wins(downloaded):
     assert open_source(str(pictures)).kind == "manifest"
 
 
-def test_augmented_copies_are_split_anew_only_if_forced_or_grouped(downloaded):
+def test_augmented_copies_are_split_anew_only_if_forced_or_grouped(downloaded, tmp_path):
     data = settings(downloaded, resplit=True)
     for useless in (None, "hash"):
         merged = settings(downloaded, resplit=True, group_by=useless)
@@ -95,13 +95,14 @@ def test_augmented_copies_are_split_anew_only_if_forced_or_grouped(downloaded):
     kept = preparation.read_source(settings(downloaded))
     source = preparation.read_source(data)
     assert {record.split for record in source.records} == {""}
-    assert source.fingerprint != kept.fingerprint
+    assert identity(source, tmp_path) != identity(kept, tmp_path)
     for change in ({"group_by": "copies"}, {"allow_leaks": True}):
         allowed = settings(downloaded, resplit=True, **change)
         with pytest.raises(UserError, match="cannot be read"):  # it goes on to the pictures
             curation.curate(source, allowed)
     # Data to evaluate on is not split at all.
-    assert preparation.read_source(data, complete=False).fingerprint == kept.fingerprint
+    unsplit = preparation.read_source(data, complete=False)
+    assert identity(unsplit, tmp_path) == identity(kept, tmp_path)
 
 
 def test_the_real_training_folder_is_known_as_copies():
@@ -145,13 +146,13 @@ def test_the_eight_folders_are_found_where_the_zip_file_put_them(cells):
         assert source.records[0].id == "basophil/BA_12.jpg"
 
 
-def test_fine_labels_are_the_prefixes_of_the_file_names(cells):
+def test_fine_labels_are_the_prefixes_of_the_file_names(cells, tmp_path):
     source = open_source(str(cells), fine_labels=True)
     assert source.classes == tuple(sorted({*FOLDERS.values(), "BNE", "PMY"}))
     for record in source.records:
         assert record.read().decode().endswith(record.id)
         assert source.classes[record.label] == Path(record.id).name.split("_")[0]
-    assert source.fingerprint != open_source(str(cells)).fingerprint
+    assert identity(source, tmp_path) != identity(open_source(str(cells)), tmp_path)
     turned = source.classes[::-1]
     assert open_source(str(cells), fine_labels=True, classes=turned).classes == turned
 

@@ -1,5 +1,6 @@
 """Sources are recognised, read as they are, and refused with a sentence where they are bad."""
 
+import dataclasses
 import os
 import pickle
 from collections import Counter
@@ -7,6 +8,7 @@ from collections import Counter
 import cv2
 import numpy as np
 import pytest
+from picture_sources import identity
 from places import REAL
 
 from bcjax.data.records import Record, Source
@@ -222,16 +224,18 @@ def test_the_users_classes_fix_names_and_order(tmp_path):
     refused(location, "data.classes names 'a' twice", classes=("a", "b", "a"))
 
 
-def test_the_fingerprint_follows_the_content(tmp_path):
-    location = touch(tmp_path, "a/1.png", "b/2.png")
-    first = open_source(location).fingerprint
-    assert first == open_source(location).fingerprint
-    assert first != open_source(location, classes=("b", "a")).fingerprint
-    os.utime(tmp_path / "a" / "1.png", ns=(1, 1))
-    touched = open_source(location).fingerprint
-    os.rename(tmp_path / "b" / "2.png", tmp_path / "b" / "3.png")
-    assert len({first, touched, open_source(location).fingerprint}) == 3
-    assert len(first) == 16
+def test_a_source_is_known_by_its_content(tmp_path):
+    location = touch(tmp_path / "in", "a/1.png", "b/2.png")
+
+    def known(**options):
+        return identity(open_source(location, **options), tmp_path)
+
+    first = known()
+    assert first != known(classes=("b", "a"))
+    os.utime(tmp_path / "in" / "a" / "1.png", ns=(1, 1))
+    assert known() == first
+    os.rename(tmp_path / "in" / "b" / "2.png", tmp_path / "in" / "b" / "3.png")
+    assert known() != first
 
 
 @pytest.mark.parametrize(
@@ -272,6 +276,15 @@ def by_hand(request):
     """A source of two pictures, whatever was asked for."""
     records = [Record(str(i), i, bytes) for i in range(2)]
     return Source("by hand", request.location, ("a", "b"), records, "fingerprint")
+
+
+def test_a_registered_source_may_not_call_two_pictures_alike(registry):
+    def read(request):
+        source = by_hand(request)
+        return dataclasses.replace(source, records=[*source.records, Record("1", 0, bytes)])
+
+    register_source("slides")(read)
+    refused("slides", "slides has several pictures called '1': its reader must give each an id")
 
 
 def test_a_registered_source_is_read_by_its_name(registry):

@@ -201,6 +201,25 @@ def test_a_run_starts_from_its_weights_with_a_new_classifier(tmp_path, small):
         assert json.loads((run.workdir / "weights.json").read_text())["file"] == str(small)
 
 
+@pytest.mark.parametrize(
+    ("stated", "taken", "said"),
+    [
+        ({}, ("crop", 0.9), "a crop of 0.9 of the shorter side, as the weights want"),
+        ({"data.resize": "squash"}, ("squash", 1.0), "a squash, as the config says"),
+        ({"data.resize": "crop"}, ("crop", 0.9), "a crop of 0.9 of the shorter side, as the con"),
+        ({"data.crop_fraction": 0.5}, ("crop", 0.5), "a crop of 0.5 of the shorter side, as the w"),
+    ],
+)
+def test_the_resize_of_the_config_goes_before_that_of_the_weights_and_is_said(
+    tmp_path, small, stated, taken, said
+):
+    with run_of(make_config(tmp_path, small, **stated)) as (run, *_):
+        assert (run.config.data.resize, run.config.data.crop_fraction) == taken
+        assert any(said in note for note in run.weights_notes)
+    with run_of(make_config(tmp_path, small, **stated)) as (run, *_):
+        assert (run.config.data.resize, run.config.data.crop_fraction) == taken
+
+
 def test_a_run_that_goes_on_needs_its_weights_no_more(tmp_path, small):
     copied = shutil.copytree(small.parent, tmp_path / "copied") / "w.npz"
     with run_of(make_config(tmp_path, copied)):

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bcjax.evaluation import evaluation as evaluations
-from bcjax.evaluation.cautions import EvaluatedSplit
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import evaluate_answers
+from bcjax.evaluation.guards.pictures import EvaluatedSplit
 from bcjax.runtime.errors import UserError
 
 ANSWERS = fabricated.answers(np.arange(90) % 7 > 0)
@@ -19,7 +19,7 @@ ANSWERS = fabricated.answers(np.arange(90) % 7 > 0)
 
 @pytest.fixture(scope="module")
 def evaluation():
-    pictures = EvaluatedSplit("test", "cells", True, ("Beware of the cells.",), "Two leak.")
+    pictures = EvaluatedSplit("test", "cells", True, ("Beware of the cells.",), "Two leak")
     return evaluate_answers(ANSWERS, pictures, 1200, resamples=50)
 
 
@@ -48,9 +48,9 @@ def test_an_evaluation_that_is_missing_damaged_or_of_other_answers_is_refused(ev
 
 def test_it_is_shown_in_a_few_lines(evaluation):
     lines = repr(evaluation).splitlines()
-    assert lines[0] == "Evaluation of the test split, checkpoint 1200, n = 90"
-    assert lines[1].split(maxsplit=1) == ["accuracy", str(evaluation.metrics["accuracy"])]
-    assert lines[-1].strip() == "Beware of the cells."
+    assert lines[:2] == ["Caution: Beware of the cells.", "Caution: Two leak."]
+    assert lines[2] == "Evaluation of the test split, checkpoint 1200, n = 90"
+    assert lines[3].split(maxsplit=1) == ["accuracy", str(evaluation.metrics["accuracy"])]
 
 
 def test_its_table_has_a_row_for_each_metric_of_all_and_of_each_class(evaluation):

@@ -2,16 +2,22 @@
 
 import json
 import tarfile
+import zlib
 from pathlib import Path
 
+import jax
+import numpy as np
 import pytest
 import quick_config
 from commandline import run_bcjax
+from flax import traverse_util
 from places import SUPPORT
 
 from bcjax import config as configs
 from bcjax.data.prepared import PreparedSet
 from bcjax.data.sources import synthetic
+from bcjax.engine import network, weights
+from bcjax.runtime import mesh as meshes
 
 RUNS = ("one", "members", "phases")
 
@@ -100,6 +106,70 @@ def test_training_starts_from_its_weights(older):
         "train", *QUICK, f"--config.model.weights={older / 'one'}", f"--workdir={older / 'new'}"
     )
     assert ran.status == 0, ran.err
+
+
+def written_before(workdir: Path, name: str) -> np.ndarray:
+    """Writes a run of a network whose layout has changed; returns its logits for one picture.
+
+    Its numbers are those that each path and shape always give.
+    """
+    old = configs.from_dict({"model": {"name": name}})
+    model = network.build(old, 4)
+    pictures = np.random.default_rng(0).random((2, 32, 32, 3)).astype(np.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), pictures)
+    numbers = {
+        path: drawn(path, leaf.shape)
+        for path, leaf in traverse_util.flatten_dict(shapes, sep="/").items()
+    }
+    variables = traverse_util.unflatten_dict(numbers, sep="/")
+    config = configs.replaced(configs.default(), {"model.name": name, "data.image_size": 32})
+    network.write_run(network.resolve(config), variables, ("a", "b", "c", "d"), workdir)
+    page = json.loads((workdir / "config.json").read_text())
+    for key in ("widths", "depths", "kernel_size", "squeeze"):
+        del page["model"][key]
+    (workdir / "config.json").write_text(json.dumps(page))
+    return pictures
+
+
+def drawn(path: str, shape: tuple[int, ...]) -> np.ndarray:
+    x = np.random.default_rng(zlib.crc32(path.encode())).normal(0, 1, shape).astype(np.float32)
+    if path.endswith("kernel"):
+        return x * np.float32((2 / np.prod(shape[:-1])) ** 0.5)
+    return 1 + 0.3 * np.abs(x) if path.endswith(("scale", "var")) else 0.1 * x
+
+
+# What the version before answered with these numbers.
+ANSWERED = {
+    "deep_efficientnet": [
+        [0.08703427, -0.03760711, -0.5737667, -0.36693254],
+        [0.03566806, -0.03044593, -0.5349545, -0.29731354],
+    ],
+    "cell_efficientnet_lite": [
+        [-3.7750919, 2.2785773, -0.7011656, 0.0518210],
+        [-2.9255893, 1.8585323, 0.4745475, -1.2467731],
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ANSWERED)
+def test_a_network_whose_layout_has_changed_since_keeps_its_own(tmp_path, name):
+    pictures = written_before(tmp_path, name)
+    restored = network.load(tmp_path, "best", meshes.create())
+    logits = jax.jit(restored.model.apply)(restored.variables, pictures)
+    np.testing.assert_allclose(logits, ANSWERED[name], rtol=1e-3, atol=1e-4)
+
+    asked = configs.replaced(configs.default(), {"model.name": name, "workdir": str(tmp_path)})
+    kept, imported = weights.settings_of_run(asked, tmp_path, restored.classes)
+    assert imported is None
+    saved = configs.flatten(restored.config)
+    assert kept
+    assert kept == {key: saved[key] for key in kept}
+    again = configs.replaced(asked, {"model.weights": str(tmp_path), "data.image_size": 32})
+    start = weights.read(tmp_path, again, 4)
+    assert (start.config.model.squeeze, start.config.model.convention) == (
+        restored.config.model.squeeze,
+        "tf",
+    )
 
 
 def test_its_prepared_set_is_trained_on_as_it_is(older):

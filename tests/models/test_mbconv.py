@@ -28,7 +28,7 @@ from bcjax.models.norm import Norm
 TINY = MBConvLayout(
     rows=(MBConvRow(1, 8, 1, 1), MBConvRow(6, 8, 2, 2, size=5)),
     activation=nn.silu,
-    squeeze=True,
+    squeeze=(1, 2),
     stem=8,
     top=24,
 )
@@ -79,10 +79,37 @@ def test_depth_rounds_up_and_leaves_fixed_ends_alone():
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("deep_efficientnet", 303_164), ("cell_efficientnet_lite", 550_632)]
+    ("name", "count"), [("deep_efficientnet", 306_010), ("cell_efficientnet_lite", 550_632)]
 )
 def test_the_blood_cell_networks_have_the_stated_count_with_eight_classes(name, count):
     assert parameters(shapes(create(name, classes=8))) == count
+
+
+@pytest.mark.parametrize(
+    ("options", "squeezed", "kernels"),
+    [
+        ({}, {"stage3", "stage4"}, {3, 5}),
+        ({"squeeze": ()}, set(), {3, 5}),
+        ({"squeeze": (1, 4)}, {"stage1", "stage4"}, {3, 5}),
+        ({"kernel_size": 7}, {"stage3", "stage4"}, {7}),
+    ],
+)
+def test_deep_efficientnet_squeezes_where_it_is_asked_to(options, squeezed, kernels):
+    model = create("deep_efficientnet", classes=2, **options)
+    stages = shapes(model)["params"]
+    assert {s for s, blocks in stages.items() if "se" in blocks.get("block1", {})} == squeezed
+    depthwise = {
+        block["depthwise_conv"]["kernel"].shape[0]
+        for name, blocks in stages.items()
+        if name.startswith("stage")
+        for block in blocks.values()
+    }
+    assert depthwise == kernels
+
+
+@pytest.mark.parametrize("name", ["deep_efficientnet", "cell_efficientnet_lite"])
+def test_what_was_made_in_pytorch_has_its_arithmetic(name):
+    assert {norm.epsilon for norm in modules(create(name, classes=2), Norm)} == {1e-5}
 
 
 def test_drop_path_rises_to_its_rate_behind_the_last_block():
@@ -109,7 +136,7 @@ def test_the_convention_sets_the_norm_and_epsilon_can_be_said(options, epsilon, 
 
 @pytest.mark.parametrize(("side", "same"), [(9, True), (8, False)])
 def test_conventions_differ_where_an_even_side_is_halved_and_there_alone(side, same):
-    layout = MBConvLayout((MBConvRow(2, 4, 1, 2, size=5),), nn.silu, squeeze=False, stem=4, top=0)
+    layout = MBConvLayout((MBConvRow(2, 4, 1, 2, size=5),), nn.silu, stem=4, top=0)
 
     @jax.jit
     def logits(images):

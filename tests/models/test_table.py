@@ -154,8 +154,30 @@ def test_an_option_is_as_published_unless_given(name, option, published):
 
 
 def test_what_makes_a_variant_is_no_option():
-    for name, fixed in (("resnet18", "depths"), ("convnext_tiny", "width"), ("conv2d", "widths")):
+    for name, fixed in (("resnet18", "depths"), ("convnext_tiny", "width"), ("alexnet", "widths")):
         assert fixed not in MODELS[name].options
+
+
+@pytest.mark.parametrize("name", ["elu_cnn", "custom_cnn", "simple_cnn", "conv2d"])
+def test_own_networks_have_the_stages_widths_depths_and_kernels_that_are_asked_for(name):
+    model = create(name, classes=3, widths=(4, 6), depths=(1, 2), kernel_size=5, hidden=(7,))
+    found = shapes(model, 32)["params"]
+    convolutions = {
+        f"{stage}/{layer}": values["kernel"].shape
+        for stage in ("stage1", "stage2")
+        for layer, values in found[stage].items()
+        if "conv" in layer
+    }
+    first, second = convolutions["stage2/conv1" if name == "elu_cnn" else "stage2/conv"], (6, 6)
+    assert sorted(convolutions.values()) == [(5, 5, 3, 4), (5, 5, 4, 6), (5, 5, *second)]
+    assert first == (5, 5, 4, 6)
+    assert set(found) == {"stage1", "stage2", "head"}
+    assert found["head"]["dense1"]["kernel"].shape[1] == 7
+
+
+def test_each_convolution_of_a_stage_has_its_own_normalisation():
+    stage = shapes(create("custom_cnn", classes=2, depths=(1, 3, 1, 1)))["params"]["stage2"]
+    assert set(stage) == {"conv", "norm", "conv2", "norm2", "conv3", "norm3"}
 
 
 def test_grey_pictures_save_parameters_in_the_first_layer_alone():
@@ -176,6 +198,15 @@ def test_grey_pictures_save_parameters_in_the_first_layer_alone():
         ({"name": "resnet18", "norm": "instance"}, "frozen-batch"),
         ({"name": "alexnet", "norm": "batch"}, "no option 'norm'"),
         ({"name": "alexnet", "hidden": (0,)}, "hidden"),
+        ({"name": "resnet18", "widths": (8,)}, "layout is fixed: elu_cnn, simple_cnn, custom_cnn"),
+        ({"name": "efficientnet_b0", "squeeze": ()}, "layout is fixed: deep_efficientnet"),
+        ({"name": "elu_cnn", "widths": ()}, "leave no stage"),
+        ({"name": "elu_cnn", "widths": (8, 8), "depths": (1,)}, "2 stages, .* those of 1"),
+        ({"name": "conv2d", "depths": (1, 2)}, "4 stages, .* those of 2"),
+        ({"name": "conv2d", "kernel_size": 4}, "kernel_size of 4 is even.* try 5"),
+        ({"name": "deep_efficientnet", "kernel_size": 2}, "is even"),
+        ({"name": "deep_efficientnet", "squeeze": (4, 5)}, "its stages are 1 to 4"),
+        ({"name": "deep_efficientnet", "squeeze": (0,)}, "its stages are 1 to 4"),
     ],
 )
 def test_a_mistake_is_named_with_its_mend(arguments, named):

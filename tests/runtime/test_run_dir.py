@@ -88,9 +88,20 @@ def test_what_it_was_trained_on_is_read(tmp_path):
     run = RunDir(tmp_path)
     run.pictures.write_text(json.dumps({"path": "data/a", "digest": "0f", "counts": {"val": [2]}}))
     assert run.trained_on() == TrainedOn("data/a", "0f", {"val": [2]})
+    run.pictures.write_text(json.dumps({"digest": "0f", "pixels": "1e"}))
+    assert run.trained_on() == TrainedOn("", "0f", {}, "1e")
     run.pictures.write_text("{")
     with pytest.raises(UserError, match=r"pictures\.json is damaged .*: delete it"):
         run.trained_on()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "same"), [("1e", True), ("2d", False), ("", True)], ids=["same", "other", "unknown"]
+)
+def test_pictures_of_the_same_names_are_told_apart_where_their_pixels_are_known(pixels, same):
+    one, other = TrainedOn("a", "0f", {}, "1e"), TrainedOn("b", "0f", {}, pixels)
+    assert one.same_pictures(other) == other.same_pictures(one) == same
+    assert not one.same_pictures(TrainedOn("a", "0e", {}, "1e"))
 
 
 HOLD = f"""

@@ -29,12 +29,20 @@ TINY = (
 )
 
 
+_ABOUT_PICTURES = ("Preparing ", "pictures: ")
+
+
 class Ran(NamedTuple):
     """How a command ended and what it said."""
 
     status: int
     out: str
     err: str
+
+    @property
+    def warnings(self) -> list[str]:
+        """The lines of the standard error that do not only say which pictures are used."""
+        return [line for line in self.err.splitlines() if not line.startswith(_ABOUT_PICTURES)]
 
 
 def run_bcjax(*arguments: str | Path) -> Ran:
@@ -62,7 +70,7 @@ def refused(ran: Ran, *named: object) -> None:
     """Checks that a command was refused in one sentence that names all of `named`."""
     *before, sentence = ran.err.splitlines()
     assert ran.status == 2, ran
-    assert all(line.startswith("Preparing ") for line in before), ran.err
+    assert all(line.startswith(_ABOUT_PICTURES) for line in before), ran.err
     assert sentence.startswith("bcjax: "), ran.err
     for name in named:
         assert str(name) in sentence, (name, sentence)

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from bcjax import config as configs
-from bcjax.data import preparation
+from bcjax.data import contents, preparation
 from bcjax.data.records import Record, Source
 
 FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP")
@@ -18,6 +18,11 @@ def settings(source="", **changes):
     data = configs.default().data
     data.update({"source": str(source), "synthetic_images": 40, **changes})
     return data
+
+
+def identity(source, folder):
+    """What a source is told from others by; facts about files are kept in `folder`."""
+    return contents.identified(source, folder / "known").fingerprint
 
 
 def picture(i, kind="PNG"):

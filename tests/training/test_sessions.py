@@ -42,10 +42,10 @@ def test_a_session_says_when_how_much_and_on_what(config):
 
 def test_a_session_says_what_besides_config_pictures_and_seed_changes_a_result(monkeypatch):
     monkeypatch.setenv("XLA_FLAGS", "--xla_cpu_max_isa=AVX")
-    monkeypatch.setenv("JAX_DEFAULT_MATMUL_PRECISION", "highest")
+    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "0")
     now = session_now(0)
     assert now.compiler["XLA_FLAGS"] == "--xla_cpu_max_isa=AVX"
-    assert now.compiler["JAX_DEFAULT_MATMUL_PRECISION"] == "highest"
+    assert now.compiler["NVIDIA_TF32_OVERRIDE"] == "0"
     assert {"x64", "matmul_precision"} <= now.compiler.keys()
     assert all(feature == feature.lower() for feature in now.host.features)
 

@@ -21,11 +21,11 @@ from ml_collections import ConfigDict
 from bcjax.data.curate.curation import CuratedPictures
 from bcjax.data.curate.findings import Finding
 from bcjax.data.curate.measured_pictures import MeasuredPictures
-from bcjax.data.prepared import DATASHEET
+from bcjax.data.prepared import DATASHEET, HASHES
 from bcjax.data.records import SPLITS, Record, Source
 from bcjax.runtime.page_templates import environment
 
-PAGE, HASHES = "datasheet.html", "hashes.csv"
+PAGE = "datasheet.html"
 
 # The keys of the config's `data` branch that decide which pictures stay.
 RULES = (

@@ -68,7 +68,7 @@ def read(folder: Path, boxes: str = "", max_pixels: int = MAX_PIXELS) -> Source:
             )
 
     named: list[tuple[str, Record]] = []
-    unlabelled, identity = [], []
+    unlabelled, boxed, read_from = [], [], []
     for name in sorted(listed.keys() & pictures.keys()):
         path, row = pictures[name], listed[name]
         id_ = path.relative_to(folder).as_posix()
@@ -77,11 +77,13 @@ def read(folder: Path, boxes: str = "", max_pixels: int = MAX_PIXELS) -> Source:
         names = [name for name in names if not tables.is_missing(name)]
         annotation = folder / "Annotations" / f"{name}.xml"
         around = read_boxes(annotation, "WBC") if boxes and annotation.is_file() else []
-        status = files.check_regular(path)
-        identity.append((id_, names, around, boxes, status.st_size, status.st_mtime_ns))
+        files.check_regular(path)
+        boxed.append((id_, around))
         if reason := _not_one_label(names, len(around) if boxes else None):
             unlabelled.append((id_, reason))
-        elif boxes:
+            continue
+        read_from.append(path)
+        if boxes:
             for k, box in enumerate(around):
                 cut = box_reader(encoded, box, max_pixels=max_pixels)
                 record = Record(f"{id_}#{k}", -1, cut, group=id_, columns=row.columns)
@@ -94,9 +96,10 @@ def read(folder: Path, boxes: str = "", max_pixels: int = MAX_PIXELS) -> Source:
         location=str(folder),
         classes=classes,
         records=records,
-        fingerprint=fingerprint(identity),
+        fingerprint=fingerprint(boxed),
         notes=_missing(listed.keys(), pictures.keys()),
         unlabelled=unlabelled,
+        files=read_from,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bcjax.data.decode import read_file
-from bcjax.data.records import Record, Source, fingerprint, natural_order, split_from_name
+from bcjax.data.records import Record, Source, natural_order, split_from_name
 from bcjax.data.sources.walk import PICTURE_SUFFIXES, files_below, is_picture, subfolders, visible
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
@@ -86,21 +86,20 @@ def read(folder: Path, roots: Mapping[str, Path] | None = None) -> Source:
         more = ", ..." if len(ignored) > 3 else ""
         notes.append(f"Ignored {len(ignored)}, no pictures of a class: {examples}{more}.")
     label_of = {name: label for label, name in enumerate(classes)}
-    records, identity = [], []
+    records = []
     for path, name, split in found:
-        status = files.check_regular(path)
+        files.check_regular(path)
         id_ = path.relative_to(folder).as_posix()
         if id_ != id_.encode(errors="ignore").decode():  # Python keeps other bytes as surrogates
             raise UserError(f"the name {id_!r} in {folder} is not in UTF-8: rename it")
         records.append(Record(id_, label_of[name], partial(read_file, path), split=split))
-        identity.append((id_, status.st_size, status.st_mtime_ns))
     return Source(
         kind="class folders in split folders" if roots else "class folders",
         location=str(folder),
         classes=classes,
         records=records,
-        fingerprint=fingerprint(identity),
         notes=tuple(notes),
+        files=[picture.path for picture in found],
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from bcjax.config import nearest
 from bcjax.data.curate import mends
-from bcjax.data.records import SPLITS, Source, fingerprint, normal_form
+from bcjax.data.records import SPLITS, Source, normal_form
 from bcjax.runtime.errors import UserError
 
 _SHOWN = 20  # classes listed in a message
@@ -32,7 +32,6 @@ def merge_alike(source: Source) -> Source:
         source,
         classes=classes,
         records=[dataclasses.replace(r, label=label_of[r.label]) for r in source.records],
-        fingerprint=fingerprint(source.fingerprint, classes),
         notes=(*source.notes, *notes),
     )
 
@@ -49,7 +48,7 @@ def with_classes(source: Source, classes: Sequence[str]) -> Source:
     if twice:
         raise UserError(f"data.classes names {twice[0]!r} twice: name each class once")
     if classes == source.classes:
-        return source  # with the same fingerprint, so that what was prepared before is found again
+        return source
     index = {normal_form(name): i for i, name in enumerate(classes)}
     label_of = [index.get(normal_form(name), -1) for name in source.classes]
     for record in source.records:
@@ -66,7 +65,6 @@ def with_classes(source: Source, classes: Sequence[str]) -> Source:
         records=[
             dataclasses.replace(record, label=label_of[record.label]) for record in source.records
         ],
-        fingerprint=fingerprint(source.fingerprint, classes),
     )
 
 
@@ -82,13 +80,19 @@ def checked(
       resplit: Whether the splits that the source gives do not matter.
 
     Raises:
-      UserError: If it must be complete, and there are fewer than two classes, or one has no
-        picture, or none in a given train.
+      UserError: If two pictures have one id; or if it must be complete, and there are fewer than
+        two classes, or one has no picture, or none in a given train.
     """
     if complete and len(source.classes) < 2:
         raise UserError(
             f"{source.location} holds {len(source.classes)} class ({', '.join(source.classes)}): "
             "a classifier needs two or more, so add pictures of another"
+        )
+    twice = [id_ for id_, count in Counter(r.id for r in source.records).items() if count > 1]
+    if twice:  # a reader from outside: the files of a folder cannot be called alike
+        raise UserError(
+            f"{source.location} has several pictures called {twice[0]!r}: its reader must give "
+            "each an id of its own"
         )
     notes = list(source.notes)
     if complete:

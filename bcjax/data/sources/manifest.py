@@ -13,7 +13,6 @@ from bcjax.data.decode import MAX_PIXELS, read_file
 from bcjax.data.records import (
     Record,
     Source,
-    fingerprint,
     label_by_name,
     normal_form,
     split_from_name,
@@ -31,7 +30,6 @@ class _Listed(NamedTuple):
     path: Path
     row: TableRow
     split: str
-    status: os.stat_result
     box: Box | None
 
 
@@ -98,15 +96,13 @@ def read(
     listed = _listed_pictures(manifest, table, boxed=bool(boxes))
     labels = {id_: each.row.cells["label"] for id_, each in listed.items()}
     unlabelled = _unlabelled(labels, (*classes, *table.one_hot))
-    named, identity = [], []
+    named = []
+    read_from: dict[Path, None] = {}  # once each: several cells may be cut out of one file
     for id_ in sorted(listed):
-        path, row, split, status, box = listed[id_]
+        path, row, split, box = listed[id_]
         group = row.cells["group"] or (id_.rpartition("#")[0] if box else "")
-        identity.append(
-            (id_, labels[id_], group, split, status.st_size, status.st_mtime_ns,
-             sorted(row.columns.items()))
-        )  # fmt: skip
         if id_ not in unlabelled:
+            read_from[path] = None
             encoded: Callable[[], bytes] = partial(read_file, path)
             if box:
                 encoded = box_reader(encoded, box, max_pixels=max_pixels)
@@ -117,9 +113,9 @@ def read(
         location=str(manifest),
         classes=names,
         records=records,
-        fingerprint=fingerprint(identity),
         notes=table.notes,
         unlabelled=sorted(unlabelled.items()),
+        files=list(read_from),
     )
 
 
@@ -144,13 +140,13 @@ def _listed_pictures(manifest: Path, table: Table, *, boxed: bool) -> dict[str, 
         if id_ in listed:
             raise UserError(f"{where}: {id_} was listed before: remove one of the two rows")
         try:
-            status = files.check_regular(path)
+            files.check_regular(path)
         except (FileNotFoundError, NotADirectoryError):
             missing.append(f"{picture} (line {row.line})")
             continue
         except files.NotAFileError as error:
             raise UserError(f"{where}: {picture} is not a file: name a picture") from error
-        listed[id_] = _Listed(path, row, split, status, _box(row, where) if boxed else None)
+        listed[id_] = _Listed(path, row, split, _box(row, where) if boxed else None)
     if missing:
         raise UserError(
             f"of the pictures that {manifest} lists, {len(missing)} cannot be found in "

@@ -18,7 +18,7 @@ import numpy as np
 import psutil
 
 from bcjax.data.decode import MAX_PIXELS, BadImageError, check_size
-from bcjax.data.records import SPLITS, Record, Source, fingerprint, natural_order, split_from_name
+from bcjax.data.records import SPLITS, Record, Source, natural_order, split_from_name
 from bcjax.data.sources.published import PBC_CLASSES
 from bcjax.data.sources.tables import is_no_value
 from bcjax.runtime import files
@@ -164,15 +164,14 @@ def read(path: Path, classes: Sequence[str] = (), max_pixels: int = MAX_PIXELS) 
         names = natural_order(str(each.label) for each in records)
         label_of = {int(name): i for i, name in enumerate(names)}
         records = [dataclasses.replace(each, label=label_of[each.label]) for each in records]
-    status = path.stat()
     return Source(
         kind="npz in MedMNIST's layout" if parts[0][0] else "npz",
         location=str(path),
         classes=tuple(names),
         records=records,
-        fingerprint=fingerprint(path.name, status.st_size, status.st_mtime_ns, names),
         notes=notes,
         unlabelled=without,
+        files=[path],
     )
 
 

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
-from bcjax.data.records import Source, fingerprint, label_by_name, split_from_name
+from bcjax.data.records import Source, label_by_name, split_from_name
 from bcjax.data.sources import bccd, class_folders, manifest
 from bcjax.data.sources.walk import subfolders
 from bcjax.runtime.errors import UserError
@@ -107,12 +107,7 @@ def with_pbc_subtypes(source: Source) -> Source:
                 f"({', '.join(PBC_PREFIXES)}): data.fine_labels is for PBC's own file names"
             )
     classes, records = label_by_name([(names[r.id], r) for r in source.records])
-    return dataclasses.replace(
-        source,
-        classes=classes,
-        records=records,
-        fingerprint=fingerprint(source.fingerprint, "fine"),
-    )
+    return dataclasses.replace(source, classes=classes, records=records)
 
 
 def is_kaggle(folder: Path) -> bool:

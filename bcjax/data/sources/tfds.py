@@ -48,7 +48,8 @@ def read(name: str, data_dir: str | None = None) -> Source:
                 records.append(Record(f"{key}/{i}", value, read_, split=split or ""))
     if unlabelled:
         notes.append(f"Left out {unlabelled} pictures without a label.")
-    files = sorted(builder.data_path.iterdir(), key=lambda path: path.name)
+    stored = sorted(builder.data_path.iterdir(), key=lambda path: path.name)
+    local = [path for path in map(Path, stored) if path.is_file()]
     return Source(
         kind="TFDS dataset",
         location=name,
@@ -56,9 +57,10 @@ def read(name: str, data_dir: str | None = None) -> Source:
         records=records,
         fingerprint=fingerprint(
             builder.info.full_name,
-            [(file.name, file.stat().length, file.stat().mtime) for file in files],
+            *(() if local else [(str(f), f.stat().length, f.stat().mtime) for f in stored]),
         ),
         notes=tuple(notes),
+        files=local,  # none on Google's storage, where a file has no inode
     )
 
 

@@ -17,6 +17,7 @@ from bcjax.evaluation.corruptions.corruption_evaluation import (
 from bcjax.evaluation.corruptions.suite import CORRUPTIONS, SEVERITIES, corrupt
 from bcjax.evaluation.evaluation import Estimates
 from bcjax.evaluation.evaluator import Evaluator
+from bcjax.evaluation.guards import cautions
 from bcjax.metrics import scores
 from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.resampling import Resampled, combine, mean, resample
@@ -101,7 +102,7 @@ def evaluate(evaluator: Evaluator, which: str) -> CorruptionEvaluation:
         split=pictures.split,
         checkpoint=trained.step,
         source=pictures.source,
-        cautions=pictures.cautions,
+        cautions=cautions.with_leaks(pictures.cautions, pictures.leaks),
         leaks=pictures.leaks,
         n=len(overall["accuracy"].units),
         classes=trained.classes,

@@ -30,7 +30,7 @@ def errors(run: RunRecord) -> list[Block]:
     if not own or path is None or not PreparedSet.is_at(path):
         return [Text("The pictures are no longer there, so they cannot be shown.", "soft")]
     prepared = PreparedSet(path)
-    if run.trained_on and prepared.digest != run.trained_on.digest:
+    if run.trained_on and not run.trained_on.same_pictures(prepared.as_trained_on()):
         return [Text(f"{path} holds other pictures now, so none is shown.", "soft")]
     return _galleries(run, run.answers, prepared)
 

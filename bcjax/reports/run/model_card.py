@@ -14,6 +14,7 @@ from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
 from bcjax.reports.pages import page
 from bcjax.reports.pages.formatting import enumeration, interval, number, percent_interval
+from bcjax.reports.run.calibration import temperature_in_words
 from bcjax.reports.run.performance import HEADLINE
 from bcjax.reports.run_record import RunRecord
 
@@ -50,7 +51,20 @@ def model_card(run: RunRecord) -> str:
             for key in HEADLINE
         ],
         limitations=limitations(run),
+        calibration=_calibration(run),
     )
+
+
+def _calibration(run: RunRecord) -> str:
+    """Returns the sentences about what `predict` makes of the probabilities; "" without any."""
+    found = run.evaluation.calibration
+    if not found:
+        return ""
+    fitted = (
+        f"The calibration{temperature_in_words(found)} was fitted on {found.fitted_n:,} pictures "
+        f"of the {found.fitted_on} split."
+    )
+    return " ".join([fitted, *found.unfitted])
 
 
 def limitations(run: RunRecord) -> list[str]:

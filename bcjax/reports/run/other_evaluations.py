@@ -31,7 +31,7 @@ def other_data(run: RunRecord) -> list[Block]:
     """Returns the figures on other data sets, beside those of the same classes of the own."""
     blocks: list[Block] = []
     for name, result in run.other_laboratories.items():
-        blocks += [Text(f"{name}: {caution}", "bad") for caution in result.cautions]
+        blocks += _cautions(name, result)
         if result.laboratory:
             blocks.append(_beside_own_data(name, result.laboratory))
         else:
@@ -78,6 +78,7 @@ def corruptions(run: RunRecord) -> list[Block]:
         command = run.command("evaluate", f"--split={run.name}", "--corruptions")
         return [Text(f"Corrupted pictures have not been tried. To do so, run {command}.", "soft")]
     clean = result.clean[_CORRUPTION_METRIC]
+    seen = [Text(caution, "bad") for caution in result.cautions if caution not in run.cautions]
     head = ["corruption", *(f"severity {each}" for each in result.severities)]
     head += ["mean", "95 % interval", "lost", "95 % interval"]
     rows = [
@@ -94,7 +95,7 @@ def corruptions(run: RunRecord) -> list[Block]:
         f"Balanced accuracy on corrupted pictures, {result.split} split, n = {result.n:,}, "
         f"checkpoint {result.checkpoint:,}; clean: {number(clean.value)} ({interval(clean)})"
     )
-    return [Charts([_corruption_chart(result)]), Table(head, rows, caption)]
+    return [*seen, Charts([_corruption_chart(result)]), Table(head, rows, caption)]
 
 
 def _mean_and_loss(means: Mapping[str, Estimate], lost: Estimate) -> list[str]:
@@ -128,7 +129,8 @@ def averages(run: RunRecord) -> list[Block]:
     }
     if not others:
         return []
-    blocks: list[Block] = [_table(run, others, "Other evaluations of this run")]
+    blocks: list[Block] = [each for name in others for each in _cautions(name, others[name])]
+    blocks.append(_table(run, others, "Other evaluations of this run"))
     for name, result in others.items():
         soup = result.soup.ingredients if result.soup else ()
         parts: Sequence[NetworkScores | ViewScores] = [*result.ensemble, *soup, *result.views]
@@ -143,10 +145,17 @@ def members(run: RunRecord) -> list[Block]:
     if not summary:
         return []
     rows = [
-        [metric_name(key), number(m.mean), number(m.deviation), interval(m), f"{m.n:,}"]
+        [
+            metric_name(key),
+            number(m.mean),
+            number(m.deviation),
+            interval(m),
+            m.interval or NONE,
+            f"{m.n:,}",
+        ]
         for key, m in summary.metrics.items()
     ]
-    head = ["metric", "mean", "deviation", "95 % interval of the mean", "members"]
+    head = ["metric", "mean", "deviation", "95 % interval of the mean", "how", "members"]
     caption = "The members one by one; the figures above are those of all members together"
     return [
         Table(head, rows, caption),
@@ -167,6 +176,11 @@ def _parts(parts: Sequence[NetworkScores | ViewScores]) -> Table:
         [name(part), *(number(part.metrics.get(key)) for key in _PART_METRICS)] for part in parts
     ]
     return Table(["", *map(metric_name, _PART_METRICS)], rows)
+
+
+def _cautions(name: str, result: Evaluation) -> list[Text]:
+    """Returns what must be known of the figures of another evaluation, which stand below."""
+    return [Text(f"{name}: {caution}", "bad") for caution in result.cautions]
 
 
 def _table(run: RunRecord, evaluations: Mapping[str, Evaluation], caption: str) -> Table:

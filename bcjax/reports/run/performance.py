@@ -56,8 +56,8 @@ def overall(run: RunRecord) -> list[Block]:
         f"Every metric; intervals by bootstrap are from {run.evaluation.resamples:,} resamples"
     )
     return [
-        Facts(headline),
         *(Text(caution, "bad") for caution in run.cautions),
+        Facts(headline),
         Table(head, rows, caption),
     ]
 

@@ -155,6 +155,7 @@ def _cost(run: RunRecord) -> Block:
         "processes": f"{last.processes:,}",
         "host": "; ".join(hosts),
         "energy": used,
+        "ended": str(last.ending or "not recorded: it goes on, was killed, or is an older run's"),
         "changed": "; ".join(_changes(sessions)) or NONE,
         "versions": ", ".join(f"{name} {version}" for name, version in last.versions.items()),
     }

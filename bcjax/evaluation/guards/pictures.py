@@ -1,19 +1,13 @@
-"""Cautions: sentences that a reader of an evaluation must know.
-
-Every evaluation gets them here. They say whether its pictures were used to train the network, to
-choose it, or to calibrate it.
-"""
+"""Cautions about tested pictures: whether they trained the network, or chose it."""
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
 from ml_collections import ConfigDict
 
 from bcjax.data.prepared import PreparedSet
-from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.runtime.run_dir import RunDir
 
 
@@ -67,48 +61,11 @@ class EvaluatedSplit:
         return cls(split, source, False, _of_other_data(workdir, prepared, held_as))
 
 
-def about_calibration(pictures: EvaluatedSplit, calibration: Calibration) -> tuple[str, ...]:
-    """Returns the sentences about a calibration that is measured on pictures."""
-    if pictures.own and pictures.split == calibration.split:
-        return ("The calibration was fitted on these pictures: it will fit others less well.",)
-    return ()
-
-
-def about_soup(
-    pictures: EvaluatedSplit,
-    chosen_on: str,
-    workdirs: Sequence[Path],
-    weights: Sequence[str | None],
-) -> tuple[str, ...]:
-    """Returns the sentences about a soup.
-
-    Args:
-      pictures: What it is evaluated on.
-      chosen_on: The split by which its ingredients were chosen; "": all were taken.
-      workdirs: The runs' folders, for each ingredient.
-      weights: The published weights that each ingredient's training began with; None for none.
-    """
-    sentences = []
-    if len(set(workdirs)) > 1 and (len(set(weights)) > 1 or not weights[0]):
-        sentences.append(
-            "The soup's ingredients did not all begin at the same published weights "
-            "(config.model.weights): the mean of such seldom answers well."
-        )
-    if chosen_on and pictures.own and pictures.split == chosen_on:
-        sentences.append("The soup was chosen by these pictures: others may be answered less well.")
-    return tuple(sentences)
-
-
-def union(pictures: Sequence[EvaluatedSplit]) -> tuple[str, ...]:
-    """Returns the cautions of several networks' evaluations on one split, each sentence once."""
-    return tuple(dict.fromkeys(caution for each in pictures for caution in each.cautions))
-
-
 def _of_own_split(
     workdir: Path, config: ConfigDict, prepared: PreparedSet, split: str
 ) -> tuple[str, ...]:
     trained_on = RunDir(workdir).trained_on()
-    if trained_on and trained_on.digest != prepared.digest:
+    if trained_on and not trained_on.same_pictures(prepared.as_trained_on()):
         return ("The pictures or their splits have changed: some may have been trained on.",)
     if split == "train":
         return ("The network was trained on these pictures: others will be answered less well.",)
