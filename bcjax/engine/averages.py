@@ -8,9 +8,9 @@ left, and it is the average of about the last tenth of the steps. The rule is th
 ExponentialMovingAverage with `num_updates`, a step ahead; Karras et al., CVPR 2024,
 arXiv:2312.02696, give its profile.
 
-With t / (t + 1), the plain mean, the first steps would count as much as the last, between which the
-weights change most: ResNet-18 after an epoch of 70 steps on 2,240 pictures, 68 % in its last
-training steps, answers 48 % of them with the mean of 0.99 and 75 % with this (13 % uncorrected).
+With t / (t + 1), the plain mean, the first steps would count as much as the last, and the weights
+change most between the two: the small EfficientNet of tests/engine/test_averages.py, right in 84 %
+of its last training steps, is then evaluated to 39 %, worse than uncorrected (60 %); so to 84 %.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ from jaxtyping import Array, Float, Int32
 from bcjax.engine.trainable import NOTHING_FROZEN, Frozen
 from bcjax.models.norm import BatchNorm
 
-_BEHIND = 9
+_BEHIND = 9  # steps; see above
 
 Ages = tuple[Int32[Array, ""], Int32[Array, ""]]
 
