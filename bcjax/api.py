@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 from bcjax import config as configs
 from bcjax.config import ConfigDict
 from bcjax.runtime import files, jax_settings
+from bcjax.runtime.errors import UserError, disk_faults_told, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,6 +36,7 @@ Checkpoint: TypeAlias = str | int  # "best", "latest" or a step
 # Each room is imported where it is needed: none pays for the imports of another.
 
 
+@disk_faults_told()
 def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> ConfigDict:
     """Returns a checked config, which may be changed further.
 
@@ -59,9 +61,11 @@ def get_config(name: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     return config
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def train(
     config: ConfigDict,
+    workdir: str | Path | None = None,
     *,
     progress: bool | None = None,
     on_evaluation: Callable[[int, dict[str, float]], bool | str | None] | None = None,
@@ -79,8 +83,8 @@ def train(
       >>> outcome.evaluation.metrics["accuracy"]                     # doctest: +SKIP
 
     Args:
-      config: The config, which stays as it is. Where it names no workdir, that is
-        `runs/<name of the network>`.
+      config: The config, which stays as it is.
+      workdir: The run's folder; None: `config.workdir`, or `runs/<name of the network>`.
       progress: Whether to print how far the run is; None: in a terminal and in a notebook.
       on_evaluation: Called after each evaluation with the step and the metrics of the watched
         split; where it returns True, or text that says why, the run ends there.
@@ -102,8 +106,10 @@ def train(
     from bcjax.training import loggers, loop
     from bcjax.training.resuming import Permissions
 
+    _check_is_config(config)
     configs.check_source(config.data)
-    config = configs.check(config)
+    changes = {} if workdir is None else {"workdir": workdir}
+    config = configs.check(configs.replaced(config, changes))
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
 
@@ -120,6 +126,7 @@ def train(
     return outcome
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def load(
     run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
@@ -146,6 +153,7 @@ def load(
     return trained_network.load(workdir, checkpoint, max_pixels=max_pixels)
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def evaluate(
     run: "Run",
@@ -159,7 +167,7 @@ def evaluate(
     max_pixels: int | None = None,
     batch_size: int | None = None,
     views: str | None = None,
-    runs: Sequence["Run"] = (),
+    runs: str | Path | Sequence["Run"] = (),
     soup: Literal["uniform", "greedy"] | None = None,
     out: str | Path | None = None,
 ) -> "Evaluation":
@@ -185,7 +193,7 @@ def evaluate(
       max_pixels: The most pixels of a picture of other data; None: as the run's `data.max_pixels`.
       batch_size: Images at a time; None: as the run did.
       views: Views of each image to average, such as "flip, turn, crop(0.9)".
-      runs: Further runs to average with the first one.
+      runs: One or several further runs to average with the first one.
       soup: Averages the weights instead of the answers.
       out: The folder to write the soup to, as a run.
 
@@ -193,6 +201,7 @@ def evaluate(
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
         view or class.
     """
+    runs = [runs] if isinstance(runs, str | Path) else runs
     workdir, others = _workdir(run), [_workdir(each) for each in runs]
     data, out = files.local_path(data), None if out is None else files.user_path(out)
     if stain_reference is not None:
@@ -218,6 +227,7 @@ def evaluate(
     )
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def calibrate(
     run: "Run",
@@ -270,8 +280,11 @@ def calibrate(
     )
 
 
+@disk_faults_told()
 def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
     """Compares runs, each with the first one, from what their evaluations wrote.
+
+    Runs that have the same config and pictures but for the seed are compared as one config.
 
     Examples:
       >>> bcjax.compare("runs/a", "runs/b").to_pandas()              # doctest: +SKIP
@@ -289,6 +302,7 @@ def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") ->
     return comparison.compare(*map(_workdir, runs), evaluation=evaluation, metric=metric)
 
 
+@disk_faults_told()
 def prepare(
     source: str | Path, out: str | Path | None = None, overrides: Mapping[str, Any] | None = None
 ) -> "PreparedSet":
@@ -316,6 +330,7 @@ def prepare(
     return preparation.prepare(config.data, folder)
 
 
+@disk_faults_told()
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
@@ -337,6 +352,7 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     return write_report(workdir, evaluation, out)
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def explore(
     source: str | Path,
@@ -374,6 +390,7 @@ def _networks() -> Collection[str]:
     return MODELS
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def sweep(
     config: ConfigDict,
@@ -419,6 +436,7 @@ def sweep(
       UserError: If no trial could use the space or the config, the folder holds another sweep, or
         Optuna is not installed.
     """
+    _check_is_config(config)
     folder = files.user_path(out)
     space = files.user_path(space) if isinstance(space, str | Path) else space
     from bcjax.runtime import compilation, extras
@@ -437,13 +455,14 @@ def sweep(
     return found
 
 
+@disk_faults_told()
 @jax_settings.fixed()
 def ablate(
     config: ConfigDict,
     switches: str | Path | Mapping[str, Any],
     out: str | Path,
     *,
-    modes: Sequence[str] = ("all-but-one", "only-one"),
+    modes: str | Sequence[str] = ("all-but-one", "only-one"),
     seeds: int = 1,
     progress: bool | None = None,
 ) -> "AblationResult":
@@ -462,13 +481,15 @@ def ablate(
       switches: The changes that leave each part out, by its name; or a file, as for `bcjax ablate`.
       out: The folder of the runs' folders and of ablation.json.
       modes: "all-but-one", "only-one" or both.
-      seeds: The number of runs of each kind, with seeds from `config.seed` on.
+      seeds: The number of runs of each kind, with seeds from `config.seed` on. With one, nothing
+        tells how seeds vary, and differences have no p-value.
       progress: Whether to print how each run ended; None: in a terminal and in a notebook.
 
     Raises:
       UserError: If a switch or a mode is not understood, or the complete config does not train.
       KeyboardInterrupt: If a signal ended it; each run that was begun is saved.
     """
+    _check_is_config(config)
     folder = files.user_path(out)
     switches = files.user_path(switches) if isinstance(switches, str | Path) else switches
     from bcjax.runtime import compilation
@@ -498,7 +519,18 @@ def _console(progress: bool | None) -> "Console":
 
 
 def _workdir(run: "Run") -> Path:
-    return files.user_path(run if isinstance(run, str | Path) else run.workdir)
+    folder = run if isinstance(run, str | Path) else getattr(run, "workdir", None)
+    if folder is None:
+        raise UserError(
+            f"{shown(run)} is no run: give its folder, or what bcjax.train or bcjax.load returned."
+        )
+    return files.user_path(folder)
+
+
+def _check_is_config(config: Any) -> None:
+    if not isinstance(config, ConfigDict):
+        name = config if isinstance(config, str) else "elu_cnn"
+        raise UserError(f"{shown(config)} is no config: give bcjax.get_config({name!r}).")
 
 
 def _checkpoint(run: "Run") -> Checkpoint:

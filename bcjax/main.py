@@ -82,7 +82,7 @@ def _run(arguments: list[str]) -> int:
     # Imported here so that the help text does not wait for it.
     from bcjax.cli import flags
     from bcjax.runtime import memory
-    from bcjax.runtime.errors import UserError, disk_fault
+    from bcjax.runtime.errors import UserError, disk_faults_told
 
     memory.keep_freed()  # before any thread is started
 
@@ -97,16 +97,12 @@ def _run(arguments: list[str]) -> int:
     sys.unraisablehook = lambda ignored: log.debug("Ignored: %s", ignored.exc_value)
     threading.excepthook = _quiet_about_disks(threading.excepthook)
     try:
-        command = importlib.import_module(f"bcjax.cli.{name.replace('-', '_')}")
-        parsed = flags.parse(command, name, arguments)
-        return 0 if parsed is None else command.run(parsed) or 0
+        with disk_faults_told():
+            command = importlib.import_module(f"bcjax.cli.{name.replace('-', '_')}")
+            parsed = flags.parse(command, name, arguments)
+            return 0 if parsed is None else command.run(parsed) or 0
     except UserError as error:
         print(f"bcjax: {error}", file=sys.stderr)
-        return 2
-    except Exception as error:
-        if not (fault := disk_fault(error)):
-            raise
-        print(f"bcjax: {fault}.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("bcjax: interrupted.", file=sys.stderr)

@@ -17,7 +17,6 @@ A name that bcjax has itself is refused. One that you have registered before is 
 cell of a notebook can be run again.
 """
 
-import math
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -238,13 +237,12 @@ def metric(name: str, *, title: str = "", higher_is_better: bool = True) -> Deco
     Raises:
       UserError: If bcjax has a metric of that name.
     """
-    from bcjax.metrics.names import DESCRIPTIONS, Description
+    from bcjax.metrics.names import DESCRIPTIONS, EVERYWHERE, Description
     from bcjax.metrics.scores import REGISTERED
 
     description = Description(
-        title or name.replace("_", " "), low=-math.inf, high=math.inf,
-        higher_is_better=higher_is_better,
-    )  # fmt: skip
+        title or name.replace("_", " "), bounds=EVERYWHERE, higher_is_better=higher_is_better
+    )
 
     def register(function: T) -> T:
         _add("metric", name, description, DESCRIPTIONS)

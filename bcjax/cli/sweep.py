@@ -93,6 +93,7 @@ FLAGS = (
 @jax_settings.fixed()
 def run(arguments: Arguments) -> int:
     config = read_config(arguments)
+    from bcjax.cli import tables
     from bcjax.runtime import compilation, extras
 
     extras.check("optuna", "bcjax sweep")
@@ -120,6 +121,8 @@ def run(arguments: Arguments) -> int:
     path = found.write(study.out)
     failures = found.failures()
     if found.ranked():
+        for caution in tables.cautions(found.cautions):
+            console.print(caution)
         print(_title(found))
         console.print(_table(found), highlight=False)
         print(*failures, *([_RETRY] if failures else []), f"written to {path}", sep="\n")

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from bcjax.evaluation.evaluation import (
         Evaluation,
         LaboratoryComparison,
-        MemberStatistic,
         MemberSummary,
     )
     from bcjax.metrics.intervals import Estimate
+    from bcjax.metrics.runs import MeanOverRuns
 
 _MANY = 40  # classes that no longer fit a terminal
 _BEGINS = ("log_loss", "macro_auc", "aurc")  # probabilities, ranking, abstention
@@ -188,7 +188,7 @@ def _short(metric: "Estimate") -> str:
     return percent(metric.value).removesuffix(" %")
 
 
-def _interval(metric: "Estimate | MemberStatistic | None") -> str:
+def _interval(metric: "Estimate | MeanOverRuns | None") -> str:
     if metric is None or metric.low is None or metric.high is None:
         return "-"
     return f"{metric.low:.4f} - {metric.high:.4f}"

@@ -10,6 +10,7 @@ from bcjax.config.tree import flatten, replaced
 from bcjax.config.values import check_value
 from bcjax.runtime import plugins
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 
 def check(config: ConfigDict) -> ConfigDict:
@@ -31,6 +32,7 @@ def check(config: ConfigDict) -> ConfigDict:
         check_value(name, leaves[name])
     paths = [name for name, key in KEYS.items() if key.kind is PATH]
     config = replaced(config, {name: leaves[name] for name in paths})
+    _check_workdir(config)
     _check_channels(config.model)
     if len(config.train.shown) not in (0, 2):
         raise UserError(
@@ -73,6 +75,18 @@ def check_source(data: ConfigDict, flag: str = "--config.data.source") -> None:
         raise UserError(
             f"Give the pictures: {flag}=FOLDER, or data.source in Python; data.source=synthetic "
             "draws cells to try things on."
+        )
+
+
+def _check_workdir(config: ConfigDict) -> None:
+    if not (config.workdir and config.data.source) or RunDir(config.workdir).exists():
+        return
+    source = Path(config.data.source)
+    if source.is_dir() and Path(config.workdir).resolve().is_relative_to(source.resolve()):
+        raise UserError(
+            f"config.workdir is {config.workdir}, in the folder of the pictures "
+            f"({config.data.source}), where its files would be taken for some: give a folder "
+            "outside it."
         )
 
 

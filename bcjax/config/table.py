@@ -184,6 +184,10 @@ _DATA = {
         "The picture whose stain all others are given; not set: the one of the method's paper.",
         PATH,
     ),
+    "stain_sha256": _key(
+        None, "The SHA-256 of the stain's reference, written by the run; not set: any reference.",
+        TEXT,
+    ),
     "store": _key(
         "auto", "Where decoded pictures live; auto: the fastest place that they fit into.",
         choices=("auto", "disk", "host", "device"), may_change=True,
@@ -495,7 +499,7 @@ _CHECKPOINT = {
     ),
     "best_under": _key(
         None, "The line of eval.also under which that metric counts; not set: the clean pictures.",
-        TEXT, fixed="runs that differ in it are not judged by the same pictures",
+        TEXT, fixed="runs that differ in it are not judged by the same metric",
     ),
 }  # fmt: skip
 

@@ -1,7 +1,6 @@
 """The config tree: made from the table, written to a run's folder, read again, compared."""
 
 import copy
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -93,10 +92,10 @@ def load(workdir: Path) -> ConfigDict:
     Raises:
       UserError: If no run was started there, or a module that it imports is gone.
     """
-    path = RunDir(workdir).config
-    if not path.exists():
-        raise UserError(f"{workdir} holds no run: {path.name} is missing; give a trained workdir.")
-    config = from_dict(json.loads(path.read_text()))
+    run = RunDir(workdir)
+    run.check_exists()
+    page = files.read_json(run.config, "put it back from a copy, or give another workdir")
+    config = from_dict(page)
     plugins.load(config.imports)
     return config
 

@@ -6,6 +6,7 @@ resized. One `InputTransform`, made from the config that is saved with a run, se
 """
 
 import dataclasses
+import hashlib
 from pathlib import Path
 from typing import Self
 
@@ -15,7 +16,7 @@ from jaxtyping import Bool, UInt8
 from ml_collections import ConfigDict
 
 from bcjax.data import stain as stains
-from bcjax.data.decode import MAX_PIXELS, BadImageError, decode, decode_file
+from bcjax.data.decode import MAX_PIXELS, BadImageError, decode, read_file
 from bcjax.data.stain import NoStainError, Stain
 from bcjax.runtime.errors import UserError
 
@@ -104,7 +105,8 @@ class InputTransform:
         """Returns the transform that the config's `data` branch describes.
 
         Raises:
-          UserError: If `stain_reference` cannot be read, or shows no stain.
+          UserError: If `stain_reference` cannot be read, shows no stain, or is another picture than
+            `stain_sha256` says.
         """
         mask = None
         if data.mask:
@@ -177,7 +179,13 @@ def _stain(data: ConfigDict, mask: CellMask | None) -> Stain | None:
     if not reference:
         return method()
     try:
-        pixels = decode_file(Path(reference), max_pixels=data.max_pixels)
+        encoded = read_file(Path(reference))
+        if data.stain_sha256 not in (None, reference_sha256(encoded)):
+            raise UserError(
+                f"config.data.stain_reference, {reference}, is not the picture that the run was "
+                "trained with: put that one back."
+            )
+        pixels = decode(encoded, max_pixels=data.max_pixels)
         # Masked as every other picture is, so that the reference itself stays unchanged.
         return method.from_reference(mask(pixels) if mask else pixels)
     except NoStainError as error:
@@ -190,6 +198,11 @@ def _stain(data: ConfigDict, mask: CellMask | None) -> Stain | None:
             f"config.data.stain_reference, {reference}, cannot be read ({reason}): pictures are "
             "normalised to its stain, so put it there."
         ) from error
+
+
+def reference_sha256(encoded: bytes) -> str:
+    """Returns what `data.stain_sha256` says of a reference."""
+    return hashlib.sha256(encoded).hexdigest()
 
 
 def _disc(radius: float) -> np.ndarray:

@@ -3,7 +3,6 @@
 import csv
 import functools
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,8 @@ from tensorflow_datasets.proto import tf_example_pb2
 from bcjax.data.curate.findings import Finding
 from bcjax.data.curate.leaks import LeakReport
 from bcjax.runtime import extras
+from bcjax.runtime.errors import UserError, disk_fault
+from bcjax.runtime.files import read_json
 from bcjax.runtime.run_dir import TrainedOn
 
 if TYPE_CHECKING:
@@ -24,6 +25,16 @@ MANIFEST = "splits.csv"  # filename, label, split, group of each picture, in the
 SKIPPED = "skipped.csv"  # the pictures that were left out, and why; missing if there are none
 HASHES = "hashes.csv"  # digests of each picture; missing in sets of early versions
 DATASHEET = "datasheet.json"  # what was found in the source, and done to it
+
+
+_MEND = "delete the folder and prepare it again"
+
+
+def _damaged(path: Path, error: Exception) -> UserError:
+    """Returns what to raise where files of a prepared set cannot be read."""
+    if fault := disk_fault(error, path):
+        return UserError(f"{fault}.")
+    return UserError(f"The prepared set {path} cannot be read ({error}): {_MEND}.")
 
 
 class EncodedExample(NamedTuple):
@@ -37,6 +48,7 @@ class EncodedExamples:
     """The pictures of one split, still encoded, by position."""
 
     def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+        self._path = builder.data_path
         # The serialised records themselves: TFDS's own decoding of features takes six times as long
         # as parsing the message, and decodes pictures in another way than `decode` does.
         self._records = builder.as_data_source(split).data_source
@@ -45,7 +57,10 @@ class EncodedExamples:
         return len(self._records)
 
     def __getitem__(self, positions: Iterable[int]) -> list[EncodedExample]:
-        records = self._records.__getitems__([int(p) for p in positions])
+        try:
+            records = self._records.__getitems__([int(p) for p in positions])
+        except RuntimeError as error:
+            raise _damaged(self._path, error) from error
         features = [tf_example_pb2.Example.FromString(r).features.feature for r in records]
         return [
             EncodedExample(f["image"].bytes_list.value[0], f["label"].int64_list.value[0])
@@ -69,9 +84,16 @@ class PreparedSet:
     """
 
     def __init__(self, path: Path):
-        """Opens the set in the folder `path`; see `is_at`."""
+        """Opens the set in the folder `path`; see `is_at`.
+
+        Raises:
+          UserError: If it is damaged.
+        """
         self.path = path
-        self._builder = tfds.builder_from_directory(path)
+        try:
+            self._builder = tfds.builder_from_directory(path)
+        except Exception as error:  # whatever TFDS's readers of JSON and protobuf raise
+            raise _damaged(path, error) from error
         self.classes = tuple(self._builder.info.features["label"].names)
         sheet = self.datasheet
         self.source_classes = tuple(sheet.get("source", {}).get("classes", self.classes))
@@ -90,7 +112,7 @@ class PreparedSet:
     def datasheet(self) -> Mapping[str, Any]:
         """The content of `datasheet.json`; empty in a set without one."""
         path = self.path / DATASHEET
-        return json.loads(path.read_text()) if path.exists() else {}
+        return read_json(path, _MEND) if path.exists() else {}
 
     @functools.cached_property
     def counts(self) -> dict[str, list[int]]:

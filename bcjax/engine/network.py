@@ -17,7 +17,8 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax import models
-from bcjax.data.input_transform import InputTransform
+from bcjax.data.decode import read_file
+from bcjax.data.input_transform import InputTransform, reference_sha256
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.state import State, Variables
@@ -29,7 +30,7 @@ from bcjax.runtime.run_dir import RunDir
 log = logging.getLogger("bcjax")
 
 # Options of networks that the config's `model` branch sets.
-_OPTIONS = (
+OPTIONS = (
     "widths", "depths", "kernel_size", "squeeze", "hidden", "dropout", "drop_path", "norm",
     "convention", "epsilon", "alpha", "small_stem", "remat",
 )  # fmt: skip
@@ -41,7 +42,7 @@ def build(config: ConfigDict, classes: int) -> nn.Module:
     Raises:
       UserError: For an unknown model, or an option that it does not have.
     """
-    stated = {name: config.model[name] for name in _OPTIONS}
+    stated = {name: config.model[name] for name in OPTIONS}
     # None and False leave a network as it is, and not every network knows each option.
     options = {k: value for k, value in stated.items() if not (value is None or value is False)}
     return models.create(config.model.name, classes=classes, dtype=config.model.dtype, **options)
@@ -65,9 +66,10 @@ def resolve(config: ConfigDict) -> ConfigDict:
         changes["data.stain_reference"] = str(Path(config.data.stain_reference).absolute())
     config = configs.replaced(config, changes)
     if config.data.stain_reference:
-        InputTransform.from_config(
-            config.data
-        )  # reads it: no run begins that could not be evaluated
+        # Reads it: no run begins that could not be evaluated.
+        InputTransform.from_config(config.data)
+        sha256 = reference_sha256(read_file(Path(config.data.stain_reference)))
+        config = configs.replaced(config, {"data.stain_sha256": sha256})
     return config
 
 
@@ -105,12 +107,14 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
       mesh: The devices on which the variables are replicated.
 
     Raises:
-      UserError: If there is no run, or no such checkpoint.
+      UserError: If there is no run or no such checkpoint, or it is damaged or not finite.
     """
     config = configs.load(workdir)
     checkpoints = open_checkpoints(workdir, config)
     step = _find(checkpoints, workdir, which)
-    classes = tuple(checkpoints.about(step)["classes"])
+    checkpoints.check(step)
+    with checkpoints.faults_named(step):
+        classes = tuple(checkpoints.about(step)["classes"])
     model = build(config, len(classes))
     abstract = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(
@@ -118,7 +122,9 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
         ),
         _variable_shapes(model, config.data.image_size, config.model.channels),
     )
-    read = checkpoints.restore_variables(step, {"ema": abstract} if config.optim.ema else abstract)
+    wanted = {"ema": abstract} if config.optim.ema else abstract
+    with checkpoints.faults_named(step):
+        read = checkpoints.restore_variables(step, wanted)
     return RestoredNetwork(config, classes, model, read.get("ema", read), step)
 
 

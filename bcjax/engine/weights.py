@@ -111,7 +111,8 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
       classes: The number of classes; 0: as many as the weights have.
 
     Raises:
-      UserError: If the file cannot be read, or its tensors are not those of the network.
+      UserError: If the file cannot be read, or its tensors are not those of the network, or one
+        of them is not finite.
     """
     keep = config.model.weights_head == "keep"
     network.build(config, 2)  # checks the name and the options first
@@ -129,7 +130,15 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
     new = () if keep else (*holds.classifier, "params/head/")
     optional = [path for path in holds.shapes if path.startswith(new)]
     convert.check(fitting, holds, model=config.model.name, optional=optional)
-    arrays = {p: np.ascontiguousarray(t, np.float32) for p, t in fitting.tensors.items()}
+    with np.errstate(over="ignore"):  # what float32 cannot hold is named
+        arrays = {p: np.ascontiguousarray(t, np.float32) for p, t in fitting.tensors.items()}
+    for place, array in arrays.items():
+        if not np.isfinite(array).all():
+            what = "NaN" if np.isnan(array).any() else "infinity, or a number beyond float32"
+            raise UserError(
+                f"{path} holds {what} in {fitting.named(place)}: save weights from before the "
+                "training diverged."
+            )
     variables = traverse_util.unflatten_dict(arrays, sep="/")
     outputs = holds.shapes[holds.classifier[0]][-1] if keep else 0
     named = source.classes[-outputs:] if len(source.classes) - outputs in (0, 1) else ()
@@ -330,6 +339,7 @@ def write(imported: ImportedWeights, workdir: Path, classes: Sequence[str]) -> N
     config = configs.replaced(config, {"data.classes": tuple(classes)})
     model = network.build(config, len(classes))
     side, channels = config.data.image_size, config.model.channels
+    meshes.check_memory(meshes.create(), 1, side)
     new = _initial_head(model, np.zeros((1, side, side, channels), np.float32), config.seed)
     params = traverse_util.flatten_dict(new) | traverse_util.flatten_dict(
         imported.variables["params"]

@@ -61,18 +61,22 @@ def evaluate(
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
         view or class.
     """
+    if soup not in (None, *soups.KINDS):
+        raise UserError(f"There is no soup {soup!r}: choose of {', '.join(soups.KINDS)}.")
     parsed_views: tuple[View, ...] = () if views is None else parse_views(views)
     checkpoints = listed(checkpoint)
     folders = [Path(path) for path in (workdir, *runs)]
     workdirs = [run for path in folders for run in RunDir(path).members() or [path]]
     several = bool(runs) or len(checkpoints) > 1 or bool(soup and len(workdirs) > 1)
+    if out and not soup:
+        raise UserError("out is where a soup is written: give soup=greedy or uniform, too.")
+    for path in workdirs:
+        RunDir(path).check_exists()
     if soup and not several:
         raise UserError(
             f"soup={soup} needs several networks: name further runs, or several checkpoints such "
             "as best,latest."
         )
-    if out and not soup:
-        raise UserError("out is where a soup is written: give soup=greedy or uniform, too.")
     if out:
         check_free(Path(out))
     averages = several or views is not None
@@ -106,9 +110,14 @@ def watch(evaluator: Evaluator) -> Iterator[Evaluation]:
       The evaluation of one checkpoint after another, `eval/<name>-<step>.json`.
 
     Raises:
-      UserError: If there is no checkpoint and nothing is training.
+      UserError: If there is no checkpoint and nothing is training, or these are several members.
     """
     run_dir = RunDir(evaluator.workdir)
+    if members := run_dir.members():
+        raise UserError(
+            f"{evaluator.workdir} holds {len(members)} members: watch one of them, such as "
+            f"{members[0]}."
+        )
     done: set[int] = set()
     while True:
         running = run_dir.is_locked()  # read first: the last checkpoint precedes the end

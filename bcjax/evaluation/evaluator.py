@@ -69,7 +69,7 @@ class OtherData:
         }  # fmt: skip
         if self.stain is not None:
             stain = None if self.stain == "none" else self.stain
-            changes |= {"stain": stain, "stain_reference": None}
+            changes |= {"stain": stain, "stain_reference": None, "stain_sha256": None}
         if self.stain_reference is not None:
             changes["stain_reference"] = str(Path(self.stain_reference).absolute())
         if self.max_pixels is not None:
@@ -144,6 +144,8 @@ class Evaluator:
                 f"{self.prepared.describe_splits()}."
             )
         self.split, self.name = split, name_of(split, other)
+        at_once = min(self._batch_size, self.prepared.size(self._held_as))
+        meshes.check_memory(self.mesh, at_once, config.data.image_size)
         self.class_mapping: ClassMapping | None = None
         if other:
             home = [name for name in classes if name not in dropped]

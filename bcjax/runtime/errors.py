@@ -1,8 +1,10 @@
 """The error for mistakes that a user can mend, and what to say where the file system fails."""
 
+import contextlib
 import errno
 import os
 import re
+from collections.abc import Iterator
 from typing import Any
 
 _LONGEST = 80  # characters of a value in a message
@@ -75,3 +77,20 @@ def disk_fault(error: BaseException, where: str | os.PathLike[str] = "") -> str 
     problem, mend = _FAULTS[code]
     place = os.fspath(where) or next(filter(None, names), "") or message.splitlines()[0]
     return f"{problem} ({place}): {mend}"
+
+
+@contextlib.contextmanager
+def disk_faults_told() -> Iterator[None]:
+    """Lets a fault of the file system be raised as a `UserError`; for a function, or a part of one.
+
+    Raises:
+      UserError: See `disk_fault`.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        if not (fault := disk_fault(error)):
+            raise
+        raise UserError(f"{fault}.") from error

@@ -8,11 +8,13 @@ entry points of the group "bcjax.plugins".
 import functools
 import importlib
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
 from importlib import metadata
 
+from bcjax.runtime import environment
 from bcjax.runtime.errors import UserError, shown
 
 GROUP = "bcjax.plugins"
@@ -34,6 +36,13 @@ def load(modules: Sequence[str]) -> None:
         sys.path.append(os.getcwd())
     for name in modules:
         _import(name, f"config.imports names {shown(name)}", "leave it out")
+
+
+def code_digests(modules: Sequence[str]) -> dict[str, str]:
+    """Returns a digest of the source files of installed plugins and loaded modules, by package."""
+    named = [*(point.value for point in metadata.entry_points(group=GROUP)), *modules]
+    packages = dict.fromkeys(re.split("[.:]", name)[0] for name in named)
+    return {package: environment.code_digest(package) for package in packages}
 
 
 @functools.cache

@@ -64,8 +64,8 @@ class RunDir(os.PathLike[str]):
     | `tensorboard/`             | TensorBoard's event files               | train                 |
     | `trackers.json`            | its ids at MLflow, Weights & Biases     | train                 |
     | `wandb/`                   | Weights & Biases' own files             | train                 |
-    | `checkpoints/<step>/`      | the state, and a page about it          | train                 |
-    | `damaged/<step>/`          | checkpoints that could not be read      | train                 |
+    | `checkpoints/<step>/`      | the state, a page about it, digests     | train                 |
+    | `damaged/<step>/`          | checkpoints whose files were changed    | train                 |
     | `eval/<name>.json`         | the figures of an evaluation            | train, evaluate       |
     | `eval/<name>.parquet`      | each picture's logits and label         | train, evaluate       |
     | `calibration/<step>.json`  | what was fitted for a checkpoint        | calibrate, train      |
@@ -156,6 +156,19 @@ class RunDir(os.PathLike[str]):
     def exists(self) -> bool:
         """Whether a run was begun here."""
         return self.config.exists()
+
+    def check_exists(self) -> None:
+        """Checks that a run was begun here.
+
+        Raises:
+          UserError: If there is no such folder, or it holds no run.
+        """
+        if self.exists():
+            return
+        missing = (
+            f"{self.config.name} is missing" if self.path.exists() else "there is no such folder"
+        )
+        raise UserError(f"{self} holds no run: {missing}; give a trained workdir.")
 
     def trained_on(self) -> TrainedOn | None:
         """Reads `pictures.json`; None if the network was not trained here.

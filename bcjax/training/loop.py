@@ -308,7 +308,7 @@ def loop(
     signal = 0
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
-        stack.push(functools.partial(_tell_faults, all_members))
+        stack.push(functools.partial(_tell_faults, all_members, console))
         for position in range(len(all_members[0].run.phases)):
             early = next((member.early for member in all_members if not member.ended), "")
             states = _begin_phase(all_members, states, position)
@@ -345,16 +345,19 @@ def loop(
 
 
 def _tell_faults(
-    all_members: list[MemberProgress], kind: object, error: Any, trace: object
+    all_members: list[MemberProgress], console: Console, kind: object, error: Any, trace: object
 ) -> None:
-    """Tells the loggers what went wrong, where an exception ends training."""
+    """Tells the loggers what went wrong, where an exception ends training; prints what is kept."""
     if error is None:
         return
-    for member in all_members:
-        ending = member.ending(0, str(error).partition("\n")[0] or type(error).__name__)
+    for i, member in enumerate(all_members):
+        why = str(error).partition("\n")[0] or type(error).__name__
+        ending = member.ending(0, member.fault or why)
         for logger in member.loggers:
-            with contextlib.suppress(OSError):  # a full disk may be the very fault
+            with contextlib.suppress(OSError, UserError):  # a full disk may be the very fault
                 logger.ended(ending)
+        name = f"member {i}: " if len(all_members) > 1 else ""
+        console.print(f"{name}Ended at step {ending.step:,}. {ending.kept}", highlight=False)
 
 
 def _begin_phase(all_members: list[MemberProgress], states: States, position: int) -> States:
@@ -378,9 +381,10 @@ def _out_of_patience(run: Run, phase: Phase, held: Patience) -> str:
         return ""
     has_first = len(run.phases) > len(run.config.train.restarts) + 1
     key = "train" if phase.position or not has_first else "finetune.first"
+    count = int(held.since_best)
     return (
-        f"{int(held.since_best)} evaluations in a row brought no gain in "
-        f"{describe(patience.watched(run.config)).title} (config.{key}.patience)"
+        f"{count} evaluation{'s' * (count > 1)} in a row brought no gain in "
+        f"{describe(run.config.checkpoint.best).title} (config.{key}.patience)"
     )
 
 

@@ -68,7 +68,7 @@ def agreed(
     config = configs.replaced(config, {key: _kept(key, saved, config) for key in WRITTEN})
     trained_on = run_dir.trained_on()
     other = configs.differences(saved, config)
-    for key in _moved(config, run_dir, prepared):
+    for key in _moved(saved, config, run_dir, prepared):
         other.pop(key, None)
     lengthened = {key: other.pop(key) for key in ("train.length",) if key in other}
     changed = {key: other.pop(key) for key in list(other) if configs.KEYS[key].with_change}
@@ -94,13 +94,20 @@ def agreed(
     return config
 
 
-def _moved(config: ConfigDict, run_dir: RunDir, prepared: PreparedSet) -> Iterator[str]:
+def _moved(
+    saved: ConfigDict, config: ConfigDict, run_dir: RunDir, prepared: PreparedSet
+) -> Iterator[str]:
     """Yields the keys whose path may be another one, for it leads to the same content."""
     trained_on = run_dir.trained_on()
     if trained_on and trained_on.same_pictures(prepared.as_trained_on()):
         yield "data.source"
     weights = Path(config.model.weights or "")
     origin = files.read_json(run_dir.weights) if run_dir.weights.exists() else {}
+    reference = config.data.stain_sha256
+    if reference and saved.data.stain_sha256 is None:  # as version 0.1 wrote it
+        yield "data.stain_sha256"
+    elif reference and saved.data.stain_sha256 == reference:
+        yield "data.stain_reference"
     if weights.is_file() and origin.get("sha256") == weight_files.digest(weights):
         yield "model.weights"
 

@@ -40,7 +40,7 @@ from bcjax.engine.trainable import uses_batch_statistics
 from bcjax.engine.weights import ImportedWeights
 from bcjax.evaluation import augmented_view
 from bcjax.evaluation.answers import Answers
-from bcjax.runtime import compilation, environment, files, peers
+from bcjax.runtime import compilation, environment, files, peers, plugins
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -96,7 +96,9 @@ class Run:
         self.workdir = Path(config.workdir)
         self.lead = jax.process_index() == 0
         self.mesh: Mesh = like.mesh if like else meshes.create(config.mesh.fsdp)
-        meshes.check_batch(self.mesh, config.train.batch_size // config.optim.accumulate)
+        at_once = config.train.batch_size // config.optim.accumulate
+        meshes.check_batch(self.mesh, at_once)
+        meshes.check_memory(self.mesh, at_once, config.data.image_size or 0)
 
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None
@@ -363,7 +365,8 @@ def check_same_everywhere(config: ConfigDict, permissions: Permissions) -> None:
     facts = {f"config.{key}": value for key, value in leaves if key not in _OF_A_HOST}
     facts |= {f"--{name}": value for name, value in dataclasses.asdict(permissions).items()}
     facts |= {f"the version of {name}": v for name, v in environment.versions().items()}
-    facts["the source code of bcjax"] = environment.code_digest()
+    code = {"bcjax": environment.code_digest("bcjax")} | plugins.code_digests(config.imports)
+    facts |= {f"the source code of {package}": digest for package, digest in code.items()}
     peers.compare(facts)
 
 

@@ -17,7 +17,7 @@ from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
-from bcjax.tune import objectives, trials
+from bcjax.tune import best, objectives, trials
 from bcjax.tune.objectives import Direction
 from bcjax.tune.space import Space, SpaceSource
 from bcjax.tune.study import PRUNERS, RETRIES, SAMPLERS, Claimed, Study
@@ -65,6 +65,7 @@ class Sweep:
         for name, value, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner, PRUNERS)):
             if value not in known:
                 raise UserError(f"There is no {name} {value!r}: choose of {', '.join(known)}.")
+        configs.check_argument("trials", trials, like="train.batch_size")
         configs.check_source(config.data)
         names = objectives.parse(objective, config)
         metrics = [name for name in names if name not in objectives.COSTS]
@@ -255,6 +256,8 @@ class SweepResult:
       pruner: Which trials ended early.
       best: The numbers of the trials of the Pareto set: none is better in all objectives.
       trials: All trials, by number.
+      cautions: Sentences without which the figure of the best must not be read, see
+        `evaluation.guards`.
     """
 
     split: str
@@ -263,6 +266,7 @@ class SweepResult:
     pruner: str
     best: list[int]
     trials: list[TrialResult]
+    cautions: list[str] = dataclasses.field(default_factory=list)
 
     def ranked(self) -> list[TrialResult]:
         """Returns the completed trials, the best by the first objective first.
@@ -299,7 +303,7 @@ class SweepResult:
 
 def result(sweep: Sweep, study: Study) -> SweepResult:
     """Returns what a sweep has found so far."""
-    return SweepResult(
+    found = SweepResult(
         split=sweep.config.eval.split,
         objectives=[
             Objective(name, objectives.direction(name), objectives.UNITS.get(name, ""))
@@ -322,3 +326,6 @@ def result(sweep: Sweep, study: Study) -> SweepResult:
             for trial in study.trials()
         ],
     )
+    ranked = [study.out / trial.workdir for trial in found.ranked()]
+    sentences = best.cautions(ranked, sweep.objectives, found.split)
+    return dataclasses.replace(found, cautions=list(sentences))

@@ -41,6 +41,15 @@ def test_another_run_in_the_workdir_is_refused_and_kept(train, own_run, flag, na
     assert contents(own_run) == before
 
 
+@pytest.mark.parametrize("where", [".", "runs/a"])
+def test_a_new_run_is_not_written_among_its_pictures(train, snapshots, tmp_path, where):
+    folder = snapshots(tmp_path / "cells")
+    before = contents(folder)
+    ran = train(f"--config.data.source={folder}", workdir=folder / where)
+    refused(ran, f"config.workdir is {folder / where}", "a folder outside")
+    assert contents(folder) == before
+
+
 def test_a_run_on_other_pictures_of_the_same_names_is_refused_and_kept(train, own_run):
     page = json.loads((own_run / "pictures.json").read_text())
     (own_run / "pictures.json").write_text(json.dumps(page | {"pixels": "0"}))
@@ -103,6 +112,22 @@ def test_a_workdir_without_run_or_checkpoint_is_refused(bcjax, own_run, tmp_path
 def test_a_checkpoint_that_is_not_there_is_refused_with_those_that_are(bcjax, trained, which):
     ran = bcjax("evaluate", f"--workdir={trained.workdir}", f"--checkpoint={which}")
     refused(ran, f"no checkpoint '{which}'", "best, latest", "4, 6")
+
+
+@pytest.mark.parametrize(
+    ("damaged", "named"),
+    [
+        ("config.json", ["config.json is damaged (", "another workdir"]),
+        ("checkpoints/6/about/metadata", ["6 cannot be read (", "choose another one"]),
+        ("checkpoints/6/state/_METADATA", ["6 cannot be read (", "choose another one"]),
+    ],
+)
+def test_a_damaged_file_of_a_run_is_named(bcjax, own_run, damaged, named):
+    (own_run / damaged).write_text("{")
+    before = contents(own_run)
+    ran = bcjax("evaluate", f"--workdir={own_run}", "--checkpoint=6")
+    refused(ran, own_run / damaged.partition("/about")[0].partition("/state")[0], *named)
+    assert contents(own_run) == before
 
 
 # The run

@@ -22,6 +22,7 @@ from bcjax.data.stain import Macenko, Reinhard
 from bcjax.data.store import open_store
 from bcjax.engine import network
 from bcjax.evaluation import trained_network
+from bcjax.evaluation.evaluator import OtherData
 from bcjax.runtime.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -266,6 +267,22 @@ def test_a_reference_that_is_none_is_named(tmp_path, content, reason):
     with pytest.raises(UserError, match=reason) as refused:
         InputTransform.from_config(data(stain="macenko", stain_reference=str(path)))
     assert str(path) in str(refused.value)
+
+
+def test_another_picture_at_the_place_of_the_reference_is_refused(tmp_path):
+    path = tmp_path / "reference.png"
+    path.write_bytes(encode(CELL))
+    config = configs.default()
+    config.data.update(stain="macenko", stain_reference=str(path))
+    config = network.resolve(config)
+    assert InputTransform.from_config(config.data).stain == Macenko.from_reference(CELL)
+    path.write_bytes(encode(CELL[::-1]))
+    with pytest.raises(UserError, match=r"reference\.png, is not the picture that the run was"):
+        InputTransform.from_config(config.data)
+    # Other data may be given any stain, whatever the run's was.
+    other = OtherData("there", stain="macenko", stain_reference=path)
+    config.data.update(other.settings())
+    assert InputTransform.from_config(config.data).stain == Macenko.from_reference(CELL[::-1])
 
 
 def test_the_reference_is_found_from_any_folder(tmp_path, monkeypatch):

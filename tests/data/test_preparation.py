@@ -233,6 +233,16 @@ def counted(monkeypatch):
     return made
 
 
+@pytest.mark.parametrize(
+    "name", ["cells-train.array_record-00000-of-00001", "dataset_info.json", "datasheet.json"]
+)
+def test_a_damaged_file_of_a_prepared_set_is_told_with_the_mend(tmp_path, name):
+    prepared = preparation.write_set(source(spread()), tmp_path / "cells", settings())
+    (prepared.path / name).write_text("{")
+    with pytest.raises(UserError, match=r"cells.*: delete the folder and prepare it again\.$"):
+        PreparedSet(prepared.path).examples("train")[[0]]
+
+
 def test_ensure_prepares_once_and_anew_when_something_changes(tmp_path, counted):
     location = class_folder(tmp_path / "in")
 

@@ -1,5 +1,6 @@
 """Sources are recognised, read as they are, and refused with a sentence where they are bad."""
 
+import dataclasses
 import os
 import pickle
 from collections import Counter
@@ -275,6 +276,15 @@ def by_hand(request):
     """A source of two pictures, whatever was asked for."""
     records = [Record(str(i), i, bytes) for i in range(2)]
     return Source("by hand", request.location, ("a", "b"), records, "fingerprint")
+
+
+def test_a_registered_source_may_not_call_two_pictures_alike(registry):
+    def read(request):
+        source = by_hand(request)
+        return dataclasses.replace(source, records=[*source.records, Record("1", 0, bytes)])
+
+    register_source("slides")(read)
+    refused("slides", "slides has several pictures called '1': its reader must give each an id")
 
 
 def test_a_registered_source_is_read_by_its_name(registry):

@@ -124,6 +124,12 @@ def test_the_interval_holds_the_true_temperature_in_19_of_20_fits_or_nearly():
     assert held >= binom.ppf(0.001, 60, 0.92)
 
 
+@pytest.mark.parametrize(("sharpened", "holds"), [(1.0, True), (3.0, False)])
+def test_an_interval_that_holds_1_is_known(sharpened, holds):
+    logits, labels = truthful(300, seed=5)
+    assert temperature.fit_if_determined(logits * sharpened, labels, units(300)).may_be_1 == holds
+
+
 def test_pictures_of_one_group_say_less_of_the_temperature_than_as_many_on_their_own():
     logits, labels = truthful(60, seed=1)
     logits, labels = np.repeat(logits, 5, axis=0), np.repeat(labels, 5)
@@ -339,7 +345,7 @@ def test_it_is_read_as_it_was_written(tmp_path, seen):
     assert sorted(p.name for p in path.parent.iterdir()) == ["7.json", "7.npz"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "no arrays", "half the arrays"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "not finite", "no arrays", "half the arrays"])
 def test_a_damaged_one_is_refused(tmp_path, seen, damage):
     features, labels = seen
     given_answers = answers(*truthful(400, seed=0))
@@ -350,6 +356,9 @@ def test_a_damaged_one_is_refused(tmp_path, seen, damage):
         npz.unlink()
     elif damage == "half the arrays":
         npz.write_bytes(npz.read_bytes()[: npz.stat().st_size // 2])
+    elif damage == "not finite":
+        page = json.loads(path.read_text()) | {"temperature": float("nan")}
+        path.write_text(json.dumps(page))
     else:
         path.write_text("{}" if damage == "empty" else path.read_text()[:100])
     with pytest.raises(UserError, match=r"7\.json is damaged .*bcjax calibrate"):

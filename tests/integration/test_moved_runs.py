@@ -88,7 +88,23 @@ def test_weights_may_be_moved_but_not_be_others(tmp_path):
     for origin, keys in (("moved.npz", ["model.weights"]), (__file__, [])):
         digest = weight_files.digest(tmp_path / origin)
         run_dir.weights.write_text(json.dumps({"sha256": digest}))
-        assert list(resuming._moved(config, run_dir, prepared)) == keys
+        assert list(resuming._moved(config, config, run_dir, prepared)) == keys
+
+
+@pytest.mark.parametrize(
+    ("saved", "now", "keys"),
+    [
+        ("5a", "5a", ["data.stain_reference"]),
+        ("5a", "6b", []),
+        (None, "6b", ["data.stain_sha256"]),  # a run of version 0.1
+        (None, None, []),
+    ],
+)
+def test_a_stain_reference_may_be_moved_but_not_be_another(tmp_path, saved, now, keys):
+    before, after = configs.default(), configs.default()
+    before.data.stain_sha256, after.data.stain_sha256 = saved, now
+    moved = resuming._moved(before, after, RunDir(tmp_path), SimpleNamespace(digest="d0"))
+    assert list(moved) == keys
 
 
 @pytest.mark.slow

@@ -57,6 +57,13 @@ def test_training_from_python_is_training_on_the_command_line(folder, trained, c
     assert (net.logits(images) == theirs.logits(images)).all()
 
 
+def test_a_workdir_given_to_train_comes_before_that_of_the_config(folder):
+    outcome = bcjax.train(tiny(workdir="theirs"), folder / "mine")
+    assert outcome.workdir == folder / "mine"
+    assert sorted(path.name for path in folder.iterdir()) == ["mine"]
+    assert bcjax.load("mine", "latest").config.workdir == str(folder / "mine")
+
+
 def bcjax_images():
     from bcjax.data.sources import synthetic
 
@@ -89,6 +96,27 @@ def test_a_mistake_is_an_exception_with_the_sentence_of_the_command(folder):
     config.optim.lr = -1.0
     with pytest.raises(bcjax.UserError, match=r"config\.optim\.lr is -1\.0"):
         bcjax.train(config)
+
+
+@pytest.mark.parametrize(
+    ("mistake", "sentence"),
+    [
+        (lambda run: bcjax.evaluate(run, soup="greed", runs=[run]), "no soup 'greed': choose of"),
+        (lambda run: bcjax.sweep(tiny(), {"seed": [1]}, "s", trials=0), "trials is 0: it must be"),
+        (lambda run: bcjax.ablate(tiny(), {"a": {"seed": 1}}, "a", seeds=0), "seeds is 0: it must"),
+        (lambda run: bcjax.compare([run, run]), "is no run: give its folder"),
+        (lambda run: bcjax.train("elu_cnn"), r"no config: give bcjax.get_config\('elu_cnn'\)"),
+        (lambda run: bcjax.ablate(tiny(), {"a": {"seed": 1}}, "a", modes="all"), "no mode 'all'"),
+        (lambda run: bcjax.evaluate(run, runs="there"), "^there holds no run"),
+        (lambda run: bcjax.load(run).explain(bcjax_images()[0], "cam"), "no method 'cam'"),
+        (lambda run: bcjax.report(run, out="file/page.html"), r"A file is .*file\): move it, or"),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_is_written(folder, trained, mistake, sentence):
+    (folder / "file").touch()
+    with pytest.raises(bcjax.UserError, match=sentence):
+        mistake(trained.workdir)
+    assert [path.name for path in folder.iterdir()] == ["file"]
 
 
 def test_evaluating_from_python_is_evaluating_on_the_command_line(own_run, snapshots, tmp_path):

@@ -31,6 +31,7 @@ from bcjax.evaluation.explanation.summary import (
 )
 from bcjax.evaluation.member_summary import summarise_members
 from bcjax.metrics import Estimate
+from bcjax.metrics.resampling import Resampled
 from bcjax.reports.pages.page import to_markdown
 from bcjax.reports.run.calibration import confidence_charts
 from bcjax.reports.run.model_card import model_card
@@ -163,7 +164,11 @@ def test_members_have_a_mean_and_a_deviation(run):
     members = [
         NetworkScores(f"member-{i}", 20, {"accuracy": value}) for i, value in enumerate((0.8, 0.9))
     ]
-    workdir = run(members=summarise_members(members).to_dict(), held_out=False)
+    measured = [
+        {name: Resampled(value, None, np.arange(9)) for name, value in each.metrics.items()}
+        for each in members
+    ]
+    workdir = run(members=summarise_members(members, measured).to_dict(), held_out=False)
     (workdir / "member-0").mkdir()
     text = markdown_of(workdir)
     assert "| accuracy | 0.8500 | 0.0707 |" in text

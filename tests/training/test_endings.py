@@ -33,7 +33,7 @@ def endings(workdir):
 def test_patience_says_that_it_ended_the_run_and_what_is_kept(tmp_path):
     ran = train(tmp_path, *STILL)
     said = (
-        "Ended at step 4: 1 evaluations in a row brought no gain in accuracy "
+        "Ended at step 4: 1 evaluation in a row brought no gain in accuracy "
         "(config.train.patience). The best checkpoint is 4, the latest 4."
     )
     assert said in ran.out
@@ -50,7 +50,7 @@ def test_a_phase_that_patience_ended_is_named_where_the_next_begins(tmp_path):
     first = ("--config.finetune.first.length=6 steps", "--config.finetune.first.patience=1")
     ran = train(tmp_path, "--config.optim.lr=0.0", *first)
     assert (
-        "Phase 2 of 2 begins at step 4, for 1 evaluations in a row brought no gain in accuracy "
+        "Phase 2 of 2 begins at step 4, for 1 evaluation in a row brought no gain in accuracy "
         "(config.finetune.first.patience)."
     ) in ran.out
     (ending,) = endings(tmp_path)
@@ -97,8 +97,10 @@ def test_a_signal_is_named(config, monkeypatch):
 def test_what_went_wrong_is_recorded_with_what_is_kept(tmp_path):
     diverging = ("--config.optim.name=sgd", "--config.optim.lr=1000",
                  "--config.optim.weight_decay=1000", "--config.optim.nesterov=False")  # fmt: skip
-    assert train(tmp_path, *diverging, "--config.train.length=60 steps").status == 2
+    ran = train(tmp_path, *diverging, "--config.train.length=60 steps")
+    assert ran.status == 2
     (ending,) = endings(tmp_path)
+    assert f"Ended at step {ending.step}. {ending.kept}" in ran.out
     assert ending.cause == "fault"
     assert "not finite" in ending.why
     assert ending.latest == steps(tmp_path)[-1]
@@ -185,6 +187,6 @@ def test_a_resumed_run_ends_where_it_would_have_though_a_metric_was_undefined(tm
 def test_members_say_each_how_it_ended(tmp_path):
     ran = train(tmp_path, "--config.train.members=2", *STILL)
     for i in (0, 1):
-        assert re.search(rf"^member {i}: Ended at step 4: 1 evaluations", ran.out, re.MULTILINE)
+        assert re.search(rf"^member {i}: Ended at step 4: 1 evaluation", ran.out, re.MULTILINE)
         (ending,) = endings(tmp_path / f"member-{i}")
         assert ending.cause == "patience"

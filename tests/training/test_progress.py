@@ -49,6 +49,11 @@ def test_at_the_end_no_time_is_left_and_a_run_of_one_step_has_no_rate():
     assert printed((1,), 0.0, total=1)[0].endswith("accuracy 50.0%")
 
 
+def test_where_everything_trains_a_line_says_so_instead_of_a_table(trained):
+    assert "trains      all of them" in trained.ran.out
+    assert not re.search(r"^ *(stage|head)", trained.ran.out, re.MULTILINE)
+
+
 def test_each_evaluation_is_a_line_that_says_whether_it_is_the_best(tmp_path):
     ran = run_bcjax("train", *QUICK, f"--workdir={tmp_path}")
     assert ran.status == 0, ran.err

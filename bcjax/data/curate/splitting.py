@@ -74,9 +74,9 @@ def _cell_in_column(record: Record, name: str) -> str:
     if not value:
         known = [*record.columns, *(["group"] if record.group else [])]
         raise UserError(
-            f"data.group_by is 'column:{name}', but {record.id} has nothing there: the source has "
-            f"{', '.join(known) or 'no columns'}{nearest(name, known)}; name another, fill it in, "
-            "or leave such pictures out with data.exclude"
+            f"data.group_by is 'column:{name}', but {record.id} has nothing there: name another "
+            f"column (the source has {', '.join(known) or 'none'}), fill it in, or leave such "
+            f"pictures out with data.exclude{nearest(name, known)}"
         )
     return value
 

@@ -80,13 +80,19 @@ def checked(
       resplit: Whether the splits that the source gives do not matter.
 
     Raises:
-      UserError: If it must be complete, and there are fewer than two classes, or one has no
-        picture, or none in a given train.
+      UserError: If two pictures have one id; or if it must be complete, and there are fewer than
+        two classes, or one has no picture, or none in a given train.
     """
     if complete and len(source.classes) < 2:
         raise UserError(
             f"{source.location} holds {len(source.classes)} class ({', '.join(source.classes)}): "
             "a classifier needs two or more, so add pictures of another"
+        )
+    twice = [id_ for id_, count in Counter(r.id for r in source.records).items() if count > 1]
+    if twice:  # a reader from outside: the files of a folder cannot be called alike
+        raise UserError(
+            f"{source.location} has several pictures called {twice[0]!r}: its reader must give "
+            "each an id of its own"
         )
     notes = list(source.notes)
     if complete:
