@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 from bcjax import config as configs
 from bcjax.config import ConfigDict
 from bcjax.runtime import files, jax_settings
-from bcjax.runtime.errors import disk_faults_told
+from bcjax.runtime.errors import UserError, disk_faults_told, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -106,6 +106,7 @@ def train(
     from bcjax.training import loggers, loop
     from bcjax.training.resuming import Permissions
 
+    _check_is_config(config)
     configs.check_source(config.data)
     changes = {} if workdir is None else {"workdir": workdir}
     config = configs.check(configs.replaced(config, changes))
@@ -166,7 +167,7 @@ def evaluate(
     max_pixels: int | None = None,
     batch_size: int | None = None,
     views: str | None = None,
-    runs: Sequence["Run"] = (),
+    runs: str | Path | Sequence["Run"] = (),
     soup: Literal["uniform", "greedy"] | None = None,
     out: str | Path | None = None,
 ) -> "Evaluation":
@@ -192,7 +193,7 @@ def evaluate(
       max_pixels: The most pixels of a picture of other data; None: as the run's `data.max_pixels`.
       batch_size: Images at a time; None: as the run did.
       views: Views of each image to average, such as "flip, turn, crop(0.9)".
-      runs: Further runs to average with the first one.
+      runs: One or several further runs to average with the first one.
       soup: Averages the weights instead of the answers.
       out: The folder to write the soup to, as a run.
 
@@ -200,6 +201,7 @@ def evaluate(
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
         view or class.
     """
+    runs = [runs] if isinstance(runs, str | Path) else runs
     workdir, others = _workdir(run), [_workdir(each) for each in runs]
     data, out = files.local_path(data), None if out is None else files.user_path(out)
     if stain_reference is not None:
@@ -434,6 +436,7 @@ def sweep(
       UserError: If no trial could use the space or the config, the folder holds another sweep, or
         Optuna is not installed.
     """
+    _check_is_config(config)
     folder = files.user_path(out)
     space = files.user_path(space) if isinstance(space, str | Path) else space
     from bcjax.runtime import compilation, extras
@@ -459,7 +462,7 @@ def ablate(
     switches: str | Path | Mapping[str, Any],
     out: str | Path,
     *,
-    modes: Sequence[str] = ("all-but-one", "only-one"),
+    modes: str | Sequence[str] = ("all-but-one", "only-one"),
     seeds: int = 1,
     progress: bool | None = None,
 ) -> "AblationResult":
@@ -486,6 +489,7 @@ def ablate(
       UserError: If a switch or a mode is not understood, or the complete config does not train.
       KeyboardInterrupt: If a signal ended it; each run that was begun is saved.
     """
+    _check_is_config(config)
     folder = files.user_path(out)
     switches = files.user_path(switches) if isinstance(switches, str | Path) else switches
     from bcjax.runtime import compilation
@@ -515,7 +519,18 @@ def _console(progress: bool | None) -> "Console":
 
 
 def _workdir(run: "Run") -> Path:
-    return files.user_path(run if isinstance(run, str | Path) else run.workdir)
+    folder = run if isinstance(run, str | Path) else getattr(run, "workdir", None)
+    if folder is None:
+        raise UserError(
+            f"{shown(run)} is no run: give its folder, or what bcjax.train or bcjax.load returned."
+        )
+    return files.user_path(folder)
+
+
+def _check_is_config(config: Any) -> None:
+    if not isinstance(config, ConfigDict):
+        name = config if isinstance(config, str) else "elu_cnn"
+        raise UserError(f"{shown(config)} is no config: give bcjax.get_config({name!r}).")
 
 
 def _checkpoint(run: "Run") -> Checkpoint:

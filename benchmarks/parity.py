@@ -55,6 +55,16 @@ ANSWERS = {
     "timm mobilenetv1_100": "mobilenet_v1",
     "transformers mobilenet_v1": "mobilenet_v1",
     "torchvision alexnet": "alexnet",
+    "torchvision vgg11": "vgg11",
+    "timm vgg11_bn": "vgg11_bn",
+    "torchvision vgg13_bn": "vgg13_bn",
+    "torchvision vgg16": "vgg16",
+    "torchvision vgg19": "vgg19",
+    "torchvision googlenet": "googlenet",
+    "timm deit_tiny_patch16_224": "vit_tiny",
+    "timm deit_small_patch16_224": "vit_small",
+    "timm deit_base_patch16_224": "vit_base",
+    "transformers vit_tiny": "vit_tiny",
 }
 # Where a library departs from the network whose weights it carries.
 APART = {

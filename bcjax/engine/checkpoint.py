@@ -116,7 +116,7 @@ class Checkpoints:
             otherwise. The checkpoints written before are whole.
         """
         step = int(state.step)
-        _check_finite(state)
+        _check_before_saving(state)
         self._remember(step, about["evaluation"])
         page = about | {"checksum": _checksum(state)}
         page["crc32"] = _crc32(page)
@@ -198,6 +198,7 @@ class Checkpoints:
             state = self._manager.restore(step, args=only)["state"]
             if _checksum(state) != checksum:
                 raise ValueError("its content does not match its checksum")
+            self._check_finite(step, _evaluated(state))
         return state
 
     def restore_latest(self, abstracts: Sequence[State]) -> State | None:
@@ -266,15 +267,28 @@ class Checkpoints:
 
     @jax_settings.fixed()
     def restore_variables(self, step: int, abstract: Variables) -> Variables:
-        """Reads only some parts of a state, such as {"params": ..., "batch_stats": ...}."""
+        """Reads only some parts of a state, such as {"params": ..., "batch_stats": ...}.
+
+        Raises:
+          UserError: If one of them is not finite.
+        """
         with ocp.PyTreeCheckpointer() as reader:
-            return reader.restore(
+            read = reader.restore(
                 self.folder / str(step) / "state",
                 args=ocp.args.PyTreeRestore(
                     item=abstract,
                     restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
                     partial_restore=True,
                 ),
+            )
+        self._check_finite(step, read)
+        return read
+
+    def _check_finite(self, step: int, variables: Variables) -> None:
+        if name := not_finite(variables):
+            raise UserError(
+                f"Checkpoint {step} in {self.folder} is of a network that diverged, for {name} is "
+                "not finite: choose another one, or move it elsewhere to go on from the one before."
             )
 
     def _write_digests(self) -> None:
@@ -340,9 +354,14 @@ def _first_copies(leaf: Any) -> list[np.ndarray]:
     return [np.asarray(shard.data) for shard in leaf.addressable_shards if shard.replica_id == 0]
 
 
-def _check_finite(state: State) -> None:
-    """Checks what a network is evaluated with; all processes raise together."""
-    name = not_finite({"params": state.params, "batch_stats": state.batch_stats, "ema": state.ema})
+def _evaluated(state: State) -> Variables:
+    """Returns the parts of a state that a network is evaluated with."""
+    return {"params": state.params, "batch_stats": state.batch_stats, "ema": state.ema}
+
+
+def _check_before_saving(state: State) -> None:
+    """Checks that a state is finite; all processes raise together."""
+    name = not_finite(_evaluated(state))
     if jax.process_count() > 1 and multihost_utils.process_allgather(np.bool_(name)).any():
         name = name or "a part of the state"
     if name:

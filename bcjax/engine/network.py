@@ -21,7 +21,7 @@ from bcjax.data.decode import read_file
 from bcjax.data.input_transform import InputTransform, reference_sha256
 from bcjax.engine import checkpoint, patience
 from bcjax.engine.checkpoint import Checkpoints
-from bcjax.engine.state import State, Variables, not_finite
+from bcjax.engine.state import State, Variables
 from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -125,11 +125,6 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
     wanted = {"ema": abstract} if config.optim.ema else abstract
     with checkpoints.faults_named(step):
         read = checkpoints.restore_variables(step, wanted)
-    if name := not_finite(read):
-        raise UserError(
-            f"Checkpoint {step} of {workdir} is of a network that diverged, for {name} is not "
-            "finite: choose another one."
-        )
     return RestoredNetwork(config, classes, model, read.get("ema", read), step)
 
 

@@ -333,8 +333,11 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
         changes["data.source"] = str(Path(config.data.source).absolute())
     if config.model.weights:
         changes["model.weights"] = str(Path(config.model.weights).absolute())
-    config = configs.replaced(config, changes)
     workdir = Path(config.workdir) if config.workdir else None
+    if config.optim.correct_averages is None:  # a run goes on as it began
+        saved = configs.load(workdir) if workdir and RunDir(workdir).exists() else config
+        changes["optim.correct_averages"] = saved.optim.correct_averages is not False
+    config = configs.replaced(config, changes)
     settings, imported = weights.settings_of_run(config, workdir, prepared.classes)
     stated = configs.flatten(config)
     needed = {key: value for key, value in settings.items() if stated[key] is None}

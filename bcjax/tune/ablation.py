@@ -208,7 +208,7 @@ class Ablation:
         switches: str | Path | Mapping[str, Any],
         out: Path,
         *,
-        modes: Sequence[str] = MODES,
+        modes: str | Sequence[str] = MODES,
         seeds: int = 1,
     ) -> "Ablation":
         """Returns the ablation that a user asks for; the arguments are those of `bcjax.ablate`.
@@ -216,6 +216,7 @@ class Ablation:
         Raises:
           UserError: If a switch or a mode is not understood, or the config is not possible.
         """
+        modes = [modes] if isinstance(modes, str) else modes
         if wrong := [mode for mode in modes if mode not in MODES]:
             raise UserError(f"There is no mode {wrong[0]!r}: choose of {', '.join(MODES)}.")
         configs.check_argument("seeds", seeds, like="train.members")

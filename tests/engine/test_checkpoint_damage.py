@@ -194,10 +194,16 @@ def test_what_is_not_finite_is_neither_saved_nor_loaded(opened, tmp_path, own_ru
     assert opened(tmp_path).steps() == []
     network = bcjax.load(own_run)
     network.variables["params"]["head"]["logits"]["bias"] *= np.nan
-    monkeypatch.setattr(checkpoint, "_check_finite", lambda state: None)
+    monkeypatch.setattr(checkpoint, "_check_before_saving", lambda state: None)
     engine.write_run(network.config, network.variables, network.classes, tmp_path / "diverged")
     with pytest.raises(UserError, match="diverged, for params/head/logits/bias is not finite"):
         bcjax.load(tmp_path / "diverged")
+    checkpoints = opened(tmp_path)
+    checkpoints.save(state, page())
+    checkpoints.wait()
+    with pytest.raises(UserError, match=r"diverged, for batch_stats/norm/mean .* move it"):
+        checkpoints.restore_latest([ABSTRACT])
+    assert checkpoints.steps() == [1]
 
 
 @pytest.mark.parametrize("bit", range(32))

@@ -43,6 +43,10 @@ def test_with_eight_classes_the_published_count_is_met(name, size, published):
     assert count(create(name, classes=8), size).parameters == published
 
 
+def test_lenet_has_the_count_of_the_textbooks_for_grey_pictures_and_ten_classes():
+    assert count(create("lenet5", classes=10), 32, channels=1).parameters == 61_706
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_only_the_last_stage_depends_on_the_classes(name):
     two, three = (shapes(create(name, classes=classes))["params"] for classes in (2, 3))
@@ -83,6 +87,9 @@ def test_any_picture_gives_float32_logits(name, size, channels, dtype, options):
         ("elu_cnn", 1, 2),
         ("convnext_atto", 2, 8),
         ("alexnet", 1, 15),
+        ("lenet5", 13, 28),
+        ("vgg11", 2, 4),
+        ("googlenet", 2, 8),
         ("custom_cnn", 4, 8),
     ],
 )
@@ -98,7 +105,7 @@ def test_a_small_stem_keeps_more_of_a_small_picture(name, stem, small_stem):
         assert seen.shape[1:3] == (side, side)
 
 
-@pytest.mark.parametrize("name", ["simple_cnn", "custom_cnn", "conv2d", "alexnet"])
+@pytest.mark.parametrize("name", ["simple_cnn", "custom_cnn", "conv2d", "alexnet", "vit_tiny"])
 def test_a_flattened_map_alone_ties_the_parameters_to_the_size(name):
     small, large = (shapes(create(name, classes=2), size)["params"] for size in (64, 96))
     differ = [stage for stage in MODELS[name].stages if small[stage] != large[stage]]
@@ -111,6 +118,14 @@ def test_a_flattened_map_alone_ties_the_parameters_to_the_size(name):
         ("convnext_atto", 32, {}),
         ("convnext_atto", 8, {"small_stem": True}),
         ("alexnet", 63, {}),
+        ("lenet5", 16, {}),
+        ("lenet5", 10, {"small_stem": True}),
+        ("vgg11", 32, {}),
+        ("vgg11", 16, {"small_stem": True}),
+        ("googlenet", 15, {}),
+        ("googlenet", 4, {"small_stem": True}),
+        ("vit_tiny", 16, {}),
+        ("vit_tiny", 4, {"small_stem": True}),
         ("alexnet", 7, {"small_stem": True}),
         ("custom_cnn", 16, {}),
         ("custom_cnn", 8, {"small_stem": True}),

@@ -43,6 +43,7 @@ class Calibration(Result):
       fitted: The temperature with its interval, or why none was fitted; None: an earlier version
         fitted it, which did neither.
       networks: The networks that answered together, as `name_networks` names them; (): one alone.
+      path: The file that `calibrate` has written.
     """
 
     step: int
@@ -56,6 +57,7 @@ class Calibration(Result):
     not_cells: NotCells | None
     fitted: FittedTemperature | None = None
     networks: tuple[str, ...] = ()
+    path: Path | None = dataclasses.field(default=None, compare=False)
 
     def probabilities(self, logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
         """Returns the calibrated probabilities of raw logits, float64."""
