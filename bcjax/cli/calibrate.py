@@ -49,6 +49,7 @@ FLAGS = (
 
 def run(arguments: Arguments) -> None:
     from bcjax import api
+    from bcjax.cli import tables
 
     calibration, measured = api.calibrate(
         arguments.workdir,
@@ -60,7 +61,7 @@ def run(arguments: Arguments) -> None:
         batch_size=arguments.batch_size,
         runs=getattr(arguments, "with"),
     )
-    Console().print(_table(measured, calibration))
+    Console().print(*tables.cautions(calibration.cautions), _table(measured, calibration), sep="\n")
     print(*_notes(measured, calibration), f"written to {calibration.path}", sep="\n")
 
 

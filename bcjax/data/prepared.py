@@ -3,16 +3,21 @@
 import csv
 import functools
 import hashlib
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import tensorflow_datasets as tfds
+from jaxtyping import UInt64
 from tensorflow_datasets.proto import tf_example_pb2
 
+from bcjax.data import decode
 from bcjax.data.curate.findings import Finding
 from bcjax.data.curate.leaks import LeakReport
+from bcjax.data.curate.measured_pictures import pixel_sha256
 from bcjax.runtime import extras
 from bcjax.runtime.errors import UserError, disk_fault
 from bcjax.runtime.files import read_json
@@ -160,6 +165,32 @@ class PreparedSet:
         """Returns the labels of a split's pictures, by position."""
         label_of = {name: label for label, name in enumerate(self.classes)}
         return [label_of[row["label"]] for row in self._rows(split)]
+
+    def digests(self, split: str) -> UInt64[np.ndarray, "N"]:
+        """Returns the first 64 bits of the SHA-256 of each picture's pixels, by position.
+
+        They were measured when the set was prepared; those of a set without them are measured now.
+        """
+        return self._digests.get(split, np.empty(0, np.uint64))
+
+    @functools.cached_property
+    def _digests(self) -> dict[str, UInt64[np.ndarray, "N"]]:
+        known, path = {}, self.path / HASHES
+        if path.exists():
+            with path.open(newline="") as file:
+                rows = csv.reader(file)  # of a million pictures, faster than a dictionary for each
+                name, digest = map(next(rows).index, ("filename", "pixel_sha256"))
+                known = {row[name]: int(row[digest][:16], 16) for row in rows}
+        found: dict[str, list[int]] = {}
+        for row in self._rows():
+            split = found.setdefault(row["split"], [])
+            measured = known.get(row["filename"])
+            split.append(self._measure(row["split"], len(split)) if measured is None else measured)
+        return {split: np.array(each, np.uint64) for split, each in found.items()}
+
+    def _measure(self, split: str, position: int) -> int:
+        (example,) = self.examples(split)[[position]]
+        return int(pixel_sha256(decode.decode(example.image, max_pixels=sys.maxsize))[:16], 16)
 
     def examples(self, split: str) -> EncodedExamples:
         """Opens the encoded pictures of a split."""

@@ -119,7 +119,12 @@ def _calibrate_together(
     home = workdir if alone else folders[0]
     resamples = evaluators[0].config.eval.resamples
     calibration = calibrations.fit(answers, step=steps[0][1], resamples=resamples, **settings)
-    calibration = dataclasses.replace(calibration, networks=calibrations.name_networks(home, steps))
+    said = (caution for each in evaluators for caution in each.pictures.cautions_of_ancestors)
+    calibration = dataclasses.replace(
+        calibration,
+        networks=calibrations.name_networks(home, steps),
+        cautions=tuple(dict.fromkeys(said)),
+    )
     if alone:
         for held, (member, step) in zip(evaluators, steps, strict=True):
             own, _ = _calibrate_one(held, training.for_member(member), str(step), settings)
@@ -142,7 +147,8 @@ def _calibrate_one(
     )
     features, labels = training.features(trained)
     strange = outliers.fit(features, labels, held.features(trained)[0], answers.logits)
-    return dataclasses.replace(calibration, outliers=strange), answers
+    cautions = held.pictures.cautions_of_ancestors
+    return dataclasses.replace(calibration, outliers=strange, cautions=cautions), answers
 
 
 def _check_held_out(workdir: Path) -> None:
