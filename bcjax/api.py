@@ -170,6 +170,7 @@ def evaluate(
     runs: str | Path | Sequence["Run"] = (),
     soup: Literal["uniform", "greedy"] | None = None,
     out: str | Path | None = None,
+    strict: bool = False,
 ) -> "Evaluation":
     """Evaluates a run on a split of its data or on other data, and writes the result to its folder.
 
@@ -196,10 +197,11 @@ def evaluate(
       runs: One or several further runs to average with the first one.
       soup: Averages the weights instead of the answers.
       out: The folder to write the soup to, as a run.
+      strict: Refuses figures with cautions (`evaluation.cautions`), and writes nothing then.
 
     Raises:
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
-        view or class.
+        view or class; with `strict` also if there is any caution.
     """
     runs = [runs] if isinstance(runs, str | Path) else runs
     workdir, others = _workdir(run), [_workdir(each) for each in runs]
@@ -224,6 +226,7 @@ def evaluate(
         runs=others,
         soup=soup,
         out=out,
+        strict=strict,
     )
 
 

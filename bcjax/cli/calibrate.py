@@ -49,7 +49,7 @@ FLAGS = (
 
 def run(arguments: Arguments) -> None:
     from bcjax import api
-    from bcjax.runtime.run_dir import RunDir
+    from bcjax.cli import tables
 
     calibration, measured = api.calibrate(
         arguments.workdir,
@@ -61,10 +61,8 @@ def run(arguments: Arguments) -> None:
         batch_size=arguments.batch_size,
         runs=getattr(arguments, "with"),
     )
-    Console().print(_table(measured, calibration))
-    name = "ensemble" if calibration.networks else calibration.step
-    written = RunDir(arguments.workdir).calibration(name)
-    print(*_notes(measured, calibration), f"written to {written}", sep="\n")
+    Console().print(*tables.cautions(calibration.cautions), _table(measured, calibration), sep="\n")
+    print(*_notes(measured, calibration), f"written to {calibration.path}", sep="\n")
 
 
 def _table(measured: "CalibrationMeasurements", calibration: "Calibration") -> Table:
@@ -96,6 +94,8 @@ def _notes(measured: "CalibrationMeasurements", calibration: "Calibration") -> I
     """Yields sentences about what could not be fitted."""
     conformal, abstention = measured.conformal, measured.abstention
     yield from measured.unfitted
+    if measured.fitted and measured.fitted.may_be_1:
+        yield "The interval holds 1: these pictures do not show that a temperature is needed."
     strange = calibration.outliers
     if strange and measured.fitted_n < strange.needed:
         yield (

@@ -56,6 +56,7 @@ FLAGS = (
     Flag(
         "corruptions", "Evaluate under MedMNIST-C's corruptions, five severities each.", False, bool
     ),
+    Flag("strict", "Refuse figures with cautions: exit status 2, nothing is written.", False, bool),
     Flag("watch", "Evaluate each new checkpoint until the run ends.", False, bool),
 )
 
@@ -93,12 +94,14 @@ def run(arguments: Arguments) -> int | None:
     }  # fmt: skip
     workdir, checkpoint, console = arguments.workdir, arguments.checkpoint, Console()
     if arguments.corruptions:
-        corrupted = robustness.evaluate(Evaluator(workdir, **pictures), checkpoint)
+        corrupted = robustness.evaluate(
+            Evaluator(workdir, **pictures), checkpoint, strict=arguments.strict
+        )
         console.print(tables.corruptions(corrupted))
         print(f"written to {corrupted.path}")
         return None
     if arguments.watch:
-        return _watch(Evaluator(workdir, **pictures), console)
+        return _watch(Evaluator(workdir, **pictures), console, arguments.strict)
     evaluation = evaluate.evaluate(
         workdir,
         checkpoint=checkpoint,
@@ -106,6 +109,7 @@ def run(arguments: Arguments) -> int | None:
         runs=runs,
         soup=arguments.soup,
         out=arguments.out,
+        strict=arguments.strict,
         **pictures,
     )
     _show(console, evaluation)
@@ -114,14 +118,14 @@ def run(arguments: Arguments) -> int | None:
     return None
 
 
-def _watch(evaluator: "Evaluator", console: Console) -> int:
+def _watch(evaluator: "Evaluator", console: Console, strict: bool) -> int:
     """Shows the evaluation of each checkpoint; returns the exit status."""
     from bcjax.evaluation import evaluate
     from bcjax.runtime.run_dir import RunDir
     from bcjax.runtime.training_sessions import read_sessions, unfinished
 
     evaluated = []
-    for evaluation in evaluate.watch(evaluator):
+    for evaluation in evaluate.watch(evaluator, strict=strict):
         _show(console, evaluation)
         evaluated.append(evaluation.checkpoint)
     if gone := evaluate.not_watched(evaluator, evaluated):

@@ -403,6 +403,12 @@ _OPTIM = {
     "ema": _key(
         0.0, "The decay of the average of parameters and batch statistics; 0: off.", range=FRACTION,
     ),
+    "correct_averages": _key(
+        None,
+        "Corrects batch statistics and optim.ema for their start, as Adam does its moments; not "
+        "set: true, but false in a run that began before bcjax had this key.",
+        BOOL,
+    ),
     "plateau.patience": _key(
         0, "Lowers the learning rate after this many evaluations without gain; 0: never.",
         range=COUNT, unit="evaluations", with_change=True,
@@ -616,6 +622,9 @@ LENGTHS = tuple(name for name, key in KEYS.items() if key.kind is LENGTH)
 
 # The keys that had another name in an earlier version.
 OLD_KEYS = {"optim.final_lr": "optim.final_lr_fraction"}
+
+# What a run did whose config.json lacks a key that came later, where that is not the default.
+BEFORE_THE_KEY: dict[str, Any] = {"optim.correct_averages": False}
 
 # What a network was before the config could say it, for runs whose config.json lacks this key.
 CAME_LATER = "model.squeeze"

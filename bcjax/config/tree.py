@@ -7,7 +7,14 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from bcjax.config.table import CAME_LATER, KEYS, OLD_KEYS, OLD_NETWORKS, OLD_NOT_SET
+from bcjax.config.table import (
+    BEFORE_THE_KEY,
+    CAME_LATER,
+    KEYS,
+    OLD_KEYS,
+    OLD_NETWORKS,
+    OLD_NOT_SET,
+)
 from bcjax.config.values import convert
 from bcjax.runtime import files, plugins
 from bcjax.runtime.errors import UserError
@@ -65,12 +72,12 @@ def from_dict(tree: Mapping[str, Any]) -> ConfigDict:
     """Rebuilds a config from its JSON form: keys that it lacks keep their defaults.
 
     A tree that an earlier version wrote is translated: keys have their new names, what meant "not
-    set" is None, and a network whose layout has changed since keeps the one that it had.
+    set" is None, and what has another default since, or another layout, keeps the one that it had.
 
     Raises:
       UserError: For a key that this version does not know.
     """
-    leaves = flatten(tree)
+    leaves = BEFORE_THE_KEY | flatten(tree)
     if OLD_KEYS.keys() & leaves.keys():
         for key, value in leaves.items():
             value = tuple(value) if isinstance(value, list) else value

@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax import models
+from bcjax.data.ancestry import Ancestry
 from bcjax.data.decode import read_file
 from bcjax.data.input_transform import InputTransform, reference_sha256
 from bcjax.engine import checkpoint, patience
@@ -173,7 +174,11 @@ def _variable_shapes(model: nn.Module, image_size: int, channels: int) -> dict[s
 
 @jax_settings.fixed()
 def write_run(
-    config: ConfigDict, variables: Variables, classes: Sequence[str], workdir: Path
+    config: ConfigDict,
+    variables: Variables,
+    classes: Sequence[str],
+    workdir: Path,
+    ancestry: Ancestry | None = None,
 ) -> None:
     """Writes a network as a run at step 0: its checkpoint and config.json.
 
@@ -182,9 +187,13 @@ def write_run(
       variables: Parameters and batch statistics of the network.
       classes: The class names, in the order of the logits.
       workdir: The folder; it is made where it is missing.
+      ancestry: The pictures that made the network. None: they are not known, which evaluations of
+        it will say.
     """
     config = configs.replaced(config, {"optim.ema": 0.0})
     workdir.mkdir(parents=True, exist_ok=True)
+    if ancestry:
+        ancestry.write(workdir)
     zero = jnp.zeros((), jnp.int32)
     state = State(
         step=zero,

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax import models
+from bcjax.data.ancestry import Ancestry
 from bcjax.engine import network
 from bcjax.engine.state import State, Variables
 from bcjax.models import initialisers
@@ -57,6 +58,7 @@ class ImportedWeights:
       origin: Plain values for weights.json: the file, its kind and digest, the library whose names
         its tensors have, and how many there are.
       notes: What was changed on the way that the user should know, in plain sentences.
+      ancestry: The pictures that made them, as far as they are known.
     """
 
     variables: Variables
@@ -66,6 +68,7 @@ class ImportedWeights:
     input_size: int
     origin: dict[str, Any]
     notes: tuple[str, ...]
+    ancestry: Ancestry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,6 +159,9 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
         input_size=made_at,
         origin=source.origin,
         notes=tuple(fitting.notes),
+        ancestry=Ancestry.of_weights(
+            Path(source.origin["file"]), ours=source.naming is _OURS, classifier=keep
+        ),
     )  # fmt: skip
 
 
@@ -347,7 +353,7 @@ def write(imported: ImportedWeights, workdir: Path, classes: Sequence[str]) -> N
     variables = imported.variables | {"params": traverse_util.unflatten_dict(params)}
     workdir.mkdir(parents=True, exist_ok=True)
     write_origin(imported, workdir)
-    network.write_run(config, variables, classes, workdir)
+    network.write_run(config, variables, classes, workdir, imported.ancestry)
 
 
 def write_origin(imported: ImportedWeights, workdir: Path) -> None:

@@ -68,8 +68,8 @@ def calibrate(
     configs.check_argument("error_rate", error_rate, like="eval.error_rate")
     if split in _UNFIT:
         raise UserError(f"Nothing is calibrated on {split}, for {_UNFIT[split]}: use split=val.")
-    checkpoints, members = listed(checkpoint), RunDir(workdir).members()
-    several = bool(runs or members or len(checkpoints) > 1)
+    checkpoints = listed(checkpoint)
+    several = bool(runs or RunDir(workdir).members() or len(checkpoints) > 1)
     if several and not_cells:
         raise UserError(
             "not_cells is for one network, because several together have no features by which to "
@@ -78,46 +78,77 @@ def calibrate(
     others = find_pictures([str(not_cells)]) if not_cells else []
     settings: dict[str, Any] = {"split": split, "coverage": coverage, "error_rate": error_rate}
     if not several:
-        calibration, answers = _calibrate_one(workdir, checkpoints[0], batch_size, settings)
+        held, training = (
+            Evaluator(workdir, split=each, batch_size=batch_size) for each in (split, "train")
+        )
+        calibration, answers = _calibrate_one(held, training, checkpoints[0], settings)
         if others:
             separation = _separate(workdir, calibration, others, batch_size or 64)
             calibration = dataclasses.replace(calibration, not_cells=separation)
-        calibrations.write(calibration, workdir)
-        return calibration, measure(calibration, answers)
-    folders = [run for path in (workdir, *runs) for run in RunDir(path).members() or [Path(path)]]
+        return _write(calibration, workdir), measure(calibration, answers)
+    return _calibrate_together(workdir, runs, checkpoints, batch_size, settings)
+
+
+def _calibrate_together(
+    workdir: Path,
+    runs: Sequence[str | Path],
+    checkpoints: Sequence[str],
+    batch_size: int | None,
+    settings: Mapping[str, Any],
+) -> tuple[Calibration, CalibrationMeasurements]:
+    """Calibrates the average of networks; the members of one run alone as well."""
     for path in (workdir, *runs):
         _check_held_out(Path(path))
-    evaluators = [Evaluator(path, split=split, batch_size=batch_size) for path in folders]
+    members, split = RunDir(workdir).members(), settings["split"]
+    alone = bool(members and not runs and len(checkpoints) == 1)  # as `evaluate` takes members
+    if alone:
+        # One may have diverged before its first checkpoint.
+        folders = [member for member in members if RunDir(member).checkpoints.exists()] or members
+        first, training = (
+            Evaluator(folders[0], split=each, batch_size=batch_size) for each in (split, "train")
+        )
+        evaluators = [first, *map(first.for_member, folders[1:])]
+    else:
+        several = [RunDir(path).members() or [Path(path)] for path in (workdir, *runs)]
+        folders = [run for each in several for run in each]
+        evaluators = [Evaluator(path, split=split, batch_size=batch_size) for path in folders]
     networks = list(ensemble.load_networks(evaluators, checkpoints))
     parts = [network.evaluator.answers(network.trained) for network in networks]
     answers = ensemble.average(parts, [str(network) for network in networks])
     steps = [(network.workdir, network.trained.step) for network in networks]
+    home = workdir if alone else folders[0]
+    resamples = evaluators[0].config.eval.resamples
+    calibration = calibrations.fit(answers, step=steps[0][1], resamples=resamples, **settings)
+    said = (caution for each in evaluators for caution in each.pictures.cautions_of_ancestors)
     calibration = dataclasses.replace(
-        calibrations.fit(
-            answers, step=steps[0][1], resamples=evaluators[0].config.eval.resamples, **settings
-        ),
-        networks=calibrations.name_networks(workdir if members else folders[0], steps),
+        calibration,
+        networks=calibrations.name_networks(home, steps),
+        cautions=tuple(dict.fromkeys(said)),
     )
-    for member, step in steps if members and not runs and len(checkpoints) == 1 else ():
-        calibrations.write(_calibrate_one(member, str(step), batch_size, settings)[0], member)
-    calibrations.write(calibration, workdir if members else folders[0])
-    return calibration, measure(calibration, answers)
+    if alone:
+        for held, (member, step) in zip(evaluators, steps, strict=True):
+            own, _ = _calibrate_one(held, training.for_member(member), str(step), settings)
+            _write(own, member)
+    return _write(calibration, home), measure(calibration, answers)
+
+
+def _write(calibration: Calibration, workdir: Path) -> Calibration:
+    return dataclasses.replace(calibration, path=calibrations.write(calibration, workdir))
 
 
 def _calibrate_one(
-    workdir: Path, which: str, batch_size: int | None, settings: Mapping[str, Any]
+    held: Evaluator, training: Evaluator, which: str, settings: Mapping[str, Any]
 ) -> tuple[Calibration, Answers]:
     """Fits everything to one network; returns it with the answers that it was fitted to."""
-    held = Evaluator(workdir, split=settings["split"], batch_size=batch_size)
     trained = held.load(which)
     answers = held.answers(trained)
     calibration = calibrations.fit(
         answers, step=trained.step, resamples=held.config.eval.resamples, **settings
     )
-    training = Evaluator(workdir, split="train", batch_size=batch_size)
     features, labels = training.features(trained)
     strange = outliers.fit(features, labels, held.features(trained)[0], answers.logits)
-    return dataclasses.replace(calibration, outliers=strange), answers
+    cautions = held.pictures.cautions_of_ancestors
+    return dataclasses.replace(calibration, outliers=strange, cautions=cautions), answers
 
 
 def _check_held_out(workdir: Path) -> None:

@@ -18,7 +18,7 @@ from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.evaluation import Evaluation, NetworkScores, ViewScores
 from bcjax.evaluation.evaluator import Evaluator
-from bcjax.evaluation.guards import cautions
+from bcjax.evaluation.guards.pictures import of_average
 from bcjax.evaluation.views import View
 from bcjax.runtime.errors import UserError
 
@@ -105,7 +105,7 @@ def evaluate(
     evaluation = evaluators[0].evaluate_answers(
         whole,
         parts[0].checkpoint,
-        extra_cautions=cautions.union(each.pictures.cautions for each in evaluators),
+        of_average([each.pictures for each in evaluators], "answers"),
         views=view_scores(views, by_network),
         ensemble=tuple(parts) if len(parts) > 1 else (),
         calibration=None if views else calibrations.read_ensemble(evaluators[0].workdir, steps),

@@ -11,6 +11,7 @@ from bcjax.evaluation import soup as soups
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import Evaluator, OtherData, name_of
+from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.views import View
 from bcjax.evaluation.views import parse as parse_views
 from bcjax.runtime import files
@@ -34,6 +35,7 @@ def evaluate(
     runs: Sequence[str | Path] = (),
     soup: soups.Kind | None = None,
     out: str | Path | None = None,
+    strict: bool = False,
 ) -> Evaluation:
     """Evaluates a run, and writes the evaluation and the answers to its folder.
 
@@ -53,13 +55,14 @@ def evaluate(
       runs: Folders of further runs to average with the first one.
       soup: "uniform" or "greedy": averages the weights instead of the answers.
       out: The folder to write the soup to, as a run.
+      strict: Whether figures with cautions are refused, before anything is written.
 
     Returns:
       The evaluation of the whole; `evaluation.path` is where it was written.
 
     Raises:
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
-        view or class.
+        view or class; with `strict` also if there is any caution.
     """
     if soup not in (None, *soups.KINDS):
         raise UserError(f"There is no soup {soup!r}: choose of {', '.join(soups.KINDS)}.")
@@ -81,30 +84,31 @@ def evaluate(
         check_free(Path(out))
     averages = several or views is not None
     if not averages and RunDir(folders[0]).members():
-        return _evaluate_members(folders[0], checkpoints[0], split, other, batch_size)
+        return _evaluate_members(folders[0], checkpoints[0], split, other, batch_size, strict)
     evaluators = [
         Evaluator(path, split=split, other=other, batch_size=batch_size) for path in workdirs
     ]
     first = evaluators[0]
     if not averages:
-        return _write(*_evaluate_one(first, checkpoints[0]), first.workdir, first.name)
+        return _write(*_evaluate_one(first, checkpoints[0]), first.workdir, first.name, strict)
     if not soup:
         evaluation, answers = ensemble.evaluate(evaluators, checkpoints, parsed_views)
-        return _write(evaluation, answers, first.workdir, first.name)
+        return _write(evaluation, answers, first.workdir, first.name, strict)
     evaluation, answers, network = soups.evaluate(evaluators, checkpoints, soup, parsed_views)
-    evaluation = _write(evaluation, answers, first.workdir, first.name)
+    evaluation = _write(evaluation, answers, first.workdir, first.name, strict)
     if out and evaluation.soup:
         soups.save(network, evaluation.soup, first.workdir, Path(out))
     return evaluation
 
 
-def watch(evaluator: Evaluator) -> Iterator[Evaluation]:
+def watch(evaluator: Evaluator, *, strict: bool = False) -> Iterator[Evaluation]:
     """Evaluates and writes each checkpoint of a run that is there or comes, until the run ends.
 
     A checkpoint that is deleted before its turn comes is left out; see `not_watched`.
 
     Args:
       evaluator: The evaluator of the run, and of the split.
+      strict: Whether figures with cautions are refused, before anything is written.
 
     Yields:
       The evaluation of one checkpoint after another, `eval/<name>-<step>.json`.
@@ -129,7 +133,8 @@ def watch(evaluator: Evaluator) -> Iterator[Evaluation]:
                 if new[0] in evaluator.steps():
                     raise
                 continue  # deleted since it was listed, as the run makes room for others
-            yield _write(evaluation, answers, evaluator.workdir, f"{evaluator.name}-{new[0]}")
+            name = f"{evaluator.name}-{new[0]}"
+            yield _write(evaluation, answers, evaluator.workdir, name, strict)
         if not running and not done:
             raise UserError(f"{evaluator.workdir} holds no checkpoint, and nothing trains there.")
         if not running:
@@ -190,12 +195,19 @@ def _evaluate_one(evaluator: Evaluator, which: str) -> tuple[Evaluation, Answers
 
 
 def _evaluate_members(
-    workdir: Path, which: str, split: str, other: OtherData | None, batch_size: int | None
+    workdir: Path,
+    which: str,
+    split: str,
+    other: OtherData | None,
+    batch_size: int | None,
+    strict: bool,
 ) -> Evaluation:
     """Evaluates and writes each member and the whole; returns the whole, which comes last."""
     evaluated = member_summary.evaluate_members(
         workdir, which, split=split, other=other, batch_size=batch_size
     )
+    if strict:  # before the first is written: the last has the cautions of all
+        cautions.refuse(evaluated[workdir][0].cautions)
     written = [
         _write(evaluation, answers, folder, name_of(evaluation.split, other))
         for folder, (evaluation, answers) in evaluated.items()
@@ -203,7 +215,11 @@ def _evaluate_members(
     return written[-1]
 
 
-def _write(evaluation: Evaluation, answers: Answers, workdir: Path, name: str) -> Evaluation:
+def _write(
+    evaluation: Evaluation, answers: Answers, workdir: Path, name: str, strict: bool = False
+) -> Evaluation:
+    if strict:
+        cautions.refuse(evaluation.cautions)
     averaged = {
         "soup": evaluation.soup, "ensemble": evaluation.ensemble, "views": evaluation.views,
     }  # fmt: skip

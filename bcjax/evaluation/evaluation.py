@@ -102,10 +102,12 @@ class HomeFigures(OpenAndClosed):
     Attributes:
       split: The split that the pictures are of.
       n: Number of the pictures.
+      cautions: Sentences without which the figures must not be read.
     """
 
     split: str
     n: int
+    cautions: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
+from bcjax.data.ancestry import Ancestry
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
@@ -97,7 +98,7 @@ class Evaluator:
       class_mapping: From other data's classes to the run's; None: the data is the run's own.
       feed: The split as batches on the devices.
       mesh: The devices.
-      pictures: What a reader must know about the pictures.
+      pictures: The pictures, and those that made the network.
     """
 
     def __init__(
@@ -154,9 +155,10 @@ class Evaluator:
             self.class_mapping = map_classes(other.source, theirs, home, other.map_classes, dropped)
         self.feed = self._open_feed()
         if other:
-            source, held_as = config.data.source, self._held_as
+            assert self.class_mapping is not None
+            labels = [i for i, home in enumerate(self.class_mapping.to_home) if home >= 0]
             self.pictures = EvaluatedSplit.of_other_data(
-                workdir, source, self.prepared, held_as, split
+                workdir, config.data.source, self.prepared, self._held_as, split, labels
             )
         else:
             self.pictures = EvaluatedSplit.of_run(workdir, config, self.prepared, split)
@@ -178,6 +180,7 @@ class Evaluator:
         """
         other = copy.copy(self)
         other.workdir = workdir
+        other.pictures = self.pictures.answered_by(Ancestry.read(workdir, self.prepared))
         return other
 
     def steps(self) -> list[int]:
@@ -228,10 +231,16 @@ class Evaluator:
         calibration = calibrations.read(self.workdir, trained.step)
         return self.evaluate_answers(answers, trained.step, calibration=calibration), answers
 
-    def evaluate_answers(self, answers: Answers, checkpoint: int, **parts: Any) -> Evaluation:
+    def evaluate_answers(
+        self,
+        answers: Answers,
+        checkpoint: int,
+        pictures: EvaluatedSplit | None = None,
+        **parts: Any,
+    ) -> Evaluation:
         """Measures answers to this split, whatever answered; see the function of this name."""
-        resamples = self.config.eval.resamples
-        return evaluate_answers(answers, self.pictures, checkpoint, resamples=resamples, **parts)
+        resamples, pictures = self.config.eval.resamples, pictures or self.pictures
+        return evaluate_answers(answers, pictures, checkpoint, resamples=resamples, **parts)
 
 
 def evaluate_answers(
@@ -313,6 +322,8 @@ def evaluate_final(
             error_rate=settings.error_rate,
             resamples=settings.resamples,
         )
+        held = EvaluatedSplit.of_run(workdir, config, prepared, watched)
+        calibration = dataclasses.replace(calibration, cautions=held.cautions_of_ancestors)
         if writes:
             calibrations.write(calibration, workdir)
 

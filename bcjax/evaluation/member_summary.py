@@ -13,6 +13,7 @@ from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.evaluation import Evaluation, MemberSummary, NetworkScores
 from bcjax.evaluation.evaluator import Evaluator, OtherData, evaluate_answers
+from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.guards.pictures import EvaluatedSplit
 from bcjax.metrics import resampling
 from bcjax.metrics import runs as several_runs
@@ -78,7 +79,8 @@ def evaluate_together(config: ConfigDict, evaluated: Mapping[Path, Evaluated]) -
       evaluated: Evaluation and answers of each member on one split, by its folder.
 
     Returns:
-      The evaluation, with the first member's checkpoint and cautions, and the joint answers.
+      The evaluation, with the first member's checkpoint and the cautions of all, and the joint
+      answers.
     """
     first = next(iter(evaluated.values()))[0]
     answers = [answers for _, answers in evaluated.values()]
@@ -93,13 +95,16 @@ def evaluate_together(config: ConfigDict, evaluated: Mapping[Path, Evaluated]) -
         # The members that answer a fold each have no picture in common.
         _measure(answers, resamples=0 if held_out else min(config.eval.resamples, _RESAMPLES)),
     )
+    known = cautions.of_several(
+        {folder.name: evaluation.cautions for folder, (evaluation, _) in evaluated.items()}
+    )
     calibration = None
     if not held_out:
         steps = [(folder, evaluation.checkpoint) for folder, (evaluation, _) in evaluated.items()]
         calibration = calibrations.read_ensemble(steps[0][0].parent, steps)
     evaluation = evaluate_answers(
         whole,
-        EvaluatedSplit(first.split, first.source, own, first.cautions, first.leaks),
+        EvaluatedSplit(first.split, first.source, own, known, first.leaks),
         first.checkpoint,
         resamples=config.eval.resamples,
         calibration=calibration,

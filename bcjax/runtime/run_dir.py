@@ -57,6 +57,7 @@ class RunDir(os.PathLike[str]):
     | `config.json`              | the resolved config; without it, no run | train                 |
     | `pictures.json`            | the prepared set: path, digest, counts  | train                 |
     | `weights.json`             | where imported weights are from         | import-weights, train |
+    | `ancestry.npz`             | which pictures made the network         | train, import-weights |
     | `soup.json`                | which networks a soup is the mean of    | evaluate --soup --out |
     | `metrics.jsonl`            | figures by step                         | train                 |
     | `sessions.jsonl`           | time and cost of each process           | train                 |
@@ -88,6 +89,7 @@ class RunDir(os.PathLike[str]):
     config = _Inside("config.json")
     pictures = _Inside("pictures.json")
     weights = _Inside("weights.json")
+    ancestry = _Inside("ancestry.npz")
     soup = _Inside("soup.json")
     metrics = _Inside("metrics.jsonl")
     sessions = _Inside("sessions.jsonl")

@@ -16,6 +16,7 @@ from rich.table import Table
 from bcjax.engine import patience
 from bcjax.engine.state import State
 from bcjax.engine.trainable import stage_of
+from bcjax.evaluation.guards.pictures import about_start
 from bcjax.metrics.names import describe, sign
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.training_sessions import Changes, different_conditions, read_sessions
@@ -53,7 +54,7 @@ def print_summary(
     line("model", f"{config.model.name}, {size:,} parameters, {config.model.dtype}")
     if config.model.weights:
         line("", f"from {config.model.weights}")
-    for note in run.weights_notes:
+    for note in (*run.weights_notes, *about_start(run.workdir, config, run.prepared)):
         line("", note)
     everything = all(rate == 1 for phase in run.phases for rate in phase.lr_scales.values())
     line("trains", "all of them" if everything else "these, at their share of the learning rate:")

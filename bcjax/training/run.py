@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.augment import policy as policies
+from bcjax.data.ancestry import Ancestry
 from bcjax.data.order import Order
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
@@ -137,6 +138,8 @@ class Run:
         self.values = dispatch.place(self.mesh, values)
 
         # Only from here on is the folder written to: everything above may be refused.
+        if self.lead:
+            self._write_ancestry(goes_on)  # first: the folder is no run before its config is there
         if not goes_on and self.lead:
             write_pictures_and_config(self.config, self.prepared)
         self.weights_notes = self._weights.notes if self._weights else ()
@@ -152,6 +155,15 @@ class Run:
             else SplitLoaders(self.prepared, self.store, self.config.data, self.mesh)
         )
         self._features: tuple[int, dict[str, Loader]] = (0, {})  # of a phase, by split
+
+    def _write_ancestry(self, goes_on: bool) -> None:
+        """Writes which pictures made the network, before any of them does."""
+        if goes_on:
+            known = Ancestry.read(self.workdir, self.prepared)
+        else:
+            known = self._weights.ancestry if self._weights else Ancestry()
+        name, chosen_on = str(self.config.workdir), self.config.eval.split
+        known.trained_on(self.prepared, name, chosen_on).write(self.workdir)
 
     def close(self) -> None:
         """Waits for the checkpoint that is being written."""
@@ -333,8 +345,11 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
         changes["data.source"] = str(Path(config.data.source).absolute())
     if config.model.weights:
         changes["model.weights"] = str(Path(config.model.weights).absolute())
-    config = configs.replaced(config, changes)
     workdir = Path(config.workdir) if config.workdir else None
+    if config.optim.correct_averages is None:  # a run goes on as it began
+        saved = configs.load(workdir) if workdir and RunDir(workdir).exists() else config
+        changes["optim.correct_averages"] = saved.optim.correct_averages is not False
+    config = configs.replaced(config, changes)
     settings, imported = weights.settings_of_run(config, workdir, prepared.classes)
     stated = configs.flatten(config)
     needed = {key: value for key, value in settings.items() if stated[key] is None}

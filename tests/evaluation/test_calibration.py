@@ -124,6 +124,12 @@ def test_the_interval_holds_the_true_temperature_in_19_of_20_fits_or_nearly():
     assert held >= binom.ppf(0.001, 60, 0.92)
 
 
+@pytest.mark.parametrize(("sharpened", "holds"), [(1.0, True), (3.0, False)])
+def test_an_interval_that_holds_1_is_known(sharpened, holds):
+    logits, labels = truthful(300, seed=5)
+    assert temperature.fit_if_determined(logits * sharpened, labels, units(300)).may_be_1 == holds
+
+
 def test_pictures_of_one_group_say_less_of_the_temperature_than_as_many_on_their_own():
     logits, labels = truthful(60, seed=1)
     logits, labels = np.repeat(logits, 5, axis=0), np.repeat(labels, 5)

@@ -76,6 +76,24 @@ def test_members_are_calibrated_one_by_one_and_together(runs):
     assert calibrations.read(whole / "member-0", 0).outliers is not None
 
 
+def test_members_and_a_run_beside_them_are_an_ensemble_of_its_own(runs):
+    third = runs[2]
+    whole = members_of(runs)
+    together, _ = bcjax.calibrate(whole, runs=[third])
+    assert together.path == whole / "member-0" / "calibration" / "ensemble.json"
+    assert bcjax.evaluate(whole, "val", runs=[third]).calibration.networks == 3
+    assert bcjax.evaluate(whole, "val").calibration is None
+
+
+def test_a_member_without_a_checkpoint_is_left_out_as_evaluate_does(runs):
+    whole = members_of(runs)
+    shutil.copytree(whole / "member-1", whole / "member-2")
+    shutil.rmtree(whole / "member-2" / "checkpoints")
+    calibration, _ = bcjax.calibrate(whole)
+    assert calibration.networks == ("member-0@0", "member-1@0")
+    assert bcjax.evaluate(whole, "test").calibration.networks == 2
+
+
 def test_members_that_hold_out_a_fold_each_are_calibrated_alone(runs):
     whole = members_of(runs, vary="fold")
     before = contents(whole)

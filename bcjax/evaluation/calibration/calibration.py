@@ -43,6 +43,9 @@ class Calibration(Result):
       fitted: The temperature with its interval, or why none was fitted; None: an earlier version
         fitted it, which did neither.
       networks: The networks that answered together, as `name_networks` names them; (): one alone.
+      cautions: Sentences about the pictures it was fitted on, where these had a part in something
+        that the network came from; see `guards`.
+      path: The file that `calibrate` has written.
     """
 
     step: int
@@ -56,6 +59,8 @@ class Calibration(Result):
     not_cells: NotCells | None
     fitted: FittedTemperature | None = None
     networks: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+    path: Path | None = dataclasses.field(default=None, compare=False)
 
     def probabilities(self, logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
         """Returns the calibrated probabilities of raw logits, float64."""

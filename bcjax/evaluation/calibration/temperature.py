@@ -44,6 +44,14 @@ class FittedTemperature(Result):
         """What the logits are divided by: 1 where none was fitted."""
         return 1.0 if self.estimate is None or self.estimate.value is None else self.estimate.value
 
+    @property
+    def may_be_1(self) -> bool:
+        """Whether its interval holds 1, at which the probabilities stay as they are."""
+        found = self.estimate
+        if found is None or found.low is None or found.high is None:
+            return False
+        return found.low <= 1 <= found.high
+
 
 def fit_if_determined(
     logits: Float[np.ndarray, "N C"],

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from bcjax.data.ancestry import Ancestry
+from bcjax.evaluation.guards.pictures import about_published
 from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
 from bcjax.reports.pages import page
@@ -74,6 +76,7 @@ def limitations(run: RunRecord) -> list[str]:
         "This is not a medical device: nothing here was tried on patients, and no figure is of "
         "use for a diagnosis.",
         *run.cautions,
+        *about_published(Ancestry.read(run.run_dir.path)),
     ]
     if run.config.data.source == "synthetic":
         sentences.append("The pictures are drawings: nothing follows from them about blood.")
