@@ -30,7 +30,6 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.cli.flags import CONFIG, Arguments, Flag, read_config
-from bcjax.reports.pages.formatting import p_value
 from bcjax.runtime import jax_settings
 
 if TYPE_CHECKING:
@@ -102,6 +101,8 @@ def _table(result: "AblationResult") -> Table:
 
 def _difference(run: "AblatedRun") -> tuple[str, str, str]:
     """Returns the difference to the reference, its interval and its p, as text."""
+    from bcjax.reports.pages.formatting import p_value
+
     difference = run.difference
     if difference is None or difference["value"] is None:
         return "", "", ""

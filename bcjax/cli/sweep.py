@@ -125,6 +125,8 @@ def run(arguments: Arguments) -> int:
             console.print(caution)
         print(_title(found))
         console.print(_table(found), highlight=False)
+        if found.settings:
+            console.print(_settings(found), highlight=False)
         print(*failures, *([_RETRY] if failures else []), f"written to {path}", sep="\n")
     elif status == 0:
         raise UserError(
@@ -153,6 +155,22 @@ def _table(found: "SweepResult") -> Table:
     for trial in ranked[:_SHOWN]:
         row = [*(trial.values or ()), *(trial.params.get(name, "") for name in params)]
         table.add_row(trial.workdir, *map(short, row))
+    return table
+
+
+def _settings(found: "SweepResult") -> Table:
+    """Returns the settings of which several seeds were tried, by the mean over these."""
+    from bcjax.reports.pages.formatting import interval, number
+    from bcjax.tune.sweep import short
+
+    params = list(found.settings[0].params)
+    table = Table(title="over the seeds that were tried", title_justify="left")
+    for name in (found.objectives[0].name, "deviation", "95 % interval", "seeds", *params):
+        table.add_column(name, justify="right")
+    for setting in found.settings[:_SHOWN]:
+        metric = setting.metric
+        row = [number(metric.mean), number(metric.deviation), interval(metric), str(metric.n)]
+        table.add_row(*row, *(short(setting.params.get(name, "")) for name in params))
     return table
 
 

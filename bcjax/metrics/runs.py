@@ -16,13 +16,13 @@ and Rockette (1995), with the degrees of freedom of Hillis (2007).
 
 Why not a bootstrap of seeds and pictures: of two or three seeds it makes intervals that are much
 too narrow, because two seeds drawn with replacement are half of the time one seed twice. Why not a
-t-test over the seeds in pairs: it has one degree of freedom with two seeds, and where the pictures'
-part is estimated beside it, its false positives rise to 13 %. The runs of two configs are therefore
-taken as independent (as by Welch 1947), also where they have the same seeds. If these go together,
-the interval is a little too wide.
+t-test over pairs of equal seeds: it leaves out the luck that all runs have with these pictures, and
+with two seeds it has one degree of freedom. The runs of two configs are taken as independent (as by
+Welch 1947), also where they have the same seeds. If these go together, the interval is a little
+too wide.
 
-`benchmarks/seeds.py` simulates it: of equal configs with 2, 3 and 5 seeds 1 to 6 % are called
-different, where pictures alone call up to 80 % so.
+`benchmarks/seeds.py` simulates it: of equal configs with 2, 3 and 5 seeds 0.2 to 5.2 % are called
+different, where 5 % is right; by the pictures alone it is 5 to 79 %.
 """
 
 import dataclasses

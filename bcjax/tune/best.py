@@ -1,18 +1,67 @@
 """What may be said of a sweep's best trial: chosen by its figure, it is often a lucky one."""
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bcjax.evaluation import answers
 from bcjax.evaluation.guards import comparisons
 from bcjax.evaluation.guards.pictures import about_watched
 from bcjax.metrics import resampling
+from bcjax.metrics import runs as several_runs
+from bcjax.metrics.names import sign
 from bcjax.metrics.resampling import Resampled
+from bcjax.metrics.runs import MeanOverRuns
 from bcjax.runtime.run_dir import RunDir
 from bcjax.tune import objectives
 
 _COMPARED = 10  # trials that are compared with the best, itself among them
 _RESAMPLES = 200  # for an interval that holds 0 or does not
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Trials that tried the same values, and differ in the seed that was tried with them.
+
+    Attributes:
+      params: The values, without the seed.
+      workdirs: The names of the trials' folders.
+      metric: The objective over the trials.
+    """
+
+    params: dict[str, Any]
+    workdirs: list[str]
+    metric: MeanOverRuns
+
+
+def over_seeds(
+    tried: Mapping[Path, Mapping[str, Any]], names: Sequence[str], split: str
+) -> list[Setting]:
+    """Returns the settings of which several seeds were tried, the best mean first.
+
+    Args:
+      tried: What was tried, by the folder of each trial that came to its end.
+      names: The objectives; there are settings for a single one, a metric.
+      split: The split of the metric.
+    """
+    if len(names) > 1 or names[0] in objectives.COSTS:
+        return []
+    by_params: dict[str, list[Path]] = {}
+    for path, params in tried.items():
+        if "seed" in params and RunDir(path).answers(split).exists():
+            others = sorted((key, repr(value)) for key, value in params.items() if key != "seed")
+            by_params.setdefault(repr(others), []).append(path)
+    settings = [
+        Setting(
+            {key: value for key, value in tried[paths[0]].items() if key != "seed"},
+            [path.name for path in paths],
+            several_runs.mean([_measure(path, split, names[0]) for path in paths]),
+        )
+        for paths in by_params.values()
+        if len({tried[path]["seed"] for path in paths}) == len(paths) > 1
+    ]
+    return sorted(settings, key=lambda each: -sign(names[0]) * (each.metric.mean or 0.0))
 
 
 def cautions(ranked: Sequence[Path], names: Sequence[str], split: str) -> tuple[str, ...]:

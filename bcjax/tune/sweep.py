@@ -18,6 +18,7 @@ from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 from bcjax.tune import best, objectives, trials
+from bcjax.tune.best import Setting
 from bcjax.tune.objectives import Direction
 from bcjax.tune.space import Space, SpaceSource
 from bcjax.tune.study import PRUNERS, RETRIES, SAMPLERS, Claimed, Study
@@ -258,6 +259,7 @@ class SweepResult:
       trials: All trials, by number.
       cautions: Sentences without which the figure of the best must not be read, see
         `evaluation.guards`.
+      settings: Where the sweep tries seeds, too: the values that were tried with several of them.
     """
 
     split: str
@@ -267,6 +269,7 @@ class SweepResult:
     best: list[int]
     trials: list[TrialResult]
     cautions: list[str] = dataclasses.field(default_factory=list)
+    settings: list[Setting] = dataclasses.field(default_factory=list)
 
     def ranked(self) -> list[TrialResult]:
         """Returns the completed trials, the best by the first objective first.
@@ -326,6 +329,9 @@ def result(sweep: Sweep, study: Study) -> SweepResult:
             for trial in study.trials()
         ],
     )
-    ranked = [study.out / trial.workdir for trial in found.ranked()]
-    sentences = best.cautions(ranked, sweep.objectives, found.split)
-    return dataclasses.replace(found, cautions=list(sentences))
+    tried = {study.out / trial.workdir: trial.params for trial in found.ranked()}
+    return dataclasses.replace(
+        found,
+        cautions=list(best.cautions(list(tried), sweep.objectives, found.split)),
+        settings=best.over_seeds(tried, sweep.objectives, found.split),
+    )

@@ -45,3 +45,27 @@ def test_costs_are_not_pictures(trials, names, said):
 
 def test_a_single_trial_was_not_chosen(trials):
     assert best.cautions(trials(270), ["accuracy"], "val") == ()
+
+
+def test_seeds_that_were_tried_with_the_same_values_have_a_mean(trials):
+    folders = trials(290, 270, 268, 120)
+    tried = dict(
+        zip(
+            folders,
+            [
+                {"seed": seed, "optim.lr": lr}
+                for seed, lr in ((0, 0.1), (0, 0.2), (1, 0.2), (1, 0.1))
+            ],
+            strict=True,
+        )
+    )
+    # The luckiest trial is of the worse setting.
+    steady, lucky = best.over_seeds(tried, ["accuracy"], "val")
+    assert (steady.params, steady.workdirs) == ({"optim.lr": 0.2}, ["trial-0001", "trial-0002"])
+    assert steady.metric.mean == pytest.approx(269 / N)
+    assert steady.metric.interval == "t over runs and pictures"
+    assert (lucky.params, lucky.metric.interval) == (
+        {"optim.lr": 0.1}, "clipped t over runs and pictures",
+    )  # fmt: skip
+    assert best.over_seeds(tried, ["accuracy", "size"], "val") == []
+    assert best.over_seeds({path: {"optim.lr": 1} for path in folders}, ["accuracy"], "val") == []
