@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax import models
+from bcjax.config import ImageSize
 from bcjax.data.decode import read_file
 from bcjax.data.input_transform import InputTransform, reference_sha256
 from bcjax.engine import checkpoint, patience
@@ -116,7 +117,7 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
         lambda leaf: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=meshes.replicated_sharding(mesh)
         ),
-        _variable_shapes(model, config.data.image_size, config.model.channels),
+        _variable_shapes(model, ImageSize.of(config.data.image_size), config.model.channels),
     )
     wanted = {"ema": abstract} if config.optim.ema else abstract
     with checkpoints.damage_named(step):
@@ -148,9 +149,9 @@ def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
     return int(which)
 
 
-def _variable_shapes(model: nn.Module, image_size: int, channels: int) -> dict[str, Any]:
+def _variable_shapes(model: nn.Module, size: ImageSize, channels: int) -> dict[str, Any]:
     def init() -> dict[str, Any]:
-        pictures = jnp.zeros((1, image_size, image_size, channels))
+        pictures = jnp.zeros((1, *size, channels))
         return {"batch_stats": {}} | dict(model.init(jax.random.key(0), pictures, train=False))
 
     return jax.eval_shape(init)

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
+from bcjax.config import ImageSize
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
@@ -161,7 +162,7 @@ class Evaluator:
 
     def _open_feed(self) -> Loader:
         data = self.config.data
-        needed = self.prepared.size(self._held_as) * data.image_size**2 * 3
+        needed = self.prepared.size(self._held_as) * ImageSize.of(data.image_size).pixels * 3
         kind, _ = choose_store(data.store, needed, meshes.device_memory())
         store = open_store(
             self.prepared, self._held_as, kind, InputTransform.from_config(data), data.threads

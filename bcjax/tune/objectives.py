@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from bcjax.config import KEYS, nearest
+from bcjax.config import KEYS, ImageSize, nearest
 from bcjax.engine import network
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.step import infer
@@ -90,8 +90,7 @@ def latency(trained: RestoredNetwork) -> float:
     def answer(variables: Any, pixels: jax.Array) -> jax.Array:
         return infer(model, variables, pixels, config.model.mean, config.model.std)
 
-    side = config.data.image_size
-    picture = np.full((1, side, side, 3), 128, np.uint8)
+    picture = np.full((1, *ImageSize.of(config.data.image_size), 3), 128, np.uint8)
     seconds = []
     for _ in range(1 + _REPEATS):
         began = time.perf_counter()

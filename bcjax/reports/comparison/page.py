@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bcjax.config import ImageSize
 from bcjax.metrics.names import metric_name
 from bcjax.reports.comparison import charts
 from bcjax.reports.comparison.comparison import Comparison
@@ -68,7 +69,7 @@ def runs_table(comparison: Comparison) -> Table:
             run.name,
             run.network,
             run.cost.hardware or NONE,
-            str(run.cost.image_size),
+            str(ImageSize.of(run.cost.image_size)),
             f"{run.cost.parameters:,}",
             f"{run.cost.flops / 1e9:.3g}",
             formatting.duration(run.cost.train_seconds),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from bcjax import config as configs
+from bcjax.config import ImageSize
 from bcjax.data.order import Order
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
@@ -177,7 +178,7 @@ class Cost(Result):
     Attributes:
       parameters: Parameters of the network.
       flops: For the logits of one picture of the run's own size; a multiply-add counts as two.
-      image_size: Side of the pictures in pixels.
+      image_size: Size of the pictures in pixels, as `data.image_size` states it.
       train_seconds: Wall time of all sessions, compilation and evaluations included.
       images_per_s: Median over the log lines of training.
       seconds_per_picture: The inverse of `images_per_s`.
@@ -187,7 +188,7 @@ class Cost(Result):
 
     parameters: int
     flops: int
-    image_size: int
+    image_size: int | tuple[int, int]
     train_seconds: float | None
     images_per_s: float | None
     seconds_per_picture: float | None
@@ -201,7 +202,7 @@ def cost(run: RunRecord) -> Cost:
 
     config = run.config
     model = network.build(config, len(run.evaluation.classes))
-    counted = _counter()(model, config.data.image_size, config.model.channels)
+    counted = _counter()(model, ImageSize.of(config.data.image_size), config.model.channels)
     rates = [line["train/images_per_s"] for line in run.log if "train/images_per_s" in line]
     rate = float(np.median(rates)) if rates else 0.0
     return Cost(

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from bcjax.config import ImageSize
 from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
 from bcjax.reports.pages import page
@@ -38,7 +39,7 @@ def model_card(run: RunRecord) -> str:
         run=run,
         name=_name(run),
         model=run.config.model.name,
-        size=run.config.data.image_size,
+        size=ImageSize.of(run.config.data.image_size),
         classes=run.evaluation.classes,
         rows=[
             (
