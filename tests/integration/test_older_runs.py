@@ -74,6 +74,11 @@ def test_it_is_evaluated_to_the_same_figures(older, run):
     ran = run_bcjax("evaluate", f"--workdir={older / run}", "--split=test")
     assert ran.status == 0, ran.err
     after = json.loads(page.read_text())
+    for name, metric in before["metrics"].items():
+        if metric["low"] == metric["high"]:  # which 0.1 took for certain, and is no interval now
+            before["metrics"][name] = {"value": metric["value"], "n": metric["n"], "interval": None}
+    for metric in after["metrics"].values():  # 0.1 did not name what it had clipped
+        metric["interval"] = metric["interval"] and metric["interval"].removeprefix("clipped ")
     assert after["metrics"] == before["metrics"]
 
 
