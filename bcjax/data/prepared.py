@@ -5,7 +5,7 @@ import functools
 import hashlib
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,12 +15,11 @@ from jaxtyping import UInt64
 from tensorflow_datasets.proto import tf_example_pb2
 
 from bcjax.data import decode
-from bcjax.data.curate.findings import Finding
+from bcjax.data.curate.datasheet import Datasheet
 from bcjax.data.curate.leaks import LeakReport
 from bcjax.data.curate.measured_pictures import pixel_sha256
 from bcjax.runtime import extras
 from bcjax.runtime.errors import UserError, disk_fault
-from bcjax.runtime.files import read_json
 from bcjax.runtime.run_dir import TrainedOn
 
 if TYPE_CHECKING:
@@ -101,11 +100,11 @@ class PreparedSet:
             raise _damaged(path, error) from error
         self.classes = tuple(self._builder.info.features["label"].names)
         sheet = self.datasheet
-        self.source_classes = tuple(sheet.get("source", {}).get("classes", self.classes))
-        self.notes = tuple(sheet.get("notes", ()))
-        self.findings = tuple(map(Finding.from_dict, sheet.get("findings", ())))
-        self.leaks = LeakReport.from_dict(sheet.get("leaks", {}))
-        settings = {**sheet.get("rules", {}), **sheet.get("splits", {})}
+        self.source_classes = sheet.source.classes if sheet else self.classes
+        self.notes = sheet.notes if sheet else ()
+        self.findings = sheet.findings if sheet else ()
+        self.leaks = sheet.leaks if sheet else LeakReport((), {})
+        settings = {**sheet.rules, **sheet.splits} if sheet else {}
         self.rules = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
 
     @staticmethod
@@ -114,10 +113,10 @@ class PreparedSet:
         return (path / "dataset_info.json").exists() and (path / MANIFEST).exists()
 
     @functools.cached_property
-    def datasheet(self) -> Mapping[str, Any]:
-        """The content of `datasheet.json`; empty in a set without one."""
+    def datasheet(self) -> Datasheet | None:
+        """The content of `datasheet.json`; None in a set without one."""
         path = self.path / DATASHEET
-        return read_json(path, _MEND) if path.exists() else {}
+        return Datasheet.read_file(path, _MEND) if path.exists() else None
 
     @functools.cached_property
     def counts(self) -> dict[str, list[int]]:

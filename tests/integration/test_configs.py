@@ -120,6 +120,14 @@ def test_each_config_trains(name, tmp_path, monkeypatch):
     assert steps[-1] == 1 + two_phases
 
 
+@pytest.mark.parametrize(("phi", "side"), enumerate((224, 240, 260, 300, 380, 456, 528, 600)))
+def test_the_pictures_of_efficientnet_grow_with_it_unless_their_side_is_given(phi, side):
+    config = configs.get(f"efficientnet:b{phi}")
+    assert (config.model.name, config.data.image_size) == (f"efficientnet_b{phi}", side)
+    given = configs.get(f"efficientnet:b{phi}", {"data.image_size": 64})
+    assert given.data.image_size == 64
+
+
 def test_a_variant_that_is_not_there_is_named_with_those_that_are():
     config = f"--config={ROOT / 'configs' / 'resnet50.py'}:half"
     refused(run_bcjax("train", config), "half", ":full", ":partial", ":frozen")
