@@ -9,15 +9,15 @@ from setuptools.command.build_py import build_py
 class BuildWithConfigs(build_py):
     """Copies the configs beside the modules; an editable install reads them where they are."""
 
-    configs = sorted(map(str, Path("configs").glob("*.py")))
+    configs = sorted(map(str, Path("configs").glob("**/*.py")))
 
     def run(self) -> None:
         super().run()
         if not self.editable_mode:
-            target = Path(self.build_lib, "bcjax", "configs")
-            self.mkpath(str(target))
             for config in self.configs:
-                self.copy_file(config, str(target / Path(config).name))
+                target = Path(self.build_lib, "bcjax", config)
+                self.mkpath(str(target.parent))
+                self.copy_file(config, str(target))
 
     def get_source_files(self) -> list[str]:
         return [*super().get_source_files(), *self.configs]  # for a source distribution

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
 from bcjax import config as configs
 from bcjax.config import ConfigDict
 from bcjax.runtime import files, jax_settings
-from bcjax.runtime.errors import disk_faults_told
+from bcjax.runtime.errors import UserError, disk_faults_told, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,7 +68,7 @@ def train(
     workdir: str | Path | None = None,
     *,
     progress: bool | None = None,
-    on_evaluation: Callable[[int, dict[str, float]], bool | None] | None = None,
+    on_evaluation: Callable[[int, dict[str, float]], bool | str | None] | None = None,
     extend: Literal["stretch", "restart"] | bool = False,
     change: bool = False,
 ) -> "Outcome":
@@ -87,7 +87,7 @@ def train(
       workdir: The run's folder; None: `config.workdir`, or `runs/<name of the network>`.
       progress: Whether to print how far the run is; None: in a terminal and in a notebook.
       on_evaluation: Called after each evaluation with the step and the metrics of the watched
-        split; where it returns True, the run ends there.
+        split; where it returns True, or text that says why, the run ends there.
       extend: Goes on with a run, even one that has ended, to a longer `train.length`. A schedule of
         the learning rate that ends is computed over the new length ("stretch"), or a new one begins
         over the added steps ("restart"); True is enough for one that does not end.
@@ -106,14 +106,15 @@ def train(
     from bcjax.training import loggers, loop
     from bcjax.training.resuming import Permissions
 
+    _check_is_config(config)
     configs.check_source(config.data)
     changes = {} if workdir is None else {"workdir": workdir}
     config = configs.check(configs.replaced(config, changes))
     config.workdir = config.workdir or f"runs/{config.model.name}"
     compilation.use_cache()
 
-    def evaluated(step: int, metrics: dict[str, float]) -> bool:
-        return bool(on_evaluation and on_evaluation(step, metrics))
+    def evaluated(step: int, metrics: dict[str, float]) -> bool | str:
+        return (on_evaluation and on_evaluation(step, metrics)) or False
 
     permissions = Permissions(extend, change)
     outcome = loop.train(config, _console(progress), evaluated, permissions)
@@ -166,9 +167,10 @@ def evaluate(
     max_pixels: int | None = None,
     batch_size: int | None = None,
     views: str | None = None,
-    runs: Sequence["Run"] = (),
+    runs: str | Path | Sequence["Run"] = (),
     soup: Literal["uniform", "greedy"] | None = None,
     out: str | Path | None = None,
+    strict: bool = False,
 ) -> "Evaluation":
     """Evaluates a run on a split of its data or on other data, and writes the result to its folder.
 
@@ -192,14 +194,16 @@ def evaluate(
       max_pixels: The most pixels of a picture of other data; None: as the run's `data.max_pixels`.
       batch_size: Images at a time; None: as the run did.
       views: Views of each image to average, such as "flip, turn, crop(0.9)".
-      runs: Further runs to average with the first one.
+      runs: One or several further runs to average with the first one.
       soup: Averages the weights instead of the answers.
       out: The folder to write the soup to, as a run.
+      strict: Refuses figures with cautions (`evaluation.cautions`), and writes nothing then.
 
     Raises:
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
-        view or class.
+        view or class; with `strict` also if there is any caution.
     """
+    runs = [runs] if isinstance(runs, str | Path) else runs
     workdir, others = _workdir(run), [_workdir(each) for each in runs]
     data, out = files.local_path(data), None if out is None else files.user_path(out)
     if stain_reference is not None:
@@ -222,6 +226,7 @@ def evaluate(
         runs=others,
         soup=soup,
         out=out,
+        strict=strict,
     )
 
 
@@ -230,14 +235,15 @@ def evaluate(
 def calibrate(
     run: "Run",
     *,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint | Sequence[Checkpoint] | None = None,
     split: str = "val",
     coverage: float = 0.9,
     error_rate: float = 0.05,
     not_cells: str | Path | None = None,
     batch_size: int | None = None,
+    runs: Sequence["Run"] = (),
 ) -> tuple["Calibration", "CalibrationMeasurements"]:
-    """Calibrates a checkpoint on held-out pictures and writes the calibration to the run's folder.
+    """Calibrates a network, or several that answer together, and writes it to the run's folder.
 
     `load(run).predict` and `evaluate` use it from then on: probabilities are calibrated, and
     pictures that are uncertain or not cells are marked.
@@ -247,17 +253,19 @@ def calibrate(
 
     Args:
       run: The run, such as its folder.
-      checkpoint: "best", "latest" or a step; None: that of the network, or the best.
+      checkpoint: "best", "latest" or a step; several are averaged. None: that of the network, or
+        the best.
       split: The split it is fitted on, which the network was not trained on.
       coverage: Share of the conformal sets that shall hold the true class, in (0, 1).
       error_rate: The highest error rate among answers that are not `uncertain`, in (0, 1).
       not_cells: A folder of pictures of other things, to measure how well outlier scores find them.
       batch_size: Images at a time; None: as the run did.
+      runs: Further runs, whose average with the first one is calibrated.
 
     Raises:
       UserError: If there is no such checkpoint or split, or a number is out of range.
     """
-    workdir = _workdir(run)
+    workdir, others = _workdir(run), [_workdir(each) for each in runs]
     not_cells = None if not_cells is None else files.user_path(not_cells)
     from bcjax.evaluation import calibrate as calibrating
     from bcjax.runtime import compilation
@@ -271,12 +279,15 @@ def calibrate(
         error_rate=error_rate,
         not_cells=not_cells,
         batch_size=batch_size,
+        runs=others,
     )
 
 
 @disk_faults_told()
 def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
     """Compares runs, each with the first one, from what their evaluations wrote.
+
+    Runs that have the same config and pictures but for the seed are compared as one config.
 
     Examples:
       >>> bcjax.compare("runs/a", "runs/b").to_pandas()              # doctest: +SKIP
@@ -394,6 +405,7 @@ def sweep(
     sampler: Literal["tpe", "random"] = "tpe",
     pruner: Literal["none", "median", "halving", "hyperband"] = "none",
     storage: str = "",
+    retry: bool = False,
     progress: bool | None = None,
 ) -> "SweepResult":
     """Searches for better values of any keys of a config, trial after trial (Optuna).
@@ -416,6 +428,8 @@ def sweep(
       sampler: How values are chosen.
       pruner: Which trials end early, by their evaluations so far.
       storage: The URL of a database, for several hosts; "": SQLite in the folder.
+      retry: Whether trials that failed are tried again; where all of them failed, with what is
+        asked for now.
       progress: Whether to print how each trial ended; None: in a terminal and in a notebook.
 
     Returns:
@@ -425,6 +439,7 @@ def sweep(
       UserError: If no trial could use the space or the config, the folder holds another sweep, or
         Optuna is not installed.
     """
+    _check_is_config(config)
     folder = files.user_path(out)
     space = files.user_path(space) if isinstance(space, str | Path) else space
     from bcjax.runtime import compilation, extras
@@ -436,7 +451,7 @@ def sweep(
     planned = Sweep.of(
         config, space, objective=objective, trials=trials, sampler=sampler, pruner=pruner
     )
-    study = planned.open(folder, storage)
+    study = planned.open(folder, storage, retry=retry)
     work(planned, study, _console(progress))
     found = result(planned, study)
     found.write(study.out)
@@ -450,7 +465,7 @@ def ablate(
     switches: str | Path | Mapping[str, Any],
     out: str | Path,
     *,
-    modes: Sequence[str] = ("all-but-one", "only-one"),
+    modes: str | Sequence[str] = ("all-but-one", "only-one"),
     seeds: int = 1,
     progress: bool | None = None,
 ) -> "AblationResult":
@@ -469,13 +484,15 @@ def ablate(
       switches: The changes that leave each part out, by its name; or a file, as for `bcjax ablate`.
       out: The folder of the runs' folders and of ablation.json.
       modes: "all-but-one", "only-one" or both.
-      seeds: The number of runs of each kind, with seeds from `config.seed` on.
+      seeds: The number of runs of each kind, with seeds from `config.seed` on. With one, nothing
+        tells how seeds vary, and differences have no p-value.
       progress: Whether to print how each run ended; None: in a terminal and in a notebook.
 
     Raises:
       UserError: If a switch or a mode is not understood, or the complete config does not train.
       KeyboardInterrupt: If a signal ended it; each run that was begun is saved.
     """
+    _check_is_config(config)
     folder = files.user_path(out)
     switches = files.user_path(switches) if isinstance(switches, str | Path) else switches
     from bcjax.runtime import compilation
@@ -505,7 +522,18 @@ def _console(progress: bool | None) -> "Console":
 
 
 def _workdir(run: "Run") -> Path:
-    return files.user_path(run if isinstance(run, str | Path) else run.workdir)
+    folder = run if isinstance(run, str | Path) else getattr(run, "workdir", None)
+    if folder is None:
+        raise UserError(
+            f"{shown(run)} is no run: give its folder, or what bcjax.train or bcjax.load returned."
+        )
+    return files.user_path(folder)
+
+
+def _check_is_config(config: Any) -> None:
+    if not isinstance(config, ConfigDict):
+        name = config if isinstance(config, str) else "elu_cnn"
+        raise UserError(f"{shown(config)} is no config: give bcjax.get_config({name!r}).")
 
 
 def _checkpoint(run: "Run") -> Checkpoint:

@@ -53,8 +53,9 @@ def main() -> int:
     """Runs the command in `sys.argv` and returns its exit status.
 
     The status is 0 on success, 1 for a defect of bcjax (with a traceback), 2 for a mistake of the
-    user (with one sentence), and 129, 130 or 143 for a run that has saved its state because
-    its terminal was closed or it was interrupted or terminated.
+    user (with one sentence), 3 where `evaluate --watch` has seen a run stop before its end, and
+    129, 130 or 143 for a run that has saved its state because its terminal was closed or it was
+    interrupted or terminated.
     """
     from bcjax.runtime import terminal
 

@@ -17,7 +17,6 @@ A name that bcjax has itself is refused. One that you have registered before is 
 cell of a notebook can be run again.
 """
 
-import math
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -200,10 +199,11 @@ def loss(name: str) -> Decorator:
 
 
 def callback(name: str) -> Decorator:
-    """Registers a callback: `(step, metrics) -> bool | None`, called after each evaluation.
+    """Registers a callback: `(step, metrics) -> bool | str | None`, called after each evaluation.
 
-    The metrics are those of the watched split, such as {"accuracy": 0.97}. Where it returns True,
-    the run ends there, its checkpoint saved.
+    The metrics are those of the watched split, such as {"accuracy": 0.97}, without those that are
+    undefined on it. Where it returns True, or the reason as text, the run ends there, its
+    checkpoint saved.
 
     Examples:
       >>> @bcjax.register.callback("good_enough")                    # doctest: +SKIP
@@ -237,13 +237,12 @@ def metric(name: str, *, title: str = "", higher_is_better: bool = True) -> Deco
     Raises:
       UserError: If bcjax has a metric of that name.
     """
-    from bcjax.metrics.names import DESCRIPTIONS, Description
+    from bcjax.metrics.names import DESCRIPTIONS, EVERYWHERE, Description
     from bcjax.metrics.scores import REGISTERED
 
     description = Description(
-        title or name.replace("_", " "), low=-math.inf, high=math.inf,
-        higher_is_better=higher_is_better,
-    )  # fmt: skip
+        title or name.replace("_", " "), bounds=EVERYWHERE, higher_is_better=higher_is_better
+    )
 
     def register(function: T) -> T:
         _add("metric", name, description, DESCRIPTIONS)

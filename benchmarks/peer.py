@@ -6,17 +6,21 @@ nothing of bcjax.
   PEER/bin/python benchmarks/peer.py answer "timm resnet18" FOLDER 64 75
   PEER/bin/python benchmarks/peer.py step "timm resnet18" FOLDER 64
   PEER/bin/python benchmarks/peer.py names > tests/support/published_tensors.json
+  PEER/bin/python benchmarks/peer.py logits > tests/support/published_logits.json
 """
 
 import contextlib
 import json
 import sys
+import tempfile
+import zlib
 from pathlib import Path
 
 with contextlib.suppress(ImportError):
     import torchvision_ops  # noqa: F401  # where torchvision comes without its compiled operators
 
 import numpy as np
+import safetensors
 import timm
 import torch
 import torchvision
@@ -38,6 +42,9 @@ CONFIGS = {
     ),
     "mobilenet_v1": lambda: transformers.MobileNetV1Config(),
     "mobilenet_v2": lambda: transformers.MobileNetV2Config(),
+    "vit_tiny": lambda: transformers.ViTConfig(
+        hidden_size=192, num_attention_heads=3, intermediate_size=768, layer_norm_eps=1e-6
+    ),
 }
 
 
@@ -45,7 +52,9 @@ def build(case: str) -> torch.nn.Module:
     """Returns the network that "LIBRARY NAME" names, with 1,000 classes."""
     library, name = case.split()
     if library == "timm":
-        return timm.create_model(name, num_classes=CLASSES)
+        # Positions are interpolated for pictures of other sizes.
+        more = {"dynamic_img_size": True} if "_patch16_" in name else {}
+        return timm.create_model(name, num_classes=CLASSES, **more)
     if library == "torchvision":
         return torchvision.models.get_model(name, num_classes=CLASSES)
     config = CONFIGS[name]()
@@ -80,7 +89,8 @@ def pictures(size: int, count: int) -> torch.Tensor:
 
 def logits(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
     """What a network answers to pictures in 0..1, normalised by nothing."""
-    answer = model(images.permute(0, 3, 1, 2).float() / 255)
+    more = {"interpolate_pos_encoding": True} if hasattr(model, "vit") else {}
+    answer = model(images.permute(0, 3, 1, 2).float() / 255, **more)
     return getattr(answer, "logits", answer)
 
 
@@ -131,16 +141,57 @@ NAMED = (
     "transformers convnext_tiny", "timm efficientnet_b0", "torchvision efficientnet_b0",
     "transformers efficientnet_b0", "timm mobilenetv2_100", "torchvision mobilenet_v2",
     "transformers mobilenet_v2", "timm mobilenetv1_100", "transformers mobilenet_v1",
+    "torchvision vgg11", "timm vgg11_bn", "torchvision vgg16_bn", "torchvision googlenet",
+    "timm deit_tiny_patch16_224", "torchvision vit_b_16", "transformers vit_tiny",
 )  # fmt: skip
+
+
+def saved(model: torch.nn.Module) -> dict[str, tuple[int, ...]]:
+    """Returns the shape of each tensor under its name in the file that a library writes."""
+    if not isinstance(model, transformers.PreTrainedModel):
+        return {name: tensor.shape for name, tensor in model.state_dict().items()}
+    with tempfile.TemporaryDirectory() as folder:
+        model.save_pretrained(folder)
+        with safetensors.safe_open(f"{folder}/model.safetensors", "np") as file:
+            return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
 
 
 def names() -> None:
     """Prints the name and shape of each tensor of the networks in `NAMED`, a line for each."""
     lines = []
     for case in NAMED:
-        shapes = {name: list(tensor.shape) for name, tensor in build(case).state_dict().items()}
+        shapes = {name: list(shape) for name, shape in saved(build(case)).items()}
         lines.append(f"{json.dumps(case)}: {json.dumps(shapes, separators=(',', ':'))}")
     print("{", ",\n".join(lines), "}", sep="\n")
+
+
+# Networks whose logits the tests hold ours to, without this environment, and a size of pictures.
+ANSWERING = {"torchvision googlenet": 64, "timm deit_tiny_patch16_224": 64}
+
+
+def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
+    """Returns the numbers that a tensor of this name always has: see tests/support/published.py."""
+    numbers = np.random.default_rng(zlib.crc32(name.encode())).standard_normal(shape, np.float32)
+    if len(shape) in (2, 4):
+        return numbers * np.float32((1.5 / np.prod(shape[1:])) ** 0.5)
+    if name.endswith("running_var") or (name.endswith("weight") and len(shape) == 1):
+        return 1 + 0.2 * np.abs(numbers)
+    return 0.1 * numbers
+
+
+def told_logits() -> None:
+    """Prints the first ten logits of each network in `ANSWERING`, for two pictures."""
+    told = {}
+    for case, size in ANSWERING.items():
+        model = build(case).eval()
+        for name, tensor in model.state_dict().items():
+            if tensor.ndim:
+                tensor.copy_(torch.from_numpy(drawn(name, tuple(tensor.shape))))
+        images = np.random.default_rng(0).standard_normal((2, size, size, 3), np.float32)
+        with torch.no_grad():
+            answer = model(torch.from_numpy(images).permute(0, 3, 1, 2))[:, :10]
+        told[case] = {"size": size, "logits": answer.tolist()}
+    print(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":
@@ -148,6 +199,8 @@ if __name__ == "__main__":
     task, *arguments = sys.argv[1:]
     if task == "names":
         names()
+    elif task == "logits":
+        told_logits()
     elif task == "answer":
         answer(arguments[0], Path(arguments[1]), [int(size) for size in arguments[2:]])
     else:

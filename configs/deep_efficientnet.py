@@ -1,8 +1,4 @@
-"""DeepEfficientNet from scratch, by the recipe published with it for 3,200 PBC pictures.
-
-It has 306,010 parameters for 8 classes. Published are 1.84 million, six times as many: what was
-published of its layout leaves no place for the rest.
-"""
+"""DeepEfficientNet from scratch; published/pbc3200 is the whole recipe that came with it."""
 
 from bcjax import config as configs
 

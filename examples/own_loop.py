@@ -37,7 +37,8 @@ def main(workdir: Path = Path("runs/own_loop"), steps: int = 300, **overrides) -
     for batch in engine.training_batches(config, cells, steps):
         state, loss = step(state, batch)
         losses.append(float(loss))
-    engine.write_run(config, state.variables, cells.classes, workdir)
+    ancestry = engine.Ancestry().trained_on(cells, name=str(workdir))
+    engine.write_run(config, state.variables, cells.classes, workdir, ancestry)
     return losses
 
 

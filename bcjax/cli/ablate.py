@@ -17,8 +17,10 @@ config does not have yet is added by "with":
 The runs are OUT/all, OUT/none, OUT/all-but-decay, ..., OUT/only-decay, ...: ordinary runs, which
 bcjax evaluate, report and compare (with --split=val) take. They are judged by
 config.checkpoint.best on the split that is watched during training (val); the test split is not
-used. Differences to `all` are paired, picture by picture. The same command again goes on with what
-was interrupted. It writes OUT/ablation.json.
+used. With one seed the interval of a difference to `all` says how much other pictures would change,
+and nothing of what another seed would: there is no p. With several seeds interval and p are over
+seeds and pictures; p is not corrected for the number of parts. The same command again goes on with
+what was interrupted. It writes OUT/ablation.json.
 """
 
 from pathlib import Path
@@ -55,6 +57,7 @@ FLAGS = (
 @jax_settings.fixed()
 def run(arguments: Arguments) -> int:
     config = read_config(arguments)
+    from bcjax.cli import tables
     from bcjax.runtime import compilation
     from bcjax.tune import ablation as ablations
 
@@ -68,6 +71,8 @@ def run(arguments: Arguments) -> int:
         return status
     found = ablations.measure(ablation, faults)
     path = found.write(ablation.out)
+    for caution in tables.cautions(found.cautions):
+        console.print(caution)
     print(f"{found.metric} on {found.n:,} pictures of {found.split}, compared with `all`:")
     console.print(_table(found), highlight=False)
     print(f"written to {path}")
@@ -77,19 +82,27 @@ def run(arguments: Arguments) -> int:
 def _table(result: "AblationResult") -> Table:
     table = Table()
     table.add_column("run")
-    for column in (result.metric, "over seeds", "difference", "95 % interval", "p"):
+    columns = [result.metric, "difference", "95 % interval"]
+    if result.seeds > 1:
+        columns = [result.metric, "over seeds", "difference", "95 % interval", "p"]
+    for column in columns:
         table.add_column(column, justify="right")
     for run in result.runs:
         if run.error:
             table.add_row(run.name, "failed")
             continue
-        deviation = "-" if run.deviation is None else f"± {run.deviation:.4f}"
-        table.add_row(run.name, f"{run.mean:.4f}", deviation, *_difference(run))
+        mean, (difference, interval, p) = f"{run.mean:.4f}", _difference(run)
+        if result.seeds > 1:
+            table.add_row(run.name, mean, f"± {run.deviation:.4f}", difference, interval, p)
+        else:
+            table.add_row(run.name, mean, difference, interval)
     return table
 
 
 def _difference(run: "AblatedRun") -> tuple[str, str, str]:
     """Returns the difference to the reference, its interval and its p, as text."""
+    from bcjax.reports.pages.formatting import p_value
+
     difference = run.difference
     if difference is None or difference["value"] is None:
         return "", "", ""
@@ -97,4 +110,4 @@ def _difference(run: "AblatedRun") -> tuple[str, str, str]:
     if difference["interval"] is None:
         return value, "-", "-"
     interval = f"{difference['low']:+.4f} - {difference['high']:+.4f}"
-    return value, interval, f"{difference['p']:.3f}"
+    return value, interval, p_value(difference["p"])

@@ -2,10 +2,14 @@
 
   bcjax calibrate --workdir=runs/a
   bcjax calibrate --workdir=runs/a --coverage=0.95 --error-rate=0.02 --not-cells=holidays/
+  bcjax calibrate --workdir=runs/a --with=runs/b,runs/c
 
-Writes calibration/<step>.json (and .npz) in the workdir, which predict and evaluate then use.
+Writes calibration/<step>.json (and .npz) in the workdir, which predict and evaluate then use; for
+several networks that answer together calibration/ensemble.json, which evaluate uses for the same
+networks. The members of a run are calibrated one by one and together.
 """
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,7 +26,10 @@ if TYPE_CHECKING:
 
 FLAGS = (
     flags.workdir("the run to calibrate"),
-    CHECKPOINT,
+    dataclasses.replace(
+        CHECKPOINT, meaning="best, latest or a step; several, by comma, are averaged."
+    ),
+    Flag("with", "Further runs, by comma, to average with --workdir.", [], list, path=True),
     flags.split("The split that it is fitted on.", "val"),
     Flag("coverage", "The share of conformal sets that hold the true class.", 0.9, float),
     Flag(
@@ -42,7 +49,7 @@ FLAGS = (
 
 def run(arguments: Arguments) -> None:
     from bcjax import api
-    from bcjax.runtime.run_dir import RunDir
+    from bcjax.cli import tables
 
     calibration, measured = api.calibrate(
         arguments.workdir,
@@ -52,18 +59,22 @@ def run(arguments: Arguments) -> None:
         error_rate=arguments.error_rate,
         not_cells=arguments.not_cells,
         batch_size=arguments.batch_size,
+        runs=getattr(arguments, "with"),
     )
-    Console().print(_table(measured, calibration))
-    written = RunDir(arguments.workdir).calibration(calibration.step)
-    print(*_notes(measured), f"written to {written}", sep="\n")
+    Console().print(*tables.cautions(calibration.cautions), _table(measured, calibration), sep="\n")
+    print(*_notes(measured, calibration), f"written to {calibration.path}", sep="\n")
 
 
 def _table(measured: "CalibrationMeasurements", calibration: "Calibration") -> Table:
-    where = f"{measured.fitted_on} split, checkpoint {measured.step}, n = {measured.n:,}"
+    of = f"{measured.networks} networks" if measured.networks > 1 else f"checkpoint {measured.step}"
+    where = f"{measured.fitted_on} split, {of}, n = {measured.n:,}"
     table = Table(title=where, title_justify="left")
     table.add_column("fitted")
     table.add_column("value", justify="right")
-    table.add_row("temperature", f"{measured.temperature:.3f}")
+    estimate = measured.fitted.estimate if measured.fitted else None
+    table.add_row("temperature", f"{measured.temperature:.3f}" if estimate else "-")
+    if estimate and estimate.low is not None and estimate.high is not None:
+        table.add_row("95 % interval of it", f"{estimate.low:.3f} - {estimate.high:.3f}")
     for score, shown in ((measured.log_loss, "log loss"), (measured.ece, "calibration error")):
         table.add_row(f"{shown}, before and after", f"{score.raw:.4f} {score.scaled:.4f}")
     conformal, abstention = measured.conformal, measured.abstention
@@ -79,12 +90,18 @@ def _table(measured: "CalibrationMeasurements", calibration: "Calibration") -> T
     return table
 
 
-def _notes(measured: "CalibrationMeasurements") -> Iterator[str]:
+def _notes(measured: "CalibrationMeasurements", calibration: "Calibration") -> Iterator[str]:
     """Yields sentences about what could not be fitted."""
     conformal, abstention = measured.conformal, measured.abstention
-    if conformal.by_class.too_few:
-        few = ", ".join(conformal.by_class.too_few)
-        yield f"Too few pictures for sets by class, so in each one: {few}."
+    yield from measured.unfitted
+    if measured.fitted and measured.fitted.may_be_1:
+        yield "The interval holds 1: these pictures do not show that a temperature is needed."
+    strange = calibration.outliers
+    if strange and measured.fitted_n < strange.needed:
+        yield (
+            f"An outlier is what is stranger than all {measured.fitted_n:,} pictures: a threshold "
+            f"that {strange.kept:.0%} of others stay below takes {strange.needed:,} or more."
+        )
     if (empty := conformal.empty) and empty.value:
         yield (
             f"{empty.value:.1%} of the sets are empty, because no class was probable enough: a "

@@ -4,9 +4,11 @@
   bcjax compare runs/a runs/b --metric=macro_f1 --split=val
   bcjax compare runs/a
 
-Each run is tested against the first. If one folder is given, and it holds members (train.members),
-these are compared. The command writes compare.html, compare.md, compare.json and figures/*.png into
---out, from what `bcjax train` and `bcjax evaluate` left in the runs' folders.
+Each run is compared with the first. Runs that have the same config but for the seed count as one
+config with several seeds: its mean is compared, over seeds and pictures. If one folder is given,
+and it holds members (train.members), these are compared. The command writes compare.html,
+compare.md, compare.json and figures/*.png into --out, from what `bcjax train` and `bcjax evaluate`
+left in the runs' folders.
 """
 
 from pathlib import Path
@@ -42,6 +44,7 @@ def run(arguments: Arguments) -> None:
     from bcjax.reports.comparison.page import (
         metrics_table,
         runs_table,
+        seeds_table,
         tests_table,
         write_comparison,
     )
@@ -51,8 +54,9 @@ def run(arguments: Arguments) -> None:
     # One line for each run, however narrow the terminal: it scrolls, or is piped to a file.
     wide = Console(width=max(220, 40 + 26 * len(comparison.runs)))
     wide.print(*tables.cautions(comparison.cautions), *map(Text, comparison.notes), sep="\n")
-    for table in (runs_table, metrics_table, tests_table):
-        wide.print(_rich_table(table(comparison)), highlight=False)
+    for table in (runs_table, metrics_table, seeds_table, tests_table):
+        if (made := table(comparison)).rows:
+            wide.print(_rich_table(made), highlight=False)
     print(*(test.sentence for test in comparison.tests), f"written to {path}", sep="\n")
 
 

@@ -15,4 +15,4 @@ FLAGS = ()
 
 def run(arguments: Arguments) -> None:
     for name, meaning in configs.names().items():
-        print(f"{name:<18} {meaning}")
+        print(f"{name:<24} {meaning}")

@@ -13,6 +13,9 @@ Writes eval/<split>.json in the workdir (with other data: eval/<name>-<split>.js
 picture's answer beside it (.parquet). What is averaged stands in the name: eval/<split>-views.json,
 -ensemble.json (the mean of the probabilities), -soup.json (of the weights). Under corruptions there
 are figures alone: eval/<split>-corruptions.json. With --data.stain its method ends the name.
+
+--watch says at its end which checkpoints were deleted before their turn. Its exit status is 3 if
+the run is not finished by then: killed, interrupted, or ended by an error.
 """
 
 import dataclasses
@@ -28,6 +31,7 @@ from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
     from bcjax.evaluation.evaluation import Evaluation
+    from bcjax.evaluation.evaluator import Evaluator
 
 FLAGS = (
     flags.workdir("the run to evaluate"),
@@ -52,12 +56,17 @@ FLAGS = (
     Flag(
         "corruptions", "Evaluate under MedMNIST-C's corruptions, five severities each.", False, bool
     ),
+    Flag("strict", "Refuse figures with cautions: exit status 2, nothing is written.", False, bool),
     Flag("watch", "Evaluate each new checkpoint until the run ends.", False, bool),
 )
 
 
+_UNFINISHED = 3  # the exit status of --watch where the run stopped before its end
+_NAMED = 10  # steps that a sentence names
+
+
 @jax_settings.fixed()
-def run(arguments: Arguments) -> None:
+def run(arguments: Arguments) -> int | None:
     runs = getattr(arguments, "with")
     averages = bool(runs or arguments.soup or "," in arguments.checkpoint)
     averages = averages or arguments.views is not None
@@ -85,14 +94,14 @@ def run(arguments: Arguments) -> None:
     }  # fmt: skip
     workdir, checkpoint, console = arguments.workdir, arguments.checkpoint, Console()
     if arguments.corruptions:
-        corrupted = robustness.evaluate(Evaluator(workdir, **pictures), checkpoint)
+        corrupted = robustness.evaluate(
+            Evaluator(workdir, **pictures), checkpoint, strict=arguments.strict
+        )
         console.print(tables.corruptions(corrupted))
         print(f"written to {corrupted.path}")
-        return
+        return None
     if arguments.watch:
-        for evaluation in evaluate.watch(Evaluator(workdir, **pictures)):
-            _show(console, evaluation)
-        return
+        return _watch(Evaluator(workdir, **pictures), console, arguments.strict)
     evaluation = evaluate.evaluate(
         workdir,
         checkpoint=checkpoint,
@@ -100,11 +109,36 @@ def run(arguments: Arguments) -> None:
         runs=runs,
         soup=arguments.soup,
         out=arguments.out,
+        strict=arguments.strict,
         **pictures,
     )
     _show(console, evaluation)
     if arguments.out:
         print(f"the soup is the run {arguments.out}")
+    return None
+
+
+def _watch(evaluator: "Evaluator", console: Console, strict: bool) -> int:
+    """Shows the evaluation of each checkpoint; returns the exit status."""
+    from bcjax.evaluation import evaluate
+    from bcjax.runtime.run_dir import RunDir
+    from bcjax.runtime.training_sessions import read_sessions, unfinished
+
+    evaluated = []
+    for evaluation in evaluate.watch(evaluator, strict=strict):
+        _show(console, evaluation)
+        evaluated.append(evaluation.checkpoint)
+    if gone := evaluate.not_watched(evaluator, evaluated):
+        more = f" and {len(gone) - _NAMED:,} more" if len(gone) > _NAMED else ""
+        print(
+            f"Not evaluated, because they were deleted before their turn: checkpoints "
+            f"{', '.join(map(str, gone[:_NAMED]))}{more}. A larger config.checkpoint.keep keeps "
+            "checkpoints for longer."
+        )
+    why = unfinished(read_sessions(RunDir(evaluator.workdir).sessions))
+    if why:
+        print(why)
+    return _UNFINISHED if why else 0
 
 
 def _show(console: Console, evaluation: "Evaluation") -> None:

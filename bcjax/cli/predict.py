@@ -110,6 +110,8 @@ def _caption(workdir: Path, calibration: "Calibration | None") -> str:
             f"Of what is not uncertain {abstention.error_rate:.1%} or less is wrong "
             f"({abstention.confidence:.0%} sure)"
         )
+    if calibration.fitted and calibration.fitted.why_not:
+        promise += f". {calibration.fitted.why_not.rstrip('.')}"
     return (
         f"Calibrated on {calibration.n:,} pictures ({calibration.split}), and true of pictures "
         f"like these: {sets.coverage:.0%} of the sets hold the true class. {promise}."

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 10  # trials in the table
 _POLL_SECONDS = 0.1
+_RETRY = "The same command with --retry tries what failed again; if all failed, also a mended one."
 
 FLAGS = (
     CONFIG,
@@ -72,6 +73,12 @@ FLAGS = (
     ),
     Flag("storage", "A database's URL, for several hosts; default: SQLite in OUT.", ""),
     Flag(
+        "retry",
+        "Try failed trials again; where all of them failed, with what is asked for now.",
+        False,
+        bool,
+    ),
+    Flag(
         "processes",
         "Trials at a time on this machine. To give each a GPU of its own, start the command once "
         "for each CUDA_VISIBLE_DEVICES instead.",
@@ -86,6 +93,7 @@ FLAGS = (
 @jax_settings.fixed()
 def run(arguments: Arguments) -> int:
     config = read_config(arguments)
+    from bcjax.cli import tables
     from bcjax.runtime import compilation, extras
 
     extras.check("optuna", "bcjax sweep")
@@ -100,22 +108,30 @@ def run(arguments: Arguments) -> int:
         sampler=arguments.sampler,
         pruner=arguments.pruner,
     )
-    study = sweep.open(arguments.out, arguments.storage)
+    study = sweep.open(arguments.out, arguments.storage, retry=arguments.retry)
     console = Console()
     if arguments.processes > 1:
-        status = run_processes(arguments.processes, [*sys.argv[1:], "--processes=1", "--nosummary"])
+        alone = ["--processes=1", "--nosummary", "--noretry"]
+        status = run_processes(arguments.processes, [*sys.argv[1:], *alone])
     else:
         status = work(sweep, study, console)
     if not arguments.summary:
         return status
     found = result(sweep, study)
     path = found.write(study.out)
-    print(_title(found))
-    console.print(_table(found), highlight=False)
-    print(f"written to {path}")
-    if status == 0 and not found.ranked():
-        errors = [trial.error for trial in found.trials if trial.error]
-        raise UserError(errors[0] if errors else "No trial came to its end.")
+    failures = found.failures()
+    if found.ranked():
+        for caution in tables.cautions(found.cautions):
+            console.print(caution)
+        print(_title(found))
+        console.print(_table(found), highlight=False)
+        if found.settings:
+            console.print(_settings(found), highlight=False)
+        print(*failures, *([_RETRY] if failures else []), f"written to {path}", sep="\n")
+    elif status == 0:
+        raise UserError(
+            " ".join([*failures, _RETRY] if failures else ["No trial came to its end."])
+        )
     return status
 
 
@@ -139,6 +155,22 @@ def _table(found: "SweepResult") -> Table:
     for trial in ranked[:_SHOWN]:
         row = [*(trial.values or ()), *(trial.params.get(name, "") for name in params)]
         table.add_row(trial.workdir, *map(short, row))
+    return table
+
+
+def _settings(found: "SweepResult") -> Table:
+    """Returns the settings of which several seeds were tried, by the mean over these."""
+    from bcjax.reports.pages.formatting import interval, number
+    from bcjax.tune.sweep import short
+
+    params = list(found.settings[0].params)
+    table = Table(title="over the seeds that were tried", title_justify="left")
+    for name in (found.objectives[0].name, "deviation", "95 % interval", "seeds", *params):
+        table.add_column(name, justify="right")
+    for setting in found.settings[:_SHOWN]:
+        metric = setting.metric
+        row = [number(metric.mean), number(metric.deviation), interval(metric), str(metric.n)]
+        table.add_row(*row, *(short(setting.params.get(name, "")) for name in params))
     return table
 
 

@@ -10,14 +10,15 @@ from rich.text import Text
 from bcjax.reports.pages.formatting import percent, percent_interval
 
 if TYPE_CHECKING:
+    from bcjax.evaluation.calibration.measure import CalibrationMeasurements
     from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
     from bcjax.evaluation.evaluation import (
         Evaluation,
         LaboratoryComparison,
-        MemberStatistic,
         MemberSummary,
     )
     from bcjax.metrics.intervals import Estimate
+    from bcjax.metrics.runs import MeanOverRuns
 
 _MANY = 40  # classes that no longer fit a terminal
 _BEGINS = ("log_loss", "macro_auc", "aurc")  # probabilities, ranking, abstention
@@ -33,12 +34,22 @@ def evaluation(result: "Evaluation") -> Group:
         parts.append(_other_laboratory(result.laboratory))
     if result.soup or result.ensemble or result.views:
         parts.append(_averaged(result))
+    if result.calibration:
+        parts.append(_calibration(result.calibration))
     return Group(*parts)
 
 
 def cautions(sentences: Iterable[str]) -> list[Text]:
     """Returns the cautions about a figure, each a paragraph, which stand above it."""
     return [Text(f"Caution: {sentence}", style="bold") for sentence in sentences]
+
+
+def _calibration(found: "CalibrationMeasurements") -> Text:
+    """Returns what the probabilities are calibrated by, and what is missing for it."""
+    estimate = found.fitted.estimate if found.fitted else None
+    shown = f", temperature {estimate}" if estimate else ""
+    text = f"Calibrated on {found.fitted_n:,} pictures ({found.fitted_on}){shown}."
+    return Text(" ".join([text, *found.unfitted]))
 
 
 def _scores(result: "Evaluation") -> Iterator[RenderableType]:
@@ -177,7 +188,7 @@ def _short(metric: "Estimate") -> str:
     return percent(metric.value).removesuffix(" %")
 
 
-def _interval(metric: "Estimate | MemberStatistic | None") -> str:
+def _interval(metric: "Estimate | MeanOverRuns | None") -> str:
     if metric is None or metric.low is None or metric.high is None:
         return "-"
     return f"{metric.low:.4f} - {metric.high:.4f}"

@@ -49,6 +49,12 @@ def check(config: ConfigDict) -> ConfigDict:
             f"config.seed is {config.seed}, and the last of {config.train.members} members would "
             f"have {last_seed}: it must be {SEED}."
         )
+    under = config.checkpoint.best_under
+    if under and under not in config.eval.also:
+        raise UserError(
+            f"config.checkpoint.best_under is {under!r}, under which nothing is evaluated: add it "
+            "to config.eval.also."
+        )
     if config.train.batch_size % config.optim.accumulate:
         raise UserError(
             f"config.train.batch_size {config.train.batch_size} cannot be divided into "

@@ -22,6 +22,8 @@ Every key of the config. [Settings](settings.md) explains how they are changed.
 - A key marked with ↻ may change when a run is resumed, because it changes no bit of the result.
   (The keys of `mesh` change the rounding of sums.)
 - A key marked with Δ may change when a run is resumed with `--change`; the run records when.
+- A key marked with ⊘ or ↻ cannot be tuned by a sweep or taken apart by an ablation: runs that
+  differ in it have the same result, or are not judged alike.
 - The last column has the names that other tools (timm, Keras, Lightning, Hugging Face,
   Ultralytics) give to the same thing. A command that uses one of them is answered with the key, and
   with the form of its value where that is another: `--config.epochs=20` gives "did you mean
@@ -42,8 +44,9 @@ def render() -> str:
             full = f"{branch}.{name}".removeprefix(".")
             also = [f"`{alias}`" for alias, meant in OTHER_NAMES.items() if meant.key == full]
             default = "none" if key.optional else f"`{key.default!r}`".replace("'", '"')
+            marks = {" ↻": key.may_change, " Δ": key.with_change, " ⊘": key.fixed}
             cells = (
-                f"`{full}`{' ↻' if key.may_change else ' Δ' if key.with_change else ''}",
+                f"`{full}`{''.join(mark for mark, holds in marks.items() if holds)}",
                 default,
                 _allowed(key),
                 key.meaning.replace("<", "&lt;"),

@@ -69,9 +69,11 @@ def split_variant(name: str) -> tuple[str, str]:
 def names() -> dict[str, str]:
     """Returns the names of the files in configs/, and what the first line of each says it is."""
     found = {}
-    for path in sorted(CONFIGS.glob("*.py")):
-        said = ast.get_docstring(ast.parse(path.read_text())) or ""
-        found[path.stem] = said.partition("\n")[0]
+    for path in sorted(CONFIGS.glob("*.py")) + sorted(CONFIGS.glob("*/*.py")):
+        module = ast.parse(path.read_text())
+        if any(getattr(part, "name", "") == "get_config" for part in module.body):
+            name = path.relative_to(CONFIGS).with_suffix("").as_posix()
+            found[name] = (ast.get_docstring(module) or "").partition("\n")[0]
     return found
 
 

@@ -96,6 +96,8 @@ class Key:
         a bit of the result, except `mesh`, which changes the rounding of its sums.
       with_change: Whether a run that is resumed may be given another value with --change: the state
         of the run fits both values, and the run's record says when it changed.
+      fixed: Why a sweep or an ablation may not vary it, as a clause; "": it may, unless
+        `may_change` says that it changes no result.
     """
 
     default: Any
@@ -106,6 +108,12 @@ class Key:
     unit: str = ""
     may_change: bool = False
     with_change: bool = False
+    fixed: str = ""
+
+    @property
+    def why_not_tuned(self) -> str:
+        """Why a sweep or an ablation may not vary it, as a clause; "": it may."""
+        return self.fixed or ("it changes no result" if self.may_change else "")
 
     @property
     def optional(self) -> bool:

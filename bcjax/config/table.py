@@ -60,6 +60,11 @@ def _colour(default: tuple[int, int, int], meaning: str) -> Key:
 SCHEDULES = ("constant", "cosine", "step", "exponential", "linear")
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "macro_auc", "log_loss")
 SPLITS = ("train", "val", "test")
+# Why a key may not be tuned.
+_JUDGED = "runs that differ in it are not judged by the same pictures"
+_ONE_RUN = "each trial is one run"
+_WRITTEN = "bcjax itself writes it"
+
 FINDINGS = ("conflicts", "copies", "duplicates", "blank", "tiny", "odd", "grey")
 
 _RUN = {
@@ -82,6 +87,7 @@ _DATA = {
         'The pictures: a folder, .csv, .npz, TFDS name or prepared set, or "synthetic" for drawn '
         "ones; not set: commands ask for them.",
         PATH,
+        fixed=_JUDGED,
     ),
     "classes": _key(
         None, "The names of the classes and their order; not set: as found in the data.", TEXTS,
@@ -105,18 +111,30 @@ _DATA = {
     "val_fraction": _key(
         0.15, "The share of the pictures for validation, where the source names no such split.",
         range=FRACTION,
+        fixed=_JUDGED,
     ),
     "test_fraction": _key(
         0.15, "The share of the pictures for testing, where the source names no such split.",
         range=FRACTION,
+        fixed=_JUDGED,
     ),
-    "split_seed": _key(0, "The seed that decides which picture goes into which split.", range=SEED),
+    "split_seed": _key(
+        0, "The seed that decides which picture goes into which split.", range=SEED,
+        fixed=_JUDGED,
+    ),
     "folds": _key(
         0, "The folds of cross-validation into which all but the test split is cut; 0: none.",
         range=Range(0, 1000),
+        fixed=_JUDGED,
     ),
-    "fold": _key(0, "The fold that is the validation split, counted from 0.", range=Range(0, 999)),
-    "resplit": _key(False, "Splits the pictures anew although the source names splits."),
+    "fold": _key(
+        0, "The fold that is the validation split, counted from 0.", range=Range(0, 999),
+        fixed=_JUDGED,
+    ),
+    "resplit": _key(
+        False, "Splits the pictures anew although the source names splits.",
+        fixed=_JUDGED,
+    ),
     "boxes": _key(
         None, "Makes one picture of each boxed white cell; not set: the pictures as they are.",
         TEXT, choices=("crop",),
@@ -236,7 +254,7 @@ _MODEL = {
     "kernel_size": _key(
         None,
         "The side of all kernels of those networks, or of the depthwise kernels of those made for "
-        "blood cells; odd. Not set: the network's own.",
+        "blood cells; odd; not set: the network's own.",
         INT, range=Range(1, 255), unit="pixels",
     ),
     "squeeze": _key(
@@ -387,6 +405,12 @@ _OPTIM = {
     "ema": _key(
         0.0, "The decay of the average of parameters and batch statistics; 0: off.", range=FRACTION,
     ),
+    "correct_averages": _key(
+        None,
+        "Corrects batch statistics and optim.ema for their start, as Adam does its moments; not "
+        "set: true, but false in a run that began before bcjax had this key.",
+        BOOL,
+    ),
     "plateau.patience": _key(
         0, "Lowers the learning rate after this many evaluations without gain; 0: never.",
         range=COUNT, unit="evaluations", with_change=True,
@@ -409,12 +433,14 @@ _TRAIN = {
     "restarts": _key(
         (), "The steps of the length at which the schedule begins anew; --extend=restart adds one.",
         INTS, range=COUNT_FROM_1, unit="steps",
+        fixed=_WRITTEN,
     ),
     "shown": _key(
         (),
         "The step at which the batch size last changed, and the pictures shown until then; "
         "--change writes it.",
         INTS, range=COUNT_FROM_1,
+        fixed=_WRITTEN,
     ),
     "steps_per_call": _key(
         None, "Steps in one dispatch to the devices; not set: 8 on accelerators, 1 on CPU.", INT,
@@ -451,11 +477,16 @@ _TRAIN = {
     ),
     "members": _key(
         1, "Runs that train in one program, each in a folder of its own.", range=Range(1, 1000),
+        fixed=_ONE_RUN,
     ),
-    "vary": _key("seed", "What the members differ in.", choices=("seed", "lr", "fold")),
+    "vary": _key(
+        "seed", "What the members differ in.", choices=("seed", "lr", "fold"),
+        fixed=_ONE_RUN,
+    ),
     "lrs": _key(
         (), "The learning rate of each member, where they differ in it.", FLOATS,
         range=Range(0, 1000, open_low=True),
+        fixed=_ONE_RUN,
     ),
     "patience": _key(
         0, "Stops after this many evaluations without gain; 0: never.", range=COUNT,
@@ -470,18 +501,33 @@ _CHECKPOINT = {
         2, "The latest checkpoints that are kept, besides the best.", range=COUNT_FROM_1,
         may_change=True,
     ),
-    "best": _key("accuracy", "The metric by which the best checkpoint is chosen.", choices=METRICS),
+    "best": _key(
+        "accuracy", "The metric by which the best checkpoint is chosen.", choices=METRICS,
+        fixed="runs that differ in it are not judged by the same metric",
+    ),
+    "best_under": _key(
+        None, "The line of eval.also under which that metric counts; not set: the clean pictures.",
+        TEXT, fixed="runs that differ in it are not judged by the same metric",
+    ),
 }  # fmt: skip
 
 _EVAL = {
     "every": _length("1 epochs", "How often the watched split is evaluated.", with_change=True),
-    "split": _key("val", "The split that is watched during training.", choices=SPLITS),
+    "split": _key(
+        "val", "The split that is watched during training.", choices=SPLITS,
+        fixed=_JUDGED,
+    ),
     "final_split": _key(
         "test", "The split on which the best checkpoint is evaluated at the end.", choices=SPLITS,
+        fixed=_JUDGED,
     ),
     "batch_size": _key(
         None, "The pictures in a batch of evaluation; not set: train.batch_size.", INT,
         range=COUNT_FROM_1, unit="pictures",
+    ),
+    "also": _key(
+        (), 'Augmentations under which pictures are evaluated beside the clean ones: ("blur(1)",).',
+        TEXTS, with_change=True,
     ),
     "resamples": _key(
         1000, "The resamples of the bootstrap behind the 95 % intervals; 0: no intervals.",
@@ -578,6 +624,9 @@ LENGTHS = tuple(name for name, key in KEYS.items() if key.kind is LENGTH)
 
 # The keys that had another name in an earlier version.
 OLD_KEYS = {"optim.final_lr": "optim.final_lr_fraction"}
+
+# What a run did whose config.json lacks a key that came later, where that is not the default.
+BEFORE_THE_KEY: dict[str, Any] = {"optim.correct_averages": False}
 
 # What a network was before the config could say it, for runs whose config.json lacks this key.
 CAME_LATER = "model.squeeze"

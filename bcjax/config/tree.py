@@ -7,7 +7,14 @@ from typing import Any
 
 from ml_collections import ConfigDict, config_dict
 
-from bcjax.config.table import CAME_LATER, KEYS, OLD_KEYS, OLD_NETWORKS, OLD_NOT_SET
+from bcjax.config.table import (
+    BEFORE_THE_KEY,
+    CAME_LATER,
+    KEYS,
+    OLD_KEYS,
+    OLD_NETWORKS,
+    OLD_NOT_SET,
+)
 from bcjax.config.values import convert
 from bcjax.runtime import files, plugins
 from bcjax.runtime.errors import UserError
@@ -70,12 +77,12 @@ def from_dict(tree: Mapping[str, Any]) -> ConfigDict:
     """Rebuilds a config from its JSON form: keys that it lacks keep their defaults.
 
     A tree that an earlier version wrote is translated: keys have their new names, what meant "not
-    set" is None, and a network whose layout has changed since keeps the one that it had.
+    set" is None, and what has another default since, or another layout, keeps the one that it had.
 
     Raises:
       UserError: For a key that this version does not know.
     """
-    leaves = flatten(tree)
+    leaves = BEFORE_THE_KEY | flatten(tree)
     if OLD_KEYS.keys() & leaves.keys():
         for key, value in leaves.items():
             value = tuple(value) if isinstance(value, list) else value
@@ -97,10 +104,10 @@ def load(workdir: Path) -> ConfigDict:
     Raises:
       UserError: If no run was started there, or a module that it imports is gone.
     """
-    path = RunDir(workdir).config
-    if not path.exists():
-        raise UserError(f"{workdir} holds no run: {path.name} is missing; give a trained workdir.")
-    config = from_dict(files.read_json(path, "put it back from a copy, or give another workdir"))
+    run = RunDir(workdir)
+    run.check_exists()
+    page = files.read_json(run.config, "put it back from a copy, or give another workdir")
+    config = from_dict(page)
     plugins.load(config.imports)
     return config
 

@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.data import contents
-from bcjax.data.curate import curation, datasheet
+from bcjax.data.curate import curation, datasheet, datasheet_page
 from bcjax.data.decode import MAX_PIXELS
 from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source
@@ -212,8 +212,8 @@ def _told(prepared: PreparedSet, how: str) -> PreparedSet:
 def _prepared_by_name_and_time(folder: Path, stem: str, location: str) -> Iterator[Path]:
     """Yields the sets of a source that versions before 0.2 prepared, with keys of 12 digits."""
     for path in sorted(folder.glob(f"{glob.escape(stem)}-{'[0-9a-f]' * 12}")):
-        source = PreparedSet(path).datasheet.get("source", {}) if PreparedSet.is_at(path) else {}
-        if source.get("location") == location:
+        sheet = PreparedSet(path).datasheet if PreparedSet.is_at(path) else None
+        if sheet and sheet.source.location == location:
             yield path
 
 
@@ -266,7 +266,7 @@ def write_set(
         )
         if curated.removed:
             _write_csv(folder / SKIPPED, ("filename", "reason"), list(curated.removed.items()))
-        datasheet.write_datasheet(folder, source, curated, data)
+        datasheet_page.write_datasheet(folder, source, curated, data)
         check_source()
         if out.exists():
             out.rmdir()

@@ -3,19 +3,23 @@
 import csv
 import functools
 import hashlib
+import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import tensorflow_datasets as tfds
+from jaxtyping import UInt64
 from tensorflow_datasets.proto import tf_example_pb2
 
-from bcjax.data.curate.findings import Finding
+from bcjax.data import decode
+from bcjax.data.curate.datasheet import Datasheet
 from bcjax.data.curate.leaks import LeakReport
+from bcjax.data.curate.measured_pictures import pixel_sha256
 from bcjax.runtime import extras
 from bcjax.runtime.errors import UserError, disk_fault
-from bcjax.runtime.files import read_json
 from bcjax.runtime.run_dir import TrainedOn
 
 if TYPE_CHECKING:
@@ -96,11 +100,11 @@ class PreparedSet:
             raise _damaged(path, error) from error
         self.classes = tuple(self._builder.info.features["label"].names)
         sheet = self.datasheet
-        self.source_classes = tuple(sheet.get("source", {}).get("classes", self.classes))
-        self.notes = tuple(sheet.get("notes", ()))
-        self.findings = tuple(map(Finding.from_dict, sheet.get("findings", ())))
-        self.leaks = LeakReport.from_dict(sheet.get("leaks", {}))
-        settings = {**sheet.get("rules", {}), **sheet.get("splits", {})}
+        self.source_classes = sheet.source.classes if sheet else self.classes
+        self.notes = sheet.notes if sheet else ()
+        self.findings = sheet.findings if sheet else ()
+        self.leaks = sheet.leaks if sheet else LeakReport((), {})
+        settings = {**sheet.rules, **sheet.splits} if sheet else {}
         self.rules = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
 
     @staticmethod
@@ -109,10 +113,10 @@ class PreparedSet:
         return (path / "dataset_info.json").exists() and (path / MANIFEST).exists()
 
     @functools.cached_property
-    def datasheet(self) -> Mapping[str, Any]:
-        """The content of `datasheet.json`; empty in a set without one."""
+    def datasheet(self) -> Datasheet | None:
+        """The content of `datasheet.json`; None in a set without one."""
         path = self.path / DATASHEET
-        return read_json(path, _MEND) if path.exists() else {}
+        return Datasheet.read_file(path, _MEND) if path.exists() else None
 
     @functools.cached_property
     def counts(self) -> dict[str, list[int]]:
@@ -160,6 +164,32 @@ class PreparedSet:
         """Returns the labels of a split's pictures, by position."""
         label_of = {name: label for label, name in enumerate(self.classes)}
         return [label_of[row["label"]] for row in self._rows(split)]
+
+    def digests(self, split: str) -> UInt64[np.ndarray, "N"]:
+        """Returns the first 64 bits of the SHA-256 of each picture's pixels, by position.
+
+        They were measured when the set was prepared; those of a set without them are measured now.
+        """
+        return self._digests.get(split, np.empty(0, np.uint64))
+
+    @functools.cached_property
+    def _digests(self) -> dict[str, UInt64[np.ndarray, "N"]]:
+        known, path = {}, self.path / HASHES
+        if path.exists():
+            with path.open(newline="") as file:
+                rows = csv.reader(file)  # of a million pictures, faster than a dictionary for each
+                name, digest = map(next(rows).index, ("filename", "pixel_sha256"))
+                known = {row[name]: int(row[digest][:16], 16) for row in rows}
+        found: dict[str, list[int]] = {}
+        for row in self._rows():
+            split = found.setdefault(row["split"], [])
+            measured = known.get(row["filename"])
+            split.append(self._measure(row["split"], len(split)) if measured is None else measured)
+        return {split: np.array(each, np.uint64) for split, each in found.items()}
+
+    def _measure(self, split: str, position: int) -> int:
+        (example,) = self.examples(split)[[position]]
+        return int(pixel_sha256(decode.decode(example.image, max_pixels=sys.maxsize))[:16], 16)
 
     def examples(self, split: str) -> EncodedExamples:
         """Opens the encoded pictures of a split."""

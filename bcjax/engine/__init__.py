@@ -10,9 +10,10 @@ them together with a step that bcjax does not have:
 - `training_loss`, what bcjax minimises, and `apply_gradients`, which takes a step of an optimizer;
 - `train_step` of a `Recipe`, `predict_step`, `normalise`, `cross_entropy`: pure functions to be
   jitted;
-- `Checkpoints`, `write_run`: what `bcjax.load` reads again.
+- `Checkpoints`, `write_run`: what `bcjax.load` reads again; `Ancestry`: which pictures made it.
 """
 
+from bcjax.data.ancestry import Ancestry
 from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.loader import Loader, order_of, predict_split, training_batches
@@ -24,7 +25,7 @@ from bcjax.engine.state import State, begin, initializer, new_state
 from bcjax.engine.step import Recipe, apply_gradients, normalise, predict_step, train_step
 
 __all__ = [
-    "Batch", "Call", "Checkpoints", "Hyperparameters", "Loader", "Plan", "Recipe",
+    "Ancestry", "Batch", "Call", "Checkpoints", "Hyperparameters", "Loader", "Plan", "Recipe",
     "RestoredNetwork", "State", "apply_gradients", "begin", "build", "cross_entropy", "initializer",
     "new_state", "normalise", "order_of", "predict_split", "predict_step", "resolve", "train_step",
     "training_batches", "training_loss", "write_run",

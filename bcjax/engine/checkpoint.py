@@ -15,17 +15,19 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from bcjax.engine.state import State, Variables
+from bcjax.engine.state import State, Variables, not_finite
 from bcjax.metrics.names import sign
-from bcjax.runtime import environment
+from bcjax.runtime import digests, environment, jax_settings
 from bcjax.runtime.errors import UserError, disk_fault
 from bcjax.runtime.run_dir import RunDir
 
 log = logging.getLogger("bcjax")
 
+_TIMES = "_CHECKPOINT_METADATA"  # in a checkpoint's folder: when orbax began and ended to write it
+
 
 class DamagedCheckpointError(UserError):
-    """A checkpoint that cannot be read, though the disk has no fault."""
+    """A file of a checkpoint is not as it was written."""
 
     def __init__(self, path: Path, reason: str):
         super().__init__(f"The checkpoint {path} cannot be read ({reason}): choose another one.")
@@ -36,7 +38,8 @@ class Checkpoints:
     """The checkpoints of a run, by step.
 
     Each holds the state, and a page about it: class names, the resolved config, package versions,
-    and the evaluation at that step if there was one.
+    and the evaluation at that step if there was one; and digests of all its files, which alone say
+    whether it is damaged.
     """
 
     def __init__(self, workdir: Path, *, keep: int, metric: str, read_only: bool = False):
@@ -56,6 +59,7 @@ class Checkpoints:
         self._keep = keep
         self._metric = metric
         self._scores: dict[int, float | None] = {}
+        self._saving = 0  # the step
         quiet = _warnings_off() if read_only else contextlib.nullcontext()
         with quiet, self._disk_faults_are_the_users():
             self._manager = ocp.CheckpointManager(
@@ -65,6 +69,9 @@ class Checkpoints:
                     cleanup_tmp_directories=not read_only,  # those that a kill left unfinished
                     create=not read_only,
                     read_only=read_only,
+                    async_options=ocp.options.AsyncOptions(
+                        post_finalization_callback=self._write_digests
+                    ),
                 ),
                 item_names=("state", "about"),
             )
@@ -94,6 +101,7 @@ class Checkpoints:
         value = (evaluation or {}).get(self._metric)
         self._scores[step] = None if value is None else sign(self._metric) * value
 
+    @jax_settings.fixed()
     def save(self, state: State, about: dict[str, Any]) -> None:
         """Starts to write a state; returns once it is copied off the devices.
 
@@ -104,15 +112,18 @@ class Checkpoints:
           about: The page about it, from `about_page`.
 
         Raises:
-          UserError: If the disk is full, or fails otherwise. The checkpoints written before are
-            whole.
+          UserError: If a parameter or a statistic is not finite; or if the disk is full, or fails
+            otherwise. The checkpoints written before are whole.
         """
         step = int(state.step)
+        _check_before_saving(state)
         self._remember(step, about["evaluation"])
         page = about | {"checksum": _checksum(state)}
         page["crc32"] = _crc32(page)
         with self._disk_faults_are_the_users():
             self._manager.check_for_errors()
+            self._manager.wait_until_finished()
+            self._saving = step
             self._manager.save(
                 step,
                 args=ocp.args.Composite(
@@ -156,6 +167,17 @@ class Checkpoints:
             raise ValueError("the page about it does not match its checksum")
         return page
 
+    def check(self, step: int) -> None:
+        """Checks that the files of a checkpoint are as they were written, where they have digests.
+
+        Raises:
+          DamagedCheckpointError: If one of them is not.
+        """
+        folder = self.folder / str(step)
+        if changed := digests.changed(folder):
+            raise DamagedCheckpointError(folder, f"{changed} is not as it was written")
+
+    @jax_settings.fixed()
     def restore(self, step: int, abstracts: Sequence[State]) -> State:
         """Reads a whole state onto any devices, whichever devices it was saved from.
 
@@ -165,25 +187,32 @@ class Checkpoints:
             state differs between phases.
 
         Raises:
-          ValueError: If it differs from what was written.
+          DamagedCheckpointError: If a file is not as it was written.
+          UserError: If it cannot be read for another reason, as where it was written under other
+            settings of JAX, or for another network.
         """
-        checksum = self.about(step)["checksum"]
-        phase = int(self.restore_variables(step, {"phase": abstracts[0].phase})["phase"])
-        only = ocp.args.Composite(state=ocp.args.StandardRestore(abstracts[phase]))
-        state = self._manager.restore(step, args=only)["state"]
-        if _checksum(state) != checksum:
-            raise ValueError("its content does not match its checksum")
+        with self.faults_named(step, abstracts):
+            checksum = self.about(step)["checksum"]
+            phase = int(self.restore_variables(step, {"phase": abstracts[0].phase})["phase"])
+            only = ocp.args.Composite(state=ocp.args.StandardRestore(abstracts[phase]))
+            state = self._manager.restore(step, args=only)["state"]
+            if _checksum(state) != checksum:
+                raise ValueError("its content does not match its checksum")
+            self._check_finite(step, _evaluated(state))
         return state
 
     def restore_latest(self, abstracts: Sequence[State]) -> State | None:
         """Reads the newest undamaged state, see `restore`; returns None if there is none.
 
         A damaged checkpoint is moved aside with a warning, and the one before it is read.
+
+        Raises:
+          UserError: As `restore`, for a checkpoint whose files are as they were written, or have no
+            digests, as those of version 0.1.
         """
         for step in reversed(self.steps()):
             try:
-                with self.damage_named(step):
-                    return self.restore(step, abstracts)
+                return self.restore(step, abstracts)
             except DamagedCheckpointError as error:
                 aside = RunDir(self.folder.parent).damaged / str(step)
                 log.warning(
@@ -193,10 +222,58 @@ class Checkpoints:
                 self._move_aside(step, aside)
         return None
 
+    @contextlib.contextmanager
+    def faults_named(self, step: int, abstracts: Sequence[State] = ()) -> Iterator[None]:
+        """Names the checkpoint that is being read, where that fails, and says why.
+
+        Args:
+          step: The step of the checkpoint.
+          abstracts: As for `restore`, if a whole state is read.
+
+        Raises:
+          DamagedCheckpointError: If a file is not as it was written.
+          UserError: If it fails otherwise; the checkpoint may be undamaged.
+        """
+        try:
+            yield
+        except (MemoryError, jax.errors.JaxRuntimeError, UserError):
+            raise
+        except Exception as error:
+            if fault := disk_fault(error, self.folder):
+                raise UserError(f"{fault}.") from error
+            self.check(step)
+            raise UserError(self._why_not(step, error, abstracts)) from error
+
+    def _why_not(self, step: int, error: Exception, abstracts: Sequence[State]) -> str:
+        """Returns why a checkpoint that is perhaps undamaged cannot be read, in a sentence."""
+        folder = self.folder / str(step)
+        different, why = "", str(error.__cause__ or error).strip() or repr(error)
+        with contextlib.suppress(Exception), ocp.PyTreeCheckpointer() as reader:
+            stored = reader.metadata(folder / "state").item_metadata.tree
+            different = min((_difference(stored, each) for each in abstracts), key=len)
+        if different:
+            return (
+                f"Checkpoint {step} in {self.folder} holds another state than this run's: "
+                f"{different}. It is left as it is: give another --workdir, and begin from its "
+                f"weights with --config.model.weights={self.folder.parent} if you like."
+            )
+        known = digests.changed(folder) is not None
+        state = "it is as it was written" if known else "it has no digests that would tell damage"
+        return (
+            f"Checkpoint {step} in {self.folder} cannot be read ({why.splitlines()[0][:200]}), and "
+            f"{state}: it is left as it is. Choose another one, or move {folder} elsewhere to go "
+            "on from the one before."
+        )
+
+    @jax_settings.fixed()
     def restore_variables(self, step: int, abstract: Variables) -> Variables:
-        """Reads only some parts of a state, such as {"params": ..., "batch_stats": ...}."""
+        """Reads only some parts of a state, such as {"params": ..., "batch_stats": ...}.
+
+        Raises:
+          UserError: If one of them is not finite.
+        """
         with ocp.PyTreeCheckpointer() as reader:
-            return reader.restore(
+            read = reader.restore(
                 self.folder / str(step) / "state",
                 args=ocp.args.PyTreeRestore(
                     item=abstract,
@@ -204,24 +281,24 @@ class Checkpoints:
                     partial_restore=True,
                 ),
             )
+        self._check_finite(step, read)
+        return read
 
-    @contextlib.contextmanager
-    def damage_named(self, step: int) -> Iterator[None]:
-        """Names the checkpoint that is being read, where that fails.
+    def _check_finite(self, step: int, variables: Variables) -> None:
+        if name := not_finite(variables):
+            raise UserError(
+                f"Checkpoint {step} in {self.folder} is of a network that diverged, for {name} is "
+                "not finite: choose another one, or move it elsewhere to go on from the one before."
+            )
 
-        Raises:
-          DamagedCheckpointError: If it is damaged.
-          UserError: If the disk fails; the checkpoint may be whole.
+    def _write_digests(self) -> None:
+        """Writes the digests of the files of a save; orbax calls this before it renames the folder.
+
+        So they come into being with the checkpoint, or not at all.
         """
-        try:
-            yield
-        except (MemoryError, jax.errors.JaxRuntimeError):  # the checkpoint may be whole
-            raise
-        except Exception as error:
-            if fault := disk_fault(error, self.folder):
-                raise UserError(f"{fault}.") from error
-            why = (str(error.__cause__ or error).strip() or repr(error)).splitlines()[0][:200]
-            raise DamagedCheckpointError(self.folder / str(step), why) from error
+        if jax.process_index() == 0:
+            for folder in self.folder.glob(f"{self._saving}.orbax-checkpoint-tmp*"):
+                digests.write(folder, but=_TIMES)
 
     def _move_aside(self, step: int, aside: Path) -> None:
         if jax.process_index() == 0:
@@ -275,6 +352,46 @@ def _first_copies(leaf: Any) -> list[np.ndarray]:
     if not isinstance(leaf, jax.Array):
         return [np.asarray(leaf)] if jax.process_index() == 0 else []
     return [np.asarray(shard.data) for shard in leaf.addressable_shards if shard.replica_id == 0]
+
+
+def _evaluated(state: State) -> Variables:
+    """Returns the parts of a state that a network is evaluated with."""
+    return {"params": state.params, "batch_stats": state.batch_stats, "ema": state.ema}
+
+
+def _check_before_saving(state: State) -> None:
+    """Checks that a state is finite; all processes raise together."""
+    name = not_finite(_evaluated(state))
+    if jax.process_count() > 1 and multihost_utils.process_allgather(np.bool_(name)).any():
+        name = name or "a part of the state"
+    if name:
+        raise UserError(
+            f"At step {int(state.step)}, {name} is not finite, and nothing is saved: lower "
+            "config.optim.lr or set config.optim.clip_norm=1.0; the checkpoints before it are kept."
+        )
+
+
+def _difference(stored: Any, abstract: State) -> str:
+    """Returns the first difference between a stored state and an abstract one; "" for none."""
+
+    def kinds(tree: Any) -> dict[str, tuple[str, tuple[int, ...]]]:
+        leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+        return {
+            jax.tree_util.keystr(path, simple=True, separator="/"): (str(leaf.dtype), leaf.shape)
+            for path, leaf in leaves
+            if hasattr(leaf, "dtype")
+        }
+
+    there, here = kinds(stored), kinds(abstract)
+    if missing := sorted(there.keys() ^ here.keys()):
+        return f"{missing[0]} is only in {'the checkpoint' if missing[0] in there else 'this run'}"
+    for name, (dtype, shape) in here.items():
+        if there[name][0] != dtype:
+            x64 = " (it was written with jax_enable_x64)" if there[name][0].endswith("64") else ""
+            return f"{name} is {there[name][0]} there and {dtype} here{x64}"
+        if tuple(there[name][1]) != shape:
+            return f"{name} has the shape {tuple(there[name][1])} there and {shape} here"
+    return ""
 
 
 def _crc32(page: dict[str, Any]) -> int:

@@ -4,6 +4,7 @@ A trained network is rebuilt from its run alone: nobody retypes a name, a class 
 """
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax import models
 from bcjax.config import ImageSize
+from bcjax.data.ancestry import Ancestry
 from bcjax.data.decode import read_file
 from bcjax.data.input_transform import InputTransform, reference_sha256
 from bcjax.engine import checkpoint, patience
@@ -27,8 +29,10 @@ from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
+log = logging.getLogger("bcjax")
+
 # Options of networks that the config's `model` branch sets.
-_OPTIONS = (
+OPTIONS = (
     "widths", "depths", "kernel_size", "squeeze", "hidden", "dropout", "drop_path", "norm",
     "convention", "epsilon", "alpha", "small_stem", "remat",
 )  # fmt: skip
@@ -40,7 +44,7 @@ def build(config: ConfigDict, classes: int) -> nn.Module:
     Raises:
       UserError: For an unknown model, or an option that it does not have.
     """
-    stated = {name: config.model[name] for name in _OPTIONS}
+    stated = {name: config.model[name] for name in OPTIONS}
     # None and False leave a network as it is, and not every network knows each option.
     options = {k: value for k, value in stated.items() if not (value is None or value is False)}
     return models.create(config.model.name, classes=classes, dtype=config.model.dtype, **options)
@@ -105,12 +109,13 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
       mesh: The devices on which the variables are replicated.
 
     Raises:
-      UserError: If there is no run or no such checkpoint, or it is damaged.
+      UserError: If there is no run or no such checkpoint, or it is damaged or not finite.
     """
     config = configs.load(workdir)
     checkpoints = open_checkpoints(workdir, config)
     step = _find(checkpoints, workdir, which)
-    with checkpoints.damage_named(step):
+    checkpoints.check(step)
+    with checkpoints.faults_named(step):
         classes = tuple(checkpoints.about(step)["classes"])
     model = build(config, len(classes))
     abstract = jax.tree.map(
@@ -120,7 +125,7 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
         _variable_shapes(model, ImageSize.of(config.data.image_size), config.model.channels),
     )
     wanted = {"ema": abstract} if config.optim.ema else abstract
-    with checkpoints.damage_named(step):
+    with checkpoints.faults_named(step):
         read = checkpoints.restore_variables(step, wanted)
     return RestoredNetwork(config, classes, model, read.get("ema", read), step)
 
@@ -128,18 +133,29 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
 def open_checkpoints(workdir: Path, config: ConfigDict) -> Checkpoints:
     """Opens the checkpoints of a run for reading, whether it has ended or not."""
     return Checkpoints(
-        workdir, keep=config.checkpoint.keep, metric=config.checkpoint.best, read_only=True
+        workdir, keep=config.checkpoint.keep, metric=patience.watched(config), read_only=True
     )
 
 
 def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
     steps = checkpoints.steps()
+    if not steps and (members := RunDir(workdir).members()):
+        raise UserError(
+            f"{workdir} holds {len(members)} members, where one network is needed: name one of "
+            f"them, such as {members[0]}."
+        )
     if not steps:
         raise UserError(f"{workdir} holds no checkpoint yet: train first, or wait for one.")
     if which == "latest":
         return steps[-1]
     if which == "best":
         best = checkpoints.best()
+        if best is None and steps[-1]:  # a network that was written at step 0 is the only one
+            log.warning(
+                "No evaluation during training has chosen a best checkpoint of %s, for there was "
+                "none or its metric was undefined: the latest, %d, is taken.",
+                workdir, steps[-1],
+            )  # fmt: skip
         return steps[-1] if best is None else best
     if not which.isdigit() or int(which) not in steps:
         held = ", ".join(map(str, steps))
@@ -159,7 +175,11 @@ def _variable_shapes(model: nn.Module, size: ImageSize, channels: int) -> dict[s
 
 @jax_settings.fixed()
 def write_run(
-    config: ConfigDict, variables: Variables, classes: Sequence[str], workdir: Path
+    config: ConfigDict,
+    variables: Variables,
+    classes: Sequence[str],
+    workdir: Path,
+    ancestry: Ancestry | None = None,
 ) -> None:
     """Writes a network as a run at step 0: its checkpoint and config.json.
 
@@ -168,9 +188,13 @@ def write_run(
       variables: Parameters and batch statistics of the network.
       classes: The class names, in the order of the logits.
       workdir: The folder; it is made where it is missing.
+      ancestry: The pictures that made the network. None: they are not known, which evaluations of
+        it will say.
     """
     config = configs.replaced(config, {"optim.ema": 0.0})
     workdir.mkdir(parents=True, exist_ok=True)
+    if ancestry:
+        ancestry.write(workdir)
     zero = jnp.zeros((), jnp.int32)
     state = State(
         step=zero,

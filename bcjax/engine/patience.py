@@ -32,6 +32,16 @@ class Patience(NamedTuple):
     since_drop: Int[np.ndarray | jax.Array, ""]
 
 
+def watched(config: ConfigDict) -> str:
+    """Returns the name of the figure by which the best checkpoint is chosen.
+
+    It is a metric of the pictures as they are, such as "accuracy", or of augmented ones, such as
+    "blur(1)/accuracy".
+    """
+    best, under = config.checkpoint.best, config.checkpoint.best_under
+    return f"{under}/{best}" if under else best
+
+
 def init(metric: str) -> Patience:
     """Returns the patience before the first evaluation.
 
@@ -42,17 +52,20 @@ def init(metric: str) -> Patience:
 
 
 def update(patience: Patience, value: float, config: ConfigDict) -> Patience:
-    """Returns the patience after one more evaluation, in numpy arrays.
+    """Returns the patience after one more evaluation.
 
     As Keras's EarlyStopping and ReduceLROnPlateau (without cooldown): after `plateau.patience`
     evaluations in a row without improvement the learning rate drops, and the count restarts.
 
     Args:
       patience: The patience before this evaluation. Its arrays are read on the host.
-      value: The watched metric. A value that is not finite is no improvement.
+      value: The watched metric. An infinite value is no improvement; NaN, a metric that is
+        undefined on these pictures, says nothing of the network, and changes nothing.
       config: A config; `train.min_delta`, in the metric's units, is what a value must beat the best
         by, and `optim.plateau` says when and by how much the learning rate drops.
     """
+    if math.isnan(value):
+        return patience
     better, plateau = sign(config.checkpoint.best), config.optim.plateau
     # In float32, as `best` is stored: else a value could improve on its own rounded self.
     value = float(np.float32(value))

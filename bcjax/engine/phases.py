@@ -103,9 +103,11 @@ def create(
     layers = layers_of(lambda: init(0).variables)
     paths = tuple(itertools.chain(*layers))
 
-    def phase(position: int, config: ConfigDict) -> Phase:
-        trains = select(config.finetune.trainable, layers)
-        frozen = freeze_all_but(trains, paths)
+    def frozen_in(config: ConfigDict) -> Frozen:
+        return freeze_all_but(select(config.finetune.trainable, layers), paths)
+
+    def phase(position: int, config: ConfigDict, before: ConfigDict) -> Phase:
+        frozen = frozen_in(config)
         scales = learning_rate_scales(paths, config.finetune.layer_decay)
         plan = plans.resolve(config, examples, dispatch.per_call())
         lengths = {"total_steps": plan.length, "warmup_steps": plan.warmup}
@@ -117,7 +119,8 @@ def create(
             return states.begin(state, position, optimizer, config.checkpoint.best, frozen)
 
         abstract = states.shapes(lambda: begin(init(0)), mesh, config.mesh.fsdp_min_size)
-        call = dispatch.several(train_step(model, optimizer, recipe, frozen))
+        step = train_step(model, optimizer, recipe, frozen, waited=frozen_in(before))
+        call = dispatch.several(step)
         return Phase(
             position=position,
             config=config,
@@ -133,12 +136,13 @@ def create(
 
     first, *later = _configs(config, examples)
     try:
-        begins = phase(0, first)
+        begins = phase(0, first, first)
     except UserError as error:
         if not later:
             raise
         raise UserError(f"Of the phase that config.finetune.first describes: {error}") from error
-    return (begins, *(phase(position, each) for position, each in enumerate(later, 1)))
+    pairs = enumerate(itertools.pairwise((first, *later)), 1)
+    return (begins, *(phase(position, each, before) for position, (before, each) in pairs))
 
 
 def _configs(config: ConfigDict, examples: int) -> list[ConfigDict]:

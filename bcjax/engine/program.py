@@ -87,7 +87,10 @@ def training_loss(model: nn.Module, config: ConfigDict) -> Callable:
     @jax_settings.fixed()
     def loss(params: Variables, state: State, batch: Batch) -> tuple[Array, Variables]:
         key = step_key(config.seed, state.step)
-        value, (batch_stats, _) = loss_of(params, {}, state.batch_stats, key, batch, {}, values)
+        ages = (state.step, state.step - state.began)
+        value, (batch_stats, _) = loss_of(
+            params, {}, state.batch_stats, key, batch, {}, values, ages
+        )
         return value, batch_stats
 
     return loss
@@ -106,6 +109,7 @@ def recipe(config: ConfigDict, policy: Policy) -> Recipe:
             f"config.train.loss is 'focal', which needs one label for each picture, but {what}: "
             "leave that out, or use cross_entropy."
         )
+    corrects = config.optim.correct_averages is not False
     return Recipe(
         mean=config.model.mean,
         std=config.model.std,
@@ -116,6 +120,9 @@ def recipe(config: ConfigDict, policy: Policy) -> Recipe:
         label_smoothing=config.train.label_smoothing,
         accumulate=config.optim.accumulate,
         ema=config.optim.ema,
+        correct_ema=corrects,
+        # Weights that are imported bring the statistics of all their layers.
+        correct_statistics=corrects and not config.model.weights,
         l1=config.model.l1,
         l2=config.model.l2,
     )

@@ -140,6 +140,20 @@ def begin(
     )
 
 
+def not_finite(tree: Any) -> str:
+    """Returns the path of the first array with a NaN or an infinity, such as "params/head/bias".
+
+    "" if there is none in the parts of the arrays that this process has.
+    """
+    for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
+        parts = [leaf]
+        if isinstance(leaf, jax.Array):  # of what is replicated, the first copy here is enough
+            parts = list({str(s.index): s.data for s in leaf.addressable_shards}.values())
+        if not all(np.isfinite(part).all() for part in parts):
+            return jax.tree_util.keystr(path, simple=True, separator="/")
+    return ""
+
+
 def shapes(init: Callable[[], State], mesh: Mesh, fsdp_min_size: int) -> State:
     """Returns the state as abstract arrays with their shardings; nothing is computed."""
     abstract = jax.eval_shape(init)

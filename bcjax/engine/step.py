@@ -5,6 +5,7 @@ gather, conversion to float, augmentation, normalisation, network, loss, gradien
 the running averages.
 """
 
+import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable
@@ -19,7 +20,8 @@ from jaxtyping import Array, Float, Int32, Key, UInt8, UInt32
 
 from bcjax.augment import mix
 from bcjax.augment.policy import NO_AUGMENTATION, Policy
-from bcjax.engine import losses
+from bcjax.engine import averages, losses
+from bcjax.engine.averages import Ages
 from bcjax.engine.dispatch import Batch, Hyperparameters, StoredArrays, scan
 from bcjax.engine.state import State, Variables
 from bcjax.engine.trainable import NOTHING_FROZEN, Frozen, join
@@ -46,6 +48,9 @@ class Recipe:
       label_smoothing: The share of the target spread over all classes, in [0, 1).
       accumulate: Micro-batches whose gradients are averaged in one step.
       ema: Decay of the averages of parameters and batch statistics; 0: no averages.
+      correct_ema: Whether those averages are corrected for their start.
+      correct_statistics: Whether batch norm's running statistics are; not where the network starts
+        from statistics that it was given.
       l1: Factor of the sum of |w| over the classifier's kernels, which is added to the loss.
       l2: Factor of the sum of w^2 over the same kernels.
     """
@@ -59,6 +64,8 @@ class Recipe:
     label_smoothing: float = 0.0
     accumulate: int = 1
     ema: float = 0.0
+    correct_ema: bool = True
+    correct_statistics: bool = True
     l1: float = 0.0
     l2: float = 0.0
 
@@ -103,6 +110,7 @@ def train_step(
     optimizer: optax.GradientTransformation,
     recipe: Recipe,
     frozen: Frozen = NOTHING_FROZEN,
+    waited: Frozen = NOTHING_FROZEN,
 ) -> Callable[[State, Batch, StoredArrays, Hyperparameters], tuple[State, Float[Array, "metrics"]]]:
     """Returns the pure function of one optimizer step.
 
@@ -119,28 +127,34 @@ def train_step(
       recipe: Everything else.
       frozen: The parameters that do not train. Nothing is computed for their gradients; they, their
         batch statistics and their averages stay the same, bit for bit.
+      waited: What was frozen in the phase before: its averages begin with this phase.
     """
-    loss_of = mean_loss(model, recipe, frozen)
+    loss_of = mean_loss(model, recipe, frozen, waited)
 
     @jax_settings.fixed()
     def step(
         state: State, batch: Batch, stored: StoredArrays, values: Hyperparameters
     ) -> tuple[State, Array]:
         key = step_key(values.seed, state.step)
+        ages = (state.step, state.step - state.began)
         trains, fixed = frozen.divide(state.params)
         fixed_arguments = {"stored": stored, "values": values}
         gradient = functools.partial(
             jax.grad(loss_of, has_aux=True), trains, fixed, **fixed_arguments
         )
         if recipe.accumulate == 1:
-            grads, (batch_stats, sums) = gradient(state.batch_stats, key, batch)
+            grads, (batch_stats, sums) = gradient(state.batch_stats, key, batch, ages=ages)
         else:
             start = (state.batch_stats, jax.tree.map(jnp.zeros_like, trains), jnp.zeros(3))
-            grads, batch_stats, sums = _accumulated(gradient, start, key, batch, recipe.accumulate)
+            parts = recipe.accumulate
+            grads, batch_stats, sums = _accumulated(gradient, start, key, batch, parts, ages)
         state = apply_gradients(state, optimizer, grads, batch_stats, frozen, values.lr_scale)
         if recipe.ema:
             with jax.named_scope("optimizer"):
-                ema = optax.incremental_update(state.variables, state.ema, 1 - recipe.ema)
+                if recipe.correct_ema:
+                    ema = averages.updated(state.ema, state.variables, recipe.ema, ages, waited)
+                else:
+                    ema = optax.incremental_update(state.variables, state.ema, 1 - recipe.ema)
                 state = state.replace(ema=frozen.where(state.ema, ema))
         return state, jnp.append(sums, optax.tree.norm(grads))
 
@@ -148,13 +162,17 @@ def train_step(
 
 
 def mean_loss(
-    model: nn.Module, recipe: Recipe, frozen: Frozen = NOTHING_FROZEN
+    model: nn.Module,
+    recipe: Recipe,
+    frozen: Frozen = NOTHING_FROZEN,
+    waited: Frozen = NOTHING_FROZEN,
 ) -> Callable[..., tuple[Array, tuple[Variables, Array]]]:
     """Returns the pure function that a training step differentiates.
 
-    The function is `(trains, fixed, batch_stats, key, batch, stored, values) -> (loss,
+    The function is `(trains, fixed, batch_stats, key, batch, stored, values, ages) -> (loss,
     (batch_stats, sums))`: the mean loss of a batch, which is augmented, with the penalty; the new
-    batch statistics; and the first three of `METRICS`.
+    batch statistics; and the first three of `METRICS`. `ages` and `waited` are those of
+    `averages.statistics_from_their_start`.
     """
     policy = recipe.policy
     loss: Callable[..., Array] = functools.partial(
@@ -166,7 +184,7 @@ def mean_loss(
     @jax_settings.fixed()
     def loss_of(
         trains: Variables, fixed: Variables, batch_stats: Variables, key: Key[Array, ""],
-        batch: Batch, stored: StoredArrays, values: Hyperparameters,
+        batch: Batch, stored: StoredArrays, values: Hyperparameters, ages: Ages,
     ) -> tuple[Array, tuple[Variables, Array]]:  # fmt: skip
         augment_key, dropout_key = keys_of(key)
         batch = gather(batch, stored)
@@ -178,7 +196,10 @@ def mean_loss(
                 images = to_float(batch["image"], recipe.dtype)
                 images, share = policy(augment_key, images, batch["index"], values.augment)
                 inputs, method = normalise(images, recipe.mean, recipe.std), "__call__"
-        with frozen.in_inference():
+        statistics: contextlib.AbstractContextManager = contextlib.nullcontext()
+        if recipe.correct_statistics:
+            statistics = averages.statistics_from_their_start(ages, waited)
+        with frozen.in_inference(), statistics:
             logits, updated = model.apply(
                 {"params": join(trains, fixed), "batch_stats": batch_stats},
                 inputs,
@@ -240,7 +261,7 @@ def _penalty(params: Variables, recipe: Recipe) -> Float[Array, ""]:
 
 
 def _accumulated(
-    gradient: Callable, start: tuple, key: Key[Array, ""], batch: Batch, parts: int
+    gradient: Callable, start: tuple, key: Key[Array, ""], batch: Batch, parts: int, ages: Ages
 ) -> tuple[Any, Variables, Array]:  # fmt: skip
     """Averages the gradients of `parts` micro-batches, which update batch statistics in turn."""
 
@@ -251,7 +272,8 @@ def _accumulated(
     def body(carry: tuple, micro: tuple) -> tuple[tuple, None]:
         batch_stats, grads, sums = carry
         part, micro_batch = micro
-        new, (batch_stats, more) = gradient(batch_stats, micro_key(key, part), micro_batch)
+        at = tuple(age * parts + part for age in ages)
+        new, (batch_stats, more) = gradient(batch_stats, micro_key(key, part), micro_batch, ages=at)
         return (batch_stats, jax.tree.map(jnp.add, grads, new), sums + more), None
 
     (batch_stats, grads, sums), _ = scan(

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax import models
 from bcjax.config import ImageSize
+from bcjax.data.ancestry import Ancestry
 from bcjax.engine import network
 from bcjax.engine.state import State, Variables
 from bcjax.models import initialisers
@@ -58,6 +59,7 @@ class ImportedWeights:
       origin: Plain values for weights.json: the file, its kind and digest, the library whose names
         its tensors have, and how many there are.
       notes: What was changed on the way that the user should know, in plain sentences.
+      ancestry: The pictures that made them, as far as they are known.
     """
 
     variables: Variables
@@ -67,6 +69,7 @@ class ImportedWeights:
     input_size: ImageSize
     origin: dict[str, Any]
     notes: tuple[str, ...]
+    ancestry: Ancestry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +115,8 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
       classes: The number of classes; 0: as many as the weights have.
 
     Raises:
-      UserError: If the file cannot be read, or its tensors are not those of the network.
+      UserError: If the file cannot be read, or its tensors are not those of the network, or one
+        of them is not finite.
     """
     keep = config.model.weights_head == "keep"
     network.build(config, 2)  # checks the name and the options first
@@ -131,7 +135,15 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
     new = () if keep else (*holds.classifier, "params/head/")
     optional = [path for path in holds.shapes if path.startswith(new)]
     convert.check(fitting, holds, model=config.model.name, optional=optional)
-    arrays = {p: np.ascontiguousarray(t, np.float32) for p, t in fitting.tensors.items()}
+    with np.errstate(over="ignore"):  # what float32 cannot hold is named
+        arrays = {p: np.ascontiguousarray(t, np.float32) for p, t in fitting.tensors.items()}
+    for place, array in arrays.items():
+        if not np.isfinite(array).all():
+            what = "NaN" if np.isnan(array).any() else "infinity, or a number beyond float32"
+            raise UserError(
+                f"{path} holds {what} in {fitting.named(place)}: save weights from before the "
+                "training diverged."
+            )
     variables = traverse_util.unflatten_dict(arrays, sep="/")
     outputs = holds.shapes[holds.classifier[0]][-1] if keep else 0
     named = source.classes[-outputs:] if len(source.classes) - outputs in (0, 1) else ()
@@ -148,6 +160,9 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
         input_size=made_at,
         origin=source.origin,
         notes=tuple(fitting.notes),
+        ancestry=Ancestry.of_weights(
+            Path(source.origin["file"]), ours=source.naming is _OURS, classifier=keep
+        ),
     )  # fmt: skip
 
 
@@ -229,7 +244,7 @@ def _resolved(config: ConfigDict, source: _WeightSource) -> ConfigDict:
 
 
 def settings_of_run(
-    config: ConfigDict, workdir: Path, classes: Sequence[str]
+    config: ConfigDict, workdir: Path | None, classes: Sequence[str]
 ) -> tuple[dict[str, Any], ImportedWeights | None]:
     """Returns the settings that a run's weights need, by flat key, and the weights.
 
@@ -239,7 +254,7 @@ def settings_of_run(
 
     Args:
       config: The config; `model.weights` names the weights, if any.
-      workdir: The folder of the run.
+      workdir: The folder of the run; None: it has none yet.
       classes: The class names of the run's pictures.
 
     Raises:
@@ -250,7 +265,7 @@ def settings_of_run(
         if config.model.weights
         else configs.OLD_NETWORKS.get(config.model.name, ())
     )
-    if RunDir(workdir).exists():
+    if workdir and RunDir(workdir).exists():
         imported, complete = None, configs.load(workdir)
     elif config.model.weights:
         imported = _read_for(config, classes)
@@ -331,15 +346,16 @@ def write(imported: ImportedWeights, workdir: Path, classes: Sequence[str]) -> N
     config = network.resolve(imported.config)
     config = configs.replaced(config, {"data.classes": tuple(classes)})
     model = network.build(config, len(classes))
-    shape = (1, *ImageSize.of(config.data.image_size), config.model.channels)
-    new = _initial_head(model, np.zeros(shape, np.float32), config.seed)
+    size, channels = ImageSize.of(config.data.image_size), config.model.channels
+    meshes.check_memory(meshes.create(), 1, size)
+    new = _initial_head(model, np.zeros((1, *size, channels), np.float32), config.seed)
     params = traverse_util.flatten_dict(new) | traverse_util.flatten_dict(
         imported.variables["params"]
     )
     variables = imported.variables | {"params": traverse_util.unflatten_dict(params)}
     workdir.mkdir(parents=True, exist_ok=True)
     write_origin(imported, workdir)
-    network.write_run(config, variables, classes, workdir)
+    network.write_run(config, variables, classes, workdir, imported.ancestry)
 
 
 def write_origin(imported: ImportedWeights, workdir: Path) -> None:

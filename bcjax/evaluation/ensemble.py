@@ -15,9 +15,10 @@ from scipy.special import log_softmax, logsumexp
 
 from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.evaluation import Evaluation, NetworkScores, ViewScores
 from bcjax.evaluation.evaluator import Evaluator
-from bcjax.evaluation.guards import cautions
+from bcjax.evaluation.guards.pictures import of_average
 from bcjax.evaluation.views import View
 from bcjax.runtime.errors import UserError
 
@@ -93,19 +94,21 @@ def evaluate(
     Raises:
       UserError: If runs differ in classes or pictures, or a checkpoint is not there.
     """
-    names, parts, by_network = [], [], []
+    names, steps, parts, by_network = [], [], [], []
     for network in load_networks(evaluators, checkpoints):  # one network in memory at a time
         by_view = network.answers(views)
         names.append(str(network))
+        steps.append((network.workdir, network.trained.step))
         parts.append(network.scores(average(by_view)))
         by_network.append(by_view)
     whole = average([average(by_view) for by_view in by_network], names)
     evaluation = evaluators[0].evaluate_answers(
         whole,
         parts[0].checkpoint,
-        extra_cautions=cautions.union(each.pictures.cautions for each in evaluators),
+        of_average([each.pictures for each in evaluators], "answers"),
         views=view_scores(views, by_network),
         ensemble=tuple(parts) if len(parts) > 1 else (),
+        calibration=None if views else calibrations.read_ensemble(evaluators[0].workdir, steps),
     )
     return evaluation, whole
 

@@ -10,6 +10,7 @@ from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration.measure import CalibrationMeasurements
 from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.measurements import Measurements
+from bcjax.metrics.runs import MeanOverRuns
 from bcjax.runtime import extras, files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
@@ -69,26 +70,6 @@ class SoupRecipe(Result):
 
 
 @dataclasses.dataclass(frozen=True)
-class MemberStatistic(Result):
-    """A metric over the members of a run.
-
-    Attributes:
-      mean: Mean over the members.
-      deviation: Standard deviation of a member (denominator n - 1); None for a single member.
-      low: Lower end of the mean's 95 % interval (Student's t): of the mean over all the seeds or
-        folds there might be, on these pictures. None for a single member.
-      high: Upper end of that interval.
-      n: Number of members.
-    """
-
-    mean: float
-    deviation: float | None
-    low: float | None
-    high: float | None
-    n: int
-
-
-@dataclasses.dataclass(frozen=True)
 class MemberSummary(Result):
     """How much the members of a run differ.
 
@@ -97,7 +78,7 @@ class MemberSummary(Result):
       each: The metrics of each member.
     """
 
-    metrics: Mapping[str, MemberStatistic]
+    metrics: Mapping[str, MeanOverRuns]
     each: tuple[NetworkScores, ...]
 
 
@@ -121,10 +102,12 @@ class HomeFigures(OpenAndClosed):
     Attributes:
       split: The split that the pictures are of.
       n: Number of the pictures.
+      cautions: Sentences without which the figures must not be read.
     """
 
     split: str
     n: int
+    cautions: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,8 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.config import ImageSize
+from bcjax.data.ancestry import Ancestry
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
@@ -22,6 +24,7 @@ from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.step import predict_step
 from bcjax.evaluation import evaluation as evaluations
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.augmented_view import AugmentedView
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.calibration.measure import measure
@@ -97,7 +100,6 @@ class Evaluator:
       class_mapping: From other data's classes to the run's; None: the data is the run's own.
       feed: The split as batches on the devices.
       mesh: The devices.
-      pictures: What a reader must know about the pictures.
     """
 
     def __init__(
@@ -144,6 +146,8 @@ class Evaluator:
                 f"{self.prepared.describe_splits()}."
             )
         self.split, self.name = split, name_of(split, other)
+        at_once = min(self._batch_size, self.prepared.size(self._held_as))
+        meshes.check_memory(self.mesh, at_once, ImageSize.of(config.data.image_size))
         self.class_mapping: ClassMapping | None = None
         if other:
             home = [name for name in classes if name not in dropped]
@@ -151,14 +155,22 @@ class Evaluator:
             theirs = dict(zip(self.prepared.classes, counts, strict=True))
             self.class_mapping = map_classes(other.source, theirs, home, other.map_classes, dropped)
         self.feed = self._open_feed()
-        if other:
-            source, held_as = config.data.source, self._held_as
-            self.pictures = EvaluatedSplit.of_other_data(
-                workdir, source, self.prepared, held_as, split
-            )
-        else:
-            self.pictures = EvaluatedSplit.of_run(workdir, config, self.prepared, split)
         self._predict: Callable | None = None
+
+    @functools.cached_property
+    def pictures(self) -> EvaluatedSplit:
+        """The pictures, and those that made the network; read when a figure is made of them."""
+        if self.class_mapping is None:
+            return EvaluatedSplit.of_run(self.workdir, self.config, self.prepared, self.split)
+        labels = [i for i, home in enumerate(self.class_mapping.to_home) if home >= 0]
+        return EvaluatedSplit.of_other_data(
+            self.workdir,
+            self.config.data.source,
+            self.prepared,
+            self._held_as,
+            self.split,
+            labels,
+        )
 
     def _open_feed(self) -> Loader:
         data = self.config.data
@@ -176,6 +188,7 @@ class Evaluator:
         """
         other = copy.copy(self)
         other.workdir = workdir
+        other.pictures = self.pictures.answered_by(Ancestry.read(workdir, self.prepared))
         return other
 
     def steps(self) -> list[int]:
@@ -226,10 +239,16 @@ class Evaluator:
         calibration = calibrations.read(self.workdir, trained.step)
         return self.evaluate_answers(answers, trained.step, calibration=calibration), answers
 
-    def evaluate_answers(self, answers: Answers, checkpoint: int, **parts: Any) -> Evaluation:
+    def evaluate_answers(
+        self,
+        answers: Answers,
+        checkpoint: int,
+        pictures: EvaluatedSplit | None = None,
+        **parts: Any,
+    ) -> Evaluation:
         """Measures answers to this split, whatever answered; see the function of this name."""
-        resamples = self.config.eval.resamples
-        return evaluate_answers(answers, self.pictures, checkpoint, resamples=resamples, **parts)
+        resamples, pictures = self.config.eval.resamples, pictures or self.pictures
+        return evaluate_answers(answers, pictures, checkpoint, resamples=resamples, **parts)
 
 
 def evaluate_answers(
@@ -275,45 +294,60 @@ def evaluate_final(
     config: ConfigDict,
     prepared: PreparedSet,
     checkpoint: int,
-    answer: Callable[[str], Answers],
+    answer: Callable[[str, View | None], Answers],
+    also: Sequence[AugmentedView] = (),
     *,
     writes: bool = True,
 ) -> tuple[Evaluation, Answers]:
     """Ends a training run: evaluates its best checkpoint on `eval.final_split`, and calibrates it.
 
-    The calibration is fitted on `eval.split`, unless the network was trained on that split or is
-    finally evaluated on it. One that is there already is kept, for it may hold more.
+    The calibration is fitted on `eval.split`, which is evaluated, too, unless the network was
+    trained on that split. A calibration that is there already is kept, for it may hold more.
 
     Args:
       workdir: The run's folder.
       config: The run's config.
       prepared: The run's pictures.
       checkpoint: Step of the best checkpoint.
-      answer: Returns the answers of that checkpoint to the split of a name.
-      writes: Whether this process writes the evaluation, the answers and the calibration.
+      answer: Returns the answers of that checkpoint to a split, or to a view of its pictures.
+      also: Augmentations under which `eval.final_split` is evaluated, too.
+      writes: Whether this process writes the evaluations, the answers and the calibration.
+
+    Returns:
+      The evaluation on `eval.final_split`, and its answers.
     """
     settings = config.eval
-    split = settings.final_split
-    answers, calibration = answer(split), None
-    if settings.split not in ("train", split):
-        calibration = calibrations.read(workdir, checkpoint)
-        if calibration is None:
-            calibration = calibrations.fit(
-                answer(settings.split),
-                step=checkpoint,
-                split=settings.split,
-                coverage=settings.coverage,
-                error_rate=settings.error_rate,
-            )
-            if writes:
-                calibrations.write(calibration, workdir)
-    evaluation = evaluate_answers(
-        answers,
-        EvaluatedSplit.of_run(workdir, config, prepared, split),
-        checkpoint,
-        resamples=settings.resamples,
-        calibration=calibration,
-    )
-    if writes:
-        evaluation = evaluations.write(evaluation, answers, workdir, split)
-    return evaluation, answers
+    split, watched = settings.final_split, settings.split
+    calibrates = watched not in ("train", split)
+    answers = {name: answer(name, None) for name in ((watched, split) if calibrates else (split,))}
+    calibration = calibrations.read(workdir, checkpoint) if calibrates else None
+    if calibrates and calibration is None:
+        calibration = calibrations.fit(
+            answers[watched],
+            step=checkpoint,
+            split=watched,
+            coverage=settings.coverage,
+            error_rate=settings.error_rate,
+            resamples=settings.resamples,
+        )
+        held = EvaluatedSplit.of_run(workdir, config, prepared, watched)
+        calibration = dataclasses.replace(calibration, cautions=held.cautions_of_ancestors)
+        if writes:
+            calibrations.write(calibration, workdir)
+
+    def evaluated(name: str, split: str, answers: Answers, line: str = "") -> Evaluation:
+        evaluation = evaluate_answers(
+            answers,
+            EvaluatedSplit.of_run(workdir, config, prepared, split),
+            checkpoint,
+            resamples=settings.resamples,
+            calibration=calibration,
+            extra_cautions=cautions.about_augmentation(line),
+        )
+        return evaluations.write(evaluation, answers, workdir, name) if writes else evaluation
+
+    for view in also:
+        name = f"{split}-{view.line}".replace(" ", "")
+        evaluated(name, split, answer(split, view), view.line)
+    each = {name: evaluated(name, name, answers[name]) for name in answers}
+    return each[split], answers[split]

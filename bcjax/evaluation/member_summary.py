@@ -1,30 +1,30 @@
 """How much the members of a run differ, and what they answer together."""
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from ml_collections import ConfigDict
-from scipy import stats
 
 from bcjax import config as configs
 from bcjax.evaluation import ensemble
 from bcjax.evaluation.answers import Answers
-from bcjax.evaluation.evaluation import (
-    Evaluation,
-    MemberStatistic,
-    MemberSummary,
-    NetworkScores,
-)
+from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.evaluation import Evaluation, MemberSummary, NetworkScores
 from bcjax.evaluation.evaluator import Evaluator, OtherData, evaluate_answers
+from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.guards.pictures import EvaluatedSplit
-from bcjax.metrics.intervals import LEVEL
+from bcjax.metrics import resampling
+from bcjax.metrics import runs as several_runs
+from bcjax.metrics.resampling import Resampled
+from bcjax.metrics.scores import overall
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
 Evaluated = tuple[Evaluation, Answers]
+
+_RESAMPLES = 200  # a variance takes fewer than percentiles do
 
 
 def evaluate_members(
@@ -79,7 +79,8 @@ def evaluate_together(config: ConfigDict, evaluated: Mapping[Path, Evaluated]) -
       evaluated: Evaluation and answers of each member on one split, by its folder.
 
     Returns:
-      The evaluation, with the first member's checkpoint and cautions, and the joint answers.
+      The evaluation, with the first member's checkpoint and the cautions of all, and the joint
+      answers.
     """
     first = next(iter(evaluated.values()))[0]
     answers = [answers for _, answers in evaluated.values()]
@@ -90,37 +91,57 @@ def evaluate_together(config: ConfigDict, evaluated: Mapping[Path, Evaluated]) -
         [
             NetworkScores(str(folder), evaluation.checkpoint, evaluation.values)
             for folder, (evaluation, _) in evaluated.items()
-        ]
+        ],
+        # The members that answer a fold each have no picture in common.
+        _measure(answers, resamples=0 if held_out else min(config.eval.resamples, _RESAMPLES)),
     )
+    known = cautions.of_several(
+        {folder.name: evaluation.cautions for folder, (evaluation, _) in evaluated.items()}
+    )
+    calibration = None
+    if not held_out:
+        steps = [(folder, evaluation.checkpoint) for folder, (evaluation, _) in evaluated.items()]
+        calibration = calibrations.read_ensemble(steps[0][0].parent, steps)
     evaluation = evaluate_answers(
         whole,
-        EvaluatedSplit(first.split, first.source, own, first.cautions, first.leaks),
+        EvaluatedSplit(first.split, first.source, own, known, first.leaks),
         first.checkpoint,
         resamples=config.eval.resamples,
+        calibration=calibration,
         members=summary,
         held_out=held_out,
     )
     return evaluation, whole
 
 
-def summarise_members(members: Sequence[NetworkScores]) -> MemberSummary:
-    """Returns mean, deviation and interval over members of each metric that all of them have."""
+def summarise_members(
+    members: Sequence[NetworkScores], measured: Sequence[Mapping[str, Resampled]]
+) -> MemberSummary:
+    """Returns mean, deviation and interval over members of each metric that all of them have.
+
+    Args:
+      members: The members, and the values of their metrics.
+      measured: The metrics of each member, on the same resamples; without draws where the members
+        answered different pictures.
+    """
     common = set.intersection(*(set(each.metrics) for each in members))
     statistics = {
-        name: _statistic([each.metrics[name] for each in members])
+        name: several_runs.mean([each[name] for each in measured])
         for name in members[0].metrics
         if name in common
     }
     return MemberSummary(statistics, tuple(members))
 
 
-def _statistic(values: Sequence[float]) -> MemberStatistic:
-    n, mean = len(values), float(np.mean(values))
-    if n < 2:
-        return MemberStatistic(mean, None, None, None, n)
-    deviation = float(np.std(values, ddof=1))
-    half = float(stats.t.ppf((1 + LEVEL) / 2, n - 1)) * deviation / math.sqrt(n)
-    return MemberStatistic(mean, deviation, mean - half, mean + half, n)
+def _measure(answers: Sequence[Answers], resamples: int) -> list[dict[str, Resampled]]:
+    """Returns the metrics of each member's answers, on the same resamples."""
+    if len(answers) < 2:
+        resamples = 0
+    measured = [
+        resampling.resample(each.predictions(), each.groups, resamples=resamples)
+        for each in answers
+    ]
+    return [{name: each.metric(name) for name in overall(each.values)} for each in measured]
 
 
 def _concatenate(answers: Sequence[Answers]) -> Answers:

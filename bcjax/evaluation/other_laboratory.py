@@ -18,6 +18,7 @@ from bcjax.evaluation.evaluation import (
     kept_answers,
 )
 from bcjax.evaluation.evaluator import Evaluator
+from bcjax.evaluation.guards import cautions
 from bcjax.metrics import resampling, scores
 from bcjax.metrics.predictions import Predictions
 from bcjax.metrics.resampling import ResampledMetrics
@@ -40,11 +41,14 @@ def evaluate(evaluator: Evaluator, which: str) -> tuple[Evaluation, Answers]:
     """
     trained = evaluator.load(which)
     answers = evaluator.answers(trained)
+    comparison = compare(evaluator, trained, answers)
+    at_home = comparison.home.cautions if comparison.home else ()
     evaluation = evaluator.evaluate_answers(
         answers,
         trained.step,
         calibration=calibrations.read(evaluator.workdir, trained.step),
-        laboratory=compare(evaluator, trained, answers),
+        extra_cautions=tuple(f"At home: {each}" for each in at_home),
+        laboratory=comparison,
     )
     return evaluation, answers
 
@@ -76,7 +80,7 @@ def compare(
         **_estimate(there),
     )
     try:
-        answers = _answer_at_home(evaluator.workdir, trained, split)
+        answers, sentences = _answer_at_home(evaluator.workdir, trained, split)
     except UserError as error:
         return dataclasses.replace(comparison, why=str(error))
     answers = answers.take(np.flatnonzero(np.isin(answers.labels, overlap)))
@@ -95,16 +99,19 @@ def compare(
     }
     return dataclasses.replace(
         comparison,
-        home=HomeFigures(split=split, n=answers.n, **_estimate(home)),
+        home=HomeFigures(split=split, n=answers.n, cautions=sentences, **_estimate(home)),
         drop=OpenAndClosed(**drops),
     )
 
 
-def _answer_at_home(workdir: Path, trained: RestoredNetwork, split: str) -> Answers:
-    """Returns the network's answers to its own pictures: those of an evaluation, or new ones."""
+def _answer_at_home(
+    workdir: Path, trained: RestoredNetwork, split: str
+) -> tuple[Answers, tuple[str, ...]]:
+    """Returns the network's answers to its own pictures, kept or new ones, and their cautions."""
     kept = kept_answers(workdir, split, trained.step)
     if kept is not None:
-        return kept
+        evaluation = Evaluation.read(RunDir(workdir).evaluation(split))
+        return kept, cautions.with_leaks(evaluation.cautions, evaluation.leaks)
     trained_on = RunDir(workdir).trained_on()
     if trained_on is None:
         raise UserError("The network was not trained here: there are no home pictures.")
@@ -114,7 +121,8 @@ def _answer_at_home(workdir: Path, trained: RestoredNetwork, split: str) -> Answ
             "The home pictures, or their splits, are not those of the training any more: some may "
             "have been trained on."
         )
-    return at_home.answers(trained)
+    pictures = at_home.pictures
+    return at_home.answers(trained), cautions.with_leaks(pictures.cautions, pictures.leaks)
 
 
 def _resample(

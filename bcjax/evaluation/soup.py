@@ -14,6 +14,7 @@ import jax
 import numpy as np
 
 from bcjax import config as configs
+from bcjax.data.ancestry import Ancestry
 from bcjax.engine import network
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
@@ -24,6 +25,7 @@ from bcjax.evaluation.ensemble import EnsembleNetwork
 from bcjax.evaluation.evaluation import Evaluation, SoupRecipe
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.evaluation.guards import cautions
+from bcjax.evaluation.guards.pictures import of_average
 from bcjax.evaluation.views import View
 from bcjax.metrics.names import sign
 from bcjax.runtime import files
@@ -121,6 +123,11 @@ def make(
 
     def score(trained: RestoredNetwork) -> float:
         values = judge.answers(trained).measure(resamples=0).values
+        if metric not in values:
+            raise UserError(
+                f"No greedy soup can be chosen: {metric} (config.checkpoint.best) is undefined on "
+                f"the {config.eval.split} split. Give soup=uniform."
+            )
         return sign(metric) * values[metric]
 
     return greedy(len(networks), blend, score)
@@ -160,7 +167,7 @@ def evaluate(
         chosen_on=chosen_on,
         chosen_by=config.checkpoint.best if kind == "greedy" else "",
     )
-    sentences = cautions.union(each.pictures.cautions for each in evaluators) + cautions.about_soup(
+    sentences = cautions.about_soup(
         first.evaluator.pictures,
         chosen_on,
         [network.workdir for network in networks],
@@ -170,6 +177,7 @@ def evaluate(
     evaluation = first.evaluator.evaluate_answers(
         answers,
         first.trained.step,
+        of_average([each.pictures for each in evaluators], "weights"),
         extra_cautions=sentences,
         views=ensemble.view_scores(views, [by_view]),
         soup=recipe,
@@ -196,7 +204,11 @@ def save(soup: RestoredNetwork, recipe: SoupRecipe, first: Path, workdir: Path) 
         shutil.copy(RunDir(first).pictures, workdir)
     # The weights are those that predict, averaged over steps or not: they keep no averages.
     config = configs.replaced(soup.config, {"workdir": str(workdir)})
-    network.write_run(config, soup.variables, soup.classes, workdir)
+    # The first run is part of it even where it was left out: its pictures chose the others, and
+    # gave the statistics of batch norm.
+    made_of = [first, *(Path(each.workdir) for each in recipe.ingredients if each.kept)]
+    ancestry = Ancestry.of_average(map(Ancestry.read, made_of))
+    network.write_run(config, soup.variables, soup.classes, workdir, ancestry)
 
 
 def _check_alike(first: EnsembleNetwork, other: EnsembleNetwork) -> None:

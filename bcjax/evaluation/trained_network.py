@@ -81,6 +81,12 @@ class TrainedNetwork(RestoredNetwork):
             are listed in the result.
         """
         (logits, features), names, unreadable = self._run(self._answer, images, batch_size)
+        finite = np.isfinite(logits).all(axis=1)
+        if not finite.all():
+            raise UserError(
+                f"The answer of {self} to {names[int(finite.argmin())]} is not finite: its weights "
+                "answer no such image; choose another checkpoint."
+            )
         scale = self.calibration.temperature if self.calibration else 1.0
         probabilities = temperature.probabilities(logits, scale)
         predictions = Predictions(
@@ -120,7 +126,7 @@ class TrainedNetwork(RestoredNetwork):
     def explain(
         self,
         image: Images,
-        methods: Sequence[str] = ("grad-cam",),
+        methods: str | Sequence[str] = ("grad-cam",),
         target: str = "predicted",
         stage: str = "",
     ) -> "Explanation":
@@ -128,7 +134,8 @@ class TrainedNetwork(RestoredNetwork):
 
         Args:
           image: One image, as for `predict`.
-          methods: Out of "grad-cam", "grad-cam++", "integrated-gradients" and "occlusion".
+          methods: One or several out of "grad-cam", "grad-cam++", "integrated-gradients" and
+            "occlusion".
           target: The class to explain: "predicted", or a name.
           stage: The stage that Grad-CAM reads; "" for the last one whose map is fine enough.
 
@@ -142,7 +149,8 @@ class TrainedNetwork(RestoredNetwork):
         if len(found) != 1:
             raise UserError(f"One image is explained at a time: these are {len(found)}.")
         shown = [ImageToExplain(found[0].name, self._read(found)[0], None)]
-        key = (tuple(methods), stage)
+        methods = (methods,) if isinstance(methods, str) else tuple(methods)
+        key = (methods, stage)
         if key not in self._explainers:
             self._explainers[key] = Explainer(self, methods, stage)
         return explain(self._explainers[key], self, shown, targets(target, shown, self.classes))[0]

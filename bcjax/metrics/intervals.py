@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from bcjax.metrics.names import EVERYWHERE, Bounds
 from bcjax.metrics.predictions import WeightedMetrics, Weights
 from bcjax.metrics.scores import COVERAGES, TOP
 from bcjax.runtime.result import Result
@@ -22,6 +23,8 @@ _PROPORTIONS |= {f"top_{k}_accuracy" for k in TOP}
 # the processor's cache.
 _BLOCK = 250_000
 
+_ROUNDING = 1e-12  # what sums of float64 differ by
+
 
 @dataclasses.dataclass(frozen=True)
 class Estimate(Result):
@@ -31,7 +34,8 @@ class Estimate(Result):
       value: The value; None if it is undefined.
       n: Number of pictures that it is computed from.
       interval: How the interval was computed: "wilson", "group wilson", "bootstrap" or "group
-        bootstrap" (see `measure`); None: there is no interval.
+        bootstrap" (see `measure`), with "clipped" before it where an end was moved into the range
+        of the metric; None: there is no interval.
       low: Lower end of the interval; None where there is none.
       high: Upper end of the interval; None where there is none.
     """
@@ -57,6 +61,7 @@ def estimate(
     units: Int[np.ndarray, " n"],
     draws: Float[np.ndarray, " R"] | None,
     noise: Float[np.ndarray, " R"] | None = None,
+    within: Bounds = EVERYWHERE,
 ) -> Estimate:
     """Returns a metric's value with the kind of interval that suits it.
 
@@ -66,19 +71,29 @@ def estimate(
       units: For each picture that it is computed from, what that is resampled together with.
       draws: The metric on each resample; None: there are no resamples.
       noise: For a calibration error, the noise in each resample.
+      within: The values that it can have.
     """
     n, trials = len(units), int(np.count_nonzero(np.bincount(units)))
     if math.isnan(value):
         return Estimate(None, n, None)
     group = "group " if trials < n else ""
-    bounds = None if draws is None else percentiles(draws)
+    ends = None if draws is None else percentiles(draws)
     kind = f"{group}bootstrap"
     if metric in _PROPORTIONS and (not group or value in (0, 1)):
-        kind, bounds = f"{group}wilson", wilson(value * trials, trials)
-    elif noise is not None:
-        low, high = give_or_take(value, noise)
-        bounds = max(0.0, low), min(1.0, high)
-    return Estimate(value, n, None) if bounds is None else Estimate(value, n, kind, *bounds)
+        kind, ends = f"{group}wilson", wilson(value * trials, trials)
+    elif noise is not None and ends is not None:
+        kind, low, high = clipped(kind, give_or_take(value, noise), within)
+        ends = low, high
+    return Estimate(value, n, None) if ends is None else Estimate(value, n, kind, *ends)
+
+
+def clipped(kind: str, ends: tuple[float, float], within: Bounds) -> tuple[str, float, float]:
+    """Returns the kind and the ends of an interval whose ends are moved into a range.
+
+    The true value lies in the range, so it is in the interval as often as before.
+    """
+    low, high = (min(max(end, within.low), within.high) for end in ends)
+    return (kind if (low, high) == ends else f"clipped {kind}"), low, high
 
 
 def wilson(successes: float, n: int) -> tuple[float, float]:
@@ -157,8 +172,12 @@ def _weights(units: Int[np.ndarray, " N"], resamples: int, seed: int) -> Iterato
 
 
 def percentiles(draws: Float[np.ndarray, " R"]) -> tuple[float, float] | None:
-    """Returns the 95 % percentile interval of a metric's draws; None where all are NaN."""
-    if np.isnan(draws).all():
+    """Returns the 95 % percentile interval of a metric's draws.
+
+    None where all are NaN, and where all are equal: a macro F1 of 1 is 1 on every resample, which
+    does not say that it is 1 on other pictures.
+    """
+    if np.isnan(draws).all() or np.nanmax(draws) - np.nanmin(draws) < _ROUNDING:
         return None
     tail = (1 - LEVEL) / 2
     low, high = np.nanquantile(draws, (tail, 1 - tail))

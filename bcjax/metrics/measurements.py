@@ -97,6 +97,11 @@ def measure(
       together (Field and Welsh 2007); also for proportions, for which Wilson's would be too narrow
     - "group wilson": for a proportion that is 0 or 1, where resampling has nothing to vary:
       Wilson's with the groups as trials
+    - "clipped" before one of these: an end would have left the range of the metric (`names`), and
+      was moved into it
+
+    A metric that is the same on every resample, such as a macro F1 of 1, has no interval: nothing
+    varies there, which does not make it certain.
 
     A metric that is undefined is left out of the macro averages:
 

@@ -2,6 +2,23 @@
 
 import dataclasses
 import math
+from typing import NamedTuple
+
+
+class Bounds(NamedTuple):
+    """The least and the greatest value that a figure can have."""
+
+    low: float
+    high: float
+
+    @property
+    def of_differences(self) -> "Bounds":
+        """The bounds of the differences between two values within these."""
+        return Bounds(self.low - self.high, self.high - self.low)
+
+
+FRACTION = Bounds(0.0, 1.0)
+EVERYWHERE = Bounds(-math.inf, math.inf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -11,15 +28,13 @@ class Description:
     Attributes:
       title: Its name in text, such as "macro F1".
       unit: The unit of its values; "" for a fraction or a score.
-      low: The least value it can have.
-      high: The greatest value it can have.
+      bounds: The least and the greatest value that it can have.
       higher_is_better: Whether a higher value is better, as for accuracy, or a lower one.
     """
 
     title: str
     unit: str = ""
-    low: float = 0.0
-    high: float = 1.0
+    bounds: Bounds = FRACTION
     higher_is_better: bool = True
 
     @property
@@ -29,7 +44,7 @@ class Description:
 
 
 def _lower(title: str, unit: str = "", high: float = 1.0) -> Description:
-    return Description(title, unit, high=high, higher_is_better=False)
+    return Description(title, unit, Bounds(0.0, high), higher_is_better=False)
 
 
 DESCRIPTIONS = {
@@ -37,8 +52,8 @@ DESCRIPTIONS = {
     "balanced_accuracy": Description("balanced accuracy"),
     "macro_f1": Description("macro F1"),
     "weighted_f1": Description("weighted F1"),
-    "kappa": Description("Cohen's kappa", low=-1.0),
-    "mcc": Description("Matthews correlation", low=-1.0),
+    "kappa": Description("Cohen's kappa", bounds=Bounds(-1.0, 1.0)),
+    "mcc": Description("Matthews correlation", bounds=Bounds(-1.0, 1.0)),
     "top_3_accuracy": Description("top 3 accuracy"),
     "top_5_accuracy": Description("top 5 accuracy"),
     "log_loss": _lower("log loss", unit="nats", high=math.inf),
@@ -63,8 +78,13 @@ DESCRIPTIONS = {
 
 
 def describe(metric: str) -> Description:
-    """Describes a metric; one that is not listed is a fraction, of which more is better."""
-    return DESCRIPTIONS.get(metric) or Description(metric.replace("_", " "))
+    """Describes a metric; one that is not listed is a fraction, of which more is better.
+
+    A metric of augmented pictures has the augmentation before its name: "blur(1)/log_loss".
+    """
+    under, _, name = metric.rpartition("/")
+    found = DESCRIPTIONS.get(name) or Description(name.replace("_", " "))
+    return dataclasses.replace(found, title=f"{found.title} under {under}") if under else found
 
 
 def metric_name(metric: str) -> str:

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 
 from bcjax.metrics import intervals
 from bcjax.metrics.intervals import Estimate
+from bcjax.metrics.names import EVERYWHERE, Bounds, describe
 from bcjax.metrics.predictions import Predictions, WeightedMetrics
 from bcjax.metrics.scores import NOISE, all_metrics, unweighted
 from bcjax.runtime.result import Result
@@ -24,12 +25,19 @@ class Resampled:
       draws: The value on each resample; None: there are no resamples.
       units: For each picture, what it is resampled together with.
       noise: For a calibration error, the noise in each resample; else None.
+      within: The values that the metric can have.
     """
 
     value: float
     draws: Float[np.ndarray, " R"] | None
     units: Int[np.ndarray, " N"]
     noise: Float[np.ndarray, " R"] | None = None
+    within: Bounds = EVERYWHERE
+
+    @property
+    def unit(self) -> str:
+        """What is resampled: "group" where several pictures are resampled together."""
+        return "group" if int(self.units.max()) + 1 < len(self.units) else "picture"
 
     def estimate(self, metric: str = "", units: Int[np.ndarray, " n"] | None = None) -> Estimate:
         """Returns the value with its interval.
@@ -39,7 +47,7 @@ class Resampled:
           units: The units of those pictures that the value is computed from; None: of all.
         """
         units = self.units if units is None else units
-        return intervals.estimate(metric, self.value, units, self.draws, self.noise)
+        return intervals.estimate(metric, self.value, units, self.draws, self.noise, self.within)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +80,7 @@ class ResampledMetrics:
             None if draws is None else draws[at],
             self.units,
             noise,
+            describe(name).bounds,
         )
 
     def estimates(self, names: Sequence[str]) -> dict[str, Estimate]:
@@ -119,14 +128,17 @@ def combine(function: Callable, *parts: Resampled) -> Resampled:
 
 
 def mean(*parts: Resampled) -> Resampled:
-    """Returns the mean of metrics; see `combine`."""
+    """Returns the mean of several values of one metric; see `combine`."""
 
     def average(*each: Any) -> Any:
         return sum(each) / len(each)
 
-    whole = combine(average, *parts)
     noise = [part.noise for part in parts if part.noise is not None]
-    return dataclasses.replace(whole, noise=average(*noise)) if noise else whole
+    return dataclasses.replace(
+        combine(average, *parts),
+        noise=average(*noise) if noise else None,
+        within=parts[0].within,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,9 +147,10 @@ class Difference(Result):
 
     Attributes:
       value: The difference; None: undefined.
-      interval: "bootstrap" or "group bootstrap"; None: there is no interval.
-      p: Twice the smaller share of resamples, the sample itself among them, in which the
-        difference is not above, or not below, zero (Davison and Hinkley 1997, section 4.4).
+      interval: "bootstrap" or "group bootstrap" for two runs, whose seeds vary nothing; of several
+        runs each, see `runs.difference`. "clipped" stands before it where an end was moved into
+        the range of the differences. None: there is no interval.
+      p: Two-sided p-value, of several runs each; None: there is none.
       low: Lower end of its 95 % interval.
       high: Upper end.
     """
@@ -153,29 +166,22 @@ def difference(one: Resampled, reference: Resampled) -> Difference:
     """Returns how much higher a metric is than in a reference, on the same resamples.
 
     The interval is the percentiles of the paired differences; for calibration errors it is the
-    value give or take the noise of both.
+    value give or take the noise of both. It says how much other pictures would change, and nothing
+    of what another seed would: there is no p-value.
     """
     value = one.value - reference.value
     if math.isnan(value):
         return Difference(None, None, None)
     if one.draws is None or reference.draws is None:
         return Difference(value, None, None)
-    grouped = int(one.units.max()) + 1 < len(one.units)
-    kind = "group bootstrap" if grouped else "bootstrap"
-    if one.noise is not None and reference.noise is not None:
-        noise = one.noise + reference.noise
-        p = (int((noise >= abs(value)).sum()) + 1) / (len(noise) + 1)
-        return Difference(value, kind, p, *intervals.give_or_take(value, noise))
-    draws = one.draws - reference.draws
-    bounds = intervals.percentiles(draws)
-    if bounds is None:
+    ends = intervals.percentiles(one.draws - reference.draws)
+    if ends is None:
         return Difference(value, None, None)
-    return Difference(value, kind, _p_value(draws), *bounds)
-
-
-def _p_value(draws: Float[np.ndarray, " R"]) -> float:
-    fewer = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
-    return min(1.0, 2 * (fewer + 1) / (int((~np.isnan(draws)).sum()) + 1))
+    if one.noise is not None and reference.noise is not None:
+        ends = intervals.give_or_take(value, one.noise + reference.noise)
+    kind = "group bootstrap" if one.unit == "group" else "bootstrap"
+    kind, low, high = intervals.clipped(kind, ends, one.within.of_differences)
+    return Difference(value, kind, None, low, high)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,12 +191,13 @@ class McNemar:
     Attributes:
       only_first: Number of pictures that only the first classifier has right.
       only_second: Number of pictures that only the second one has right.
-      p: Two-sided p-value: how likely a fair coin would divide them so unevenly.
+      p: Two-sided p-value: how likely a fair coin would divide them so unevenly. None where there
+        are no such pictures, which leaves nothing to test.
     """
 
     only_first: int
     only_second: int
-    p: float
+    p: float | None
 
 
 def mcnemar(first: Bool[np.ndarray, " N"], second: Bool[np.ndarray, " N"]) -> McNemar:
@@ -204,5 +211,5 @@ def mcnemar(first: Bool[np.ndarray, " N"], second: Bool[np.ndarray, " N"]) -> Mc
 
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     apart = only_first + only_second
-    p = float(binomtest(only_first, apart).pvalue) if apart else 1.0
+    p = float(binomtest(only_first, apart).pvalue) if apart else None
     return McNemar(only_first, only_second, p)

@@ -135,6 +135,17 @@ def _max_pool_gradient(
 _max_pool.defvjp(_max_pool_saved, _max_pool_gradient)
 
 
+def average_pool(x: Float[Array, "B H W C"], size: int) -> Float[Array, "B h w C"]:
+    """Returns the average of each window of `size` pixels a side; windows do not overlap.
+
+    Rows and columns that fill no whole window are left out.
+    """
+    batch, height, width, channels = x.shape
+    rows, columns = height // size, width // size
+    x = x[:, : rows * size, : columns * size]
+    return x.reshape(batch, rows, size, columns, size, channels).mean(axis=(2, 4))
+
+
 def adaptive_average_pool(x: Float[Array, "B H W C"], side: int) -> Float[Array, "B side side C"]:
     """Returns the averages of side * side windows, which lie as in PyTorch's AdaptiveAvgPool2d.
 
@@ -234,6 +245,7 @@ class Head(nn.Module):
       dtype: The dtype of the hidden layers; logits are float32.
       kernel_init: The initialiser of the hidden layers' kernels.
       logits_init: The initialiser of the last layer's kernel.
+      first_dropout: Whether there is a dropout before the first hidden layer too.
       last_dropout: Whether there is a dropout before `logits` too.
     """
 
@@ -244,12 +256,14 @@ class Head(nn.Module):
     dtype: DTypeLike = jnp.float32
     kernel_init: Callable[..., Any] = lecun_normal
     logits_init: Callable[..., Any] = lecun_normal
+    first_dropout: bool = True
     last_dropout: bool = True
 
     @nn.compact
     def __call__(self, x: Float[Array, "B C"], train: bool) -> Float[Array, "B classes"]:
         for i, units in enumerate(self.hidden):
-            x = Dropout(self.dropout, name=f"dropout{i + 1}")(x, train)
+            if i > 0 or self.first_dropout:
+                x = Dropout(self.dropout, name=f"dropout{i + 1}")(x, train)
             dense = nn.Dense(
                 units, dtype=self.dtype, kernel_init=self.kernel_init, name=f"dense{i + 1}"
             )

@@ -14,6 +14,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from bcjax.config import ImageSize
+from bcjax.models.attention import SelfAttention
 from bcjax.models.layers import Conv, Head
 
 Triple = tuple[float, float, float]
@@ -92,8 +93,8 @@ class NetworkInfo:
         not known.
       parameters: The number of parameters for 1,000 classes and RGB pictures of that size; 0 if it
         is not known.
-      macs: The multiply-adds of its convolutions and dense layers for one such picture; 0 if they
-        are not known.
+      macs: The multiply-adds of its convolutions, dense layers and attention for one such picture;
+        0 if they are not known.
       paper: The publication, with its number on arXiv if it has one.
       mean: What is subtracted from each channel of a picture in 0..1.
       std: What divides each channel after that.
@@ -128,7 +129,7 @@ class Count:
 
     Attributes:
       parameters: The number of trainable numbers.
-      macs: The multiply-adds of its convolutions and dense layers for one picture.
+      macs: The multiply-adds of its convolutions, dense layers and attention for one picture.
     """
 
     parameters: int
@@ -160,6 +161,9 @@ def count(model: nn.Module, size: ImageSize, channels: int = 3) -> Count:
         if context.method_name == "__call__" and isinstance(layer, Conv | nn.Conv | nn.Dense):
             kernel: jax.Array = layer.get_variable("params", "kernel")
             macs += kernel.size * math.prod(result.shape[1:-1])
+        if context.method_name == "__call__" and isinstance(layer, SelfAttention):
+            tokens, width = result.shape[1:]
+            macs += 2 * tokens**2 * width  # queries with keys, and shares with values
         return result
 
     images = jnp.zeros((1, *size, channels))

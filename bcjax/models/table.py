@@ -7,7 +7,19 @@ from typing import Any
 import jax.numpy as jnp
 from flax import linen as nn
 
-from bcjax.models import alexnet, convnext, efficientnet, elu_cnn, mobilenet, plain_cnn, resnet
+from bcjax.models import (
+    alexnet,
+    convnext,
+    efficientnet,
+    elu_cnn,
+    googlenet,
+    lenet,
+    mobilenet,
+    plain_cnn,
+    resnet,
+    vgg,
+    vit,
+)
 from bcjax.models.layers import CONVENTIONS
 from bcjax.models.network import NetworkInfo
 from bcjax.models.norm import NORMS
@@ -18,11 +30,15 @@ DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 MODELS: dict[str, NetworkInfo] = {
     **elu_cnn.NETWORKS,
     **plain_cnn.NETWORKS,
+    **lenet.NETWORKS,
     **alexnet.NETWORKS,
+    **vgg.NETWORKS,
+    **googlenet.NETWORKS,
     **resnet.NETWORKS,
     **convnext.NETWORKS,
     **efficientnet.NETWORKS,
     **mobilenet.NETWORKS,
+    **vit.NETWORKS,
 }
 BUILT_IN = tuple(MODELS)  # without what is registered from outside
 

@@ -1,8 +1,8 @@
 """What the datasheet of a prepared set says: leaks, findings, what was left out, and the rules."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from bcjax.data.curate.datasheet import Canary, Datasheet
 from bcjax.data.prepared import DATASHEET
 from bcjax.reports.pages.formatting import enumeration, setting
 from bcjax.reports.pages.page import Block, Details, Table, Text
@@ -11,12 +11,12 @@ _ROWS = 200  # pictures that a folded list names
 _RELATIONS = {"same": "equal", "near": "nearly the same", "group": "of one group"}
 
 
-def verdicts(leaks: str, canary: Mapping[str, Any] | None) -> list[Block]:
+def verdicts(leaks: str, canary: Canary | None) -> list[Block]:
     """Returns whether the splits leak, and what a model that sees only colours achieves.
 
     Args:
       leaks: The sentence about the leaks; empty if there are none.
-      canary: What the datasheet says of that model; None if it was not tried.
+      canary: The score of that model; None if it was not tried.
     """
     blocks: list[Block] = [
         Text(f"{leaks}.", "bad")
@@ -24,42 +24,42 @@ def verdicts(leaks: str, canary: Mapping[str, Any] | None) -> list[Block]:
         else Text("No picture and no near duplicate of one lies in two splits.", "good")
     ]
     if canary:
-        blocks.append(Text(canary["sentence"], "bad" if canary["suspicious"] else "good"))
+        blocks.append(Text(canary.sentence, "bad" if canary.suspicious else "good"))
     return blocks
 
 
-def datasheet(sheet: Mapping[str, Any]) -> list[Block]:
+def datasheet(sheet: Datasheet) -> list[Block]:
     """Returns where the pictures are from, what was found, what was changed, and the rules."""
-    source, removed, leaks = sheet["source"], sheet["removed"], sheet["leaks"]["found"]
-    reasons = sorted({each["reason"] for each in removed})
+    source, removed = sheet.source, sheet.removed
+    reasons = sorted({each.reason for each in removed})
     facts = {
-        "source": f"`{source['location']}`",
-        "kind": source["kind"],
-        "fingerprint": f"`{source['fingerprint']}`",
-        "groups (patients, slides, originals)": f"{sheet['splits']['groups']:,}",
-        "found": "; ".join(each["sentence"] for each in sheet["findings"]) or "nothing",
+        "source": f"`{source.location}`",
+        "kind": source.kind,
+        "fingerprint": f"`{source.fingerprint}`",
+        "groups (patients, slides, originals)": f"{sheet.splits['groups']:,}",
+        "found": "; ".join(each.sentence for each in sheet.findings) or "nothing",
         "left out": f"{len(removed):,}" + (f" ({enumeration(reasons)})" if reasons else ""),
-        "splits made": enumeration(sheet["splits"]["carving"]) or "none: the source has its own",
-        "notes": " ".join(sheet["notes"]) or "none",
+        "splits made": enumeration(sheet.splits["carving"]) or "none: the source has its own",
+        "notes": " ".join(sheet.notes) or "none",
     }
-    rules = {**sheet["rules"], **sheet["splits"]}
+    rules = {**sheet.rules, **sheet.splits}
     for told in ("carving", "groups"):
         rules.pop(told, None)
-    left_out = [[each["id"], each["reason"]] for each in removed]
+    left_out = [[each.id, each.reason] for each in removed]
     pairs = [
         [
-            *(f"{id_} ({split})" for id_, split in zip(leak["ids"], leak["splits"], strict=True)),
-            _RELATIONS[leak["kind"]],
+            *(f"{id_} ({split})" for id_, split in zip(leak.ids, leak.splits, strict=True)),
+            _RELATIONS[leak.kind],
         ]
-        for leak in leaks
+        for leak in sheet.leaks.found
     ]
     return [
         Table(["datasheet", ""], list(facts.items()), text_columns=2),
         Details(
             "Pictures of each class",
             [
-                _counts("As they were found", sheet["counts"]["before"]),
-                _counts("As they were prepared", sheet["counts"]["after"]),
+                _counts("As they were found", sheet.counts["before"]),
+                _counts("As they were prepared", sheet.counts["after"]),
             ],
         ),
         *_folded("Rules", ["rule", "value"], [[f"`{k}`", setting(v)] for k, v in rules.items()]),

@@ -2,13 +2,13 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
+from bcjax.data.curate.datasheet import Datasheet
 from bcjax.data.prepared import DATASHEET
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
@@ -16,14 +16,12 @@ from bcjax.evaluation.evaluation import Evaluation, check_together
 from bcjax.evaluation.explanation.summary import ExplanationSummary
 from bcjax.evaluation.guards import cautions
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.files import read_json, read_json_lines
+from bcjax.runtime.files import read_json_lines
 from bcjax.runtime.run_dir import RunDir, TrainedOn
 from bcjax.runtime.training_sessions import Session, read_sessions
 
 if TYPE_CHECKING:
     from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
-
-Json = Mapping[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,9 +54,12 @@ class RunRecord:
         return Path(path) if path else None
 
     @functools.cached_property
-    def datasheet(self) -> Json:
-        """The datasheet of the prepared set; empty if the set is gone."""
-        return _json(self.prepared_path / DATASHEET) if self.prepared_path else {}
+    def datasheet(self) -> Datasheet | None:
+        """The datasheet of the prepared set; None if the set is gone."""
+        path = self.prepared_path / DATASHEET if self.prepared_path else None
+        if path is None or not path.exists():
+            return None
+        return Datasheet.read_file(path, "prepare the pictures again")
 
     @functools.cached_property
     def log(self) -> list[dict[str, Any]]:
@@ -143,8 +144,3 @@ def read_run(workdir: Path, name: str = "") -> RunRecord:
     if answers:
         check_together(path, evaluation.n, evaluation.classes, answers)
     return RunRecord(run_dir, name, config, evaluation, answers)
-
-
-def _json(path: Path) -> Json:
-    """Reads a JSON file; returns an empty dictionary if there is none."""
-    return read_json(path) if path.exists() else {}

@@ -11,6 +11,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import psutil
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import Int
@@ -144,6 +145,32 @@ def check_batch(mesh: Mesh, batch_size: int) -> None:
         near = f"{below} or {below + devices}" if below else f"{devices}"
         raise UserError(
             f"A batch of {batch_size} cannot be divided over {devices} devices: use {near}."
+        )
+
+
+def check_memory(mesh: Mesh, batch_size: int, size: tuple[int, int]) -> None:
+    """Checks that the pixels of a batch fit into memory: as uint8, and as the network reads them.
+
+    What a network computes with them takes many times as much, but how much is known only later.
+
+    Args:
+      mesh: The devices that share the batch.
+      batch_size: Pictures at a time.
+      size: Their height and width in pixels.
+
+    Raises:
+      UserError: If they do not fit.
+    """
+    needed = -(-batch_size // mesh.size) * math.prod(size) * 3 * (1 + 4)  # bytes on each device
+    free, whose = device_memory(), "a device has"
+    if free is None:
+        needed *= jax.local_device_count()
+        free, whose = psutil.virtual_memory().available, "are free here"
+    if needed > free:
+        raise UserError(
+            f"{batch_size:,} pictures of {size} px at a time need {needed / 1e9:,.1f} GB "
+            f"for their pixels alone, and {free / 1e9:,.1f} GB {whose}: take fewer at a time "
+            "(batch_size), or smaller ones (data.image_size)."
         )
 
 

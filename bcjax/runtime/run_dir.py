@@ -57,6 +57,7 @@ class RunDir(os.PathLike[str]):
     | `config.json`              | the resolved config; without it, no run | train                 |
     | `pictures.json`            | the prepared set: path, digest, counts  | train                 |
     | `weights.json`             | where imported weights are from         | import-weights, train |
+    | `ancestry.npz`             | which pictures made the network         | train, import-weights |
     | `soup.json`                | which networks a soup is the mean of    | evaluate --soup --out |
     | `metrics.jsonl`            | figures by step                         | train                 |
     | `sessions.jsonl`           | time and cost of each process           | train                 |
@@ -64,11 +65,12 @@ class RunDir(os.PathLike[str]):
     | `tensorboard/`             | TensorBoard's event files               | train                 |
     | `trackers.json`            | its ids at MLflow, Weights & Biases     | train                 |
     | `wandb/`                   | Weights & Biases' own files             | train                 |
-    | `checkpoints/<step>/`      | the state, and a page about it          | train                 |
-    | `damaged/<step>/`          | checkpoints that could not be read      | train                 |
+    | `checkpoints/<step>/`      | the state, a page about it, digests     | train                 |
+    | `damaged/<step>/`          | checkpoints whose files were changed    | train                 |
     | `eval/<name>.json`         | the figures of an evaluation            | train, evaluate       |
     | `eval/<name>.parquet`      | each picture's logits and label         | train, evaluate       |
     | `calibration/<step>.json`  | what was fitted for a checkpoint        | calibrate, train      |
+    | `calibration/ensemble.json`| the same for several networks together  | calibrate             |
     | `calibration/<step>.npz`   | the arrays that tell outliers           | calibrate             |
     | `explain/explain.json`     | figures about the explanations          | explain               |
     | `explain/*.png`            | the explanations, drawn                 | explain               |
@@ -87,6 +89,7 @@ class RunDir(os.PathLike[str]):
     config = _Inside("config.json")
     pictures = _Inside("pictures.json")
     weights = _Inside("weights.json")
+    ancestry = _Inside("ancestry.npz")
     soup = _Inside("soup.json")
     metrics = _Inside("metrics.jsonl")
     sessions = _Inside("sessions.jsonl")
@@ -123,7 +126,8 @@ class RunDir(os.PathLike[str]):
         """The answers that the figures of an evaluation are made of."""
         return self.evaluation(name).with_suffix(".parquet")
 
-    def calibration(self, step: int) -> Path:
+    def calibration(self, step: int | str) -> Path:
+        """What was fitted for a checkpoint; "ensemble": for several networks together."""
         return self.path / "calibration" / f"{step}.json"
 
     def outliers(self, step: int) -> Path:
@@ -154,6 +158,19 @@ class RunDir(os.PathLike[str]):
     def exists(self) -> bool:
         """Whether a run was begun here."""
         return self.config.exists()
+
+    def check_exists(self) -> None:
+        """Checks that a run was begun here.
+
+        Raises:
+          UserError: If there is no such folder, or it holds no run.
+        """
+        if self.exists():
+            return
+        missing = (
+            f"{self.config.name} is missing" if self.path.exists() else "there is no such folder"
+        )
+        raise UserError(f"{self} holds no run: {missing}; give a trained workdir.")
 
     def trained_on(self) -> TrainedOn | None:
         """Reads `pictures.json`; None if the network was not trained here.

@@ -11,6 +11,11 @@ from jax.experimental import multihost_utils
 EXIT_STATUS: dict[int, int] = {signal.SIGHUP: 129, signal.SIGTERM: 143, signal.SIGINT: 130}
 
 
+def name_of(number: int) -> str:
+    """Returns "SIGTERM (15)"."""
+    return f"{signal.Signals(number).name} ({number})"
+
+
 class Interrupts:
     """Notes the first signal inside its `with` block; a second signal has its usual effect.
 

@@ -4,7 +4,7 @@ import dataclasses
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bcjax.runtime import files
 
@@ -29,6 +29,44 @@ class Host:
 
 
 @dataclasses.dataclass(frozen=True)
+class Ending:
+    """What ended the training of a run, or one session of it.
+
+    Attributes:
+      cause: "length": the run came to its end. "patience" and "callback" ended it before that. A
+        "signal" stopped it, and the same command goes on; a "fault" is an error.
+      step: Steps taken by then.
+      why: What happened, as a clause.
+      latest: Step of the latest checkpoint; None: there is none.
+      best: Step of the best checkpoint that is kept; None: no evaluation has chosen one.
+    """
+
+    cause: Literal["length", "patience", "callback", "signal", "fault"]
+    step: int
+    why: str
+    latest: int | None
+    best: int | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run takes no more steps."""
+        return self.cause in ("length", "patience", "callback")
+
+    @property
+    def kept(self) -> str:
+        """The sentence that says which checkpoints there are."""
+        if self.latest is None:
+            return "No checkpoint was written."
+        if self.best is None:
+            return f"No checkpoint is known to be the best: the latest is {self.latest}."
+        return f"The best checkpoint is {self.best}, the latest {self.latest}."
+
+    def __str__(self) -> str:
+        """Returns "Ended at step 120: ...", with the checkpoints that are kept."""
+        return f"Ended at step {self.step:,}: {self.why.rstrip('.')}. {self.kept}"
+
+
+@dataclasses.dataclass(frozen=True)
 class Session:
     """When, for how long, on what hardware and at what energy a process trained a run.
 
@@ -49,6 +87,8 @@ class Session:
       compiler: What a user has set that changes the compiled program: variables of the environment
         and precisions; {} in a line of an earlier version.
       changes: The settings that it changed, by key: the value before and the value since then.
+      saved: The steps of the checkpoints that it wrote; None in a line of an earlier version.
+      ending: What ended it; None: it is going on, was killed, or is of an earlier version.
     """
 
     began: str
@@ -65,12 +105,17 @@ class Session:
     versions: dict[str, str]
     compiler: dict[str, Any] = dataclasses.field(default_factory=dict)
     changes: Changes = dataclasses.field(default_factory=dict)
+    saved: tuple[int, ...] | None = None
+    ending: Ending | None = None
 
     @classmethod
     def from_dict(cls, line: Mapping[str, Any]) -> "Session":
         """Rebuilds a session from its line; unknown keys, of a later version, are left out."""
         names = [field.name for field in dataclasses.fields(cls) if field.name in line]
-        return cls(**{name: line[name] for name in names} | {"host": Host(**line["host"])})
+        built: dict[str, Any] = {"host": Host(**line["host"])}
+        if line.get("ending"):
+            built["ending"] = Ending(**line["ending"])
+        return cls(**{name: line[name] for name in names} | built)
 
 
 # Variables that say where things are, not how they are computed.
@@ -103,6 +148,25 @@ def _conditions(session: Session) -> dict[str, Any]:
     if session.device == "cpu" and host.features:  # else the host computes nothing of the result
         conditions |= {"cores": host.cores, "instructions": " ".join(host.features)}
     return conditions
+
+
+def checkpoints_written(sessions: Sequence[Session]) -> list[int]:
+    """Returns the steps of all checkpoints that a run has written, as far as is recorded."""
+    return sorted({step for session in sessions for step in session.saved or ()})
+
+
+def unfinished(sessions: Sequence[Session]) -> str:
+    """Returns why a run that nothing trains any more is not finished, as a sentence.
+
+    Returns:
+      "" if it is finished, was not trained here at all, or is of a version that did not record it.
+    """
+    if not sessions or sessions[-1].saved is None:
+        return ""
+    last = sessions[-1]
+    if last.ending is None:
+        return f"The run is not finished: it was killed after step {last.last_step:,}."
+    return "" if last.ending.finished else f"The run is not finished. {last.ending}"
 
 
 def read_sessions(path: Path) -> list[Session]:

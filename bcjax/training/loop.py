@@ -5,11 +5,13 @@ One loop trains one run or several members of one: see `members` for how their s
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -31,14 +33,16 @@ from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import evaluate_final
 from bcjax.evaluation.trained_network import TrainedNetwork
+from bcjax.metrics.names import describe
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime import peers
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
-from bcjax.runtime.signals import EXIT_STATUS, Interrupts
-from bcjax.runtime.training_sessions import Changes
+from bcjax.runtime.signals import EXIT_STATUS, Interrupts, name_of
+from bcjax.runtime.training_sessions import Changes, Ending
 from bcjax.training import loggers, members, resuming
 from bcjax.training.loggers import Logger
+from bcjax.training.loggers.sessions import finish_record
 from bcjax.training.members import States
 from bcjax.training.meter import Meter
 from bcjax.training.progress import (
@@ -53,9 +57,10 @@ from bcjax.training.run import Run, check_same_everywhere, write_pictures_and_co
 
 _SHOWN = 16  # pictures of the first step that the loggers show
 
-# Called after each evaluation with the step and the headline metrics. If it returns True, the run
-# ends there, its checkpoint saved. Where there are several processes, all must return the same.
-OnEvaluation = Callable[[int, dict[str, float]], bool]
+# Called after each evaluation with the step and the headline metrics. If it returns True, or the
+# reason as text, the run ends there, its checkpoint saved. Where there are several processes, all
+# must return the same.
+OnEvaluation = Callable[[int, dict[str, float]], bool | str]
 
 # Those of `bcjax.register.callback`, by name, for `train.callbacks`.
 CALLBACKS: dict[str, OnEvaluation] = {}
@@ -72,6 +77,8 @@ class Outcome:
       evaluation: The evaluation of the best checkpoint on `eval.final_split`, with several members
         that of all of them together; None if there was none.
       signal: The signal that interrupted the run; 0 if it came to its end.
+      ending: What ended it, when, and which checkpoints are kept; with several members, what ended
+        the first.
     """
 
     workdir: Path
@@ -79,6 +86,7 @@ class Outcome:
     best: int | None
     evaluation: Evaluation | None
     signal: int = 0
+    ending: Ending | None = None
 
     @property
     def exit_status(self) -> int:
@@ -99,8 +107,10 @@ class MemberProgress:
       step: Steps taken.
       changes: The settings that changed where it went on.
       waits: Whether it takes no more steps in this phase.
+      early: Why it waits or has ended before the length of its phase; "" if it has not.
       ended: Whether it takes no more steps at all.
       fault: Why it diverged; "" if it did not.
+      latest: The step of its latest checkpoint; None if it has none.
       loggers: Where its metrics go.
       meter: Its metrics since the last log line.
       best: The best evaluation so far whose checkpoint is kept.
@@ -111,8 +121,10 @@ class MemberProgress:
     step: int
     changes: Changes = dataclasses.field(default_factory=dict)
     waits: bool = False
+    early: str = ""
     ended: bool = False
     fault: str = ""
+    latest: int | None = None
     loggers: list[Logger] = dataclasses.field(default_factory=list)
     meter: Meter = dataclasses.field(default_factory=Meter)
     best: Best | None = None
@@ -122,6 +134,32 @@ class MemberProgress:
     def trains(self) -> bool:
         """Whether it takes more steps in this phase."""
         return not (self.waits or self.ended or self.fault)
+
+    def save(self, state: State, result: dict[str, float] | None) -> None:
+        """Starts to write a checkpoint, with the evaluation at this step if there was one."""
+        page = checkpoint.about_page(self.run.config, self.run.classes, result)
+        self.run.checkpoints.save(state, page)
+        self.latest = self.step
+        for logger in self.loggers:
+            logger.saved(self.step)
+
+    def ending(self, signal: int, fault: str = "") -> Ending:
+        """Returns what ended its training.
+
+        Args:
+          signal: The signal that stopped all; 0: none did.
+          fault: What went wrong; "": nothing but what `self.fault` says.
+        """
+        cause: Literal["length", "patience", "callback", "signal", "fault"] = "length"
+        why = f"that is its length, {self.run.config.train.length}"
+        if fault := fault or self.fault:
+            cause, why = "fault", fault
+        elif signal:
+            cause, why = "signal", f"{name_of(signal)} stopped it"
+        elif self.early:
+            cause, why = "callback" if self.ended else "patience", self.early
+        best = self.best.step if self.best else None
+        return Ending(cause, self.step, why, self.latest, best)
 
 
 def train(
@@ -168,20 +206,25 @@ def train(
         states, signal = loop(all_members, states, console, on_evaluation, began)
         for member in all_members:
             member.run.checkpoints.wait()
+        ending = first.ending(signal)
         if signal:
             _print_stopped(all_members, signal, console)
-            return Outcome(workdir, first.step, first.run.checkpoints.best(), None, signal)
+            return Outcome(workdir, first.step, first.run.checkpoints.best(), None, signal, ending)
         for i, member in enumerate(all_members):
-            if member.fault:
-                console.print(f"member {i} stopped: {member.fault}", highlight=False)
+            if member.fault or member.early or member.best is None:
+                name = f"member {i}: " if len(all_members) > 1 else ""
+                console.print(f"{name}{member.ending(0)}", highlight=False, soft_wrap=True)
+            if member.run.lead and not member.loggers:
+                finish_record(member.run.workdir, member.ending(0))
         if all(member.fault for member in all_members):
             raise UserError(first.fault)
         if len(all_members) > 1:
-            return Outcome(workdir, first.step, None, evaluate_members(config, all_members, states))
+            together = evaluate_members(config, all_members, states)
+            return Outcome(workdir, first.step, None, together, ending=ending)
         if first.step == start:
             console.print(f"Step {start} is already the end of this run.")
             console.print("A longer config.train.length with --extend goes on.")
-        return evaluate_best(first.run, states[0])
+        return dataclasses.replace(evaluate_best(first.run, states[0]), ending=ending)
 
 
 def _with_callbacks(config: ConfigDict, on_evaluation: OnEvaluation) -> OnEvaluation:
@@ -194,11 +237,18 @@ def _with_callbacks(config: ConfigDict, on_evaluation: OnEvaluation) -> OnEvalua
             )
     callbacks = [CALLBACKS[name] for name in config.train.callbacks]
 
-    def call_all(step: int, metrics: dict[str, float]) -> bool:
-        ends = [call(step, metrics) for call in (on_evaluation, *callbacks)]  # all are called
-        return any(ends)
+    names = ["on_evaluation", *(f"the callback {name}" for name in config.train.callbacks)]
 
-    return call_all if callbacks else on_evaluation
+    def call_all(step: int, metrics: dict[str, float]) -> str:
+        ends = [call(step, metrics) for call in (on_evaluation, *callbacks)]  # all are called
+        whys = [
+            end if isinstance(end, str) else f"{name} returned True"
+            for name, end in zip(names, ends, strict=True)
+            if end
+        ]
+        return " and ".join(whys)
+
+    return call_all
 
 
 def open_runs(
@@ -212,9 +262,7 @@ def open_runs(
     if config.train.members == 1:
         run = stack.enter_context(contextlib.closing(Run(config, permissions=permissions)))
         state, resumed = run.restore_or_start()
-        changes = run.write_changes(state) if resumed else {}
-        member = MemberProgress(run, int(state.step), changes, best=best_kept(run))
-        return [member], {0: state}, resumed
+        return [_opened(run, state, resumed)], {0: state}, resumed
     all_members: list[MemberProgress] = []
     states, any_resumed = {}, []
     for position, lr_scale in enumerate(rates(config)):
@@ -224,12 +272,17 @@ def open_runs(
         run = Run(own, like=first, lr_scale=lr_scale, permissions=permissions)
         stack.enter_context(contextlib.closing(run))
         states[position], resumed = run.restore_or_start()
-        changes = run.write_changes(states[position]) if resumed else {}
         any_resumed.append(resumed)
-        step = int(states[position].step)
-        all_members.append(MemberProgress(run, step, changes, best=best_kept(run)))
+        all_members.append(_opened(run, states[position], resumed))
     _write_common_config(config, all_members[0].run, permissions)
     return all_members, states, any_resumed[0]
+
+
+def _opened(run: Run, state: State, resumed: bool) -> MemberProgress:
+    changes = run.write_changes(state) if resumed else {}
+    step = int(state.step)
+    latest = step if resumed else None
+    return MemberProgress(run, step, changes, best=best_kept(run), latest=latest)
 
 
 def loop(
@@ -255,7 +308,9 @@ def loop(
     signal = 0
     with contextlib.ExitStack() as stack:
         interrupts = stack.enter_context(Interrupts())
+        stack.push(functools.partial(_tell_faults, all_members, console))
         for position in range(len(all_members[0].run.phases)):
+            early = next((member.early for member in all_members if not member.ended), "")
             states = _begin_phase(all_members, states, position)
             training = {i: member for i, member in enumerate(all_members) if member.trains}
             if not training:
@@ -273,7 +328,8 @@ def loop(
             phase = lead.phase_of(states[next(iter(training))])
             if position:
                 text = f"Phase {position + 1} of {len(lead.phases)} begins at step "
-                console.print(f"{text}{phase.plan.begin:,}.", highlight=False)
+                text += f"{phase.plan.begin:,}" + (f", for {early}" if early else "")
+                console.print(f"{text}.", highlight=False, soft_wrap=True)
             trained = {i: states.pop(i) for i in training}
             trained, signal = _train_phase(
                 training, trained, phase, interrupts, console, on_evaluation, began
@@ -282,7 +338,26 @@ def loop(
             if signal:
                 break
             began = time.monotonic()
+        for member in all_members:
+            for logger in member.loggers:
+                logger.ended(member.ending(signal))
     return states, signal
+
+
+def _tell_faults(
+    all_members: list[MemberProgress], console: Console, kind: object, error: Any, trace: object
+) -> None:
+    """Tells the loggers what went wrong, where an exception ends training; prints what is kept."""
+    if error is None:
+        return
+    for i, member in enumerate(all_members):
+        why = str(error).partition("\n")[0] or type(error).__name__
+        ending = member.ending(0, member.fault or why)
+        for logger in member.loggers:
+            with contextlib.suppress(OSError, UserError):  # a full disk may be the very fault
+                logger.ended(ending)
+        name = f"member {i}: " if len(all_members) > 1 else ""
+        console.print(f"{name}Ended at step {ending.step:,}. {ending.kept}", highlight=False)
 
 
 def _begin_phase(all_members: list[MemberProgress], states: States, position: int) -> States:
@@ -295,7 +370,22 @@ def _begin_phase(all_members: list[MemberProgress], states: States, position: in
             states[i] = run.begin_phase(position, states[i])
             current = run.phase_of(states[i])
         member.waits = current.position != position or not current.goes_on(states[i])
+        held = jax.device_get(states[i].patience)
+        member.early = member.early if member.ended else _out_of_patience(run, current, held)
     return states
+
+
+def _out_of_patience(run: Run, phase: Phase, held: Patience) -> str:
+    """Returns that a phase is out of patience, as a clause; "" if it is not."""
+    if not patience.exhausted(held, phase.config.train.patience):
+        return ""
+    has_first = len(run.phases) > len(run.config.train.restarts) + 1
+    key = "train" if phase.position or not has_first else "finetune.first"
+    count = int(held.since_best)
+    return (
+        f"{count} evaluation{'s' * (count > 1)} in a row brought no gain in "
+        f"{describe(run.config.checkpoint.best).title} (config.{key}.patience)"
+    )
 
 
 def _train_phase(
@@ -377,20 +467,23 @@ def _train_phase(
                 with _divergence_stops(member, alone):
                     if plan.evaluates(step):
                         result = evaluate_watched(member, state, phase)
-                        value = result.get(lead.config.checkpoint.best, math.nan)
-                        patiences[i] = patience.update(patiences[i], value, lead.config)
+                        value = result.get(patience.watched(lead.config), math.nan)
+                        held = patiences[i] = patience.update(patiences[i], value, lead.config)
                         placed = meshes.replicate(lead.mesh, patiences[i])
                         packed = dispatcher.with_patience(packed, i, placed)
                         state = state.replace(patience=placed)
-                        improved = int(patiences[i].since_best) == 0
-                        allowed = phase.config.train.patience
-                        member.waits = patience.exhausted(patiences[i], allowed)
-                        member.ended = on_evaluation(step, result)
+                        improved = not math.isnan(value) and int(held.since_best) == 0
+                        member.early = _out_of_patience(run, phase, held)
+                        member.waits = bool(member.early)
+                        if why := on_evaluation(step, result):
+                            member.ended = True
+                            member.early = (
+                                why if isinstance(why, str) else "a callback returned True"
+                            )
                     saves = plan.saves(step) or improved or not member.trains or bool(signal)
                     # After the evaluation, whose verdict is part of the state.
                     if saves:
-                        page = checkpoint.about_page(run.config, run.classes, result)
-                        run.checkpoints.save(state, page)
+                        member.save(state, result)
                     if result is not None:
                         name = "" if alone else f"member {i}"
                         member.best = print_evaluation(
@@ -423,10 +516,16 @@ def log(member: MemberProgress, phase: Phase, held: Patience, values: dict[str, 
 
 
 def evaluate_watched(member: MemberProgress, state: State, phase: Phase) -> dict[str, float]:
-    """Evaluates on `eval.split`; returns the headline metrics."""
+    """Evaluates on `eval.split`; returns the headline metrics.
+
+    Those under an augmentation of `eval.also` have its name before theirs: "blur(1)/accuracy".
+    """
     run, step, split = member.run, member.step, member.run.config.eval.split
     measured = run.predict(split, phase, state).measure(resamples=0)
-    result = measured.values
+    result = dict(measured.values)
+    for view in run.also:
+        augmented = run.predict(split, phase, state, view).measure(resamples=0)
+        result |= {f"{view.line}/{name}": value for name, value in augmented.values.items()}
     loggers.evaluated(member.loggers, step, split, measured, state.best_variables["params"])
     for logger in member.loggers:
         logger.scalars(step, {f"{split}/{name}": value for name, value in result.items()})
@@ -448,7 +547,7 @@ def _print_stopped(all_members: list[MemberProgress], signal: int, console: Cons
         console.print(f"Stopped by signal {signal}: the same command goes on from there.")
         return
     text = f"Stopped by signal {signal}: step {first.step} is saved in {first.run.workdir}."
-    console.print(text, highlight=False, soft_wrap=True)
+    console.print(f"{text} {first.ending(signal).kept}", highlight=False, soft_wrap=True)
     console.print("The same command goes on from there.")
 
 
@@ -493,7 +592,8 @@ def evaluate_best_checkpoint(run: Run, state: State) -> tuple[Evaluation, Answer
         run.config,
         run.prepared,
         int(state.step),
-        lambda split: run.predict(split, phase, state),
+        lambda split, view: run.predict(split, phase, state, view),
+        run.also,
         writes=run.lead,
     )
     if run.lead:

@@ -14,9 +14,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from bcjax.config import ImageSize
+from bcjax.engine import patience
 from bcjax.engine.state import State
 from bcjax.engine.trainable import stage_of
-from bcjax.metrics.names import DESCRIPTIONS, sign
+from bcjax.evaluation.guards.pictures import about_start
+from bcjax.metrics.names import describe, sign
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.training_sessions import Changes, different_conditions, read_sessions
 from bcjax.training.loggers.sessions import session_now
@@ -53,7 +55,7 @@ def print_summary(
     line("model", f"{config.model.name}, {size:,} parameters, {config.model.dtype}")
     if config.model.weights:
         line("", f"from {config.model.weights}")
-    for note in run.weights_notes:
+    for note in (*run.weights_notes, *about_start(run.workdir, config, run.prepared)):
         line("", note)
     everything = all(rate == 1 for phase in run.phases for rate in phase.lr_scales.values())
     line("trains", "all of them" if everything else "these, at their share of the learning rate:")
@@ -193,12 +195,15 @@ def print_evaluation(
       saved: Whether its checkpoint is written: only then can it be the best from now on.
       member: "member 0", ... where several runs train.
     """
-    watched = config.checkpoint.best
+    watched = patience.watched(config)
     text = [f"step {step:,}", config.eval.split, f"accuracy {result['accuracy']:.1%}",
             f"macro F1 {result['macro_f1']:.3f}"]  # fmt: skip
-    if watched not in ("accuracy", "macro_f1") and watched in result:
-        title = DESCRIPTIONS[watched].title if watched in DESCRIPTIONS else watched
-        text.append(f"{title} {result[watched]:.3f}")
+    if watched not in result:
+        text.append(
+            f"{describe(watched).title} is undefined here, so this evaluation does not count"
+        )
+    elif watched not in ("accuracy", "macro_f1"):
+        text.append(f"{describe(watched).title} {result[watched]:.3f}")
     score = sign(watched) * result.get(watched, math.nan)
     if saved and math.isfinite(score) and (best is None or score >= best.score):
         best = Best(step, score)

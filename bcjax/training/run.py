@@ -16,15 +16,19 @@ from ml_collections import ConfigDict
 from bcjax import config as configs
 from bcjax.augment import policy as policies
 from bcjax.config import ImageSize
+from bcjax.data.ancestry import Ancestry
 from bcjax.data.order import Order
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
 from bcjax.data.store import choose_store
 from bcjax.engine import checkpoint, dispatch, losses, network, patience, program, weights
+from bcjax.engine import optimizer as optimizers
+from bcjax.engine import plan as plans
 from bcjax.engine.dispatch import Batch, Hyperparameters
 from bcjax.engine.loader import (
     Loader,
     SplitLoaders,
+    View,
     bytes_needed,
     order_of,
     predict_split,
@@ -36,6 +40,7 @@ from bcjax.engine.program import Program
 from bcjax.engine.state import State
 from bcjax.engine.trainable import uses_batch_statistics
 from bcjax.engine.weights import ImportedWeights
+from bcjax.evaluation import augmented_view
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime import compilation, environment, files, peers, plugins
 from bcjax.runtime import mesh as meshes
@@ -61,6 +66,7 @@ class Run:
       store: Where decoded pictures live: "disk", "host" or "device".
       store_reason: Why they live there, in a few words.
       order: The order in which training sees the pictures.
+      also: The augmentations under which `eval.split` and `eval.final_split` are evaluated, too.
       program: The jitted functions.
       phases: The phases of the run, in turn.
       values: The hyperparameters that the jitted functions take as arguments.
@@ -92,7 +98,9 @@ class Run:
         self.workdir = Path(config.workdir)
         self.lead = jax.process_index() == 0
         self.mesh: Mesh = like.mesh if like else meshes.create(config.mesh.fsdp)
-        meshes.check_batch(self.mesh, config.train.batch_size // config.optim.accumulate)
+        at_once = config.train.batch_size // config.optim.accumulate
+        meshes.check_batch(self.mesh, at_once)
+        meshes.check_memory(self.mesh, at_once, ImageSize.of(config.data.image_size or 0))
 
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None
@@ -110,6 +118,7 @@ class Run:
 
         # The network, and how it learns.
         policy = policies.build(config.augment.ops)
+        self.also = augmented_view.parse(config.eval.also)
         self.config, self._weights = resolve(config, self.prepared)
         run_dir = RunDir(self.workdir)
         goes_on = run_dir.exists()
@@ -130,13 +139,15 @@ class Run:
         self.values = dispatch.place(self.mesh, values)
 
         # Only from here on is the folder written to: everything above may be refused.
+        if self.lead:
+            self._write_ancestry(goes_on)  # first: the folder is no run before its config is there
         if not goes_on and self.lead:
             write_pictures_and_config(self.config, self.prepared)
         self.weights_notes = self._weights.notes if self._weights else ()
         if self._weights and self.lead:
             weights.write_origin(self._weights, self.workdir)
         self.checkpoints = checkpoint.Checkpoints(
-            self.workdir, keep=self.config.checkpoint.keep, metric=self.config.checkpoint.best
+            self.workdir, keep=self.config.checkpoint.keep, metric=patience.watched(self.config)
         )
         self._compiler = compilation.BackgroundCompiler()
         self._loaders: SplitLoaders = (
@@ -145,6 +156,15 @@ class Run:
             else SplitLoaders(self.prepared, self.store, self.config.data, self.mesh)
         )
         self._features: tuple[int, dict[str, Loader]] = (0, {})  # of a phase, by split
+
+    def _write_ancestry(self, goes_on: bool) -> None:
+        """Writes which pictures made the network, before any of them does."""
+        if goes_on:
+            known = Ancestry.read(self.workdir, self.prepared)
+        else:
+            known = self._weights.ancestry if self._weights else Ancestry()
+        name, chosen_on = str(self.config.workdir), self.config.eval.split
+        known.trained_on(self.prepared, name, chosen_on).write(self.workdir)
 
     def close(self) -> None:
         """Waits for the checkpoint that is being written."""
@@ -268,18 +288,42 @@ class Run:
         """Pictures in an evaluation batch."""
         return int(self.config.eval.batch_size or self.config.train.batch_size)
 
-    def predict(self, split: str, phase: Phase, state: State) -> Answers:
+    def predict(self, split: str, phase: Phase, state: State, view: View | None = None) -> Answers:
         """Runs the network, with its averaged variables if there are any, over a split.
+
+        Args:
+          split: The split.
+          phase: The phase of the state.
+          state: The state.
+          view: Changes the pictures before the network sees them; None: they are as they are.
 
         Raises:
           UserError: If a logit is not finite.
         """
-        loader = self.loader(split, phase, state)
+        loader = self._loaders.pictures(split) if view else self.loader(split, phase, state)
         self._compiler.wait("predict")
+        variables, batch_size = state.best_variables, self.eval_batch_size
         logits, labels = predict_split(
-            self.program.predict, state.best_variables, loader, self.mesh, self.eval_batch_size
+            self.program.predict, variables, loader, self.mesh, batch_size, view
         )
         return Answers.of_split(self.prepared, split, logits, labels)
+
+
+def check(config: ConfigDict, prepared: PreparedSet) -> None:
+    """Checks, without a device, what a run that begins is refused for.
+
+    Args:
+      config: The config of the run.
+      prepared: The pictures that it describes.
+
+    Raises:
+      UserError: If there are too few pictures, the weights do not fit, or a length is not possible.
+    """
+    _check_splits(config, prepared)
+    config, _ = resolve(configs.replaced(config, {"workdir": None}), prepared)
+    network.build(config, len(prepared.classes))
+    plan = plans.resolve(config, order_of(config, prepared).examples, steps_per_call=1)
+    optimizers.create(config.optim, total_steps=plan.length, warmup_steps=plan.warmup)
 
 
 def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, ImportedWeights | None]:
@@ -302,8 +346,12 @@ def resolve(config: ConfigDict, prepared: PreparedSet) -> tuple[ConfigDict, Impo
         changes["data.source"] = str(Path(config.data.source).absolute())
     if config.model.weights:
         changes["model.weights"] = str(Path(config.model.weights).absolute())
+    workdir = Path(config.workdir) if config.workdir else None
+    if config.optim.correct_averages is None:  # a run goes on as it began
+        saved = configs.load(workdir) if workdir and RunDir(workdir).exists() else config
+        changes["optim.correct_averages"] = saved.optim.correct_averages is not False
     config = configs.replaced(config, changes)
-    settings, imported = weights.settings_of_run(config, Path(config.workdir), prepared.classes)
+    settings, imported = weights.settings_of_run(config, workdir, prepared.classes)
     stated = configs.flatten(config)
     needed = {key: value for key, value in settings.items() if stated[key] is None}
     return network.resolve(configs.replaced(config, needed)), imported

@@ -5,21 +5,29 @@ import re
 import statistics
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 from rich.console import Console
 
 from bcjax import config as configs
+from bcjax.augment import spec
+from bcjax.config.key import LENGTH
+from bcjax.data.preparation import prepare
+from bcjax.engine import network
 from bcjax.evaluation import answers
+from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.guards import comparisons
+from bcjax.evaluation.guards.pictures import about_watched
 from bcjax.metrics import resampling
-from bcjax.metrics.resampling import ResampledMetrics
+from bcjax.metrics import runs as several_runs
+from bcjax.metrics.resampling import Difference, Resampled
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 from bcjax.tune import objectives, trials
-from bcjax.tune.trials import Changes, changed, check, judged_on_watched, read_page
+from bcjax.tune.trials import Changes, changed, check, check_tunable, judged_on_watched, read_page
 
 MODES = ("all-but-one", "only-one")
 REFERENCE = "all"  # the kind of run that all others are compared with
@@ -54,7 +62,8 @@ def read_switches(source: str | Path | Mapping[str, Any], config: ConfigDict) ->
       config: The config whose parts they are.
 
     Raises:
-      UserError: If a switch is not understood, changes nothing, or changes a key of another switch.
+      UserError: If a switch is not understood, is off in the config already, or changes a key of
+        another switch.
     """
     where = "The switches" if isinstance(source, Mapping) else str(source)
     page = read_page(source, _EXAMPLE)
@@ -71,13 +80,40 @@ def read_switches(source: str | Path | Mapping[str, Any], config: ConfigDict) ->
                     "them remove its own entries of a list, or make them one switch."
                 )
     names = [switch.name for switch in switches]
-    everything_on = configs.flatten(check(apply(config, switches, names)))
+    everything_on = check(apply(config, switches, names))
     for switch in switches:
         others = [name for name in names if name != switch.name]
-        if configs.flatten(check(apply(config, switches, others))) == everything_on:
-            raise UserError(f"{where}: {switch.name} changes nothing in this config: leave it out.")
+        if _train_alike(everything_on, check(apply(config, switches, others))):
+            values = configs.flatten(everything_on)
+            held = ", ".join(
+                f"{key} is {values[key]!r}" for key in dict.fromkeys((*switch.off, *switch.on))
+            )
+            raise UserError(
+                f"{where}: {switch.name} is off in this config already ({held}): leave the part "
+                "out, or write what it is where it is on, under `with`."
+            )
     check(apply(config, switches, []))
     return switches
+
+
+def _train_alike(one: ConfigDict, other: ConfigDict) -> bool:
+    """Whether two configs say the same, in other words or in the same."""
+    here, there = configs.flatten(one), configs.flatten(other)
+    apart = {key for key in here if _meant(key, here[key]) != _meant(key, there[key])}
+    options = {f"model.{name}" for name in network.OPTIONS}
+    # An option of the network may be stated as what it is without being stated.
+    if apart & options and network.build(one, 2) == network.build(other, 2):
+        apart -= options
+    return not apart
+
+
+def _meant(key: str, value: Any) -> Any:
+    """Returns a value such that two which are nothing, written otherwise, are equal."""
+    if configs.KEYS[key].kind is LENGTH and float(value.split()[0]) == 0:
+        return 0
+    if key == "augment.ops":
+        return tuple(op for op in value if spec.parse(op).options.get("p") != 0)
+    return value
 
 
 def _switch(where: str, name: Any, value: Any) -> Switch:
@@ -88,6 +124,7 @@ def _switch(where: str, name: Any, value: Any) -> Switch:
     sides = value if set(value) <= {"with", "without"} else {"without": value}
     on, off = sides.get("with") or {}, sides.get("without") or {}
     for key, change in (*on.items(), *off.items()):
+        check_tunable(key, f"{where}: {name}")
         if isinstance(change, dict):
             if set(change) != {"remove"}:
                 raise UserError(f"{where}: {name} has {key}: {change!r}: write {{remove: ENTRY}}.")
@@ -172,7 +209,7 @@ class Ablation:
         switches: str | Path | Mapping[str, Any],
         out: Path,
         *,
-        modes: Sequence[str] = MODES,
+        modes: str | Sequence[str] = MODES,
         seeds: int = 1,
     ) -> "Ablation":
         """Returns the ablation that a user asks for; the arguments are those of `bcjax.ablate`.
@@ -180,13 +217,20 @@ class Ablation:
         Raises:
           UserError: If a switch or a mode is not understood, or the config is not possible.
         """
+        modes = [modes] if isinstance(modes, str) else modes
         if wrong := [mode for mode in modes if mode not in MODES]:
             raise UserError(f"There is no mode {wrong[0]!r}: choose of {', '.join(MODES)}.")
         configs.check_argument("seeds", seeds, like="train.members")
         configs.check_source(config.data)
         loggers.check(config.track)
         judged = judged_on_watched(config, config.checkpoint.best)
-        return cls(judged, read_switches(switches, config), modes, seeds, out)
+        ablation = cls(judged, read_switches(switches, config), modes, seeds, out)
+        prepared = prepare(judged.data)  # the runs need it, too
+        objectives.check_defined([judged.checkpoint.best], prepared, judged.eval.split)
+        for on in ablation.runs().values():
+            run = apply(judged, ablation.switches, on)
+            check(run, trials.pictures_of(run, judged, prepared))
+        return ablation
 
     def runs(self) -> dict[str, tuple[str, ...]]:
         """Returns which switches are on, by the kind of run."""
@@ -248,9 +292,10 @@ class AblatedRun:
       values: The metric of each seed.
       mean: Their mean.
       deviation: Their standard deviation; None of one.
-      difference: The seeds' mean less that of the reference, an estimate as in JSON. Its interval
-        and p are from resampling the pictures, the same for both; variation between seeds is in
-        `deviation`. None for the reference, or where the pictures differ.
+      difference: The seeds' mean less that of the reference, a `Difference` as in JSON. Of one seed
+        its interval says how much other pictures would change, and there is no p; of several it
+        is over seeds and pictures, see `metrics.runs`. There is neither where all answers are
+        those of the reference. None for the reference, or where the pictures differ.
     """
 
     name: str
@@ -273,6 +318,7 @@ class AblationResult:
       n: The pictures of the split.
       seeds: The runs of each kind.
       reference: The kind that all others are compared with.
+      cautions: Sentences without which the figures must not be read, see `evaluation.guards`.
       switches: The parts.
       runs: The kinds of run.
     """
@@ -282,6 +328,7 @@ class AblationResult:
     n: int
     seeds: int
     reference: str
+    cautions: list[str]
     switches: list[Switch]
     runs: list[AblatedRun]
 
@@ -301,6 +348,8 @@ def measure(ablation: Ablation, faults: dict[str, str]) -> AblationResult:
     """
     config = ablation.config
     split, metric = config.eval.split, config.checkpoint.best
+    folders = [path for name in ablation.runs() for path in ablation.workdirs(name)]
+    cautions = [*about_watched(folders), *comparisons.about_seeds([ablation.seeds])]
     reference = _read(ablation, REFERENCE)
     runs = []
     for name, on in ablation.runs().items():
@@ -308,38 +357,56 @@ def measure(ablation: Ablation, faults: dict[str, str]) -> AblationResult:
         run = AblatedRun(name, list(on), workdirs, error=faults.get(name))
         if name not in faults:
             seeds = _read(ablation, name)
-            values = [float(resampled.values[metric]) for resampled, _ in seeds]
+            values = [each.metric.value for each in seeds]
             run = dataclasses.replace(
                 run,
                 values=values,
                 mean=statistics.fmean(values),
                 deviation=statistics.stdev(values) if len(values) > 1 else None,
             )
-            if name != REFERENCE and seeds[0][1] == reference[0][1]:
-                one, other = (
-                    resampling.mean(*(resampled.metric(metric) for resampled, _ in each))
-                    for each in (seeds, reference)
-                )
-                difference = resampling.difference(one, other).to_dict()
-                run = dataclasses.replace(run, difference=difference)
+            if name != REFERENCE and seeds[0].answers.ids == reference[0].answers.ids:
+                difference, sentences = _compare(name, seeds, reference)
+                run = dataclasses.replace(run, difference=difference.to_dict())
+                cautions += sentences
         runs.append(run)
     return AblationResult(
         split=split,
         metric=metric,
-        n=len(reference[0][1]),
+        n=reference[0].answers.n,
         seeds=ablation.seeds,
         reference=REFERENCE,
+        cautions=cautions,
         switches=list(ablation.switches),
         runs=runs,
     )
 
 
-def _read(ablation: Ablation, name: str) -> list[tuple[ResampledMetrics, tuple[str, ...]]]:
-    """Returns each seed's metrics on the same resamples, and the ids of its pictures."""
+class _Seed(NamedTuple):
+    """What one run answered, and the metric on the same resamples as in all other runs."""
+
+    answers: Answers
+    metric: Resampled
+
+
+def _read(ablation: Ablation, name: str) -> list[_Seed]:
+    """Reads what each seed's run of a kind answered."""
     runs = []
     for workdir in ablation.workdirs(name):
         kept = answers.read(RunDir(workdir).answers(ablation.config.eval.split))
         resamples = ablation.config.eval.resamples
         resampled = resampling.resample(kept.predictions(), kept.groups, resamples=resamples)
-        runs.append((resampled, kept.ids))
+        runs.append(_Seed(kept, resampled.metric(ablation.config.checkpoint.best)))
     return runs
+
+
+def _compare(
+    name: str, seeds: Sequence[_Seed], reference: Sequence[_Seed]
+) -> tuple[Difference, tuple[str, ...]]:
+    """Returns how much higher the metric is than in the reference, and sentences about that."""
+    sentences = comparisons.about_identical(
+        name, REFERENCE, *([each.answers for each in kind] for kind in (seeds, reference))
+    )
+    if sentences:
+        return Difference(0.0, None, None), sentences
+    one, other = ([each.metric for each in kind] for kind in (seeds, reference))
+    return several_runs.difference(one, other), ()

@@ -10,7 +10,10 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
+from bcjax import metrics
 from bcjax.config import KEYS, ImageSize, nearest
+from bcjax.config.table import METRICS
+from bcjax.data.prepared import PreparedSet
 from bcjax.engine import network
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.step import infer
@@ -50,6 +53,25 @@ def parse(text: str, config: ConfigDict) -> tuple[str, ...]:
 def direction(name: str) -> Direction:
     """Returns whether less or more of an objective is better."""
     return "minimize" if name in COSTS or sign(name) < 0 else "maximize"
+
+
+def check_defined(names: Sequence[str], prepared: PreparedSet, split: str) -> None:
+    """Checks that the metrics among some objectives are defined on a split, whatever is answered.
+
+    Raises:
+      UserError: If one is not, such as macro AUC where all pictures are of one class.
+    """
+    counts = prepared.counts[split]
+    labels = np.repeat(np.arange(len(counts)), counts)
+    guesses = np.random.default_rng(0).dirichlet(np.ones(len(counts)), len(labels))
+    defined = metrics.measure(guesses, labels, prepared.classes, resamples=0).values
+    for name in names:
+        if name in METRICS and name not in defined:  # one of the user's may depend on the answers
+            classes = sum(count > 0 for count in counts)
+            raise UserError(
+                f"The objective {name} is undefined on the {split} split, which has pictures of "
+                f"{classes} of {len(counts)} classes: give another --objective, or another split."
+            )
 
 
 def measure(names: Sequence[str], workdir: Path, result: Evaluation | None) -> list[float]:

@@ -29,9 +29,10 @@ from optuna.distributions import (
 )
 
 from bcjax import config as configs
+from bcjax.data.prepared import PreparedSet
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
-from bcjax.tune.trials import Changes, changed, check, read_page
+from bcjax.tune.trials import Changes, changed, check, check_tunable, pictures_of, read_page
 
 SpaceSource: TypeAlias = str | Path | Mapping[str, Any]
 
@@ -99,17 +100,29 @@ class Space:
             case IntDistribution() as d:
                 return trial.suggest_int(key, d.low, d.high, step=d.step, log=d.log)
 
-    def check(self, config: ConfigDict) -> None:
+    def check(self, config: ConfigDict, prepared: PreparedSet | None = None) -> None:
         """Checks that training accepts the values of the space.
 
-        Of a YAML file each value and each end of a range is tried by itself; of a Python file some
-        random draws.
+        Of a YAML file each value and each end of a range is tried, with the first of every other
+        key; of a Python file some random draws.
+
+        Args:
+          config: The config of all trials, apart from what the space changes.
+          prepared: The pictures that it describes; None: what depends on them is not checked.
 
         Raises:
-          UserError: If a value is not possible; the sentence names the key.
+          UserError: If a value is not possible, or a key cannot be tuned; the sentence names it.
         """
-        for changes in self._ends() if self._function is None else self._draws():
-            check(changed(config, changes))
+        ends = list(self._ends() if self._function is None else self._draws())
+        first: dict[str, Any] = {}
+        if self._function is None:
+            for end in ends:
+                first = {**end, **first}
+        for end in ends:
+            for key in end:
+                check_tunable(key, self._name)
+            trial = changed(config, {**first, **end})
+            check(trial, prepared and pictures_of(trial, config, prepared))
 
     def _ends(self) -> Iterator[Changes]:
         for key, distribution in self._listed.items():

@@ -1,6 +1,8 @@
 """The Optuna study of a sweep, which several processes and hosts may share."""
 
 import contextlib
+import functools
+import itertools
 import json
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +28,7 @@ PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
     "hyperband": optuna.pruners.HyperbandPruner,
 }
 
+RETRIES = "retries"  # the attribute of a trial that names the failed one whose values it has
 _HOME = "home"  # the attribute of a trial that names the folder whose processes train it
 _SQLITE_PATIENCE_SECONDS = 60.0
 
@@ -56,6 +59,7 @@ class Study:
         pruner: str,
         seed: int,
         about: dict[str, Any],
+        retry: bool = False,
     ):
         """Opens the study with the folder's name, or creates it.
 
@@ -67,6 +71,9 @@ class Study:
           pruner: A key of `PRUNERS`.
           seed: The seed of the sampler.
           about: JSON values that must be the same when a sweep goes on.
+          retry: Whether failed trials are tried again, each as a new trial with the same values. If
+            all have failed, the study begins anew, with whatever `about`; what the failed trials
+            have left is moved to `OUT/failed/`.
 
         Raises:
           UserError: If the database cannot be opened, or holds another sweep by that name.
@@ -79,17 +86,26 @@ class Study:
         patience = {"connect_args": {"timeout": _SQLITE_PATIENCE_SECONDS}}
         with self._lock:
             try:
-                self.optuna = optuna.create_study(
-                    storage=RDBStorage(url, patience if url.startswith("sqlite") else None),
+                storage_ = RDBStorage(url, patience if url.startswith("sqlite") else None)
+                create = functools.partial(
+                    optuna.create_study,
+                    storage=storage_,
                     study_name=self.out.name,
                     directions=directions,
                     pruner=PRUNERS[pruner](),
                     load_if_exists=True,
                 )
+                self.optuna = create()
+                if retry and self._all_failed():
+                    self._move_aside()
+                    optuna.delete_study(study_name=self.out.name, storage=storage_)
+                    self.optuna = create()
             except (SQLAlchemyError, ImportError, optuna.exceptions.OptunaError) as error:
                 reason = str(error).splitlines()[0].rstrip(".:")
                 raise UserError(f"The study cannot be opened at {url} ({reason}).") from error
             self._check_same(about)
+            if retry:
+                self._try_again()
             home = self.out / ".home"
             if not home.exists():
                 home.write_text(uuid.uuid4().hex)
@@ -109,10 +125,34 @@ class Study:
             elif about[key] != before[key]:
                 different.append(key)
         if different:
+            hint = ""
+            if self._all_failed():
+                hint = " All of its trials failed: with --retry these settings take its place."
             raise UserError(
                 f"{self.out} holds another sweep, which differs in {', '.join(different)}: give "
-                "another --out, or the same settings to go on with it."
+                f"another --out, or the same settings to go on with it.{hint}"
             )
+
+    def _all_failed(self) -> bool:
+        trials = self.trials()
+        return bool(trials) and all(trial.state == TrialState.FAIL for trial in trials)
+
+    def _move_aside(self) -> None:
+        """Moves the folders of all trials into `failed/`, under names that are free there."""
+        for trial in self.trials():
+            folder, aside = self.workdir(trial.number), self.out / "failed"
+            names = (f"{folder.name}-{i}" if i else folder.name for i in itertools.count())
+            if folder.exists():
+                aside.mkdir(exist_ok=True)
+                folder.rename(next(aside / name for name in names if not (aside / name).exists()))
+
+    def _try_again(self) -> None:
+        """Enqueues the values of each failed trial that was not tried again yet."""
+        trials = self.trials()
+        done = {trial.user_attrs.get(RETRIES) for trial in trials}
+        for trial in trials:
+            if trial.state == TrialState.FAIL and trial.number not in done:
+                self.optuna.enqueue_trial(trial.params, user_attrs={RETRIES: trial.number})
 
     @contextlib.contextmanager
     def claim(self, budget: int) -> Iterator[Claimed | None]:
@@ -139,8 +179,11 @@ class Study:
         return None
 
     def _begin(self, budget: int, stack: contextlib.ExitStack) -> Claimed | None:
-        number = len(self.trials())
-        if number >= budget:
+        trials = self.trials()
+        number = len(trials)
+        again = sum(RETRIES in trial.user_attrs for trial in trials)  # counted once, with the first
+        waits = any(trial.state == TrialState.WAITING for trial in trials)
+        if number - again >= budget and not waits:
             return None
         self._sample_for(number)
         trial = self.optuna.ask()

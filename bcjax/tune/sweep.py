@@ -12,14 +12,16 @@ from optuna.trial import FrozenTrial, TrialState
 from rich.console import Console
 
 from bcjax import config as configs
+from bcjax.data.preparation import prepare
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
-from bcjax.tune import objectives, trials
+from bcjax.tune import best, objectives, trials
+from bcjax.tune.best import Setting
 from bcjax.tune.objectives import Direction
 from bcjax.tune.space import Space, SpaceSource
-from bcjax.tune.study import PRUNERS, SAMPLERS, Claimed, Study
+from bcjax.tune.study import PRUNERS, RETRIES, SAMPLERS, Claimed, Study
 from bcjax.tune.trials import judged_on_watched
 
 STUDY_FILE = "study.json"
@@ -71,8 +73,13 @@ class Sweep:
         config = judged_on_watched(config, metrics[0] if metrics else config.checkpoint.best)
         return cls(config, Space(space), names, trials, sampler, pruner)
 
-    def open(self, out: Path, storage: str = "") -> Study:
+    def open(self, out: Path, storage: str = "", *, retry: bool = False) -> Study:
         """Opens the study after checking everything that can be checked before the first trial.
+
+        Args:
+          out: The folder of the study.
+          storage: A database's URL; "": SQLite, in the folder.
+          retry: Whether trials that failed are tried again; see `Study`.
 
         Raises:
           UserError: For whatever the user can mend; then nothing is written.
@@ -85,6 +92,9 @@ class Sweep:
         trials.check(self.config)
         loggers.check(self.config.track)
         self.space.check(self.config)
+        prepared = prepare(self.config.data)  # the trials need it, too
+        self.space.check(self.config, prepared)
+        objectives.check_defined(self.objectives, prepared, self.config.eval.split)
         leaves = configs.flatten(self.config).items()
         about = {
             "config": {key: value for key, value in leaves if not configs.KEYS[key].may_change},
@@ -100,6 +110,7 @@ class Sweep:
             pruner=self.pruner,
             seed=self.config.seed,
             about=about,
+            retry=retry,
         )
 
 
@@ -116,6 +127,7 @@ def work(sweep: Sweep, study: Study, console: Console) -> int:
       UserError: If this process is one of several of a JAX job.
     """
     trials.check_alone(sweep.config)
+    failed: dict[str, int] = {}  # the first trial that failed for each reason
     while True:
         with study.claim(sweep.trials) as claimed:
             if claimed is None:
@@ -125,9 +137,12 @@ def work(sweep: Sweep, study: Study, console: Console) -> int:
                 console.print("Stopped: the same command goes on from there.")
                 return status
             trial = study.trials()[claimed.trial.number]
-            text = (
-                f"trial {trial.number} {described(sweep, trial)}, {time.monotonic() - began:.0f} s"
-            )
+            said = described(sweep, trial)
+            if error := trial.user_attrs.get("error"):
+                before = failed.setdefault(error, trial.number)
+                if before != trial.number:
+                    said = said.replace(error, f"as trial {before} did")
+            text = f"trial {trial.number} {said}, {time.monotonic() - began:.0f} s"
             console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -173,21 +188,22 @@ class _Watch:
     def __init__(self, sweep: Sweep, trial: optuna.Trial, workdir: Path):
         self.pruned = False
         self._trial = trial
+        self._pruner = sweep.pruner
         self._one = len(sweep.objectives) == 1
         self._metric = sweep.objectives[0]
         self._name = f"{sweep.config.eval.split}/{self._metric}"
         self._file = RunDir(workdir).metrics
 
-    def __call__(self, step: int, result: dict[str, float]) -> bool:
-        if not self._one or self._metric not in result:
-            return False
+    def __call__(self, step: int, result: dict[str, float]) -> str:
+        if not self._one or self._metric not in result:  # undefined, or a cost
+            return ""
         # Counted in the file, which is right for a resumed run, too.
         done = sum(self._name in line for line in loggers.read(self._file))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # it was reported before the process died
             self._trial.report(result[self._metric], done)
         self.pruned = self._trial.should_prune()
-        return self.pruned
+        return f"the sweep's pruner ({self._pruner}) gave it up" if self.pruned else ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -217,6 +233,7 @@ class TrialResult:
       error: Why it failed; None: it did not.
       seconds: From its beginning to its end, interruptions included; None: it did not end.
       workdir: The name of its run's folder.
+      retries: The number of the failed trial whose values it tries again; None: of none.
     """
 
     number: int
@@ -226,6 +243,7 @@ class TrialResult:
     error: str | None
     seconds: float | None
     workdir: str
+    retries: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -239,6 +257,9 @@ class SweepResult:
       pruner: Which trials ended early.
       best: The numbers of the trials of the Pareto set: none is better in all objectives.
       trials: All trials, by number.
+      cautions: Sentences without which the figure of the best must not be read, see
+        `evaluation.guards`.
+      settings: Where the sweep tries seeds, too: the values that were tried with several of them.
     """
 
     split: str
@@ -247,6 +268,8 @@ class SweepResult:
     pruner: str
     best: list[int]
     trials: list[TrialResult]
+    cautions: list[str] = dataclasses.field(default_factory=list)
+    settings: list[Setting] = dataclasses.field(default_factory=list)
 
     def ranked(self) -> list[TrialResult]:
         """Returns the completed trials, the best by the first objective first.
@@ -262,6 +285,18 @@ class SweepResult:
         ]
         return [trial for *_, trial in sorted(done, key=lambda each: each[:2])]
 
+    def failures(self) -> list[str]:
+        """Returns why trials failed that were not tried again, a sentence for each reason."""
+        again = {trial.retries for trial in self.trials}
+        reasons: dict[str, list[TrialResult]] = {}
+        for trial in self.trials:
+            if trial.state == "fail" and trial.number not in again:
+                reasons.setdefault(trial.error or "for no recorded reason", []).append(trial)
+        return [
+            f"{', '.join(trial.workdir for trial in failed)} failed: {error}"
+            for error, failed in reasons.items()
+        ]
+
     def write(self, out: Path) -> Path:
         """Writes `study.json` into a folder and returns its path."""
         path = out / STUDY_FILE
@@ -271,7 +306,7 @@ class SweepResult:
 
 def result(sweep: Sweep, study: Study) -> SweepResult:
     """Returns what a sweep has found so far."""
-    return SweepResult(
+    found = SweepResult(
         split=sweep.config.eval.split,
         objectives=[
             Objective(name, objectives.direction(name), objectives.UNITS.get(name, ""))
@@ -289,7 +324,14 @@ def result(sweep: Sweep, study: Study) -> SweepResult:
                 error=trial.user_attrs.get("error"),
                 seconds=trial.duration.total_seconds() if trial.duration else None,
                 workdir=study.workdir(trial.number).name,
+                retries=trial.user_attrs.get(RETRIES),
             )
             for trial in study.trials()
         ],
+    )
+    tried = {study.out / trial.workdir: trial.params for trial in found.ranked()}
+    return dataclasses.replace(
+        found,
+        cautions=list(best.cautions(list(tried), sweep.objectives, found.split)),
+        settings=best.over_seeds(tried, sweep.objectives, found.split),
     )

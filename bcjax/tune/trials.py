@@ -11,6 +11,8 @@ from rich.console import Console
 
 from bcjax import config as configs
 from bcjax.augment import policy
+from bcjax.data.preparation import prepare
+from bcjax.data.prepared import PreparedSet
 from bcjax.engine import network
 from bcjax.engine import optimizer as optimizers
 from bcjax.runtime import files
@@ -18,6 +20,7 @@ from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError, disk_fault
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training.loop import OnEvaluation, Outcome, train
+from bcjax.training.run import check as check_run
 
 Changes = Mapping[str, Any]  # values by the key of the config: {"optim.lr": 3e-4}
 
@@ -33,11 +36,45 @@ def changed(config: ConfigDict, changes: Changes) -> ConfigDict:
     return configs.check(configs.replaced(config, changes))
 
 
-def check(config: ConfigDict) -> ConfigDict:
-    """Checks everything that training checks before it looks at the pictures.
+def check_tunable(key: str, where: str) -> None:
+    """Checks that runs which differ in a key can be compared.
+
+    Args:
+      key: A key of the config.
+      where: What names it, as the beginning of the message.
 
     Raises:
-      UserError: If the augmentation, the optimizer or the network is not possible.
+      UserError: If it changes no result, or what a run is judged by.
+    """
+    known = configs.KEYS.get(key)  # an unknown one is refused elsewhere, with the nearest
+    if known and known.why_not_tuned:
+        raise UserError(
+            f"{where}: config.{key} cannot be tuned, for {known.why_not_tuned}: leave it out, or "
+            f"give all runs one value with --config.{key}."
+        )
+
+
+def pictures_of(config: ConfigDict, base: ConfigDict, prepared: PreparedSet) -> PreparedSet:
+    """Returns the pictures of a trial.
+
+    Args:
+      config: The config of the trial.
+      base: The config of all trials, apart from what is tried.
+      prepared: The pictures of `base`.
+    """
+    return prepared if config.data == base.data else prepare(config.data)
+
+
+def check(config: ConfigDict, prepared: PreparedSet | None = None) -> ConfigDict:
+    """Checks everything that training checks before it begins, but for what its devices decide.
+
+    Args:
+      config: The config of a trial.
+      prepared: Its pictures; None: what depends on them is not checked.
+
+    Raises:
+      UserError: If the augmentation, the optimizer, the network, or what there is to read for them
+        is not possible.
     """
     if config.train.members > 1:
         raise UserError(
@@ -45,6 +82,9 @@ def check(config: ConfigDict) -> ConfigDict:
             "run."
         )
     policy.build(config.augment.ops)
+    if prepared is not None:
+        check_run(config, prepared)
+        return config
     optimizers.create(config.optim, total_steps=_LONG, warmup_steps=0)
     network.build(config, classes=2)
     return config

@@ -33,6 +33,10 @@ from bcjax.data.sources import synthetic
         ("model.name=resnet19", ["no model 'resnet19'", "did you mean 'resnet18'?"]),
         ("optim.warmup=9 steps", ["warm-up of 9 steps", "run of 6 steps", "shorten"]),
         ("train.batch_size=57", ["batch_size is 57", "56 training pictures", "smaller batch"]),
+        (
+            "train.batch_size=1000000000",
+            ["1,000,000,000 pictures of 32 px", "15,360.0 GB for their pixels", "GB are free here"],
+        ),
         ("mesh.fsdp=2", ["config.mesh.fsdp is 2", "1 device"]),
         ("data.source=/no/where", ["'/no/where' does not exist", "name a folder"]),
     ],

@@ -8,7 +8,12 @@ from bcjax import config as configs
 from bcjax.runtime.errors import UserError
 
 # These say what they train on.
-WITH_PICTURES = {"quickstart": "synthetic", "bccd": "dataset-master", "an2dl": "training_set.npz"}
+WITH_PICTURES = {
+    "quickstart": "synthetic", "bccd": "dataset-master", "an2dl": "training_set.npz",
+    "published/an2dl_convnext": "training_set.npz", "published/bccd_raw": "dataset-master",
+    "published/edge_impulse": "dataset2-master",
+    "published/elu_resnet50": "dataset2-master",
+}  # fmt: skip
 ASKED = ("Give the pictures: --", "data.source=FOLDER", "data.source=synthetic")
 
 COMMANDS = {

@@ -196,6 +196,13 @@ def test_a_config_saved_before_a_key_existed_has_its_default():
     assert configs.flatten(configs.from_dict(tree)) == configs.flatten(configs.default())
 
 
+def test_a_config_saved_before_averages_were_corrected_says_that_they_were_not():
+    tree = configs.default().to_dict()
+    assert configs.from_dict(tree).optim.correct_averages is None
+    del tree["optim"]["correct_averages"]
+    assert configs.from_dict(tree).optim.correct_averages is False
+
+
 def test_a_config_of_an_earlier_version_is_translated():
     tree = configs.default().to_dict()
     for key, value in OLD_NOT_SET.items():

@@ -37,6 +37,9 @@ def cleaned(tmp_path_factory):
 
 def test_the_datasheet_tells_what_was_found_and_done(cleaned):
     sheet = json.loads((cleaned.path / DATASHEET).read_text())
+    assert cleaned.datasheet.to_dict() == sheet
+    assert cleaned.datasheet.canary.split == "test"
+    assert cleaned.datasheet.removed[0].reason
     assert {f["kind"]: f["clusters"] for f in sheet["findings"]} == {
         "conflicts": [["a/02.png", "a/62.png", "b/61.png"]],
         "duplicates": [["a/00.png", "a/60.png"]],

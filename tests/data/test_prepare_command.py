@@ -66,7 +66,7 @@ def test_prepare_scores_the_canary_unless_told_not_to(bcjax, snapshots, tmp_path
     assert "Colours alone get" in ran.out
     ran = bcjax("prepare", f"--data.source={folder}", f"--out={tmp_path / 'mute'}", "--nocanary")
     assert "Colours alone get" not in ran.out
-    assert PreparedSet(tmp_path / "mute").datasheet["canary"] is None
+    assert PreparedSet(tmp_path / "mute").datasheet.canary is None
 
 
 def test_a_mistyped_rule_is_answered_with_what_was_meant(bcjax, snapshots, tmp_path):

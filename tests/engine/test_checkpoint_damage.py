@@ -6,11 +6,15 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from saved_states import ABSTRACT, make_state, save
+from commandline import contents
+from saved_states import ABSTRACT, make_state, page, save
 from tiny import same_bits
 
+import bcjax
+from bcjax import engine
 from bcjax.engine import checkpoint
 from bcjax.engine.checkpoint import Checkpoints
+from bcjax.runtime.errors import UserError
 
 # Orbax reads all arrays at once; those that it gives up after a failure complain when collected.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -127,6 +131,79 @@ def test_if_all_are_damaged_there_is_none(opened, damaged_copy):
     for step in "12":
         truncate(largest(damaged_copy / "checkpoints" / step / "state" / "ocdbt.process_0"))
     assert opened(damaged_copy).restore_latest([ABSTRACT]) is None
+
+
+def under_64_bits(state):
+    """The state as JAX_ENABLE_X64=1 made it before bcjax fixed that."""
+    wide = jax.tree.map(lambda leaf: np.float64(leaf), state.opt_state[0]["mu"])
+    return state.replace(opt_state=({**state.opt_state[0], "mu": wide},))
+
+
+def of_another_network(state):
+    return state.replace(
+        params={"dense": {**state.params["dense"], "bias": np.zeros(5, np.float32)}}
+    )
+
+
+@pytest.mark.parametrize("digests", [True, False])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (under_64_bits, "opt_state/0/mu is float64 there and float32 here .*jax_enable_x64"),
+        (lambda state: state.replace(ema={}), "ema/batch_stats is only in this run"),
+        (of_another_network, r"params/dense/bias has the shape \(5,\) there and \(2,\) here"),
+    ],
+)
+def test_a_checkpoint_of_other_settings_is_named_and_never_moved(
+    opened, tmp_path, change, sentence, digests
+):
+    checkpoints = opened(tmp_path)
+    checkpoints.save(change(make_state(2)), page())
+    checkpoints.wait()
+    folder = tmp_path / "checkpoints" / "2"
+    if not digests:  # as version 0.1 wrote it
+        (folder / "digests.json").unlink()
+    before = contents(tmp_path)
+    with pytest.raises(UserError, match=sentence):
+        checkpoints.restore_latest([ABSTRACT])
+    assert contents(tmp_path) == before
+
+
+def test_without_digests_nobody_says_damaged(opened, damaged_copy):
+    newest = damaged_copy / "checkpoints" / "2"
+    truncate(largest(newest / "state" / "ocdbt.process_0"))
+    (newest / "digests.json").unlink()
+    before = contents(damaged_copy)
+    with pytest.raises(UserError, match=f"no digests .* or move {newest} elsewhere"):
+        opened(damaged_copy).restore_latest([ABSTRACT])
+    assert contents(damaged_copy) == before
+
+
+def test_a_network_of_a_damaged_checkpoint_is_not_loaded(own_run):
+    path = largest(own_run / "checkpoints" / "6" / "state")
+    flip_a_bit(path)
+    with pytest.raises(UserError, match=f"6 cannot be read .*{path.name} is not as"):
+        bcjax.load(own_run, 6)
+
+
+def test_what_is_not_finite_is_neither_saved_nor_loaded(opened, tmp_path, own_run, monkeypatch):
+    state = jax.tree.map(np.array, make_state(1))
+    state.batch_stats["norm"]["mean"][3] = np.inf
+    with pytest.raises(UserError, match="At step 1, batch_stats/norm/mean is not finite"):
+        opened(tmp_path).save(state, page())
+    assert opened(tmp_path).steps() == []
+    network = bcjax.load(own_run)
+    network.variables["params"]["head"]["logits"]["bias"] *= np.nan
+    monkeypatch.setattr(checkpoint, "_check_before_saving", lambda state: None)
+    engine.write_run(network.config, network.variables, network.classes, tmp_path / "diverged")
+    with pytest.raises(UserError, match="diverged, for params/head/logits/bias is not finite"):
+        bcjax.load(tmp_path / "diverged")
+    checkpoints = opened(tmp_path)
+    checkpoints.save(state, page())
+    checkpoints.wait()
+    with pytest.raises(UserError, match=r"diverged, for batch_stats/norm/mean .* move it"):
+        checkpoints.restore_latest([ABSTRACT])
+    assert checkpoints.steps() == [1]
 
 
 @pytest.mark.parametrize("bit", range(32))

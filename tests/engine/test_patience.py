@@ -63,10 +63,18 @@ def test_a_repeated_value_is_no_improvement_on_its_rounded_self():
 
 
 @pytest.mark.parametrize("mode", ["max", "min"])
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_a_value_that_is_not_finite_is_no_improvement(mode, value):
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_an_infinite_value_is_no_improvement(mode, value):
     states = trace([value, 0.5, value], mode=mode)
     assert [int(s.since_best) for s in states] == [1, 0, 1]
+    assert states[-1].best == 0.5
+
+
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_an_undefined_value_counts_neither_for_early_stopping_nor_for_the_plateau(mode):
+    states = trace([np.nan, 0.5, np.nan, 0.5, np.nan, 0.5], mode=mode)
+    assert [int(s.since_best) for s in states] == [0, 0, 0, 1, 1, 2]
+    assert [float(s.lr_scale) for s in states] == [1, 1, 1, 1, 1, 0.5]
     assert states[-1].best == 0.5
 
 

@@ -1,6 +1,7 @@
 """Weights become a network's variables, with what belongs to them, whatever file they are in."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -90,6 +91,36 @@ def test_every_file_of_the_same_weights_gives_the_same_variables(folder, importe
     for path, array in flat(again).items():
         np.testing.assert_array_equal(array, flat(imported)[path])
         assert array.dtype == np.float32
+
+
+@pytest.mark.parametrize("number", [np.nan, np.inf, -1e300])
+@pytest.mark.parametrize("file", ["w.safetensors", "w.pth", "shards", "named.npz", "ours.npz"])
+def test_what_is_not_finite_is_refused_with_its_name(folder, tmp_path, tensors, file, number):
+    name = "layer2.0.bn1.running_var"
+    wrong = tensors[name].astype(np.float64)
+    wrong[5] = number
+    bad, path = tensors | {name: wrong}, tmp_path / file
+    if file == "w.pth":
+        torch_format.save(path, bad)
+    elif file == "w.safetensors":
+        save_file(bad, path)
+    elif file == "shards":
+        path = shutil.copytree(folder / file, path)
+        save_file({key: bad[key] for key in list(bad)[:40]}, path / "a.safetensors")
+    elif file == "named.npz":
+        np.savez(path, **bad)
+    else:
+        name = "batch_stats/stage2/block1/norm1/var"
+        with np.load(folder / "w.npz") as ours:
+            np.savez(path, **{**ours, name: wrong})
+    with pytest.raises(UserError, match=f"{file} holds (NaN|infinity, or .*) in {name}: save"):
+        weights.read(path, make_config())
+
+
+def test_what_is_not_finite_in_a_dropped_classifier_is_nobodys_loss(tmp_path, tensors):
+    np.savez(tmp_path / "w.npz", **tensors | {"fc.bias": tensors["fc.bias"] * np.nan})
+    config = make_config(**{"model.weights_head": "drop"})
+    assert weights.read(tmp_path / "w.npz", config, 8).outputs == 0
 
 
 def test_a_header_as_long_as_a_pickle_begins_is_not_taken_for_one(tmp_path):

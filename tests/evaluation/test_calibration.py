@@ -77,6 +77,89 @@ def test_temperature_stays_where_every_picture_is_right():
     assert temperature.fit(logits, logits.argmax(axis=1)) == 1.0
 
 
+def units(n):
+    return np.arange(n)
+
+
+@pytest.mark.parametrize(
+    ("n", "wrong"), [(1, 0), (5, 1), (29, 12), (30, 9), (400, 9), (400, 0), (30, 21), (30, 30)]
+)
+def test_too_few_pictures_or_too_few_wrong_or_right_ones_give_no_temperature(n, wrong):
+    logits = np.repeat(np.array([[3.0, 0, 0, 0, 0]], np.float32), n, axis=0)
+    labels = (np.arange(n) < wrong).astype(np.int32)
+    found = temperature.fit_if_determined(logits, labels, units(n))
+    assert (found.value, found.estimate) == (1.0, None)
+    assert f"of these {n}, {wrong} are answered wrongly." in found.why_not
+    assert f"{temperature.FEWEST} pictures or more" in found.why_not
+
+
+def test_with_as_many_as_it_says_there_is_a_temperature_with_its_interval():
+    logits = np.repeat(np.array([[3.0, 0, 0, 0, 0]], np.float32), 30, axis=0)
+    for wrong in (10, 20):
+        labels = (np.arange(30) < wrong).astype(np.int32)
+        found = temperature.fit_if_determined(logits, labels, units(30))
+        assert found.why_not == ""
+        assert found.estimate.low < found.value < found.estimate.high
+        assert (found.estimate.n, found.estimate.interval) == (30, "bootstrap")
+
+
+def test_the_interval_of_the_temperature_is_that_of_fits_to_resamples():
+    logits, labels = truthful(200, seed=3)
+    found = temperature.fit_if_determined(logits * 2, labels, units(200), resamples=300).estimate
+    rng = np.random.default_rng(0)  # the same resamples, fitted one by one
+    fits = []
+    for _ in range(300):
+        drawn = rng.integers(200, size=200)
+        fits.append(temperature.fit(2 * logits[drawn], labels[drawn]))
+    low, high = np.quantile(fits, (0.025, 0.975))
+    assert (found.low, found.high) == (pytest.approx(low, rel=2e-3), pytest.approx(high, rel=2e-3))
+
+
+def test_the_interval_holds_the_true_temperature_in_19_of_20_fits_or_nearly():
+    held = 0
+    for seed in range(60):
+        logits, labels = truthful(150, seed=seed)
+        found = temperature.fit_if_determined(logits * 1.5, labels, units(150), 200).estimate
+        held += found.low <= 1.5 <= found.high
+    assert held >= binom.ppf(0.001, 60, 0.92)
+
+
+@pytest.mark.parametrize(("sharpened", "holds"), [(1.0, True), (3.0, False)])
+def test_an_interval_that_holds_1_is_known(sharpened, holds):
+    logits, labels = truthful(300, seed=5)
+    assert temperature.fit_if_determined(logits * sharpened, labels, units(300)).may_be_1 == holds
+
+
+def test_pictures_of_one_group_say_less_of_the_temperature_than_as_many_on_their_own():
+    logits, labels = truthful(60, seed=1)
+    logits, labels = np.repeat(logits, 5, axis=0), np.repeat(labels, 5)
+    alone = temperature.fit_if_determined(logits, labels, units(300)).estimate
+    grouped = temperature.fit_if_determined(logits, labels, np.repeat(units(60), 5)).estimate
+    assert grouped.value == alone.value
+    assert grouped.interval == "group bootstrap"
+    assert grouped.high - grouped.low > 1.5 * (alone.high - alone.low)
+
+
+def test_what_too_few_pictures_leave_unfitted_is_said():
+    logits, labels = truthful(500, seed=0)
+    few = answers(logits[:5], labels[:5])
+    no_temperature, complete = measure(fit(few), few).unfitted
+    assert no_temperature.startswith("No temperature was fitted")
+    assert complete == (
+        "Every class is in every set: a coverage of 90% takes 9 pictures or more, and there are 5."
+    )
+    enough = answers(logits, labels)
+    assert measure(fit(enough), enough).unfitted == []
+
+
+def test_a_calibration_of_an_earlier_version_is_read(tmp_path):
+    path = calibrations.write(fit(answers(*truthful(400, seed=0))), tmp_path)
+    page = json.loads(path.read_text())
+    del page["fitted"]
+    path.write_text(json.dumps(page))
+    assert calibrations.read(tmp_path, 7).fitted is None
+
+
 def test_log_loss_and_brier_are_those_of_scikit_learn():
     from sklearn.metrics import brier_score_loss, log_loss
 
@@ -262,7 +345,7 @@ def test_it_is_read_as_it_was_written(tmp_path, seen):
     assert sorted(p.name for p in path.parent.iterdir()) == ["7.json", "7.npz"]
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "no arrays", "half the arrays"])
+@pytest.mark.parametrize("damage", ["cut", "empty", "not finite", "no arrays", "half the arrays"])
 def test_a_damaged_one_is_refused(tmp_path, seen, damage):
     features, labels = seen
     given_answers = answers(*truthful(400, seed=0))
@@ -273,6 +356,9 @@ def test_a_damaged_one_is_refused(tmp_path, seen, damage):
         npz.unlink()
     elif damage == "half the arrays":
         npz.write_bytes(npz.read_bytes()[: npz.stat().st_size // 2])
+    elif damage == "not finite":
+        page = json.loads(path.read_text()) | {"temperature": float("nan")}
+        path.write_text(json.dumps(page))
     else:
         path.write_text("{}" if damage == "empty" else path.read_text()[:100])
     with pytest.raises(UserError, match=r"7\.json is damaged .*bcjax calibrate"):

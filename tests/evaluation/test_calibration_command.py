@@ -68,7 +68,12 @@ def rows(calibrated, cells):
 def test_calibrate_says_what_it_fitted_and_to_what(calibrated):
     workdir, out, _, calibration = calibrated
     assert f"val split, checkpoint {calibration.step}, n = 16" in out
-    assert f"{calibration.temperature:.3f}" in out
+    said = " ".join(out.split())
+    assert "temperature │ - │" in said
+    assert "No temperature was fitted: it takes 30 pictures or more" in said
+    assert "of these 16, " in said
+    assert "a threshold that 95% of others stay below takes 19 or more." in said
+    assert (calibration.temperature, calibration.fitted.estimate) == (1.0, None)
     assert "80% coverage" in out
     assert f"AUROC of distance, 8 no cells │ {calibration.not_cells.distance.auroc:.4f}" in (
         " ".join(out.split())
@@ -113,6 +118,7 @@ def test_predict_prints_the_same_as_a_table_and_as_csv(calibrated, cells, rows, 
         (shown,) = [text for text in table.splitlines() if row["filename"] in text]
         assert (", ".join(row["set"]) or "none") in shown
     assert "Calibrated on 16 pictures (val)" in table
+    assert "No temperature was fitted" in table
 
 
 @pytest.mark.parametrize(
@@ -157,7 +163,9 @@ def test_evaluate_measures_the_calibration_and_warns_of_what_it_was_fitted_on(ca
         assert measured["log_loss"]["raw"] == pytest.approx(result["metrics"]["log_loss"]["value"])
         assert (sentence in result["cautions"]) == (split == "val")
     held = answers.read(workdir / "eval" / "val.parquet")
-    assert temperature.fit(held.logits, held.labels) == calibration.temperature
+    assert measured["fitted"]["why_not"] == calibration.fitted.why_not
+    assert calibration.fitted.why_not.startswith("No temperature was fitted")
+    assert calibration.n == held.n
 
 
 @pytest.mark.parametrize(

@@ -158,11 +158,19 @@ def test_runs_with_other_pictures_are_refused(bcjax, own, tmp_path):
     assert contents(own[0]) == before
 
 
+@pytest.mark.parametrize("command", ["evaluate --soup=greedy", "report", "evaluate --views=flip"])
+def test_a_run_that_is_missing_is_said_to_be_missing(bcjax, command, tmp_path):
+    nowhere = tmp_path / "nowhere"
+    ran = bcjax(*command.split(), f"--workdir={nowhere}")
+    refused(ran, f"{nowhere} holds no run: there is no such folder")
+    assert not nowhere.exists()
+
+
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
         (["--views=flip,trun"], ["'trun'", "did you mean 'turn'?"]),
-        (["--with=nowhere"], ["nowhere holds no run"]),
+        (["--with=nowhere"], ["nowhere holds no run: there is no such folder"]),
         (["--checkpoint=best,5"], ["holds no checkpoint '5'"]),
         (["--checkpoint=latest,0"], ["name another checkpoint, or another run"]),
         (["--views=flip", "--watch"], ["--watch", "averages nothing"]),

@@ -1,17 +1,24 @@
 """`evaluate`, `watch` and `calibrate` from Python: what the commands do, with results to use."""
 
+import dataclasses
+import json
+import shutil
+
 import pytest
-from commandline import contents
+from commandline import contents, run_bcjax
 
 import bcjax
 from bcjax.evaluation.answers import read
 from bcjax.evaluation.calibrate import calibrate
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.corruptions import robustness
-from bcjax.evaluation.evaluate import evaluate, watch
+from bcjax.evaluation.evaluate import evaluate, not_watched, watch
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import Evaluator
+from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
+from bcjax.runtime.training_sessions import Ending
 
 
 def test_an_evaluation_is_returned_and_written(own_run):
@@ -34,6 +41,57 @@ def test_watching_a_run_that_has_ended_evaluates_each_checkpoint(own_run):
     steps = [each.checkpoint for each in evaluations]
     assert steps == sorted(int(path.name) for path in (own_run / "checkpoints").iterdir())
     assert [each.path.name for each in evaluations] == [f"val-{step}.json" for step in steps]
+
+
+def test_a_checkpoint_that_is_deleted_before_its_turn_is_left_out(own_run, monkeypatch):
+    folders = sorted((own_run / "checkpoints").iterdir(), key=lambda path: int(path.name))
+    reached = Evaluator.evaluate
+
+    def deletes_first(evaluator, which):
+        if which == folders[0].name:
+            shutil.rmtree(folders[0])  # as training does, which makes room for others
+        return reached(evaluator, which)
+
+    monkeypatch.setattr(Evaluator, "evaluate", deletes_first)
+    evaluator = Evaluator(own_run, split="val")
+    steps = [each.checkpoint for each in watch(evaluator)]
+    assert steps == [int(path.name) for path in folders[1:]]
+    assert not_watched(evaluator, steps) == [2, 3, int(folders[0].name)]
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "said"),
+    [
+        (None, 3, "The run is not finished: it was killed after step 6."),
+        (
+            Ending("signal", 6, "SIGTERM (15) stopped it", 6, 6),
+            3,
+            "The run is not finished. Ended at step 6: SIGTERM (15) stopped it.",
+        ),
+        (Ending("patience", 6, "patience", 6, 6), 0, ""),
+        ("earlier version", 0, ""),
+    ],
+    ids=["killed", "signal", "patience", "earlier"],
+)
+def test_watching_says_what_it_missed_and_whether_the_run_is_finished(
+    own_run, ending, status, said
+):
+    path = RunDir(own_run).sessions
+    (line,) = files.read_json_lines(path)
+    if ending == "earlier version":
+        del line["saved"], line["ending"]
+    else:
+        line["ending"] = ending and dataclasses.asdict(ending)
+    files.write_text(path, json.dumps(line) + "\n")
+    ran = run_bcjax("evaluate", f"--workdir={own_run}", "--split=val", "--watch")
+    assert ran.status == status
+    assert said in ran.out
+    assert ("is not finished" in ran.out) == (status == 3)
+    there = {int(path.name) for path in (own_run / "checkpoints").iterdir()}
+    gone = ", ".join(str(step) for step in line.get("saved", ()) if step not in there)
+    missed = f"they were deleted before their turn: checkpoints {gone}. A larger"
+    assert (missed in ran.out) == bool(gone)
+    assert bool(gone) == (ending != "earlier version")
 
 
 def test_a_calibration_is_returned_and_written(own_run):

@@ -104,6 +104,11 @@ def test_a_mistake_is_an_exception_with_the_sentence_of_the_command(folder):
         (lambda run: bcjax.evaluate(run, soup="greed", runs=[run]), "no soup 'greed': choose of"),
         (lambda run: bcjax.sweep(tiny(), {"seed": [1]}, "s", trials=0), "trials is 0: it must be"),
         (lambda run: bcjax.ablate(tiny(), {"a": {"seed": 1}}, "a", seeds=0), "seeds is 0: it must"),
+        (lambda run: bcjax.compare([run, run]), "is no run: give its folder"),
+        (lambda run: bcjax.train("elu_cnn"), r"no config: give bcjax.get_config\('elu_cnn'\)"),
+        (lambda run: bcjax.ablate(tiny(), {"a": {"seed": 1}}, "a", modes="all"), "no mode 'all'"),
+        (lambda run: bcjax.evaluate(run, runs="there"), "^there holds no run"),
+        (lambda run: bcjax.load(run).explain(bcjax_images()[0], "cam"), "no method 'cam'"),
         (lambda run: bcjax.report(run, out="file/page.html"), r"A file is .*file\): move it, or"),
     ],
 )

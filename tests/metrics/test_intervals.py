@@ -10,6 +10,7 @@ from predictions import NAMES, made_up
 from scipy.stats import binomtest
 
 from bcjax.metrics import intervals, measure, wilson
+from bcjax.metrics.names import describe
 from bcjax.metrics.predictions import Predictions
 from bcjax.metrics.scores import NOISE, PER_CLASS, all_metrics, calibration_error, unweighted
 
@@ -49,7 +50,7 @@ def test_the_bootstrap_is_percentiles_over_samples_of_the_pictures():
         measure(probabilities[sample], labels[sample], NAMES, resamples=0).metrics
         for sample in (rng.integers(80, size=80) for _ in range(40))
     ]
-    resampled = [name for name, figure in figures.items() if figure.interval == "bootstrap"]
+    resampled = [name for name, figure in figures.items() if "bootstrap" in figure.interval]
     assert {"balanced_accuracy", "mcc", "macro_auc", "brier", "aurc", *NOISE} <= set(resampled)
     for name in set(resampled) - NOISE.keys():
         expected = np.quantile([draw[name].value for draw in draws], (0.025, 0.975))
@@ -69,9 +70,9 @@ def test_pictures_of_a_group_are_drawn_together():
     )
     assert (once.groups, twice.groups) == (60, 60)
     for name, figure in twice.metrics.items():
-        assert figure.interval in ("group bootstrap", "group wilson")
+        assert figure.interval.removeprefix("clipped ") in ("group bootstrap", "group wilson")
         # A mean over all prefixes has finer prefixes of more pictures.
-        if once.metrics[name].interval == "bootstrap" and name != "aurc":
+        if "bootstrap" in once.metrics[name].interval and name != "aurc":
             for bound in ("low", "high"):
                 assert getattr(figure, bound) == pytest.approx(
                     getattr(once.metrics[name], bound), abs=1e-9
@@ -176,6 +177,39 @@ def test_intervals_hold_the_value_and_shrink_with_n():
             assert row.f1.low < row.f1.value < row.f1.high
     # Sixteen times the pictures: a quarter of the width.
     np.testing.assert_allclose(np.divide(*widths), 4, rtol=0.45)
+
+
+@pytest.mark.parametrize("groups", [None, [str(i // 3) for i in range(15)]], ids=["", "groups"])
+@pytest.mark.parametrize("skill", [-6.0, 0.0, 1.5, 6.0])
+def test_no_interval_leaves_the_range_of_its_metric(skill, groups):
+    """Few pictures, answered well or badly: figures lie at the ends of their ranges."""
+    for seed in range(3):
+        predictions = made_up(15, skill=skill, seed=seed)
+        found = measure(*predictions, NAMES, groups=groups, resamples=20)
+        figures = [
+            *found.metrics.items(), *(each for row in found.per_class for each in row.items())
+        ]  # fmt: skip
+        for name, figure in figures:
+            if figure and figure.interval:
+                low, high = describe(name).bounds
+                assert low <= figure.low <= figure.high <= high, (name, figure)
+
+
+def test_an_end_that_is_moved_into_the_range_is_named():
+    sure = np.tile([0.8, 0.2], (20, 1))
+    calibrated = measure(sure, np.repeat([0, 1], [16, 4]), NAMES[:2], resamples=200).metrics["ece"]
+    assert calibrated.value == pytest.approx(0)
+    assert (calibrated.low, calibrated.interval) == (0, "clipped bootstrap")
+    # All right alike: the gap is the same on each resample.
+    assert measure(sure, np.zeros(20, int), NAMES[:2], resamples=20).metrics["ece"].low is None
+
+
+def test_what_is_perfect_on_each_resample_is_not_said_to_be_certain():
+    labels = np.arange(40) % 4
+    figures = measure(np.eye(4)[labels], labels, NAMES, resamples=20).metrics
+    for name in ("macro_f1", "balanced_accuracy", "macro_auc", "mcc"):
+        assert (figures[name].value, figures[name].interval, figures[name].low) == (1, None, None)
+    assert figures["accuracy"].low == wilson(40, 40)[0] < 1
 
 
 def test_without_resamples_only_proportions_have_an_interval():

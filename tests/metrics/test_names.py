@@ -24,7 +24,7 @@ def test_every_metric_is_described_and_nothing_else(measured):
 def test_values_lie_in_the_range(measured):
     for name, value in measured.values.items():
         described = names.describe(name)
-        assert described.low <= value <= described.high, name
+        assert described.bounds.low <= value <= described.bounds.high, name
 
 
 def test_a_better_answer_has_the_better_value(measured):

@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 from keras_applications import keras
 
+from bcjax import config as configs
+from bcjax.engine import weights
 from bcjax.models.pretrained import families, keras_files, keras_names
 from bcjax.runtime.errors import UserError
 
@@ -43,6 +45,21 @@ def same(read, expected):
     return read.keys() == expected.keys() and all(
         np.array_equal(read[name], expected[name]) for name in expected
     )
+
+
+@pytest.mark.parametrize("suffix", [".weights.h5", ".h5"])
+def test_what_is_not_finite_is_refused_with_the_variables_name(saved, tmp_path, suffix):
+    path = shutil.copy(saved[suffix], tmp_path / f"bad{suffix}")
+    with h5py.File(path, "r+") as file:
+        kernels = []
+        file.visititems(lambda at, o: kernels.append(at) if getattr(o, "ndim", 0) == 4 else None)
+        file[kernels[0]][0, 0, 0, 0] = np.nan
+    config = configs.default()
+    config.update_from_flattened_dict(
+        {"model.name": NAME, "model.alpha": OPTIONS["alpha"], "data.image_size": 32}
+    )
+    with pytest.raises(UserError, match=r"bad.*h5 holds NaN in \w+/kernel: save"):
+        weights.read(path, config, 8)
 
 
 def without_names(source: Path, to: Path) -> Path:

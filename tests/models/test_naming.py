@@ -5,13 +5,17 @@
 
 import numpy as np
 import pytest
-from published import PUBLISHED, of_network, tensors_of
+from flax import traverse_util
+from networks import jit
+from published import LOGITS, PUBLISHED, drawn_tensors, of_network, tensors_of
 
+from bcjax import models
 from bcjax.models.pretrained import convert, families
 from bcjax.runtime.errors import UserError
 
 OURS = {
     "mobilenetv2_100": "mobilenet_v2", "mobilenetv1_100": "mobilenet_v1",
+    "deit_tiny_patch16_224": "vit_tiny", "vit_b_16": "vit_base",
 }  # fmt: skip
 
 
@@ -39,11 +43,40 @@ def test_every_published_tensor_has_its_place(case, networks):
     assert not fitting.notes
 
 
+@pytest.mark.parametrize("case", PUBLISHED)
+def test_every_published_backbone_takes_a_new_classifier_with_hidden_layers(case):
+    tensors, holds = tensors_of(case), of_network(ours(case), hidden=(16, 8), dropout=0.1)
+    naming = families.best(families.namings(ours(case)), tensors)
+    fitting = convert.place_by_name(naming, tensors, holds.blocks, "w.pth")
+    convert.choose_classifier(fitting, holds, keep=False)
+    convert.fit(fitting, holds)
+    head = [path for path in holds.shapes if path.startswith("params/head/")]
+    convert.check(fitting, holds, model=ours(case), optional=head)
+    assert fitting.tensors.keys() == holds.shapes.keys() - set(head)
+
+
+@pytest.mark.parametrize("case", LOGITS)
+def test_logits_are_those_of_the_library(case, networks):
+    naming = families.best(families.namings(ours(case)), tensors_of(case))
+    holds = networks[ours(case)]
+    fitting = convert.place_by_name(naming, drawn_tensors(case), holds.blocks, "w.pth")
+    convert.fit(fitting, holds)
+    tree = traverse_util.unflatten_dict(fitting.tensors, sep="/")
+    size, expected = LOGITS[case]["size"], np.array(LOGITS[case]["logits"])
+    pictures = np.random.default_rng(0).standard_normal((2, size, size, 3), np.float32)
+    found = jit(models.create(ours(case), classes=1000).apply)(tree, pictures)
+    np.testing.assert_allclose(found[:, :10], expected, atol=1e-4 * np.abs(expected).max())
+    assert np.abs(expected[0] - expected[1]).max() > 0.05 * np.abs(expected).max()
+
+
 @pytest.mark.parametrize(
     ("case", "whose"),
     [
         ("timm resnet50", "ResNet of torchvision or timm"),
         ("torchvision alexnet", "AlexNet of torchvision"),
+        ("timm vgg11_bn", "VGG of timm"),
+        ("torchvision googlenet", "GoogLeNet of torchvision"),
+        ("transformers vit_tiny", "ViT of transformers"),
         ("transformers convnext_tiny", "ConvNeXt of transformers"),
         ("torchvision mobilenet_v2", "MobileNetV2 of torchvision"),
     ],

@@ -1,6 +1,7 @@
 """What the table of networks says is so: every one is built, traced and counted, or refused."""
 
 import functools
+from collections import Counter
 from unittest import mock
 
 import jax
@@ -23,18 +24,21 @@ FAMILIES = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_table_tells_the_truth(name):
-    entry, stages = MODELS[name], {}
+    entry, stages, calls = MODELS[name], {}, Counter()
 
     def watch(call, args, kwargs, context):
         answer = call(*args, **kwargs)
         if context.method_name == "__call__" and len(context.module.path) == 1:
             stages.setdefault(context.module.path[0])
+            calls[context.module.path[0]] += 1
         return answer
 
     with nn.intercept_methods(watch):
         counted = count(create(name, classes=1000), ImageSize.of(entry.input_size))
     assert counted == Count(entry.parameters, entry.macs)
     assert tuple(stages) == entry.stages
+    # An explanation finds the output of a stage by its only call.
+    assert {calls[stage] for stage in stages if stage.startswith("st")} == {1}
 
 
 @pytest.mark.parametrize(
@@ -42,6 +46,10 @@ def test_the_table_tells_the_truth(name):
 )
 def test_with_eight_classes_the_published_count_is_met(name, size, published):
     assert count(create(name, classes=8), ImageSize.of(size)).parameters == published
+
+
+def test_lenet_has_the_count_of_the_textbooks_for_grey_pictures_and_ten_classes():
+    assert count(create("lenet5", classes=10), 32, channels=1).parameters == 61_706
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -84,6 +92,9 @@ def test_any_picture_gives_float32_logits(name, size, channels, dtype, options):
         ("elu_cnn", 1, 2),
         ("convnext_atto", 2, 8),
         ("alexnet", 1, 15),
+        ("lenet5", 13, 28),
+        ("vgg11", 2, 4),
+        ("googlenet", 2, 8),
         ("custom_cnn", 4, 8),
     ],
 )
@@ -99,7 +110,7 @@ def test_a_small_stem_keeps_more_of_a_small_picture(name, stem, small_stem):
         assert seen.shape[1:3] == (side, side)
 
 
-@pytest.mark.parametrize("name", ["simple_cnn", "custom_cnn", "conv2d", "alexnet"])
+@pytest.mark.parametrize("name", ["simple_cnn", "custom_cnn", "conv2d", "alexnet", "vit_tiny"])
 def test_a_flattened_map_alone_ties_the_parameters_to_the_size(name):
     small, large = (shapes(create(name, classes=2), size)["params"] for size in (64, 96))
     differ = [stage for stage in MODELS[name].stages if small[stage] != large[stage]]
@@ -112,6 +123,14 @@ def test_a_flattened_map_alone_ties_the_parameters_to_the_size(name):
         ("convnext_atto", 32, {}),
         ("convnext_atto", 8, {"small_stem": True}),
         ("alexnet", 63, {}),
+        ("lenet5", 16, {}),
+        ("lenet5", 10, {"small_stem": True}),
+        ("vgg11", 32, {}),
+        ("vgg11", 16, {"small_stem": True}),
+        ("googlenet", 15, {}),
+        ("googlenet", 4, {"small_stem": True}),
+        ("vit_tiny", 16, {}),
+        ("vit_tiny", 4, {"small_stem": True}),
         ("alexnet", 7, {"small_stem": True}),
         ("custom_cnn", 16, {}),
         ("custom_cnn", 8, {"small_stem": True}),

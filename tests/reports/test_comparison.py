@@ -18,6 +18,7 @@ from bcjax import config as configs
 from bcjax import metrics
 from bcjax.config import ImageSize
 from bcjax.engine import network
+from bcjax.metrics.resampling import Difference
 from bcjax.models import MODELS, create
 from bcjax.models.network import Count, count
 from bcjax.reports.comparison import compare as compare_runs
@@ -59,32 +60,114 @@ def test_the_tests_are_those_of_the_pictures_that_one_alone_has_right(known):
     assert difference.low == pytest.approx(mean - 1.96 * deviation, abs=0.01)
     assert difference.high == pytest.approx(mean + 1.96 * deviation, abs=0.01)
     assert difference.low > 0
-    assert difference.p < 0.05
-    assert test.significant
-    assert test.sentence.startswith("b is better than a: accuracy 0.8833 against 0.8433")
+    # Of one seed each: the networks differ on such pictures; of their configs nothing is known.
+    assert difference.p is None
+    assert not test.significant
+    assert test.sentence.startswith(
+        "b answers such pictures better than a: accuracy 0.8833 against 0.8433"
+    )
 
 
 def test_the_other_way_round_the_difference_is_the_opposite(known):
     ((one,), (other,)) = (compared(*each).tests for each in (known, known[::-1]))
     assert one.difference.value == -other.difference.value
     assert one.difference.low == pytest.approx(-other.difference.high)
-    assert one.difference.p == other.difference.p
-    assert "a is worse than b" in other.sentence
+    assert one.mcnemar.p == other.mcnemar.p
+    assert "a answers such pictures worse than b" in other.sentence
 
 
-def test_equal_answers_cannot_be_told_apart(pair, tmp_path):
+def test_identical_answers_are_said_to_be_so(pair, tmp_path):
     folders = [run(tmp_path / name, answers(pair[0])) for name in "ab"]
     (test,) = compared(*folders).tests
-    assert (test.difference.value, test.difference.p, test.mcnemar.p) == (0, 1, 1)
-    assert not test.significant
-    assert "cannot be told apart" in test.sentence
+    assert test.difference == Difference(0.0, None, None)
+    assert (test.p_holm, test.mcnemar.p, test.mcnemar_p_holm) == (None, None, None)
+    assert test.sentence.startswith("b and a gave identical answers to all 300 pictures")
+
+
+def test_as_many_right_answers_to_other_pictures_cannot_be_told_apart(pair, tmp_path):
+    folders = [
+        run(tmp_path / name, answers(hits))
+        for name, hits in zip("ab", (pair[0], pair[0][::-1]), strict=True)
+    ]
+    (test,) = compared(*folders).tests
+    assert test.difference.value == pytest.approx(0)
+    assert test.difference.low < 0 < test.difference.high
+    assert test.mcnemar.p == 1
+    assert "cannot be told apart by these pictures" in test.sentence
+
+
+@pytest.fixture
+def of_seeds(tmp_path):
+    """Makes runs of a config: right are so many of 300 pictures, one run for each seed."""
+
+    def make(name, rights, **settings):
+        return [
+            run(tmp_path / f"{name}-seed-{seed}",
+                answers(np.roll(np.arange(N) < right, 7 * seed)), seed=seed, **settings)
+            for seed, right in enumerate(rights)
+        ]  # fmt: skip
+
+    return make
+
+
+def test_runs_that_differ_in_their_seed_are_one_config(of_seeds):
+    found = compared(*of_seeds("a", (250, 280)), *of_seeds("b", (250, 250), optim__lr=0.01))
+    assert [(group.name, group.runs) for group in found.groups] == [
+        ("a (2 seeds)", ("a-seed-0", "a-seed-1")),
+        ("b (2 seeds)", ("b-seed-0", "b-seed-1")),
+    ]
+    assert found.groups[0].metric.mean == pytest.approx(265 / N)
+    assert found.groups[0].metric.interval.endswith("t over runs and pictures")
+    assert found.groups[0].metric.high <= 1
+    assert [each for each in found.cautions if "seed" in each] == []
+    (test,) = found.tests
+    # By seed the differences are 0 and -0.1, whose mean pictures alone would call significant.
+    assert (test.run, test.mcnemar) == ("b (2 seeds)", None)
+    assert test.difference.value == pytest.approx(-0.05)
+    assert test.difference.low < -0.2
+    assert test.difference.p > 0.2
+    assert "cannot be told apart by these seeds and pictures" in test.sentence
+    assert found.per_class[0].difference.keys() == {"b (2 seeds)"}
+
+
+def test_a_config_that_is_better_with_each_seed_is_better(of_seeds):
+    found = compared(
+        *of_seeds("a", (200, 201, 202)), *of_seeds("b", (290, 289, 291), optim__lr=0.01)
+    )
+    (test,) = found.tests
+    assert test.significant
+    assert test.difference.p < 0.01
+    assert test.sentence.startswith("b (3 seeds) is better than a (3 seeds): accuracy 0.9667")
+
+
+def test_a_config_with_one_seed_is_compared_without_p(of_seeds):
+    found = compared(*of_seeds("a", (250, 260)), *of_seeds("b", (290,), optim__lr=0.01))
+    (test,) = found.tests
+    assert test.run == "b-seed-0"
+    assert (test.difference.interval, test.difference.p) == ("bootstrap", None)
+    (caution,) = (each for each in found.cautions if "seed" in each)
+    assert caution.startswith("1 of 2 configs was trained with one seed: seed noise is not in")
+
+
+def test_seeds_of_one_config_alone_have_a_mean_and_no_test(of_seeds, tmp_path):
+    folders = of_seeds("a", (250, 260, 240))
+    found = compared(*folders)
+    assert (len(found.groups), found.tests) == (1, ())
+    ran = run_bcjax("compare", *folders, f"--out={tmp_path / 'out'}")
+    assert ran.status == 0, ran.err
+    assert "t over runs and pictures" in ran.out
+
+
+def test_the_same_seed_again_is_no_further_seed(pair, tmp_path):
+    folders = [run(tmp_path / f"a-{i}", answers(hits)) for i, hits in enumerate(pair)]
+    assert [group.name for group in compared(*folders).groups] == ["a-0", "a-1"]
 
 
 def test_of_a_loss_less_is_better(known):
     found = compared(*known, metric="log_loss")
     (test,) = found.tests
     assert test.difference.high < 0
-    assert "b is better than a" in test.sentence
+    assert "b answers such pictures better than a" in test.sentence
 
 
 def test_pictures_of_one_group_do_not_count_as_many(pair, tmp_path):
@@ -102,7 +185,6 @@ def test_pictures_of_one_group_do_not_count_as_many(pair, tmp_path):
 def test_several_runs_are_corrected_for_their_number(pair, tmp_path):
     folders = [run(tmp_path / name, answers(pair[name != "a"])) for name in "abc"]
     for test in compared(*folders).tests:
-        assert test.p_holm == pytest.approx(2 * test.difference.p)
         assert test.mcnemar_p_holm == pytest.approx(2 * test.mcnemar.p)
 
 
@@ -191,12 +273,31 @@ def test_notes_warn_of_what_a_reader_must_know(pair, tmp_path):
     first = run(tmp_path / "a", answers(pair[0]), about={"cautions": ["Chosen by these."]})
     second = run(tmp_path / "b", answers(pair[1]), about={"leaks": "The splits leak"})
     (second / "pictures.json").write_text('{"path": "", "digest": "d1"}')
-    (second / "sessions.jsonl").unlink()
+    lines = (second / "sessions.jsonl").read_text()
+    (second / "sessions.jsonl").write_text(lines.replace("abacus", "slide rule"))
     comparison = compared(first, second)
-    assert comparison.cautions == ("a: Chosen by these.", "b: The splits leak.")
+    *own, seeds = comparison.cautions
+    assert own == ["a: Chosen by these.", "b: The splits leak."]
+    assert seeds.startswith("Each config was trained with one seed: seed noise is not in")
     notes = comparison.notes
     assert any("not trained on the same pictures" in note for note in notes)
     assert any("hardware" in note for note in notes)
+
+
+def test_what_is_not_known_is_not_called_different(pair, tmp_path):
+    """A folder of members has no sessions of its own: its hardware is that of its members."""
+    first = run(tmp_path / "a", answers(pair[0]))
+    second = run(tmp_path / "b", answers(pair[1]))
+    (second / "member-0").mkdir()
+    (second / "config.json").rename(second / "member-0" / "config.json")
+    configs.save(configs.load(second / "member-0"), second / "config.json")
+    (second / "sessions.jsonl").rename(second / "member-0" / "sessions.jsonl")
+    (second / "pictures.json").unlink()
+    found = compared(first, second)
+    assert found.notes == ()
+    assert [each.cost.hardware for each in found.runs] == ["2 cores of abacus"] * 2
+    (second / "member-0" / "sessions.jsonl").unlink()
+    assert compared(first, second).notes == ()
 
 
 def test_a_folder_of_members_stands_for_its_members(pair, tmp_path):
@@ -258,7 +359,7 @@ def test_the_runs_are_printed_beside_each_other(written, trained):
     ran, out = written
     assert str(out / "compare.html") in ran.out
     assert trained.workdir.name in ran.out
-    for text in ("elu_cnn", "1,426,376", "macro F1", "McNemar p", "cannot be told apart by"):
+    for text in ("elu_cnn", "1,426,376", "macro F1", "McNemar p", "seed noise is not in"):
         assert text in ran.out, text
 
 
@@ -311,7 +412,10 @@ def test_two_runs_are_needed_and_each_once(compare, one, tmp_path):
     refused(compare(), "bcjax compare runs/a runs/b")
     refused(compare(one), one, "two runs")
     refused(compare(one, one), one, "twice")
-    refused(compare(one, tmp_path / "nowhere"), tmp_path / "nowhere", "config.json")
+    refused(compare(one, tmp_path / "nowhere"), tmp_path / "nowhere", "no such folder")
+    refused(compare(tmp_path / "nowhere"), tmp_path / "nowhere", "no such folder")
+    (tmp_path / "empty").mkdir()
+    refused(compare(one, tmp_path / "empty"), tmp_path / "empty", "config.json")
     refused(compare(one, "--metrc=x"), "--metrc", "metric")
 
 

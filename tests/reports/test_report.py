@@ -253,16 +253,16 @@ def test_the_limits_are_computed(own):
 
 
 def test_the_page_goes_where_it_is_asked_for(own, tmp_path):
-    out, flags = tmp_path / "there" / "val.html", (f"--workdir={own}", "--split=val")
-    refused(run_bcjax("report", *flags, f"--out={out}"), "--split=val")
+    out, flags = tmp_path / "there" / "train.html", (f"--workdir={own}", "--split=train")
+    refused(run_bcjax("report", *flags, f"--out={out}"), "--split=train")
     assert not out.parent.exists()
-    (own / "eval" / "val.json").write_text(json.dumps(result_of(own) | {"split": "val"}))
+    (own / "eval" / "train.json").write_text(json.dumps(result_of(own) | {"split": "train"}))
     before = contents(own)
     ran = run_bcjax("report", *flags, f"--out={out}")
     assert ran.status == 0, ran.err
-    written = {"val.html", "val.md", "figures", "README.md"}
+    written = {"train.html", "train.md", "figures", "README.md"}
     assert {path.name for path in out.parent.iterdir()} == written
-    assert "the val split of synthetic" in out.read_text()
+    assert "the train split of synthetic" in out.read_text()
     assert contents(own) == before
 
 

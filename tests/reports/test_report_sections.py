@@ -11,6 +11,7 @@ from PIL import Image
 from bcjax import metrics
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.measure import measure
+from bcjax.evaluation.calibration.temperature import FittedTemperature
 from bcjax.evaluation.corruptions.corruption_evaluation import (
     CorruptionEvaluation,
     CorruptionScores,
@@ -30,8 +31,10 @@ from bcjax.evaluation.explanation.summary import (
 )
 from bcjax.evaluation.member_summary import summarise_members
 from bcjax.metrics import Estimate
+from bcjax.metrics.resampling import Resampled
 from bcjax.reports.pages.page import to_markdown
 from bcjax.reports.run.calibration import confidence_charts
+from bcjax.reports.run.model_card import model_card
 from bcjax.reports.run.report import report_page
 from bcjax.reports.run_record import read_run
 from bcjax.runtime.files import write_json
@@ -78,12 +81,26 @@ def test_a_calibration_stands_as_it_was_measured(run, answers):
     found = calibrations.fit(answers, step=20, split="val", coverage=0.8, error_rate=0.2)
     measured = measure(found, answers).to_dict()
     text = markdown_of(run(calibration=measured))
-    assert f"temperature {measured['temperature']:.4f}" in text
+    assert f"temperature {measured['temperature']:.4f} (95 % interval" in text
     for key in ("log_loss", "ece", "brier"):
         raw, scaled = measured[key]["raw"], measured[key]["scaled"]
         assert f"| {raw:.4f} | {scaled:.4f} |" in text
     share = measured["conformal"]["measured"]["value"]
     assert f"| sets hold the true class | 80.0 % | {100 * share:.1f} % |" in text
+
+
+def test_a_calibration_without_temperature_says_why_in_report_and_card(run, answers):
+    found = calibrations.fit(answers, step=20, split="val", coverage=0.8, error_rate=0.2)
+    why_not = "No temperature was fitted: it takes 30 pictures or more."
+    found = dataclasses.replace(
+        found, temperature=1.0, fitted=FittedTemperature(None, why_not), n=12
+    )
+    workdir = run(calibration=measure(found, answers).to_dict())
+    text = markdown_of(workdir)
+    assert why_not in text
+    assert "with the temperature" not in text
+    card = model_card(read_run(workdir))
+    assert f"The calibration was fitted on 12 pictures of the val split. {why_not}" in card
 
 
 def test_each_corruption_has_a_row_and_all_have_one(run):
@@ -147,7 +164,11 @@ def test_members_have_a_mean_and_a_deviation(run):
     members = [
         NetworkScores(f"member-{i}", 20, {"accuracy": value}) for i, value in enumerate((0.8, 0.9))
     ]
-    workdir = run(members=summarise_members(members).to_dict(), held_out=False)
+    measured = [
+        {name: Resampled(value, None, np.arange(9)) for name, value in each.metrics.items()}
+        for each in members
+    ]
+    workdir = run(members=summarise_members(members, measured).to_dict(), held_out=False)
     (workdir / "member-0").mkdir()
     text = markdown_of(workdir)
     assert "| accuracy | 0.8500 | 0.0707 |" in text

@@ -46,15 +46,16 @@ def test_a_finished_run_holds_only_what_is_listed(trained):
     run = RunDir(trained.workdir)
     assert run.exists()
     steps = [int(path.name) for path in run.checkpoints.iterdir()]
-    known = {run.config, run.pictures, run.metrics, run.sessions, run.path / ".lock"}
-    known |= {run.evaluation("test"), run.answers("test"), *map(run.calibration, steps)}
+    known = {run.config, run.pictures, run.ancestry, run.metrics, run.sessions, run.path / ".lock"}
+    known |= {of(split) for of in (run.evaluation, run.answers) for split in ("test", "val")}
+    known |= set(map(run.calibration, steps))
     written = {path for path in run.path.rglob("*") if path.is_file()}
     others = written - known
     assert all(
         path.is_relative_to(run.checkpoints) or path.is_relative_to(run.tensorboard)
         for path in others
     )
-    assert run.evaluations() == [run.evaluation("test")]
+    assert run.evaluations() == [run.evaluation("test"), run.evaluation("val")]
     assert run.trained_on().digest
     assert Path(run.trained_on().path).exists()
 

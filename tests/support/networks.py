@@ -9,13 +9,21 @@ from flax import linen as nn
 from bcjax.models.alexnet import AlexNet
 from bcjax.models.convnext import ConvNeXt
 from bcjax.models.elu_cnn import EluCNN
+from bcjax.models.googlenet import GoogLeNet
+from bcjax.models.lenet import LeNet
 from bcjax.models.plain_cnn import PlainCNN
 from bcjax.models.resnet import BasicBlock, Bottleneck, ResNet
+from bcjax.models.vgg import VGG
+from bcjax.models.vit import ViT
 
 TINY = {
     "elu_cnn": EluCNN(3, widths=(4, 8), hidden=(8,), dropout=0.5),
     "flattened": PlainCNN(3, widths=(4, 8), flatten=True, hidden=(8,), dropout=0.5),
     "averaged": PlainCNN(3, widths=(4, 8), flatten=False, dropout=0.5, norm="batch"),
+    "lenet": LeNet(3, hidden=(8,), dropout=0.5),
+    "vgg": VGG(3, widths=(4, 8), depths=(1, 2), hidden=(8,)),
+    "googlenet": GoogLeNet(3, blocks=(((4, 4, 8, 2, 4, 4),), ((4, 4, 8, 2, 4, 4),))),
+    "vit": ViT(3, width=16, heads=2, depth=2, small_stem=True, dropout=0.5),
     "alexnet": AlexNet(3, hidden=(8,), small_stem=True),
     "basic": ResNet(3, depths=(1, 2), block=BasicBlock, dropout=0.5),
     "bottleneck": ResNet(3, depths=(1, 2), block=Bottleneck, dropout=0.5),

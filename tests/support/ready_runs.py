@@ -10,6 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
+from bcjax.data.ancestry import Ancestry
 from bcjax.data.preparation import prepare
 from bcjax.data.sources import synthetic
 from bcjax.engine import network
@@ -45,12 +46,13 @@ def noisy(variables: Variables, noise: float, seed: int) -> Variables:
 
 
 def write(config: ConfigDict, variables: Variables, workdir: Path) -> Path:
-    """Makes the folder of a run."""
+    """Makes the folder of a run, which says that it was trained on the pictures of its config."""
     workdir.mkdir()
     prepared = prepare(config.data)
+    ancestry = Ancestry().trained_on(prepared, str(workdir))
     pictures = {"path": str(prepared.path), "digest": prepared.digest}
     (workdir / "pictures.json").write_text(json.dumps(pictures))
-    network.write_run(config, variables, synthetic.CLASSES, workdir)
+    network.write_run(config, variables, synthetic.CLASSES, workdir, ancestry)
     return workdir
 
 

@@ -46,6 +46,7 @@ class Network(nn.Module):
 class Trainer:
     """`init` and `call` are compiled; `step` is the pure function behind `call`."""
 
+    optimizer: optax.GradientTransformation
     abstract: State
     init: Callable[[], State]
     step: Callable
@@ -59,6 +60,7 @@ def trainer(
     optimizer: optax.GradientTransformation | None = None,
     fsdp_min_size: int = 1 << 30,
     frozen: Frozen = NOTHING_FROZEN,
+    waited: Frozen = NOTHING_FROZEN,
     ops: tuple[str, ...] = (),
     numbers: Hyperparameters = NUMBERS,
     **recipe,
@@ -74,11 +76,11 @@ def trainer(
         return states.begin(bare(seed), 0, optimizer, config.checkpoint.best, frozen)
 
     abstract = states.shapes(lambda: init(0), mesh, fsdp_min_size)
-    step = train_step(model, optimizer, recipe, frozen)
+    step = train_step(model, optimizer, recipe, frozen, waited)
     call = dispatch.TrainCall(dispatch.several(step), mesh, abstract)
     start = states.compile_init(init, abstract)
     given = dispatch.place(mesh, numbers._replace(augment=recipe.policy.numbers))
-    return Trainer(abstract, lambda: start(0), step, lambda *batch: call(*batch, given))
+    return Trainer(optimizer, abstract, lambda: start(0), step, lambda *batch: call(*batch, given))
 
 
 def pictures(examples: int, seed: int = 0) -> dict[str, np.ndarray]:

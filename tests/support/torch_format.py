@@ -16,6 +16,7 @@ import numpy as np
 
 _KINDS = {
     "float32": "FloatStorage",
+    "float64": "DoubleStorage",
     "float16": "HalfStorage",
     "bfloat16": "BFloat16Storage",
     "int64": "LongStorage",

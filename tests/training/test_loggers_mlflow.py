@@ -88,8 +88,13 @@ def test_a_resumed_run_goes_on_in_the_same_one(config, store):
 
 def test_a_store_that_cannot_be_reached_is_said_before_training(config):
     config.track.uri = "nosuch://store"
+    with pytest.raises(UserError, match=r"nosuch://store', which MLflow does not know: .*https://"):
+        loggers.check(config.track)
     with pytest.raises(UserError, match=r"nosuch://store"):
         loggers.open_loggers(config, 0)
+    for uri in (None, "runs/mlflow", "file:///a", "https://a.b:5000", "mysql+pymysql://u@h/db"):
+        config.track.uri = uri
+        loggers.check(config.track)
 
 
 def test_training_goes_on_where_the_store_fails(config, store, caplog):

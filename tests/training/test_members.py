@@ -1,6 +1,7 @@
 """Runs that train together are what each would have been alone."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,6 @@ from places import SUPPORT
 
 from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation import answers
-from bcjax.evaluation.evaluation import NetworkScores
-from bcjax.evaluation.member_summary import summarise_members
 from bcjax.training import members
 
 NORM = (
@@ -117,22 +116,14 @@ def test_evaluate_says_how_far_members_lie_apart_and_what_they_answer_together(p
     spread = result["members"]["metrics"]["log_loss"]
     assert spread["mean"] == pytest.approx(np.mean(losses))
     assert spread["deviation"] == pytest.approx(abs(losses[0] - losses[1]) / np.sqrt(2))
-    assert spread["low"] < spread["mean"] < spread["high"]
+    assert 0 <= spread["low"] < spread["mean"] < spread["high"]
+    assert "t over runs and pictures" in spread["interval"]
+    accuracy = result["members"]["metrics"]["accuracy"]
+    assert 0 <= accuracy["low"] <= accuracy["high"] <= 1
     both = [answers.read(folder / "eval" / "test.parquet") for folder in members_of(pair)]
     whole = answers.read(pair / "eval" / "test.parquet")
     expected = np.mean([each.probabilities() for each in both], axis=0)
     np.testing.assert_allclose(whole.probabilities(), expected, atol=1e-6)
-
-
-def test_a_mean_is_within_its_interval_as_often_as_it_says():
-    """Of Student's t: the share of 95 % is met within three standard errors."""
-    rng, count, held = np.random.default_rng(0), 2000, 0
-    for _ in range(count):
-        drawn = enumerate(rng.normal(0.9, 0.02, 4))
-        each = [NetworkScores(str(i), 0, {"x": value}) for i, value in drawn]
-        found = summarise_members(each).metrics["x"]
-        held += found.low < 0.9 < found.high
-    assert abs(held / count - 0.95) < 3 * np.sqrt(0.95 * 0.05 / count)
 
 
 def test_one_that_diverges_stops_alone(tmp_path):
@@ -141,7 +132,7 @@ def test_one_that_diverges_stops_alone(tmp_path):
         "--config.train.lrs=1e-9,1000", "--config.optim.weight_decay=1000",
         "--config.model.std=1e-6,1e-6,1e-6",
     )  # fmt: skip
-    assert "member 1 stopped: The" in said
+    assert re.search(r"^member 1: Ended at step \d: The .*not finite", said, re.MULTILINE)
     assert processes.steps(tmp_path / "member-0")[-1] == 6
     assert not (tmp_path / "member-1" / "eval").exists()
 

@@ -209,6 +209,7 @@ def test_the_state_fits_every_setting_that_may_change():
         "train.label_smoothing": 0.1, "train.loss": "focal", "train.callbacks": ("call",),
         "train.focal_gamma": 1.0, "train.class_weights": "balanced", "train.patience": 3,
         "train.min_delta": 0.1, "checkpoint.every": "2 steps", "eval.every": "2 steps",
+            "eval.also": ("blur(1)",),
     }  # fmt: skip
     assert set(other) == {name for name, key in configs.KEYS.items() if key.with_change}
 

@@ -10,6 +10,7 @@ from commandline import ROOT, refused, run_bcjax
 from bcjax import models
 from bcjax.evaluation import answers
 from bcjax.evaluation.answers import Answers
+from bcjax.runtime.errors import UserError
 from bcjax.tune import ablation as ablations
 from bcjax.tune.ablation import Ablation, Switch
 
@@ -63,6 +64,13 @@ def test_each_run_is_an_ordinary_one_compared_with_all_on_the_watched_split(abla
     assert whole["difference"] is None
     assert none["difference"]["value"] == pytest.approx(values["none"] - values["all"])
     assert none["difference"]["low"] <= none["difference"]["value"] <= none["difference"]["high"]
+    # One seed each: other pictures are in the interval, another seed is not.
+    assert none["difference"]["p"] is None
+    (caution,) = found["cautions"]
+    assert "seed noise is not in the intervals" in caution
+    shown = " ".join(ran.out.split())
+    assert shown.index(f"Caution: {caution}") < shown.index("compared with `all`")
+    assert " p " not in shown.partition("compared with `all`")[2]
     assert str(out / "ablation.json") in ran.out.replace("\n", "")
 
 
@@ -89,6 +97,7 @@ def test_a_run_of_another_config_in_the_folder_is_refused(ablated):
     ("flags", "named"),
     [
         ((), ("--switches",)),
+        (("--switches=S", "--out=OUT", "--config.optim.weight_decay=0"), ("weight_decay is 0.0",)),
         (("--switches=nowhere.yaml",), ("--out",)),
         (("--switches=nowhere.yaml", "--out=OUT"), ("nowhere.yaml",)),
         (("--switches=S", "--out=OUT", "--mode=all-but-two"), ("all-but-two", "only-one")),
@@ -129,26 +138,76 @@ def write(ablation, name, right_of_each_seed, ids=None):
         answers.write(given, workdir / "eval" / "val.parquet")
 
 
-def test_differences_are_means_over_seeds_paired_picture_by_picture(ablation):
+def test_differences_are_of_seeds_and_pictures(ablation):
     write(ablation, "all", (36, 32))
     write(ablation, "none", (36, 32))
-    write(ablation, "only-a", (28, 20))
+    write(ablation, "only-a", (36, 28))
     write(ablation, "only-b", (36, 32), ids="other")
     measured = ablations.measure(ablation, faults={})
-    whole, none, only_a, only_b = measured.runs
+    whole, _, only_a, only_b = measured.runs
     assert measured.n == 40
     assert measured.seeds == 2
     assert whole.values == [0.9, 0.8]
     assert whole.mean == pytest.approx(0.85)
     assert whole.deviation == pytest.approx(0.1 / np.sqrt(2))
     assert only_a.workdirs == ["only-a-seed-0", "only-a-seed-1"]
-    # The same answers: no resample parts them, though the scores themselves vary.
-    assert (none.difference["value"], none.difference["low"]) == (0, 0)
-    assert none.difference["high"] == 0
+    # By seed the differences are 0 and -0.1: no evidence, whatever the pictures say.
     difference = only_a.difference
-    assert difference["value"] == pytest.approx(0.6 - 0.85)
-    assert difference["low"] < -0.25 < difference["high"] < 0
+    assert difference["value"] == pytest.approx(-0.05)
+    assert difference["interval"] == "t over runs and pictures"
+    assert difference["low"] < -0.3
+    assert difference["high"] > 0.2
+    assert difference["p"] > 0.3
     assert only_b.difference is None  # of other pictures
+
+
+def test_runs_with_the_same_answers_are_said_to_have_them(ablation):
+    write(ablation, "all", (36, 32))
+    write(ablation, "none", (36, 32))
+    write(ablation, "only-a", (32, 36))  # as good, but not the same
+    write(ablation, "only-b", (30, 30))
+    measured = ablations.measure(ablation, faults={})
+    assert measured.cautions == [
+        "none and all gave identical answers to all 40 pictures: what they differ in had no "
+        "effect, and there is nothing to test."
+    ]
+    _, none, only_a, _ = measured.runs
+    assert none.difference == {"value": 0.0, "interval": None, "p": None}
+    assert only_a.difference["p"] == 1
+
+
+@pytest.mark.parametrize(
+    ("base", "off", "named"),
+    [
+        ({}, {"optim.ema": 0}, r"a is off in this config already \(optim.ema is 0.0\)"),
+        ({}, {"optim.warmup": "0 epochs"}, "optim.warmup is '0 steps'"),
+        ({"model.name": "resnet18"}, {"model.dropout": 0}, "model.dropout is None"),
+        ({"augment.ops": ("flip", "rotate(9, p=0)")}, {"augment.ops": {"remove": "rotate"}}, "p=0"),
+        ({}, {"optim.ema": 0, "train.label_smoothing": 0}, "train.label_smoothing is 0.0"),
+    ],
+)
+def test_a_part_that_is_off_already_is_refused_with_its_value(base, off, named, tmp_path):
+    from bcjax import config as configs
+
+    config = configs.replaced(configs.default(), base | {"data.source": "synthetic"})
+    with pytest.raises(UserError, match=named):
+        Ablation.of(config, {"a": off}, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("base", "off"),
+    [
+        ({"optim.warmup": "2 epochs"}, {"optim.warmup": "0 steps"}),
+        ({"model.name": "efficientnet_b0"}, {"model.dropout": 0}),  # it has dropout, unstated
+        ({"optim.ema": 0.9}, {"optim.ema": 0, "train.label_smoothing": 0}),
+    ],
+)
+def test_a_part_that_is_on_is_taken(base, off, tmp_path):
+    from bcjax import config as configs
+
+    config = configs.replaced(configs.default(), base | {"data.source": "synthetic"})
+    assert len(Ablation.of(config, {"a": off}, tmp_path / "out").runs()) == 2
 
 
 def test_a_run_that_failed_is_told_and_the_others_are_compared(ablation):

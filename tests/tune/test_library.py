@@ -70,6 +70,12 @@ def test_an_ablation_of_a_mapping_compares_with_the_whole(config, tmp_path, caps
         (lambda c, o: bcjax.sweep(c, {"seed": [1]}, o, objective="acuracy"), "'accuracy'"),
         (lambda c, o: bcjax.sweep(c, {"seed": [1]}, o, sampler="grid"), "tpe, random"),
         (lambda c, o: bcjax.ablate(c, {"a": {"seed": 1}}, o, modes=["both"]), "only-one"),
+        (lambda c, o: bcjax.sweep(c, {"workdir": ["a"]}, o), "config.workdir cannot be tuned"),
+        (
+            lambda c, o: bcjax.ablate(c, {"a": {"workdir": "b"}}, o),
+            "config.workdir cannot be tuned",
+        ),
+        (lambda c, o: bcjax.ablate(c, {"a": {"train.batch_size": 999}}, o), "is 999, more than"),
         (lambda c, o: bcjax.ablate(c, {"a": 3}, o), "The switches: a is 3"),
     ],
 )

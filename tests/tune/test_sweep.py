@@ -1,5 +1,6 @@
 """`bcjax sweep`: trials, their folders, and how processes share them."""
 
+import itertools
 import json
 import subprocess
 
@@ -52,15 +53,15 @@ def swept(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweeps")
     (folder / "space.py").write_text(SPACE)
     flags = ("--trials=3", "--objective=balanced_accuracy,size", "--config.seed=3")
-    # What the space gives to some is tried before the first trial, so one is spoilt afterwards.
+    # What the space gives is checked before the first trial, so one is spoilt afterwards.
     with pytest.MonkeyPatch.context() as patch:
-        given = sweeping.Space.__call__
+        given, calls = sweeping.trials.changed, itertools.count()
 
-        def spoilt(space, trial):
-            changes = given(space, trial)
-            return changes | {"train.batch_size": 1000} if trial.number == 1 else changes
+        def spoilt(config, changes):
+            more = {"train.batch_size": 1000} if next(calls) == 1 else {}
+            return given(config, {**changes, **more})
 
-        patch.setattr(sweeping.Space, "__call__", spoilt)
+        patch.setattr(sweeping.trials, "changed", spoilt)
         return folder / "out", sweep(folder / "out", folder / "space.py", *flags)
 
 
@@ -118,6 +119,70 @@ def test_another_sweep_in_the_same_folder_is_refused(swept, tmp_path):
     refused(sweep(out, tmp_path / "a.yaml", *flags, "--config.seed=3"), "differs in space")
 
 
+# Nothing that can be checked beforehand is wrong with it, and its loss is not finite.
+DIVERGES = ("--config.optim.name=sgd", "--config.optim.nesterov=False", "--config.optim.lr=1000",
+            "--config.optim.weight_decay=1000")  # fmt: skip
+
+
+def test_where_all_trials_failed_it_says_why_once_and_the_mended_command_begins_anew(tmp_path):
+    out, space = tmp_path / "out", tmp_path / "space.yaml"
+    space.write_text("train.label_smoothing: [0.1, 0.2]\n")
+    ran = sweep(out, space, "--trials=2", *DIVERGES)
+    sentence = ran.err.splitlines()[-1]
+    refused(ran, "trial-0000, trial-0001 failed: ", "not finite", "--retry")
+    assert sentence.count("not finite") == 1
+    assert ran.out.count("not finite") == 1  # as the first trial failed
+    assert "as trial 0 did" in ran.out
+    assert "best" not in ran.out
+    before = page(out)
+    assert [trial["state"] for trial in before["trials"]] == ["fail", "fail"]
+
+    mended = (*DIVERGES, "--config.optim.lr=0.01", "--config.optim.weight_decay=0")
+    space.write_text("train.label_smoothing: [0.0, 0.3]\n")
+    refused(sweep(out, space, "--trials=1", *mended), out, "config.optim.lr", "with --retry")
+    assert page(out) == before
+    ran = sweep(out, space, "--trials=1", *mended, "--retry")
+    assert ran.status == 0, ran.err
+    assert [trial["state"] for trial in page(out)["trials"]] == ["complete"]
+    assert sorted(path.name for path in (out / "failed").iterdir()) == ["trial-0000", "trial-0001"]
+
+
+def test_a_failed_trial_is_tried_again_with_its_values_beside_the_others(opened):
+    study = opened()
+    tried = []
+    for fails in (True, False):
+        with study.claim(2) as claimed:
+            tried.append(suggested(claimed))
+            if fails:
+                study.optuna.tell(claimed.trial, state=optuna.trial.TrialState.FAIL)
+            else:
+                study.optuna.tell(claimed.trial, 0.5)
+    again = opened(retry=True)
+    with again.claim(2) as claimed:
+        assert (claimed.trial.number, suggested(claimed)) == (2, tried[0])
+        again.optuna.tell(claimed.trial, 0.7)
+    for study in (again, opened(retry=True)):
+        with study.claim(2) as claimed:
+            assert claimed is None  # two in all, and none is left to be tried again
+
+
+def test_what_would_fail_all_trials_is_refused_before_the_first(tmp_path):
+    out, space = tmp_path / "out", tmp_path / "space.yaml"
+    for text, flags, named in (
+        ("optim.lr: [0.1]", ["--config.train.batch_size=1000"], "batch_size is 1000, more than"),
+        ("train.batch_size: [8, 1000]", [], "batch_size is 1000, more than"),
+        ("optim.warmup: [9 steps]", [], "warm"),
+        ("optim.lr: [0.1]", ["--config.model.weights=nowhere.npz"], "nowhere.npz"),
+        ("optim.lr: [0.1]", ["--config.data.source=nowhere"], "nowhere"),
+        ("workdir: [a, b]", [], "config.workdir cannot be tuned, for it changes no result"),
+        ("track.project: [a, b]", [], "config.track.project cannot be tuned"),
+        ("eval.split: [val, test]", [], "config.eval.split cannot be tuned, for runs that differ"),
+    ):
+        space.write_text(text)
+        refused(sweep(out, space, *flags), named)
+        assert not out.exists()
+
+
 def test_a_killed_trial_goes_on_in_its_folder_and_a_pruned_one_ends(tmp_path, monkeypatch):
     out, space = tmp_path / "out", tmp_path / "space.yaml"
     flags = ("--trials=2", "--pruner=median")
@@ -164,10 +229,10 @@ def test_a_killed_trial_goes_on_in_its_folder_and_a_pruned_one_ends(tmp_path, mo
 def opened(tmp_path):
     """Returns a function that opens a study, as each process does."""
 
-    def call(folder=tmp_path / "out", storage="", **about):
+    def call(folder=tmp_path / "out", storage="", retry=False, **about):
         return Study(
             folder, storage=storage, directions=["maximize"], sampler="random", pruner="none",
-            seed=7, about=about,
+            seed=7, about=about, retry=retry,
         )  # fmt: skip
 
     return call

@@ -5,7 +5,6 @@ copies of a picture (turned, mirrored, shifted) share its histogram, so a forest
 recognises them as a network does, and scores what the network would score by memory alone.
 """
 
-import dataclasses
 import math
 from collections.abc import Sequence
 
@@ -14,6 +13,7 @@ from jaxtyping import Float32, Int
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedGroupKFold
 
+from bcjax.data.curate.datasheet import Canary
 from bcjax.data.records import Record
 
 _TREES = 100
@@ -23,30 +23,6 @@ _MARGIN = 0.10  # by which a split's score may exceed the grouped one
 _SIGMAS = 3.0
 _CEILING = 0.97  # more than colours can tell about cells, with _SEVERAL classes
 _SEVERAL = 4
-
-
-@dataclasses.dataclass(frozen=True)
-class Canary:
-    """The score of a model that sees only colours.
-
-    Attributes:
-      split: The split that was scored: "test", or "val" where there is no test.
-      accuracy: Accuracy on that split, fitted to train.
-      n: Number of pictures that were scored.
-      grouped: Accuracy in cross-validation within train, with what belongs together on one side
-        of each fold; None where there are too few groups.
-      grouped_n: Number of pictures in that cross-validation.
-      suspicious: Whether the score is more than colours can tell; see `score_canary`.
-      sentence: The result as a plain sentence.
-    """
-
-    split: str
-    accuracy: float
-    n: int
-    grouped: float | None
-    grouped_n: int
-    suspicious: bool
-    sentence: str
 
 
 def score_canary(

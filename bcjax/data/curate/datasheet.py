@@ -1,31 +1,19 @@
-"""What was found in a set and done to it: JSON for programs, a page for people.
+"""What `datasheet.json` says: where a set is from, what was found in it and done to it."""
 
-After Gebru et al., "Datasheets for Datasets" (CACM 2021), as far as a program can fill one in. The
-bytes depend on the pictures and the rules alone: no date, no path of this machine but the source.
-"""
-
-import base64
-import csv
 import dataclasses
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
-import cv2
-import numpy as np
-import simplejpeg
 from ml_collections import ConfigDict
 
-from bcjax.data.curate.curation import CuratedPictures
 from bcjax.data.curate.findings import Finding
-from bcjax.data.curate.measured_pictures import MeasuredPictures
-from bcjax.data.prepared import DATASHEET, HASHES
+from bcjax.data.curate.leaks import LeakReport
 from bcjax.data.records import SPLITS, Record, Source
-from bcjax.runtime.page_templates import environment
+from bcjax.runtime.result import Result
 
-PAGE = "datasheet.html"
+if TYPE_CHECKING:
+    from bcjax.data.curate.curation import CuratedPictures
 
 # The keys of the config's `data` branch that decide which pictures stay.
 RULES = (
@@ -39,58 +27,112 @@ SPLITTING = (
 # All keys that change what is written.
 KEYS = (*RULES, *SPLITTING, "canary")
 
-_CLUSTERS = 48  # clusters of each finding that the page shows
-_MEMBERS = 6  # pictures of each cluster that the page shows
-_ROWS = 200  # removed pictures that the page lists
-_THUMBNAIL = 96  # pixels of the longer side
 
+@dataclasses.dataclass(frozen=True)
+class SourceSummary(Result):
+    """The source that a set was made from.
 
-def write_datasheet(
-    folder: Path, source: Source, curated: CuratedPictures, data: ConfigDict
-) -> None:
-    """Writes `datasheet.json`, `datasheet.html` and `hashes.csv`.
-
-    Args:
-      folder: Folder of the prepared set.
-      source: The source before curation.
-      curated: The result of its curation.
-      data: The config's `data` branch.
+    Attributes:
+      location: Where it was, as the user named it.
+      kind: The kind of source, such as "class folders".
+      fingerprint: A digest of its content.
+      classes: Its class names in label order.
+      notes: Sentences on how it was read.
     """
-    sheet = describe(source, curated, data)
-    (folder / DATASHEET).write_text(json.dumps(sheet, indent=1, ensure_ascii=False) + "\n")
-    records = {record.id: record for record in source.records}
-    (folder / PAGE).write_text(_page(sheet, curated.found, records))
-    _write_hashes(folder / HASHES, curated.pictures)
+
+    location: str
+    kind: str
+    fingerprint: str
+    classes: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
-def describe(source: Source, curated: CuratedPictures, data: ConfigDict) -> dict[str, Any]:
-    """Returns the content of `datasheet.json`."""
-    records = curated.pictures.records
-    return {
-        "source": {
-            "location": source.location,
-            "kind": source.kind,
-            "fingerprint": source.fingerprint,
-            "classes": list(source.classes),
-            "notes": list(source.notes),
-        },
-        "classes": list(curated.classes),
-        "counts": {
-            "before": _counts(source.records, source.classes),
-            "after": _counts(records, curated.classes),
-        },
-        "rules": {key: _plain(data[key]) for key in RULES},
-        "splits": {
-            **{key: _plain(data[key]) for key in SPLITTING},
-            "carving": list(curated.carving),
-            "groups": len({record.group for record in records if record.group}),
-        },
-        "findings": [finding.to_dict() for finding in curated.found],
-        "removed": [{"id": id_, "reason": reason} for id_, reason in curated.removed.items()],
-        "leaks": curated.leaks.to_dict(),
-        "canary": dataclasses.asdict(curated.canary) if curated.canary else None,
-        "notes": list(curated.notes),
-    }
+@dataclasses.dataclass(frozen=True)
+class Removal(Result):
+    """A picture that was left out, by its id, and the reason."""
+
+    id: str
+    reason: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Canary(Result):
+    """The score of a model that sees only colours.
+
+    Attributes:
+      split: The split that was scored: "test", or "val" where there is no test.
+      accuracy: Accuracy on that split, fitted to train.
+      n: Number of pictures that were scored.
+      grouped: Accuracy in cross-validation within train, with what belongs together on one side
+        of each fold; None where there are too few groups.
+      grouped_n: Number of pictures in that cross-validation.
+      suspicious: Whether the score is more than colours can tell; see `canary.score_canary`.
+      sentence: The result as a plain sentence.
+    """
+
+    split: str
+    accuracy: float
+    n: int
+    grouped: float | None
+    grouped_n: int
+    suspicious: bool
+    sentence: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Datasheet(Result):
+    """What was found in a source, and what was done to it.
+
+    Attributes:
+      source: The source before curation.
+      classes: The class names of the set in label order.
+      counts: "before" and "after" curation: the number of pictures by split and class name; "" is
+        the split of pictures that have none.
+      rules: The values of the keys in `RULES`.
+      splits: The values of the keys in `SPLITTING`; "carving", the sentences on splits that were
+        made; "groups", the number of groups.
+      findings: What is remarkable.
+      removed: The pictures that were left out.
+      leaks: What the splits share.
+      canary: The score of a model that sees only colours; None if it was not tried.
+      notes: Sentences that the user should see.
+    """
+
+    source: SourceSummary
+    classes: tuple[str, ...]
+    counts: Mapping[str, Mapping[str, Mapping[str, int]]]
+    rules: Mapping[str, Any]
+    splits: Mapping[str, Any]
+    findings: tuple[Finding, ...]
+    removed: tuple[Removal, ...]
+    leaks: LeakReport
+    canary: Canary | None
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, source: Source, curated: "CuratedPictures", data: ConfigDict) -> Self:
+        """Returns the datasheet of a source that was curated by the rules of `data`."""
+        records = curated.pictures.records
+        groups = len({record.group for record in records if record.group})
+        splits = {key: data[key] for key in SPLITTING}
+        return cls(
+            SourceSummary(
+                source.location, source.kind, source.fingerprint, tuple(source.classes),
+                tuple(source.notes),
+            ),
+            tuple(curated.classes),
+            {
+                "before": _counts(source.records, source.classes),
+                "after": _counts(records, curated.classes),
+            },
+            {key: data[key] for key in RULES},
+            splits | {"carving": tuple(curated.carving), "groups": groups},
+            tuple(curated.found),
+            tuple(Removal(id_, reason) for id_, reason in curated.removed.items()),
+            curated.leaks,
+            curated.canary,
+            tuple(curated.notes),
+        )  # fmt: skip
 
 
 def _counts(records: Sequence[Record], classes: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -98,53 +140,3 @@ def _counts(records: Sequence[Record], classes: Sequence[str]) -> dict[str, dict
     counts = Counter((record.split, record.label) for record in records)
     present = [s for s in ("", *SPLITS) if any(split == s for split, _ in counts)]
     return {s: {name: counts[s, label] for label, name in enumerate(classes)} for s in present}
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _write_hashes(path: Path, pictures: MeasuredPictures) -> None:
-    measures = pictures.measures
-    with path.open("w", newline="") as file:
-        table = csv.writer(file)
-        table.writerow(("filename", "file_sha256", "pixel_sha256", "perceptual"))
-        for record, of_file, of_pixels, perceptual in zip(
-            pictures.records,
-            measures.file_sha256,
-            measures.pixel_sha256,
-            measures.perceptual,
-            strict=True,
-        ):
-            table.writerow((record.id, of_file.decode(), of_pixels.decode(), f"{perceptual:016x}"))
-
-
-def _page(sheet: Mapping[str, Any], found: Sequence[Finding], records: Mapping[str, Record]) -> str:
-    shown = {
-        id_
-        for finding in found
-        for cluster in finding.clusters[:_CLUSTERS]
-        for id_ in cluster[:_MEMBERS]
-    }
-    return (
-        environment("bcjax.data.curate")
-        .get_template("datasheet.html")
-        .render(
-            sheet=sheet,
-            findings=found,
-            thumbnails={id_: _thumbnail(records[id_]) for id_ in shown},
-            class_of={id_: sheet["source"]["classes"][records[id_].label] for id_ in shown},
-            most={"clusters": _CLUSTERS, "members": _MEMBERS, "rows": _ROWS},
-        )
-    )
-
-
-def _thumbnail(record: Record) -> str:
-    """Returns a small version of the picture, as a data URI."""
-    pixels = record.pixels()
-    scale = _THUMBNAIL / max(pixels.shape[:2])
-    if scale < 1:
-        size = [max(1, round(side * scale)) for side in pixels.shape[1::-1]]
-        pixels = np.ascontiguousarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
-    encoded = simplejpeg.encode_jpeg(pixels, quality=80, colorspace="RGB")
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"

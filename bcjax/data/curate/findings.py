@@ -7,8 +7,7 @@ its plain name and what mends it. Every picture that is left out has its reason.
 import dataclasses
 import fnmatch
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Bool
@@ -20,6 +19,7 @@ from bcjax.data.curate.measured_pictures import MeasuredPictures, Positions
 from bcjax.data.curate.unusual_pictures import unusual_pictures
 from bcjax.data.records import Record, normal_form
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.result import Result
 
 _TINY = 16  # pixels of the shorter side, on which no nucleus has a shape
 _GREY = 2.0  # mean distance between channels; the palest stain has 10 and more
@@ -97,7 +97,7 @@ RemovalReasons = dict[str, str]  # id -> reason
 
 
 @dataclasses.dataclass(frozen=True)
-class Finding:
+class Finding(Result):
     """Pictures about which something is remarkable.
 
     Attributes:
@@ -109,15 +109,6 @@ class Finding:
     kind: str
     clusters: tuple[tuple[str, ...], ...]
     sentence: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Returns the finding as `datasheet.json` has it."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, sheet: Mapping[str, Any]) -> Self:
-        """Returns a finding of `datasheet.json`."""
-        return cls(sheet["kind"], tuple(map(tuple, sheet["clusters"])), sheet["sentence"])
 
     @property
     def title(self) -> str:

@@ -11,6 +11,7 @@ from bcjax.data.curate.findings import Finding
 from bcjax.data.curate.measured_pictures import MeasuredPictures
 from bcjax.data.records import SPLITS, Source
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.result import Result
 
 _NAMED = 5  # pairs listed in a message; the rest are counted
 _SIGNS = {"same": "=", "near": "~", "group": "and"}
@@ -39,7 +40,7 @@ class Leak:
 
 
 @dataclasses.dataclass(frozen=True)
-class LeakReport:
+class LeakReport(Result):
     """What the splits of a set share.
 
     Attributes:
@@ -67,12 +68,12 @@ class LeakReport:
 
     @classmethod
     def from_dict(cls, sheet: Mapping[str, Any]) -> Self:
-        """Returns the report of `datasheet.json`; of {}, one without leaks."""
+        """Returns the report of `datasheet.json`."""
         found = tuple(
             Leak(leak["kind"], tuple(leak["ids"]), tuple(leak["splits"]), leak["group"])
-            for leak in sheet.get("found", ())
+            for leak in sheet["found"]
         )
-        return cls(found, sheet.get("pictures", {}), "" if found else sheet.get("sentence", ""))
+        return cls(found, sheet["pictures"], "" if found else sheet["sentence"])
 
     @property
     def sentence(self) -> str:

@@ -171,7 +171,7 @@ def _measure_pixels(
     return Measures(
         fault=np.array([fault], object),
         file_sha256=np.array([hashlib.sha256(encoded).hexdigest()], "S64"),
-        pixel_sha256=np.array([_pixel_sha256(pixels)], "S64"),
+        pixel_sha256=np.array([pixel_sha256(pixels).encode()], "S64"),
         width=np.array([width], np.int32),
         height=np.array([height], np.int32),
         mean=np.array(mean[0], np.float32),
@@ -185,7 +185,8 @@ def _measure_pixels(
     )
 
 
-def _pixel_sha256(pixels: np.ndarray) -> bytes:
+def pixel_sha256(pixels: UInt8[np.ndarray, "H W 3"]) -> str:
+    """Returns the SHA-256 of decoded pixels and their shape, hexadecimal."""
     digest = hashlib.sha256(repr(pixels.shape).encode())
     digest.update(pixels.data)
-    return digest.hexdigest().encode()
+    return digest.hexdigest()

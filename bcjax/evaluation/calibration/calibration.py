@@ -2,8 +2,11 @@
 
 import dataclasses
 import json
+import os
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +16,8 @@ from bcjax.evaluation.calibration import abstention, conformal, temperature
 from bcjax.evaluation.calibration.abstention import Abstention
 from bcjax.evaluation.calibration.conformal import Conformal
 from bcjax.evaluation.calibration.outliers import NotCells, Outliers
+from bcjax.evaluation.calibration.temperature import FittedTemperature
+from bcjax.metrics import intervals
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
@@ -30,11 +35,17 @@ class Calibration(Result):
       split: The split it was fitted on.
       n: Number of pictures it was fitted on.
       classes: Names of the classes, in the order of the logits.
-      temperature: What the logits are divided by.
+      temperature: What the logits are divided by; 1 where none was fitted.
       conformal: Sets of classes, from the probabilities at that temperature.
       abstention: When not to answer, from the same probabilities.
       outliers: What training pictures look like to the network; None: not fitted.
       not_cells: How well `outliers` tells pictures that are no cells; None: not measured.
+      fitted: The temperature with its interval, or why none was fitted; None: an earlier version
+        fitted it, which did neither.
+      networks: The networks that answered together, as `name_networks` names them; (): one alone.
+      cautions: Sentences about the pictures it was fitted on, where these had a part in something
+        that the network came from; see `guards`.
+      path: The file that `calibrate` has written.
     """
 
     step: int
@@ -46,6 +57,10 @@ class Calibration(Result):
     abstention: Abstention
     outliers: Outliers | None
     not_cells: NotCells | None
+    fitted: FittedTemperature | None = None
+    networks: tuple[str, ...] = ()
+    cautions: tuple[str, ...] = ()
+    path: Path | None = dataclasses.field(default=None, compare=False)
 
     def probabilities(self, logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
         """Returns the calibrated probabilities of raw logits, float64."""
@@ -53,7 +68,13 @@ class Calibration(Result):
 
 
 def fit(
-    answers: Answers, *, step: int, split: str, coverage: float, error_rate: float
+    answers: Answers,
+    *,
+    step: int,
+    split: str,
+    coverage: float,
+    error_rate: float,
+    resamples: int = 1000,
 ) -> Calibration:
     """Fits everything that needs only logits: temperature, conformal sets and abstention.
 
@@ -66,30 +87,46 @@ def fit(
       split: The split of the pictures.
       coverage: Share of the conformal sets that shall hold the true class, in (0, 1).
       error_rate: The highest error rate allowed among answered pictures, in (0, 1).
+      resamples: Resamples of the bootstrap behind the temperature's interval; 0: it has none.
 
     Raises:
       ValueError: If a logit is not finite.
     """
     if not np.isfinite(answers.logits).all():
         raise ValueError("Nothing can be fitted to logits that are not finite.")
-    best = temperature.fit(answers.logits, answers.labels)
-    probabilities = temperature.probabilities(answers.logits, best)
+    units = intervals.units(answers.groups, answers.n)
+    fitted = temperature.fit_if_determined(answers.logits, answers.labels, units, resamples)
+    probabilities = temperature.probabilities(answers.logits, fitted.value)
     return Calibration(
         step=step,
         split=split,
         n=answers.n,
         classes=answers.classes,
-        temperature=best,
+        temperature=fitted.value,
         conformal=conformal.fit(probabilities, answers.labels, coverage),
         abstention=abstention.fit(probabilities, answers.labels, error_rate),
         outliers=None,
         not_cells=None,
+        fitted=fitted,
     )
 
 
+def name_networks(folder: Path, networks: Iterable[tuple[Path, int]]) -> tuple[str, ...]:
+    """Returns the names by which the calibration of an ensemble knows its networks.
+
+    Args:
+      folder: The run's folder that the calibration is written to.
+      networks: The folder of each network's run, and the step of its checkpoint.
+    """
+    return tuple(sorted(f"{os.path.relpath(run, folder)}@{step}" for run, step in networks))
+
+
 def write(calibration: Calibration, workdir: Path) -> Path:
-    """Writes `calibration/<step>.json`, and arrays to `.npz` beside it; returns the JSON's path."""
-    path = RunDir(workdir).calibration(calibration.step)
+    """Writes `calibration/<step>.json`, and arrays to `.npz` beside it; returns the JSON's path.
+
+    The calibration of an ensemble is `calibration/ensemble.json`.
+    """
+    path = RunDir(workdir).calibration("ensemble" if calibration.networks else calibration.step)
     page = calibration.to_dict()
     if calibration.outliers:
         arrays = {name: page["outliers"].pop(name) for name in _ARRAYS}
@@ -100,8 +137,22 @@ def write(calibration: Calibration, workdir: Path) -> Path:
     return path
 
 
-def read(workdir: Path, step: int) -> Calibration | None:
-    """Reads the calibration of a checkpoint; None if there is none.
+def read_ensemble(workdir: Path, networks: Iterable[tuple[Path, int]]) -> Calibration | None:
+    """Reads the calibration of an ensemble; None if there is none, or it is one of other networks.
+
+    Args:
+      workdir: The folder of the first network's run, or of the members' run.
+      networks: The folder of each network's run, and the step of its checkpoint.
+
+    Raises:
+      UserError: If it is damaged.
+    """
+    found = read(workdir, "ensemble")
+    return found if found and found.networks == name_networks(workdir, networks) else None
+
+
+def read(workdir: Path, step: int | Literal["ensemble"]) -> Calibration | None:
+    """Reads the calibration of a checkpoint, or of an ensemble; None if there is none.
 
     Raises:
       UserError: If it is damaged.
@@ -111,12 +162,14 @@ def read(workdir: Path, step: int) -> Calibration | None:
         return None
     try:
         page = json.loads(path.read_text())
+        if not np.isfinite(page["temperature"] or 1.0):
+            raise ValueError(f"its temperature is {page['temperature']}")
         if page["outliers"]:
-            with np.load(RunDir(workdir).outliers(step)) as arrays:
+            with np.load(path.with_suffix(".npz")) as arrays:
                 page["outliers"] |= arrays
         return Calibration.from_dict(page)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
+        of = "" if step == "ensemble" else f" --checkpoint={step}"
         raise UserError(
-            f"{path} is damaged ({error}): run bcjax calibrate --workdir={workdir} "
-            f"--checkpoint={step} anew."
+            f"{path} is damaged ({error}): run bcjax calibrate --workdir={workdir}{of} anew."
         ) from error

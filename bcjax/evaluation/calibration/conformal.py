@@ -39,7 +39,7 @@ class Conformal(Result):
 
     @property
     def needed(self) -> int:
-        """The number of pictures below which a class is in every set fitted by class."""
+        """The number of pictures, of a class or of all, below which every set is complete."""
         return math.ceil(round(self.coverage / (1 - self.coverage), 9))
 
 

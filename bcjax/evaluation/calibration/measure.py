@@ -9,6 +9,7 @@ from jaxtyping import Bool, Int
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration import outliers, temperature
 from bcjax.evaluation.calibration.calibration import Calibration
+from bcjax.evaluation.calibration.temperature import FittedTemperature
 from bcjax.metrics import intervals
 from bcjax.metrics.intervals import Estimate, proportion
 from bcjax.metrics.predictions import Predictions
@@ -78,11 +79,14 @@ class ConformalMeasurements(SetMeasurements):
       coverage: Share of the sets that should hold the true class.
       least: The lowest probability with which a class is in a set.
       by_class: The sets with a threshold for each class.
+      needed: Number of pictures that the fit takes at least: with fewer, every class is in every
+        set. None: not recorded.
     """
 
     coverage: float
     least: float
     by_class: SetsByClass
+    needed: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +132,7 @@ class CalibrationMeasurements(Result):
 
     Attributes:
       step: Step of the calibrated checkpoint.
-      temperature: What the logits are divided by.
+      temperature: What the logits are divided by; 1 where none was fitted.
       fitted_on: The split the calibration was fitted on.
       fitted_n: Number of pictures it was fitted on.
       n: Number of pictures measured here.
@@ -138,6 +142,8 @@ class CalibrationMeasurements(Result):
       conformal: Conformal sets.
       abstention: Abstention.
       energy: The energy score; None: no outliers were fitted.
+      fitted: The temperature with its interval, or why none was fitted; None: not recorded.
+      networks: How many networks answered together.
     """
 
     step: int
@@ -151,6 +157,24 @@ class CalibrationMeasurements(Result):
     conformal: ConformalMeasurements
     abstention: AbstentionMeasurements
     energy: EnergyMeasurements | None = None
+    fitted: FittedTemperature | None = None
+    networks: int = 1
+
+    @property
+    def unfitted(self) -> list[str]:
+        """Sentences about what too few pictures left unfitted, but for abstention."""
+        sentences = [self.fitted.why_not] if self.fitted and self.fitted.why_not else []
+        needed, too_few = self.conformal.needed, self.conformal.by_class.too_few
+        if needed and self.fitted_n < needed:
+            sentences.append(
+                f"Every class is in every set: a coverage of {self.conformal.coverage:.0%} takes "
+                f"{needed:,} pictures or more, and there are {self.fitted_n:,}."
+            )
+        elif too_few:
+            sentences.append(
+                f"Too few pictures for sets by class, so in each one: {', '.join(too_few)}."
+            )
+        return sentences
 
 
 def measure(calibration: Calibration, answers: Answers) -> CalibrationMeasurements:
@@ -188,6 +212,7 @@ def measure(calibration: Calibration, answers: Answers) -> CalibrationMeasuremen
         conformal=ConformalMeasurements(
             coverage=conformal.coverage,
             least=conformal.least,
+            needed=conformal.needed,
             by_class=SetsByClass(
                 too_few=tuple(
                     name
@@ -207,6 +232,8 @@ def measure(calibration: Calibration, answers: Answers) -> CalibrationMeasuremen
             error=None if uncertain is None else proportion(wrong[~uncertain], units[~uncertain]),
         ),
         energy=energy,
+        fitted=calibration.fitted,
+        networks=max(1, len(calibration.networks)),
     )
 
 

@@ -1,6 +1,7 @@
 """Outliers: pictures unlike those that the network was trained on."""
 
 import dataclasses
+import math
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -32,6 +33,11 @@ class Outliers(Result):
     whitening: Float[np.ndarray, "D R"]
     energies: Float[np.ndarray, "n"]
     distances: Float[np.ndarray, "n"]
+
+    @property
+    def needed(self) -> int:
+        """The held-out pictures that it takes to keep that share, of others on average (19)."""
+        return math.ceil(round(self.kept / (1 - self.kept), 9))
 
     def distance(self, features: Float[np.ndarray, "N D"]) -> Float[np.ndarray, "N"]:
         """Returns Mahalanobis's distance to the nearest class (Lee et al., NeurIPS 2018)."""

@@ -56,7 +56,7 @@ def _corrupted(
     return jax.lax.with_sharding_constraint(gathered, sharding)
 
 
-def evaluate(evaluator: Evaluator, which: str) -> CorruptionEvaluation:
+def evaluate(evaluator: Evaluator, which: str, *, strict: bool = False) -> CorruptionEvaluation:
     """Evaluates a checkpoint on clean pictures and under each corruption and severity.
 
     The corruptions are MedMNIST-C's for blood cells, in five severities. The result is written to
@@ -65,10 +65,15 @@ def evaluate(evaluator: Evaluator, which: str) -> CorruptionEvaluation:
     Args:
       evaluator: The evaluator of the run and the split.
       which: "best", "latest" or a step.
+      strict: Whether figures with cautions are refused.
 
     Raises:
-      UserError: If there is no such checkpoint.
+      UserError: If there is no such checkpoint; with `strict` also if there is any caution.
     """
+    pictures = evaluator.pictures
+    sentences = cautions.with_leaks(pictures.cautions, pictures.leaks)
+    if strict:
+        cautions.refuse(sentences)
     trained = evaluator.load(which)
     resamples = evaluator.config.eval.resamples
 
@@ -96,13 +101,12 @@ def evaluate(evaluator: Evaluator, which: str) -> CorruptionEvaluation:
         )
     overall = {metric: mean(*(one[metric] for one in means)) for metric in METRICS}
     error, over_clean = _errors(overall, clean)
-    pictures = evaluator.pictures
     path = RunDir(evaluator.workdir).corruptions(evaluator.name)
     evaluation = CorruptionEvaluation(
         split=pictures.split,
         checkpoint=trained.step,
         source=pictures.source,
-        cautions=cautions.with_leaks(pictures.cautions, pictures.leaks),
+        cautions=sentences,
         leaks=pictures.leaks,
         n=len(overall["accuracy"].units),
         classes=trained.classes,

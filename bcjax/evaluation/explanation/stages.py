@@ -76,7 +76,7 @@ def choose(shapes: dict[str, MapShape], name: str = "") -> str:
     """
     if not shapes:
         raise UserError(
-            "No stage of this network has a map for images so small: choose the method "
+            "No stage of this network has a map of images of this size: choose the method "
             "integrated-gradients or occlusion, which need none."
         )
     if name and name not in shapes:

@@ -1,6 +1,6 @@
 """Cautions about how a network and its confidence came about, and what is done with cautions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bcjax.evaluation.calibration.calibration import Calibration
@@ -12,7 +12,17 @@ def about_calibration(pictures: EvaluatedSplit, calibration: Calibration) -> tup
     """Returns the sentences about a calibration that is measured on pictures."""
     if pictures.own and pictures.split == calibration.split:
         return ("The calibration was fitted on these pictures: it will fit others less well.",)
-    return ()
+    return tuple(f"The calibration's pictures: {caution}" for caution in calibration.cautions)
+
+
+def about_augmentation(line: str) -> tuple[str, ...]:
+    """Returns the sentence about pictures that were augmented; `line` is "" if they were not."""
+    if not line:
+        return ()
+    return (
+        f"The pictures were augmented by {line}: this figure cannot be compared with one of the "
+        "pictures as they are.",
+    )
 
 
 def about_soup(
@@ -40,9 +50,21 @@ def about_soup(
     return tuple(sentences)
 
 
-def union(several: Iterable[Iterable[str]]) -> tuple[str, ...]:
-    """Returns the cautions of several figures, each sentence once, in order."""
-    return tuple(dict.fromkeys(caution for cautions in several for caution in cautions))
+def of_several(by_name: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Returns the cautions of several networks: what holds of each, then what holds of some.
+
+    Args:
+      by_name: The cautions of each network by its name, which stands before what not all share.
+    """
+    each = list(by_name.values())
+    common = [caution for caution in each[0] if all(caution in cautions for cautions in each)]
+    some = [
+        f"{name}: {caution}"
+        for name, cautions in by_name.items()
+        for caution in cautions
+        if caution not in common
+    ]
+    return (*common, *some)
 
 
 def with_leaks(cautions: Iterable[str], leaks: str) -> tuple[str, ...]:
@@ -50,15 +72,17 @@ def with_leaks(cautions: Iterable[str], leaks: str) -> tuple[str, ...]:
 
     Evaluations that were written by versions before have it beside their cautions.
     """
-    return union((cautions, (f"{leaks}.",) if leaks else ()))
+    return tuple(dict.fromkeys([*cautions, *([f"{leaks}."] if leaks else [])]))
 
 
-def refuse(cautions: Sequence[str], what: str) -> None:
-    """Raises UserError if there is a caution, because figures with cautions were not wanted.
+def refuse(cautions: Sequence[str]) -> None:
+    """Refuses a figure that may not be read without cautions, before it is written.
 
     Args:
-      cautions: The sentences about a figure that has not been written yet.
-      what: What the figure would have been written to.
+      cautions: The sentences about the figure.
+
+    Raises:
+      UserError: If there are any, naming them.
     """
     if cautions:
-        raise UserError(f"{what} is not written, because of strict: {' '.join(cautions)}")
+        raise UserError(f"Nothing is written, because of strict: {' '.join(cautions)}")

@@ -4,7 +4,8 @@ import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from bcjax.models.pretrained import keras_names, torch_names
+from bcjax.models import vgg
+from bcjax.models.pretrained import keras_names, torch_names, torch_plain_names
 from bcjax.models.pretrained.naming import Naming, Tensors
 
 
@@ -24,7 +25,21 @@ class Family(NamedTuple):
 
 # The first family whose expression matches a network's name counts.
 FAMILIES = (
-    Family("AlexNet", r"alexnet", torch_names.ALEXNET),
+    Family("AlexNet", r"alexnet", torch_plain_names.ALEXNET),
+    *(
+        Family(
+            "VGG",
+            f"vgg{layers}{'_bn' * normalised}",
+            (
+                *torch_plain_names.vgg(depths, normalised=normalised),
+                *([] if normalised else keras_names.VGG),
+            ),
+        )
+        for layers, depths in vgg.DEPTHS.items()
+        for normalised in (False, True)
+    ),
+    Family("GoogLeNet", r"googlenet", torch_plain_names.GOOGLENET),
+    Family("ViT", r"vit_\w+", torch_names.VIT),
     Family("ResNet", r"resnet\d+", (*torch_names.RESNET, *keras_names.RESNET)),
     Family("ConvNeXt", r"convnext_\w+", (*torch_names.CONVNEXT, *keras_names.CONVNEXT)),
     Family(

@@ -1,5 +1,6 @@
 """How Keras applications name the variables of each family, and what may stand around them."""
 
+import functools
 import itertools
 import re
 from collections import Counter
@@ -11,6 +12,7 @@ import numpy as np
 from bcjax.models.efficientnet import B0, deepened
 from bcjax.models.network import IMAGENET_STD
 from bcjax.models.pretrained.naming import IMAGENET, Naming, Rule, Tensors
+from bcjax.models.vgg import DEPTHS
 
 _LEAVES = {
     "/kernel": "params/{}/kernel",
@@ -115,6 +117,64 @@ def _with_head(tensors: Tensors, rules: Sequence[Rule]) -> Tensors:
     return _renamed(tensors, {at: f"head/{at.rpartition('/')[2]}" for at in _layer_names(unknown)})
 
 
+# What several families share
+
+
+def _rgb(tensors: Tensors, stem: str) -> Tensors:
+    """Reverses the channels of the first kernel, at the path `stem`, from blue, green, red."""
+    return {path: x[:, :, ::-1] if path == stem else x for path, x in tensors.items()}
+
+
+def _caffe(networks: str, module: str, stem: str) -> Mapping[str, Any]:
+    """Returns what a naming of networks says whose weights want pictures as Caffe made them.
+
+    The mean of each channel is taken off a picture of 0 to 255, which is not divided by anything,
+    and the channels are reversed.
+
+    Args:
+      networks: The networks.
+      module: The module of keras.applications whose `preprocess_input` does that.
+      stem: The path of their first kernel.
+    """
+    return {
+        "finish": functools.partial(_rgb, stem=stem),
+        "settings": {
+            **IMAGENET,
+            "mean": (123.68 / 255, 116.779 / 255, 103.939 / 255),
+            "std": (1 / 255,) * 3,
+        },
+        "notes": (
+            f"Keras's {networks} read blue, green, red behind {module}.preprocess_input: the first "
+            "kernel was turned round, so that it reads red, green, blue.",
+        ),
+    }
+
+
+# VGG
+
+
+def _vgg_layers(depths: Sequence[int]) -> Iterator[tuple[str, str]]:
+    for stage, depth in enumerate(depths, start=1):
+        yield from (("conv2d", f"block{stage}_conv{i + 1}") for i in range(depth))
+
+
+VGG = (
+    application(
+        {
+            "block{stage:1}_conv{i:1}": "stage{stage}/conv{i}",
+            "fc1": "head/dense1",
+            "fc2": "head/dense2",
+        },
+        (
+            [*_vgg_layers(DEPTHS[layers]), *top]
+            for layers in (16, 19)
+            for top in ([("dense", "fc1"), ("dense", "fc2")], [])
+        ),
+        **_caffe("VGGs", "vgg16", "params/stage1/conv1/kernel"),
+    ),
+)
+
+
 # ResNet
 
 
@@ -126,12 +186,6 @@ def _resnet_layers(*depths: int) -> Iterator[tuple[str, str]]:
         numbers = (1, 2, 0, 3) if block.endswith("block1") else (1, 2, 3)
         names += [f"{block}_{i}_{kind}" for kind in ("conv", "bn") for i in numbers]
     return _with_kinds(names)
-
-
-def _rgb(tensors: Tensors) -> Tensors:
-    """Reverses the first kernel's channels: Keras's ResNets read blue, green, red."""
-    stem = "params/stem/conv/kernel"
-    return {path: x[:, :, ::-1] if path == stem else x for path, x in tensors.items()}
 
 
 RESNET = (
@@ -149,18 +203,7 @@ RESNET = (
             _resnet_layers(3, 4, 23, 3),
             _resnet_layers(3, 8, 36, 3),
         ),
-        finish=_rgb,
-        # keras.applications.resnet.preprocess_input: the mean of each channel is taken off
-        # a picture of 0 to 255, which is not divided by anything.
-        settings={
-            **IMAGENET,
-            "mean": (123.68 / 255, 116.779 / 255, 103.939 / 255),
-            "std": (1 / 255,) * 3,
-        },
-        notes=(
-            "Keras's ResNets read blue, green, red behind resnet.preprocess_input: the first "
-            "kernel was turned round, so that it reads red, green, blue.",
-        ),
+        **_caffe("ResNets", "resnet", "params/stem/conv/kernel"),
     ),
 )
 

@@ -118,3 +118,39 @@ class Naming:
     def place(self, name: str) -> str | None:
         """Returns our path for a tensor's name, as a `Rule` does."""
         return next((path for rule in self.rules if (path := rule(name)) is not None), None)
+
+
+# PyTorch's libraries
+
+_KERNEL = {".weight": "params/{}/kernel", ".bias": "params/{}/bias"}
+_NORM = {
+    ".weight": "params/{}/scale",
+    ".bias": "params/{}/bias",
+    ".running_mean": "batch_stats/{}/mean",
+    ".running_var": "batch_stats/{}/var",
+}
+# The steps that batch norm counted, which are not needed.
+_COUNTERS = Rule("{layer:*}.num_batches_tracked", "")
+
+
+def _rule(name: str, path: str) -> Rule:
+    if not path or path.startswith("params/"):
+        return Rule(name, path)
+    return Rule(name, path, _NORM if "norm" in path.rpartition("/")[2] else _KERNEL)
+
+
+def torch_naming(
+    source: str, layers: Mapping[str, str], convention: Convention = "torch", **fields: Any
+) -> Naming:
+    """Returns the naming of a library of PyTorch's.
+
+    Args:
+      source: The library.
+      layers: From its names of layers to our paths, of which those of normalisations have "norm" in
+        their last part; a path that begins with "params/" is that of one tensor, and "" stands
+        for tensors that are not needed.
+      convention: The arithmetic that its weights expect.
+      **fields: Other fields of the naming.
+    """
+    rules = (*(_rule(name, path) for name, path in layers.items()), _COUNTERS)
+    return Naming(source, convention, rules, **{"settings": IMAGENET, **fields})

@@ -1,82 +1,21 @@
-"""How PyTorch's libraries name the tensors of each family: torchvision, timm, transformers.
+"""How PyTorch's libraries name the tensors of residual and mobile networks and of transformers.
+
+The libraries are torchvision, timm and transformers.
 
 Each table leads from the library's name of a layer to ours; `Rule` tells what the braces mean.
 """
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bcjax.models.layers import Convention
-from bcjax.models.pretrained.naming import IMAGENET, Naming, Rule, Tensors
+import numpy as np
 
-_KERNEL = {".weight": "params/{}/kernel", ".bias": "params/{}/bias"}
-_NORM = {
-    ".weight": "params/{}/scale",
-    ".bias": "params/{}/bias",
-    ".running_mean": "batch_stats/{}/mean",
-    ".running_var": "batch_stats/{}/var",
-}
-# The steps that batch norm counted, which are not needed.
-_COUNTERS = Rule("{layer:*}.num_batches_tracked", "")
+from bcjax.models.pretrained.naming import IMAGENET, Naming, Tensors, torch_naming
 
 # What Google's own MobileNets want: the mean and deviation are those of the table.
 _CROPPED = {"resize": "crop", "crop_fraction": 0.875}
-
-
-def _rule(name: str, path: str) -> Rule:
-    if path.startswith("params/"):
-        return Rule(name, path)
-    return Rule(name, path, _NORM if "norm" in path.rpartition("/")[2] else _KERNEL)
-
-
-def _naming(
-    source: str, layers: Mapping[str, str], convention: Convention = "torch", **fields: Any
-) -> Naming:
-    """Returns the naming of a library.
-
-    Args:
-      source: The library.
-      layers: From its names of layers to our paths, of which those of normalisations have "norm" in
-        their last part; a path that begins with "params/" is that of one tensor.
-      convention: The arithmetic that its weights expect.
-      **fields: Other fields of the naming.
-    """
-    rules = (*(_rule(name, path) for name, path in layers.items()), _COUNTERS)
-    return Naming(source, convention, rules, **{"settings": IMAGENET, **fields})
-
-
-# AlexNet
-
-_ALEXNET_FLATTENED = "params/head/dense1/kernel"
-
-
-def _rows_last(tensors: Tensors) -> Tensors:
-    """Reorders dense rows: PyTorch flattens the 6x6x256 map by channels, we by pixels."""
-    changed = dict(tensors)
-    if (dense := changed.get(_ALEXNET_FLATTENED)) is not None and len(dense) == 256 * 36:
-        rows = dense.reshape(256, 6, 6, -1).transpose(1, 2, 0, 3)
-        changed[_ALEXNET_FLATTENED] = rows.reshape(dense.shape)
-    return changed
-
-
-ALEXNET = (
-    _naming(
-        "torchvision",
-        {
-            # Numbered in a Sequential, between activations and dropouts.
-            "features.0": "stage1/conv",
-            "features.3": "stage2/conv",
-            "features.6": "stage3/conv",
-            "features.8": "stage4/conv",
-            "features.10": "stage5/conv",
-            "classifier.1": "head/dense1",
-            "classifier.4": "head/dense2",
-            "classifier.6": "head/logits",
-        },
-        finish=_rows_last,
-    ),
-)
 
 
 # ResNet
@@ -96,7 +35,7 @@ def _resnet_transformers(model: str) -> Mapping[str, str]:
 
 
 RESNET = (
-    _naming(
+    torch_naming(
         "torchvision or timm",
         {
             "conv1": "stem/conv",
@@ -108,7 +47,7 @@ RESNET = (
             "fc": "head/logits",
         },
     ),
-    _naming(
+    torch_naming(
         "transformers",
         {
             **_resnet_transformers(""),
@@ -137,7 +76,7 @@ def _convnext(
       head: The names of the last normalisation and the classifier.
     """
     depthwise, norm, expand, project, gamma = (f"{block}.{name}" for name in layers)
-    return _naming(
+    return torch_naming(
         source,
         {
             stem[0]: "stem/conv",
@@ -198,7 +137,7 @@ CONVNEXT = (
 
 # Timm builds EfficientNet and MobileNetV2 from the same parts. The first stage does not expand, and
 # its projection has the name that expansions have elsewhere.
-_TIMM_MOBILE = _naming(
+_TIMM_MOBILE = torch_naming(
     "timm",
     {
         "conv_stem": "stem/conv",
@@ -221,7 +160,7 @@ _TIMM_MOBILE = _naming(
     },
 )
 
-_EFFICIENTNET_TORCHVISION = _naming(
+_EFFICIENTNET_TORCHVISION = torch_naming(
     "torchvision",
     {
         "features.0.0": "stem/conv",
@@ -249,7 +188,7 @@ _EFFICIENTNET_TORCHVISION = _naming(
 
 _HF_BLOCK = "efficientnet.encoder.blocks.{block:0}"
 
-_EFFICIENTNET_TRANSFORMERS = _naming(
+_EFFICIENTNET_TRANSFORMERS = torch_naming(
     "transformers",
     {
         "efficientnet.embeddings.convolution": "stem/conv",
@@ -282,7 +221,7 @@ EFFICIENTNET_B5_UP = (
 # MobileNetV1
 
 MOBILENET_V1 = (
-    _naming(
+    torch_naming(
         "timm",
         {
             "conv_stem": "stem/conv",
@@ -294,7 +233,7 @@ MOBILENET_V1 = (
             "classifier": "head/logits",
         },
     ),
-    _naming(
+    torch_naming(
         "transformers",
         {
             "mobilenet_v1.conv_stem.convolution": "stem/conv",
@@ -313,7 +252,7 @@ MOBILENET_V1 = (
 
 # MobileNetV2
 
-_V2_TORCHVISION = _naming(
+_V2_TORCHVISION = torch_naming(
     "torchvision",
     {
         "features.0.0": "stem/conv",
@@ -335,7 +274,7 @@ _V2_TORCHVISION = _naming(
 )
 
 # The first block counts as part of the stem: "layer.0" is the second block.
-_V2_TRANSFORMERS = _naming(
+_V2_TRANSFORMERS = torch_naming(
     "transformers",
     {
         "mobilenet_v2.conv_stem.first_conv.convolution": "stem/conv",
@@ -359,3 +298,93 @@ _V2_TRANSFORMERS = _naming(
 )
 
 MOBILENET_V2 = (_TIMM_MOBILE, _V2_TORCHVISION, _V2_TRANSFORMERS)
+
+
+# Vision transformers
+
+# Under our paths, what follows the name of a block.
+_VIT_BLOCK = ("norm1", "attention/qkv", "attention/project", "norm2", "expand", "project")
+
+
+def _vit(source: str, stem: tuple[str, str, str], block: str, layers: tuple[str, ...],
+         head: tuple[str, str], **fields: Any) -> Naming:  # fmt: skip
+    """Returns the naming of a library.
+
+    Args:
+      source: The library.
+      stem: The names of the class token, the positions and the patches' convolution.
+      block: The name of a block.
+      layers: The names of the layers of a block, in the order of `_VIT_BLOCK`.
+      head: The names of the last normalisation and the classifier.
+      **fields: Other fields of the naming.
+    """
+    ours = [f"stage1/block{{block}}/{layer}" for layer in _VIT_BLOCK]
+    return torch_naming(
+        source,
+        {
+            stem[0]: "params/stem/class_token",
+            stem[1]: "params/stem/positions",
+            stem[2]: "stem/conv",
+            **{f"{block}.{layer}": path for layer, path in zip(layers, ours, strict=True)},
+            head[0]: "norm",
+            head[1]: "head/logits",
+        },
+        **fields,
+    )
+
+
+def _qkv(tensors: Tensors, *, parts: Sequence[str], whole: str) -> Tensors:
+    """Joins queries, keys and values, where they are tensors of their own, to one."""
+    joined = dict(tensors)
+    for name in tensors:
+        names = [name.replace(parts[0], part) for part in parts]
+        if parts[0] in name and all(part in joined for part in names):
+            tensor = np.concatenate([joined.pop(part) for part in names])
+            joined[name.replace(parts[0], whole)] = tensor
+    return joined
+
+
+def _in_projections(tensors: Tensors) -> Tensors:
+    """Names torchvision's joint projection as a layer, as its other layers are."""
+    return {
+        name.replace("in_proj_weight", "qkv.weight").replace("in_proj_bias", "qkv.bias"): tensor
+        for name, tensor in tensors.items()
+    }
+
+
+VIT = (
+    _vit(
+        "timm",
+        stem=("cls_token", "pos_embed", "patch_embed.proj"),
+        block="blocks.{block:0}",
+        layers=("norm1", "attn.qkv", "attn.proj", "norm2", "mlp.fc1", "mlp.fc2"),
+        head=("norm", "head"),
+    ),
+    _vit(
+        "torchvision",
+        stem=("class_token", "encoder.pos_embedding", "conv_proj"),
+        block="encoder.layers.encoder_layer_{block:0}",
+        layers=("ln_1", "self_attention.qkv", "self_attention.out_proj", "ln_2", "mlp.0", "mlp.3"),
+        head=("encoder.ln", "heads.head"),
+        prepare=_in_projections,
+    ),
+    _vit(
+        "transformers",
+        stem=(
+            "vit.embeddings.cls_token",
+            "vit.embeddings.position_embeddings",
+            "vit.embeddings.patch_embeddings.projection",
+        ),
+        block="vit.encoder.layer.{block:0}",
+        layers=(
+            "layernorm_before",
+            "attention.attention.qkv",
+            "attention.output.dense",
+            "layernorm_after",
+            "intermediate.dense",
+            "output.dense",
+        ),
+        head=("vit.layernorm", "classifier"),
+        prepare=functools.partial(_qkv, parts=(".query.", ".key.", ".value."), whole=".qkv."),
+    ),
+)

@@ -38,26 +38,33 @@ COST_AXES = {
 
 @charts.style()
 def metric_charts(comparison: Comparison) -> list[Chart]:
-    """Draws the metric of each run, and how far it is from the first run's."""
+    """Draws the metric of each run, and how far each config is from the first one."""
     metric, reference = metric_name(comparison.metric), comparison.reference
     looks = list(_looks(comparison))
+    look_of = {run.name: look for run, look in looks}
     figure, axes = charts.figure_with_rows(comparison.names)
     for row, (run, look) in enumerate(looks):
         _whisker(axes, run.metrics[comparison.metric], row, look)
     axes.set_xlabel(metric)
-    differences, axes = charts.figure_with_rows(comparison.names[1:])
-    for row, (test, (_, look)) in enumerate(zip(comparison.tests, looks[1:], strict=True)):
-        _whisker(axes, test.difference, row, look)
+    drawn = [
+        Chart("metric", f"{_capitalised(metric)} of each run", figure, "With 95 % intervals."),
+    ]
+    others = comparison.groups[1:]
+    if not others:
+        return drawn
+    differences, axes = charts.figure_with_rows([group.name for group in others])
+    for row, (test, group) in enumerate(zip(comparison.tests, others, strict=True)):
+        _whisker(axes, test.difference, row, look_of[group.runs[0]])
     axes.axvline(0, color=charts.INK, lw=0.8)
     axes.set_xlabel(f"{metric} minus that of {reference}")
     axes.xaxis.set_major_formatter(lambda x, _: f"{x:+g}" if x else "0")
     return [
-        Chart("metric", f"{_capitalised(metric)} of each run", figure, "With 95 % intervals."),
+        *drawn,
         Chart(
             "difference",
             f"Difference from {reference}",
             differences,
-            "On the same pictures, with 95 % intervals, not corrected for the number of runs.",
+            "On the same pictures, with 95 % intervals, not corrected for their number.",
         ),
     ]
 

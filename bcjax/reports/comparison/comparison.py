@@ -10,13 +10,16 @@ import numpy as np
 
 from bcjax import metrics
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.guards import comparisons
 from bcjax.metrics import Estimate, Measurements, resampling
+from bcjax.metrics import runs as several_runs
 from bcjax.metrics.names import sign
-from bcjax.metrics.resampling import Difference, ResampledMetrics
+from bcjax.metrics.resampling import Difference
+from bcjax.metrics.runs import MeanOverRuns
 from bcjax.reports.comparison import runs as read
 from bcjax.reports.comparison import significance
 from bcjax.reports.comparison.runs import AlignedAnswers, Cost, DifferingSetting, LearningCurves
-from bcjax.reports.comparison.significance import PairedTest
+from bcjax.reports.comparison.significance import MeasuredRun, PairedTest
 from bcjax.reports.pages.formatting import enumeration
 from bcjax.reports.run_record import RunRecord
 from bcjax.runtime import extras
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _COSTS = ("flops", "parameters", "seconds_per_picture")
-_RESAMPLES_PER_TEST = 200  # at least
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +70,7 @@ class ClassComparison(Result):
       name: Name of the class.
       n: Pictures of the class.
       recall: Recall of the class, by name of the run.
-      difference: How much more the recall is than in the first run, by name of the other run.
+      difference: How much more the recall is than in the first group, by name of the other group.
     """
 
     name: str
@@ -78,19 +80,35 @@ class ClassComparison(Result):
 
 
 @dataclasses.dataclass(frozen=True)
+class RunGroup(Result):
+    """The runs of one config, which differ in their seed alone; often a single run.
+
+    Attributes:
+      name: That of the run, or such as "all (3 seeds)".
+      runs: Names of the runs.
+      metric: The metric that decides, over the runs.
+    """
+
+    name: str
+    runs: tuple[str, ...]
+    metric: MeanOverRuns
+
+
+@dataclasses.dataclass(frozen=True)
 class Comparison(Result):
     """Runs compared on the pictures that all of them were evaluated on.
 
     Attributes:
       evaluation: Name of the compared evaluation, mostly that of a split.
       metric: The metric that decides.
-      reference: Name of the first run, with which each other run is compared.
+      reference: Name of the first group of runs, with which each other group is compared.
       n: Pictures that all runs have in common.
       classes: Names of the classes.
       cautions: Sentences without which the figures must not be read, each after its run's name.
       notes: Sentences about what was compared, and what could not be.
       runs: The runs in the order in which they were given.
-      tests: Each run after the first, tested against the first.
+      groups: The runs of each config, in the order of their first runs.
+      tests: Each group after the first, tested against the first.
       per_class: Each class in all runs.
       pareto: For each cost that differs, the names of the runs that no other run dominates.
       settings: The settings in which the runs differ.
@@ -104,6 +122,7 @@ class Comparison(Result):
     cautions: tuple[str, ...]
     notes: tuple[str, ...]
     runs: tuple[ComparedRun, ...]
+    groups: tuple[RunGroup, ...]
     tests: tuple[PairedTest, ...]
     per_class: tuple[ClassComparison, ...]
     pareto: Mapping[str, tuple[str, ...]]
@@ -138,7 +157,9 @@ class Comparison(Result):
 def compare(
     *workdirs: str | Path, evaluation: str = "test", metric: str = "accuracy"
 ) -> Comparison:
-    """Compares runs, each with the first, from what is in their folders.
+    """Compares runs, each config with the first, from what is in their folders.
+
+    Runs that have the same config and pictures but for the seed are compared as one.
 
     Args:
       *workdirs: The folders of two runs or more, or one folder of members (`train.members`).
@@ -161,14 +182,12 @@ def compare(
                 f"The evaluation of {record.run_dir} has no metric {metric!r}: choose among "
                 f"{', '.join(result.metrics)}."
             )
-    wanted = results[0].resamples
-    # With R resamples no p is below 2 / (R + 1), and Holm multiplies it by the number of tests.
-    resamples = wanted and max(wanted, _RESAMPLES_PER_TEST * (len(records) - 1))
-    seed = results[0].seed
-    resampled = [
-        resampling.resample(answers.predictions(), answers.groups, resamples=resamples, seed=seed)
-        for answers in aligned.answers
-    ]
+    measured = {
+        name: _measure(answers, results[0].resamples, results[0].seed)
+        for name, answers in zip(records, aligned.answers, strict=True)
+    }
+    grouped = read.group_by_config(records)
+    groups = {group: [measured[name] for name in names] for group, names in grouped.items()}
     runs = [
         ComparedRun(
             name=name,
@@ -188,18 +207,34 @@ def compare(
     return Comparison(
         evaluation=evaluation,
         metric=metric,
-        reference=names[0],
+        reference=next(iter(groups)),
         n=aligned.n,
         classes=aligned.answers[0].classes,
-        cautions=tuple(
-            f"{name}: {caution}" for name, record in records.items() for caution in record.cautions
+        cautions=(
+            *(f"{name}: {each}" for name, record in records.items() for each in record.cautions),
+            *comparisons.about_seeds([len(each) for each in groups.values()]),
         ),
         notes=tuple(_notes(records, runs, aligned)),
         runs=tuple(runs),
-        tests=significance.paired_tests(names, resampled, metric),
-        per_class=_per_class(names, results, resampled, aligned.answers[0].classes),
+        groups=tuple(
+            RunGroup(
+                group,
+                tuple(grouped[group]),
+                several_runs.mean([run.metrics.metric(metric) for run in each]),
+            )
+            for group, each in groups.items()
+        ),
+        tests=significance.paired_tests(groups, metric),
+        per_class=_per_class(names, results, groups, aligned.answers[0].classes),
         pareto=_pareto(runs, metric),
         settings=read.differing_settings(records),
+    )
+
+
+def _measure(answers: Answers, resamples: int, seed: int) -> MeasuredRun:
+    predictions = answers.predictions()
+    return MeasuredRun(
+        answers, resampling.resample(predictions, answers.groups, resamples=resamples, seed=seed)
     )
 
 
@@ -227,11 +262,10 @@ def _notes(
             "The runs were not evaluated on the same pictures: all figures are of the "
             f"{aligned.n:,} that they have in common; left out are {enumeration(parts)}."
         )
-    sets = [record.trained_on for record in records.values()]
-    pairs = itertools.combinations(sets, 2)
-    if any(not (a.same_pictures(b) if a and b else a is b) for a, b in pairs):
+    known = [each for record in records.values() if (each := record.trained_on)]
+    if any(not a.same_pictures(b) for a, b in itertools.combinations(known, 2)):
         notes.append("The runs were not trained on the same pictures, or not on the same splits.")
-    if len({run.cost.hardware for run in runs}) > 1:
+    if len({run.cost.hardware for run in runs} - {""}) > 1:
         notes.append(
             "The runs were trained on different hardware, so their times cannot be compared."
         )
@@ -241,20 +275,19 @@ def _notes(
 def _per_class(
     names: Sequence[str],
     results: Sequence[Measurements],
-    resampled: Sequence[ResampledMetrics],
+    groups: Mapping[str, Sequence[MeasuredRun]],
     classes: Sequence[str],
 ) -> tuple[ClassComparison, ...]:
     rows = [{row.name: row for row in result.per_class} for result in results]
+    reference, *others = groups
     return tuple(
         ClassComparison(
             name=class_,
             n=rows[0][class_].n,
             recall={name: row[class_].recall for name, row in zip(names, rows, strict=True)},
             difference={
-                name: resampling.difference(
-                    each.metric("recall", label), resampled[0].metric("recall", label)
-                )
-                for name, each in zip(names[1:], resampled[1:], strict=True)
+                group: significance.difference(groups[group], groups[reference], "recall", label)
+                for group in others
             },
         )
         for label, class_ in enumerate(classes)

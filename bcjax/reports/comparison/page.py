@@ -12,17 +12,23 @@ from bcjax.reports.pages.formatting import NONE, enumeration, value_with_interva
 from bcjax.reports.pages.page import Block, Charts, Page, Section, Table, Text, write_page
 from bcjax.runtime import files
 
-_RESULTS = "Differences have 95 % intervals; p is corrected for the number of runs."
+_RESULTS = (
+    "Differences have 95 % intervals, not corrected for the number of comparisons; p is corrected "
+    "for it. The interval of two single runs says how much other pictures would change; of several "
+    "seeds each, how much other seeds and pictures would."
+)
 _RUNS = (
     "FLOPs are what the logits of one picture take; a multiply-add counts as two. The training "
     "time includes compilation and evaluations. images/s is the median over the log lines."
 )
 _TESTS = (
-    "The interval and p of the difference are from a paired bootstrap over the pictures, or over "
-    "their groups where the data names groups. McNemar's exact test compares the pictures that "
-    "only one of the two runs predicts correctly; it is left out where there are groups, because "
-    "their pictures are not independent. Each column Holm is the p before it, corrected for the "
-    "number of runs."
+    "Runs that differ in their seed alone are compared as one. Where both have several seeds, "
+    "interval and p of the difference are Student's t over seeds and pictures. Where one has a "
+    "single run, the interval is from a paired bootstrap over the pictures, or over their groups "
+    "where the data names groups; it holds no seed noise, so it has no p. McNemar's exact test "
+    "compares two single networks, by the pictures that only one of them predicts correctly; it is "
+    "left out where there are groups, because their pictures are not independent. Each column Holm "
+    "is the p before it, corrected for the number of tests."
 )
 _CLASSES = "These intervals are not corrected for the number of classes."
 
@@ -45,7 +51,7 @@ def comparison_page(comparison: Comparison) -> Page:
     sections = [
         Section("Results", _results(comparison)),
         Section("Runs", [Text(_RUNS, "soft"), runs_table(comparison)]),
-        Section("Tests on the same pictures", [Text(_TESTS, "soft"), tests_table(comparison)]),
+        Section("Tests on the same pictures", _tests(comparison)),
         Section("Metrics", [metrics_table(comparison)]),
         Section("Cost", _cost(comparison)),
         Section("Learning", _learning(comparison)),
@@ -56,7 +62,7 @@ def comparison_page(comparison: Comparison) -> Page:
     return Page(
         f"{enumeration(names)}, compared" if len(names) < 4 else f"{len(names)} runs compared",
         f"evaluation {comparison.evaluation}, {comparison.n:,} pictures, "
-        f"{len(comparison.classes)} classes; each run against {comparison.reference}",
+        f"{len(comparison.classes)} classes; against {comparison.reference}",
         sections,
     )
 
@@ -82,6 +88,25 @@ def runs_table(comparison: Comparison) -> Table:
     return Table([*head, "energy", metric_name(comparison.metric)], rows, text_columns=3)
 
 
+def seeds_table(comparison: Comparison) -> Table:
+    """Returns the metric of each config over its seeds; no rows where all have a single run."""
+    rows = [
+        [
+            group.name,
+            formatting.number(group.metric.mean),
+            formatting.number(group.metric.deviation),
+            formatting.interval(group.metric),
+            group.metric.interval or NONE,
+            f"{group.metric.n:,}",
+        ]
+        for group in comparison.groups
+    ]
+    metric = metric_name(comparison.metric)
+    head = ["config", f"{metric}, mean", "deviation", "95 % interval of the mean", "how", "runs"]
+    several = any(len(group.runs) > 1 for group in comparison.groups)
+    return Table(head, rows if several else [])
+
+
 def metrics_table(comparison: Comparison) -> Table:
     """Returns each metric of each run."""
     rows = [
@@ -95,7 +120,7 @@ def metrics_table(comparison: Comparison) -> Table:
 
 
 def tests_table(comparison: Comparison) -> Table:
-    """Returns the tests of each run against the first."""
+    """Returns the tests of each config against the first."""
     reference, metric = comparison.reference, metric_name(comparison.metric)
     head = ["run", f"{metric} minus that of {reference}", "p", "Holm"]
     head += ["right only here", f"right only in {reference}", "McNemar p", "Holm"]
@@ -110,6 +135,11 @@ def tests_table(comparison: Comparison) -> Table:
         for test in comparison.tests
     ]
     return Table(head, rows)
+
+
+def _tests(comparison: Comparison) -> list[Block]:
+    tables = [table for table in (seeds_table(comparison), tests_table(comparison)) if table.rows]
+    return [Text(_TESTS, "soft"), *tables]
 
 
 def _mcnemar(test: PairedTest) -> list[str]:
@@ -155,17 +185,19 @@ def _classes(comparison: Comparison) -> list[Block]:
         [row.name, f"{row.n:,}", *(value_with_interval(row.recall[name]) for name in names)]
         for row in comparison.per_class
     ]
+    others = [group.name for group in comparison.groups[1:]]
     differences = [
-        [row.name, *(formatting.difference(row.difference[name]) for name in names[1:])]
+        [row.name, *(formatting.difference(row.difference[name]) for name in others)]
         for row in comparison.per_class
     ]
     about = f"Recall minus that of {comparison.reference}, on the same pictures. {_CLASSES}"
-    return [
+    blocks: list[Block] = [
         Charts([charts.recall_chart(comparison)]),
         Table(["class", "n", *names], recalls),
-        Text(about, "soft"),
-        Table(["class", *names[1:]], differences),
     ]
+    if others:
+        blocks += [Text(about, "soft"), Table(["class", *others], differences)]
+    return blocks
 
 
 def _settings(comparison: Comparison) -> list[Block]:

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from bcjax.reports.run_record import RunRecord, read_run
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
 from bcjax.runtime.run_dir import RunDir
-from bcjax.runtime.training_sessions import Session, total_joules
+from bcjax.runtime.training_sessions import Session, read_sessions, total_joules
 
 Runs = Mapping[str, RunRecord]
 Curve = Sequence[tuple[int, float]]
@@ -29,13 +30,15 @@ def find_runs(paths: Sequence[Path]) -> list[Path]:
     """Returns the folders of the runs: a folder of members, given alone, stands for its members.
 
     Raises:
-      UserError: If there are fewer than two runs, or one is given twice.
+      UserError: If there are fewer than two runs, one is missing, or one is given twice.
     """
     folders: list[Path] = []
     for path in paths:
         run_dir = RunDir(path)
         members = run_dir.members()
         folders += members if members and (len(paths) == 1 or not run_dir.exists()) else [path]
+    for path in folders:
+        RunDir(path).check_exists()
     if len(folders) < 2:
         raise UserError(
             "To compare, give two runs or more" + (f", not {folders[0]} alone." if folders else ".")
@@ -60,6 +63,48 @@ def read_runs(paths: Sequence[Path], evaluation: str) -> dict[str, RunRecord]:
     # The folders above that all have in common are left out of the names.
     above = os.path.commonpath([path.resolve().parent for path in paths])
     return {os.path.relpath(path.resolve(), above): _read(path, evaluation) for path in paths}
+
+
+def group_by_config(runs: Runs) -> dict[str, list[str]]:
+    """Groups runs that have the same config and pictures, but for the seed.
+
+    A run whose seed is in its group already is a repetition, which says nothing of other seeds, and
+    begins another group.
+
+    Returns:
+      The names of each group's runs by the name of the group, which is the run's where it is one.
+    """
+    groups: list[tuple[dict[str, Any], dict[int, str]]] = []  # what is common; run by seed
+    for name, run in runs.items():
+        about = {key: value for key, value in configs.flatten(run.config).items()
+                 if key != "seed" and not configs.KEYS[key].may_change}  # fmt: skip
+        about["pictures"] = (
+            (run.trained_on.digest, run.trained_on.pixels) if run.trained_on else None
+        )
+        seed = run.config.seed
+        for common, by_seed in groups:
+            if common == about and seed not in by_seed:
+                by_seed[seed] = name
+                break
+        else:
+            groups.append((about, {seed: name}))
+    found = [[by_seed[seed] for seed in sorted(by_seed)] for _, by_seed in groups]
+    stems = [_stem(names) for names in found]
+    return {
+        # By its first run, where two groups would have one name.
+        _group_name(names, stem if stems.count(stem) == 1 else f"{names[0]}, ..."): names
+        for names, stem in zip(found, stems, strict=True)
+    }
+
+
+def _stem(names: Sequence[str]) -> str:
+    """Returns "all" for "all-seed-0", "all-seed-1" and "all-seed-2"."""
+    stems = {re.sub(r"[-_./ ]*(seed)?[-_. ]*[0-9]+$", "", name) for name in names}
+    return stems.pop() if len(stems) == 1 and stems != {""} else f"{names[0]}, ..."
+
+
+def _group_name(names: Sequence[str], stem: str) -> str:
+    return names[0] if len(names) == 1 else f"{stem} ({len(names)} seeds)"
 
 
 def _read(path: Path, evaluation: str) -> RunRecord:
@@ -183,7 +228,8 @@ class Cost(Result):
       images_per_s: Median over the log lines of training.
       seconds_per_picture: The inverse of `images_per_s`.
       joules: Energy of all sessions, if all of them could read it.
-      hardware: What the run was trained on, such as "8 x TPU v5e"; "" if unknown.
+      hardware: What the run, or its members, were trained on, such as "8 x TPU v5e"; "" if
+        unknown.
     """
 
     parameters: int
@@ -205,6 +251,11 @@ def cost(run: RunRecord) -> Cost:
     counted = _counter()(model, ImageSize.of(config.data.image_size), config.model.channels)
     rates = [line["train/images_per_s"] for line in run.log if "train/images_per_s" in line]
     rate = float(np.median(rates)) if rates else 0.0
+    of_members = [
+        session
+        for folder in run.run_dir.members()
+        for session in read_sessions(RunDir(folder).sessions)
+    ]
     return Cost(
         parameters=counted.parameters,
         flops=counted.flops,
@@ -213,7 +264,7 @@ def cost(run: RunRecord) -> Cost:
         images_per_s=rate or None,
         seconds_per_picture=1 / rate if rate else None,
         joules=total_joules(run.sessions),
-        hardware=", then ".join(dict.fromkeys(map(_hardware, run.sessions))),
+        hardware=", then ".join(dict.fromkeys(map(_hardware, run.sessions or of_members))),
     )
 
 

@@ -1,13 +1,16 @@
 """Whether runs differ by more than chance on the same pictures, and which ones none dominates."""
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
 
+from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.guards import comparisons
 from bcjax.metrics import resampling
+from bcjax.metrics import runs as several_runs
 from bcjax.metrics.names import metric_name, sign
 from bcjax.metrics.resampling import Difference, McNemar, ResampledMetrics
 from bcjax.reports.pages import formatting
@@ -16,18 +19,27 @@ from bcjax.runtime.result import Result
 ALPHA = 0.05
 
 
+class MeasuredRun(NamedTuple):
+    """A run of a comparison: its answers, and its metrics on the same resamples as all others."""
+
+    answers: Answers
+    metrics: ResampledMetrics
+
+
 @dataclasses.dataclass(frozen=True)
 class PairedTest(Result):
-    """A run tested against the first, the reference.
+    """The runs of a config tested against those of the first, the reference.
 
     Attributes:
-      run: Name of the run.
-      difference: How much more the metric is in the run than in the reference.
-      p_holm: The difference's p-value, corrected for the number of runs (Holm 1979).
-      mcnemar: McNemar's test: `only_first` counts the pictures that the run alone has right,
-        `only_second` those that the reference alone has right. None if groups hold several
-        pictures, because the test takes the pictures to be independent.
-      mcnemar_p_holm: Its p-value, corrected for the number of runs.
+      run: Name of the run; of several runs, which differ in their seed, that of the group.
+      difference: How much more the metric is than in the reference. It has a p-value where each of
+        the two has several seeds, see `metrics.runs`.
+      p_holm: The difference's p-value, corrected for the number of tests (Holm 1979).
+      mcnemar: McNemar's test of two single networks: `only_first` counts the pictures that this
+        one alone has right, `only_second` those that the reference alone has right. None for
+        several runs, and if groups hold several pictures, because the test takes the pictures to
+        be independent.
+      mcnemar_p_holm: Its p-value, corrected for the number of tests.
       significant: Whether `p_holm` is below 0.05.
       sentence: The verdict as a sentence.
     """
@@ -56,37 +68,60 @@ class PairedTest(Result):
 
 
 def paired_tests(
-    names: Sequence[str], resampled: Sequence[ResampledMetrics], metric: str
+    groups: Mapping[str, Sequence[MeasuredRun]], metric: str
 ) -> tuple[PairedTest, ...]:
-    """Tests each run after the first against the first.
+    """Tests each group of runs after the first against the first.
 
     Args:
-      names: Names of the runs.
-      resampled: Metrics of each run, on the same pictures and resamples.
+      groups: The runs of each config by its name, on the same pictures and resamples.
       metric: The metric that decides.
     """
-    first, *others = resampled
-    reference = first.metric(metric)
-    differences = [resampling.difference(run.metric(metric), reference) for run in others]
-    p_holm = holm([each.p for each in differences])
-    mcnemars = [
-        None if run.grouped else resampling.mcnemar(run.correct, first.correct) for run in others
+    (reference, first), *others = groups.items()
+    identical = [
+        comparisons.about_identical(
+            name, reference, *([run.answers for run in each] for each in (runs, first))
+        )
+        for name, runs in others
     ]
+    differences = [
+        Difference(0.0, None, None) if same else difference(runs, first, metric)
+        for (_, runs), same in zip(others, identical, strict=True)
+    ]
+    p_holm = holm([each.p for each in differences])
+    mcnemars = [_mcnemar(runs, first) for _, runs in others]
     mcnemar_p_holm = holm([None if each is None else each.p for each in mcnemars])
+    value = float(np.mean([run.metrics.metric(metric).value for run in first]))
     return tuple(
         PairedTest(
             run=name,
-            difference=difference,
+            difference=found,
             p_holm=p,
             mcnemar=mcnemar,
             mcnemar_p_holm=mcnemar_p,
             significant=p is not None and p < ALPHA,
-            sentence=_sentence(name, names[0], difference, p, metric, reference.value),
+            sentence=same[0] if same else _sentence(name, reference, found, p, metric, value),
         )
-        for name, difference, p, mcnemar, mcnemar_p in zip(
-            names[1:], differences, p_holm, mcnemars, mcnemar_p_holm, strict=True
+        for (name, _), same, found, p, mcnemar, mcnemar_p in zip(
+            others, identical, differences, p_holm, mcnemars, mcnemar_p_holm, strict=True
         )
     )
+
+
+def difference(
+    runs: Sequence[MeasuredRun],
+    reference: Sequence[MeasuredRun],
+    metric: str,
+    label: int | None = None,
+) -> Difference:
+    """Returns how much more a metric, of a class if a label is given, is than in other runs."""
+    one, other = ([run.metrics.metric(metric, label) for run in each] for each in (runs, reference))
+    return several_runs.difference(one, other)
+
+
+def _mcnemar(runs: Sequence[MeasuredRun], reference: Sequence[MeasuredRun]) -> McNemar | None:
+    if len(runs) > 1 or len(reference) > 1 or runs[0].metrics.grouped:
+        return None
+    return resampling.mcnemar(runs[0].metrics.correct, reference[0].metrics.correct)
 
 
 def holm(p: Sequence[float | None]) -> list[float | None]:
@@ -107,21 +142,24 @@ def holm(p: Sequence[float | None]) -> list[float | None]:
 
 
 def _sentence(
-    run: str, reference: str, difference: Difference, p: float | None, metric: str, value: float
+    run: str, reference: str, found: Difference, p: float | None, metric: str, value: float
 ) -> str:
-    if difference.value is None:
+    if found.value is None:
         return f"{run} and {reference} have no {metric_name(metric)} on these pictures."
     figures = (
-        f"{metric_name(metric)} {value + difference.value:.4f} against {value:.4f}, difference "
-        f"{formatting.difference(difference)}"
+        f"{metric_name(metric)} {value + found.value:.4f} against {value:.4f}, difference "
+        f"{formatting.difference(found)}"
     )
-    if difference.interval:
+    better = "better" if sign(metric) * found.value > 0 else "worse"
+    if p is not None:
         text = formatting.p_value(p)
         figures += f", p {text if text.startswith('<') else f'= {text}'}"
-    if p is None or p >= ALPHA:
-        return f"{run} and {reference} cannot be told apart by these pictures: {figures}."
-    better = sign(metric) * difference.value > 0
-    return f"{run} is {'better' if better else 'worse'} than {reference}: {figures}."
+        if p < ALPHA:
+            return f"{run} is {better} than {reference}: {figures}."
+        return f"{run} and {reference} cannot be told apart by these seeds and pictures: {figures}."
+    if found.low is not None and found.high is not None and not found.low <= 0 <= found.high:
+        return f"{run} answers such pictures {better} than {reference}: {figures}."
+    return f"{run} and {reference} cannot be told apart by these pictures: {figures}."
 
 
 def pareto_front(

@@ -170,7 +170,7 @@ def _counts(prepared: PreparedSet, pictures: MeasuredPictures) -> list[Block]:
     sums = [sum(each) for each in by_split.values()]
     rows.append(["all", *(f"{n:,}" for n in (*sums, total)), ""])
     report = prepared.leaks if prepared.datasheet else leaks.find_leaks(pictures)
-    told = verdicts(report.sentence, prepared.datasheet.get("canary"))
+    told = verdicts(report.sentence, prepared.datasheet.canary if prepared.datasheet else None)
     if len(by_split) == 1:
         told = told[1:]  # nothing can lie in two splits
     return [

@@ -7,11 +7,12 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 
 from bcjax.evaluation.answers import Answers
+from bcjax.evaluation.calibration.measure import CalibrationMeasurements
 from bcjax.metrics import ClassMetrics, Estimate, curves
 from bcjax.metrics.curves import Curve
 from bcjax.metrics.names import metric_name
 from bcjax.reports.pages import charts
-from bcjax.reports.pages.formatting import NONE, enumeration, number, percent, percent_interval
+from bcjax.reports.pages.formatting import NONE, interval, number, percent, percent_interval
 from bcjax.reports.pages.page import Block, Chart, Charts, Table, Text
 from bcjax.reports.run_record import RunRecord
 
@@ -170,7 +171,7 @@ def _calibration(run: RunRecord) -> list[Block]:
             )
         ]
     fitted = (
-        f"The calibration, with the temperature {number(calibration.temperature)}, was fitted on "
+        f"The calibration{temperature_in_words(calibration)} was fitted on "
         f"{calibration.fitted_n:,} pictures of the {calibration.fitted_on} split. The tables show "
         f"what it does for the {calibration.n:,} pictures of this evaluation."
     )
@@ -191,11 +192,7 @@ def _calibration(run: RunRecord) -> list[Block]:
         f"A set holds {conformal.mean_size:.2f} classes on average, or "
         f"{conformal.by_class.mean_size:.2f} if sets are fitted by class."
     )
-    if conformal.by_class.too_few:
-        sizes += (
-            " These classes had too few pictures to fit a set by class: "
-            f"{enumeration(conformal.by_class.too_few)}."
-        )
+    sizes = " ".join([sizes, *calibration.unfitted])
     blocks: list[Block] = [
         Text(fitted),
         Table(
@@ -212,6 +209,17 @@ def _calibration(run: RunRecord) -> list[Block]:
         needed = abstention.needed
         blocks.append(Text(f"To guarantee an error rate, {needed:,} pictures are needed.", "soft"))
     return blocks
+
+
+def temperature_in_words(calibration: CalibrationMeasurements) -> str:
+    """Returns ", with the temperature 1.31 (95 % interval 1.12 - 1.52),"; "" if none was fitted."""
+    if calibration.fitted and calibration.fitted.why_not:
+        return ""
+    words = f", with the temperature {number(calibration.temperature)}"
+    estimate = calibration.fitted.estimate if calibration.fitted else None
+    if estimate and estimate.low is not None:
+        words += f" (95 % interval {interval(estimate)})"
+    return f"{words},"
 
 
 def _promise(name: str, target: str, share: Estimate | None) -> list[str]:

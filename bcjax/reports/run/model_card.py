@@ -11,10 +11,13 @@ from typing import Any
 import yaml
 
 from bcjax.config import ImageSize
+from bcjax.data.ancestry import Ancestry
+from bcjax.evaluation.guards.pictures import about_published
 from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
 from bcjax.reports.pages import page
 from bcjax.reports.pages.formatting import enumeration, interval, number, percent_interval
+from bcjax.reports.run.calibration import temperature_in_words
 from bcjax.reports.run.performance import HEADLINE
 from bcjax.reports.run_record import RunRecord
 
@@ -51,7 +54,20 @@ def model_card(run: RunRecord) -> str:
             for key in HEADLINE
         ],
         limitations=limitations(run),
+        calibration=_calibration(run),
     )
+
+
+def _calibration(run: RunRecord) -> str:
+    """Returns the sentences about what `predict` makes of the probabilities; "" without any."""
+    found = run.evaluation.calibration
+    if not found:
+        return ""
+    fitted = (
+        f"The calibration{temperature_in_words(found)} was fitted on {found.fitted_n:,} pictures "
+        f"of the {found.fitted_on} split."
+    )
+    return " ".join([fitted, *found.unfitted])
 
 
 def limitations(run: RunRecord) -> list[str]:
@@ -61,6 +77,7 @@ def limitations(run: RunRecord) -> list[str]:
         "This is not a medical device: nothing here was tried on patients, and no figure is of "
         "use for a diagnosis.",
         *run.cautions,
+        *about_published(Ancestry.read(run.run_dir.path)),
     ]
     if run.config.data.source == "synthetic":
         sentences.append("The pictures are drawings: nothing follows from them about blood.")
@@ -123,7 +140,7 @@ def _front_matter(run: RunRecord) -> dict[str, Any]:
     result = {
         "task": {"type": "image-classification"},
         "dataset": {"name": data, "type": data, "split": run.evaluation.split},
-        "metrics": [_hub_metric(key, estimate) for key, estimate in metrics.items()],
+        "metrics": [_hub_metric(key, each, run.cautions) for key, each in metrics.items()],
     }
     return {
         "license": "unknown",
@@ -136,6 +153,7 @@ def _front_matter(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def _hub_metric(key: str, estimate: Estimate) -> dict[str, Any]:
-    name = f"{metric_name(key)} (95 % interval {interval(estimate)}, n = {estimate.n:,})"
+def _hub_metric(key: str, estimate: Estimate, cautions: Sequence[str]) -> dict[str, Any]:
+    read = "; read the cautions first" if cautions else ""
+    name = f"{metric_name(key)} (95 % interval {interval(estimate)}, n = {estimate.n:,}{read})"
     return {"type": _HUB.get(key, key), "name": name, "value": estimate.value}

@@ -145,10 +145,17 @@ def members(run: RunRecord) -> list[Block]:
     if not summary:
         return []
     rows = [
-        [metric_name(key), number(m.mean), number(m.deviation), interval(m), f"{m.n:,}"]
+        [
+            metric_name(key),
+            number(m.mean),
+            number(m.deviation),
+            interval(m),
+            m.interval or NONE,
+            f"{m.n:,}",
+        ]
         for key, m in summary.metrics.items()
     ]
-    head = ["metric", "mean", "deviation", "95 % interval of the mean", "members"]
+    head = ["metric", "mean", "deviation", "95 % interval of the mean", "how", "members"]
     caption = "The members one by one; the figures above are those of all members together"
     return [
         Table(head, rows, caption),

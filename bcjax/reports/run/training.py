@@ -8,7 +8,7 @@ from matplotlib import ticker
 
 from bcjax import config as configs
 from bcjax.config import ImageSize
-from bcjax.data.curate.datasheet import PAGE
+from bcjax.data.curate.datasheet_page import PAGE
 from bcjax.reports.datasheet import datasheet, verdicts
 from bcjax.reports.pages import charts
 from bcjax.reports.pages.formatting import NONE, duration, energy, enumeration, setting
@@ -36,7 +36,7 @@ def task(run: RunRecord) -> list[Block]:
     size = ImageSize.of(config.data.image_size)
     own = split in counts and result.source == config.data.source
     learnt = f"{sum(counts['train']):,} pictures" if "train" in counts else "other pictures"
-    kind = run.datasheet.get("source", {}).get("kind", "")
+    kind = run.datasheet.source.kind if run.datasheet else ""
     where = f"the {split} split of {run.source}" if own else f"{Path(result.source).name}"
     blocks: list[Block] = [
         Text(
@@ -71,7 +71,7 @@ def data(run: RunRecord) -> list[Block]:
         where = "" if path is None else f": {path}"
         return [Text(f"The prepared set and its datasheet are gone{where}.")]
     page = Text(f"The whole datasheet, with pictures: `{path / PAGE}`", "soft")
-    return [*verdicts(sheet["leaks"]["sentence"], sheet.get("canary")), *datasheet(sheet), page]
+    return [*verdicts(sheet.leaks.sentence, sheet.canary), *datasheet(sheet), page]
 
 
 def training(run: RunRecord) -> list[Block]:
@@ -156,6 +156,7 @@ def _cost(run: RunRecord) -> Block:
         "processes": f"{last.processes:,}",
         "host": "; ".join(hosts),
         "energy": used,
+        "ended": str(last.ending or "not recorded: it goes on, was killed, or is an older run's"),
         "changed": "; ".join(_changes(sessions)) or NONE,
         "versions": ", ".join(f"{name} {version}" for name, version in last.versions.items()),
     }

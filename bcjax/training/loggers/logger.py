@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from bcjax.runtime.training_sessions import Ending
+
 _QUEUE_SIZE = 64  # calls that may wait before the caller waits
 
 
@@ -25,6 +27,12 @@ class Logger:
 
     def artifact(self, path: Path) -> None:
         """Takes a file that will not change any more."""
+
+    def saved(self, step: int) -> None:
+        """Takes the step of a checkpoint that is being written."""
+
+    def ended(self, ending: Ending) -> None:
+        """Takes what ended training, before `close`."""
 
     def defer(self, call: Callable[["Logger"], None]) -> None:
         """Calls a function with this logger if its work is worth doing here.

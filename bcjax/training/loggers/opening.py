@@ -1,6 +1,6 @@
 """Opens the loggers that a config asks for."""
 
-import importlib
+import importlib.metadata
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +8,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from bcjax.runtime import extras, files
+from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.training_sessions import Changes
 from bcjax.training.loggers.logger import BackgroundLogger, Logger
@@ -16,16 +17,29 @@ from bcjax.training.loggers.sessions import SessionLog
 from bcjax.training.loggers.tensorboard import TensorBoard
 
 _CLASSES = {"mlflow": "MLflow", "wandb": "WeightsAndBiases"}
+# What an address may begin with, before "://" and perhaps a "+driver". MLflow's plugins add more.
+_SCHEMES = {
+    "mlflow": ("file", "http", "https", "databricks", "sqlite", "mysql", "postgresql", "mssql"),
+    "wandb": ("http", "https"),
+}
 
 
 def check(track: ConfigDict) -> None:
-    """Checks, before anything is written, that the trackers in `track.to` are installed.
+    """Checks, before anything is written, that the trackers in `track.to` can be opened.
 
     Raises:
-      UserError: If one is not; the sentence says how to install it.
+      UserError: If one is not installed, or `track.uri` is no address that it has.
     """
     for name in track.to:
         extras.check(name, "config.track.to")
+        scheme, found, _ = (track.uri or "").partition("://")
+        plugins = importlib.metadata.entry_points(group=f"{name}.tracking_store").names
+        known = (*_SCHEMES[name], *plugins)
+        if found and scheme.partition("+")[0] not in known and scheme not in known:
+            raise UserError(
+                f"config.track.uri is {track.uri!r}, which {_CLASSES[name]} does not know: begin "
+                f"it with {', '.join(f'{each}://' for each in known)}."
+            )
 
 
 def open_loggers(config: ConfigDict, step: int, changes: Changes | None = None) -> list[Logger]:

@@ -11,13 +11,14 @@ import platform
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
 from bcjax.runtime import environment
 from bcjax.runtime.run_dir import RunDir
-from bcjax.runtime.training_sessions import Changes, Host, Session
+from bcjax.runtime.training_sessions import Changes, Ending, Host, Session, read_sessions
 from bcjax.training.loggers.logger import Logger
 from bcjax.training.loggers.metrics_file import read, rewrite
 
@@ -38,19 +39,41 @@ class SessionLog(Logger):
         self._energy = EnergyMeter()
         self._clock = time.monotonic()
         self._session = dataclasses.replace(
-            session_now(step), joules_of=self._energy.of, changes=changes or {}
+            session_now(step), joules_of=self._energy.of, changes=changes or {}, saved=()
         )
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Counts the work up to `step`."""
-        session = dataclasses.replace(
-            self._session,
+        self._write(
             last_step=step,
             images=(step - self._session.first_step) * self._batch_size,
             seconds=round(time.monotonic() - self._clock, 3),
             joules=self._energy.joules(),
         )
-        rewrite(self._path, [*self._before, dataclasses.asdict(session)])
+
+    def saved(self, step: int) -> None:
+        """Writes down which checkpoints there were, of which most are deleted again."""
+        self._write(saved=(*(self._session.saved or ()), step))
+
+    def ended(self, ending: Ending) -> None:
+        """Writes down what ended the session."""
+        self._write(ending=ending)
+
+    def _write(self, **changes: Any) -> None:
+        self._session = dataclasses.replace(self._session, **changes)
+        rewrite(self._path, [*self._before, dataclasses.asdict(self._session)])
+
+
+def finish_record(workdir: Path, ending: Ending) -> None:
+    """Writes down how a run has ended that had no step left to take, if its sessions do not say.
+
+    They do not where it was killed after its last step.
+    """
+    path = RunDir(workdir).sessions
+    sessions = read_sessions(path)
+    if sessions and not (sessions[-1].ending and sessions[-1].ending.finished):
+        sessions[-1] = dataclasses.replace(sessions[-1], ending=ending)
+        rewrite(path, [dataclasses.asdict(session) for session in sessions])
 
 
 def session_now(step: int) -> Session:
