@@ -334,6 +334,7 @@ def prepare(
 
 
 @disk_faults_told()
+@jax_settings.fixed()
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
@@ -351,7 +352,9 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     """
     workdir, out = _workdir(run), None if out is None else files.user_path(out)
     from bcjax.reports.run import write_report
+    from bcjax.runtime import compilation
 
+    compilation.use_cache()
     return write_report(workdir, evaluation, out)
 
 
