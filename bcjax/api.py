@@ -108,9 +108,8 @@ def train(
 
     _check_is_config(config)
     configs.check_source(config.data)
-    changes = {} if workdir is None else {"workdir": workdir}
-    config = configs.check(configs.replaced(config, changes))
-    config.workdir = config.workdir or f"runs/{config.model.name}"
+    workdir = workdir or config.workdir or f"runs/{config.model.name}"
+    config = configs.replaced(config, {"workdir": workdir})
     compilation.use_cache()
 
     def evaluated(step: int, metrics: dict[str, float]) -> bool | str:

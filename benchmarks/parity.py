@@ -13,7 +13,7 @@ import dataclasses
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,9 @@ APART = {
 STEPS = {"timm resnet18": "resnet18", "timm convnext_atto": "convnext_atto"}
 LIBRARIES = ("torch", "timm", "torchvision", "transformers")
 SIZES = (64, 75)
+# Timm's transformers take whole patches alone; those of transformers interpolate the positions for
+# other sizes without a filter, where timm and bcjax have one.
+OTHER_SIZES = {"_patch16_": (64, 96), "transformers vit": (224,)}
 TOLERANCE = 1e-4
 
 
@@ -92,6 +95,11 @@ class Row:
     name: str
     what: str
     error: float
+
+
+def sizes(peer: str) -> tuple[int, ...]:
+    """Returns the sides of the pictures that a peer's network takes."""
+    return next((of for part, of in OTHER_SIZES.items() if part in peer), SIZES)
 
 
 def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
@@ -113,7 +121,7 @@ def answers(peer: str, name: str, folder: Path) -> Iterator[Row]:
     model = network.build(imported.config, imported.outputs)
     told = np.load(folder / "told.npz")
     answer = jax.jit(lambda images: model.apply(imported.variables, images, train=False))
-    for size in SIZES:
+    for size in sizes(peer):
         ours = answer(told[f"images_{size}"].astype(np.float32) / 255)
         yield Row(peer, name, f"logits at {size} px", relative(ours, told[f"logits_{size}"]))
 
@@ -147,16 +155,16 @@ def steps_of_sgd(peer: str, name: str, folder: Path) -> Iterator[Row]:
 
 def compared(python: str, chosen: str) -> Iterator[Row]:
     """Has the peer make each case, and compares it."""
-    tasks: list[tuple[str, dict[str, str], Any, tuple[int, ...]]] = [
-        ("answer", ANSWERS, answers, SIZES),
-        ("step", STEPS, steps_of_sgd, SIZES[:1]),
+    tasks: list[tuple[str, dict[str, str], Any, Callable[[str], tuple[int, ...]]]] = [
+        ("answer", ANSWERS, answers, sizes),
+        ("step", STEPS, steps_of_sgd, lambda peer: SIZES[:1]),
     ]
-    for task, cases, compare, sizes in tasks:
+    for task, cases, compare, of in tasks:
         for peer, name in cases.items():
             if chosen not in peer:
                 continue
             with tempfile.TemporaryDirectory() as folder:
-                arguments = [python, PEER, task, peer, folder, *map(str, sizes)]
+                arguments = [python, PEER, task, peer, folder, *map(str, of(peer))]
                 subprocess.run(arguments, check=True, capture_output=True)
                 yield from compare(peer, name, Path(folder))
 

@@ -207,8 +207,9 @@ class Ancestry:
         inherited: tuple[Ancestor, ...] = ()
         if run.weights.exists():
             origin = files.read_json(run.weights)
+            file = Path(origin.get("file") or config.model.weights or run.weights)
             ours = origin.get("names") == "bcjax"
-            inherited = cls.of_weights(Path(origin["file"]), ours=ours, classifier=kept).all
+            inherited = cls.of_weights(file, ours=ours, classifier=kept).all
         elif config.model.weights:
             inherited = (Ancestor(config.model.weights, "lost"),)
         trained_on = run.trained_on()

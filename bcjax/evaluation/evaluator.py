@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -98,7 +99,6 @@ class Evaluator:
       class_mapping: From other data's classes to the run's; None: the data is the run's own.
       feed: The split as batches on the devices.
       mesh: The devices.
-      pictures: The pictures, and those that made the network.
     """
 
     def __init__(
@@ -154,15 +154,22 @@ class Evaluator:
             theirs = dict(zip(self.prepared.classes, counts, strict=True))
             self.class_mapping = map_classes(other.source, theirs, home, other.map_classes, dropped)
         self.feed = self._open_feed()
-        if other:
-            assert self.class_mapping is not None
-            labels = [i for i, home in enumerate(self.class_mapping.to_home) if home >= 0]
-            self.pictures = EvaluatedSplit.of_other_data(
-                workdir, config.data.source, self.prepared, self._held_as, split, labels
-            )
-        else:
-            self.pictures = EvaluatedSplit.of_run(workdir, config, self.prepared, split)
         self._predict: Callable | None = None
+
+    @functools.cached_property
+    def pictures(self) -> EvaluatedSplit:
+        """The pictures, and those that made the network; read when a figure is made of them."""
+        if self.class_mapping is None:
+            return EvaluatedSplit.of_run(self.workdir, self.config, self.prepared, self.split)
+        labels = [i for i, home in enumerate(self.class_mapping.to_home) if home >= 0]
+        return EvaluatedSplit.of_other_data(
+            self.workdir,
+            self.config.data.source,
+            self.prepared,
+            self._held_as,
+            self.split,
+            labels,
+        )
 
     def _open_feed(self) -> Loader:
         data = self.config.data

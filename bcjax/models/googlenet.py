@@ -73,18 +73,6 @@ class InceptionBlock(nn.Module):
         return jnp.concatenate(branches, axis=-1)
 
 
-class PooledStage(Stage):
-    """Blocks one after the other, behind a max pool of stride 2 with windows of `pool` pixels."""
-
-    pool: int = 0
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w c"]:
-        if self.pool:
-            x = max_pool(x, self.pool, 2, ceil=True)
-        return super().__call__(x, train)
-
-
 class GoogLeNet(StagedClassifier, kw_only=True):
     """Szegedy et al., Going Deeper with Convolutions, CVPR 2015 (arXiv:1409.4842).
 
@@ -123,7 +111,8 @@ class GoogLeNet(StagedClassifier, kw_only=True):
         x = GoogLeNetStem(self.small_stem, unit, name="stem")(images.astype(self.dtype), train)
         for i, (widths, pool) in enumerate(zip(self.blocks, (0, 3, 2), strict=False)):
             blocks = [functools.partial(kind, width, unit) for width in widths]
-            x = PooledStage(blocks, pool, name=f"stage{i + 1}")(x, train)
+            x = max_pool(x, pool, 2, ceil=True) if pool else x
+            x = Stage(blocks, name=f"stage{i + 1}")(x, train)
         return x.mean(axis=(1, 2))
 
 

@@ -18,6 +18,7 @@ from bcjax.engine import network
 from bcjax.evaluation import answers
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.guards import comparisons
+from bcjax.evaluation.guards.pictures import about_watched
 from bcjax.metrics import resampling
 from bcjax.metrics import runs as several_runs
 from bcjax.metrics.resampling import Difference, Resampled
@@ -347,7 +348,8 @@ def measure(ablation: Ablation, faults: dict[str, str]) -> AblationResult:
     """
     config = ablation.config
     split, metric = config.eval.split, config.checkpoint.best
-    cautions = list(comparisons.about_seeds([ablation.seeds]))
+    folders = [path for name in ablation.runs() for path in ablation.workdirs(name)]
+    cautions = [*about_watched(folders), *comparisons.about_seeds([ablation.seeds])]
     reference = _read(ablation, REFERENCE)
     runs = []
     for name, on in ablation.runs().items():

@@ -7,6 +7,7 @@ from typing import Any
 
 from bcjax.evaluation import answers
 from bcjax.evaluation.guards import comparisons
+from bcjax.evaluation.guards.pictures import about_watched
 from bcjax.metrics import resampling
 from bcjax.metrics import runs as several_runs
 from bcjax.metrics.names import sign
@@ -71,8 +72,11 @@ def cautions(ranked: Sequence[Path], names: Sequence[str], split: str) -> tuple[
       names: The objectives that they were ranked by.
       split: The split of the metrics.
     """
-    if len(ranked) < 2 or all(name in objectives.COSTS for name in names):
+    if all(name in objectives.COSTS for name in names):
         return ()
+    watched = about_watched(ranked[:1])
+    if len(ranked) < 2:
+        return watched
     measured: list[Resampled] = []
     if len(names) == 1:
         folders = [path for path in ranked[:_COMPARED] if RunDir(path).answers(split).exists()]
@@ -88,7 +92,7 @@ def cautions(ranked: Sequence[Path], names: Sequence[str], split: str) -> tuple[
         or apart.high is None
         or apart.low <= 0 <= apart.high
     ]
-    return comparisons.about_best(len(ranked), split, len(others), len(alike))
+    return (*watched, *comparisons.about_best(len(ranked), split, len(others), len(alike)))
 
 
 def _measure(workdir: Path, split: str, metric: str) -> Resampled:

@@ -18,7 +18,7 @@ from bcjax.data.preparation import prepare
 from bcjax.engine import weights
 from bcjax.evaluation.evaluate import evaluate
 from bcjax.evaluation.evaluation import Evaluation, read_with_answers
-from bcjax.evaluation.guards.pictures import EvaluatedSplit, of_average
+from bcjax.evaluation.guards.pictures import EvaluatedSplit, about_watched, of_average
 from bcjax.evaluation.member_summary import evaluate_together
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -103,6 +103,8 @@ def test_a_run_that_begins_with_imported_weights_of_a_run_has_its_pictures(
         assert sentence.startswith(f"{count} of {n} test pictures trained {split_otherwise[1]}, ")
         run = Run(config)
         run.close()
+    watched = about_watched([run.workdir, tmp_path / "gone"])  # as sweeps and ablations say it
+    assert re.match(rf"\d+ of \d+ val pictures trained {split_otherwise[1]}, ", watched[0])
 
 
 def test_members_say_of_each_what_does_not_hold_of_all(a_and_d):
@@ -287,6 +289,10 @@ def test_training_begins_and_ends_with_the_cautions_above_the_figure(bcjax, tmp_
     for part, figure in ((start, "trains"), (end, "test split")):
         said = f"{count} of {n} test pictures trained {first}, from which these weights come"
         assert part.index(said) < part.index(figure)
+    ran = bcjax("calibrate", f"--workdir={fine}")
+    assert ran.status == 0, ran.err
+    text = re.sub(r"\s+", " ", ran.out)
+    assert text.index(f"val pictures trained {first}, from which") < text.index("temperature")
 
 
 # strict

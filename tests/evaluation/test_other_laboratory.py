@@ -71,7 +71,7 @@ def test_another_laboratory_is_measured_on_the_overlap_both_ways_beside_home(bcj
         for metric, drop in section["drop"][way].items():
             home, there = section["home"][way][metric], section[way][metric]
             assert drop["value"] == pytest.approx(home["value"] - there["value"])
-            assert drop["low"] <= drop["high"]
+            assert drop.get("low", -1) <= drop.get("high", 1)  # neither, where resamples agree
     assert section["open"]["accuracy"]["value"] == result["metrics"]["accuracy"]["value"]
     assert "left out: smudge (5)" in ran.out
     assert "band = neutrophil" in ran.out

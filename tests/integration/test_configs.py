@@ -11,7 +11,6 @@ from places import SUPPORT, project_files
 
 from bcjax import config as configs
 from bcjax import models
-from bcjax.models.elu_cnn import EluCNN
 
 CONFIGS = ROOT / "configs"
 GOLDEN = SUPPORT / "configs.json"
@@ -72,10 +71,8 @@ def small(entry: models.NetworkInfo) -> models.NetworkInfo:
     build = entry.build if isinstance(entry.build, functools.partial) else None
     module = build.func if build else entry.build
     less = dict(build.keywords) if build else {}
-    if module is EluCNN:
-        less["widths"] = (8,) * len(EluCNN.widths)
-    if "widths" in less:
-        less["widths"] = (8,) * len(less["widths"])
+    if widths := less.get("widths", getattr(module, "widths", None)):
+        less["widths"] = (8,) * len(widths)
     if "width" in less:
         less["width"] = 8
     if "depths" in less:
@@ -118,6 +115,14 @@ def test_each_config_trains(name, tmp_path, monkeypatch):
     assert ran.status == 0, ran.err
     steps = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
     assert steps[-1] == 1 + two_phases
+
+
+@pytest.mark.parametrize(("phi", "side"), enumerate((224, 240, 260, 300, 380, 456, 528, 600)))
+def test_the_pictures_of_efficientnet_grow_with_it_unless_their_side_is_given(phi, side):
+    config = configs.get(f"efficientnet:b{phi}")
+    assert (config.model.name, config.data.image_size) == (f"efficientnet_b{phi}", side)
+    given = configs.get(f"efficientnet:b{phi}", {"data.image_size": 64})
+    assert given.data.image_size == 64
 
 
 def test_a_variant_that_is_not_there_is_named_with_those_that_are():

@@ -66,6 +66,11 @@ def test_it_goes_on_with_the_averages_that_it_had(older):
     assert configs.load(older / "one").optim.correct_averages is False
 
 
+def figures(page):
+    """The metrics, without their intervals, whose methods have changed since."""
+    return {name: (each["value"], each["n"]) for name, each in page["metrics"].items()}
+
+
 @pytest.mark.parametrize("run", RUNS)
 def test_it_is_evaluated_to_the_same_figures(older, run):
     page = older / run / "eval" / "test.json"
@@ -74,7 +79,7 @@ def test_it_is_evaluated_to_the_same_figures(older, run):
     ran = run_bcjax("evaluate", f"--workdir={older / run}", "--split=test")
     assert ran.status == 0, ran.err
     after = json.loads(page.read_text())
-    assert after["metrics"] == before["metrics"]
+    assert figures(after) == figures(before)
 
 
 @pytest.mark.parametrize("run", RUNS)

@@ -1,6 +1,7 @@
 """What the table of networks says is so: every one is built, traced and counted, or refused."""
 
 import functools
+from collections import Counter
 from unittest import mock
 
 import jax
@@ -22,18 +23,21 @@ FAMILIES = {
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_table_tells_the_truth(name):
-    entry, stages = MODELS[name], {}
+    entry, stages, calls = MODELS[name], {}, Counter()
 
     def watch(call, args, kwargs, context):
         answer = call(*args, **kwargs)
         if context.method_name == "__call__" and len(context.module.path) == 1:
             stages.setdefault(context.module.path[0])
+            calls[context.module.path[0]] += 1
         return answer
 
     with nn.intercept_methods(watch):
         counted = count(create(name, classes=1000), entry.input_size)
     assert counted == Count(entry.parameters, entry.macs)
     assert tuple(stages) == entry.stages
+    # An explanation finds the output of a stage by its only call.
+    assert {calls[stage] for stage in stages if stage.startswith("st")} == {1}
 
 
 @pytest.mark.parametrize(

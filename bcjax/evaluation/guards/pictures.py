@@ -5,7 +5,7 @@ their files decode to. Near duplicates are not looked for here.
 """
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Self
 
@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool
 from ml_collections import ConfigDict
 
+from bcjax import config as configs
 from bcjax.data.ancestry import NONE, Ancestor, Ancestry, Digests, are_among
 from bcjax.data.prepared import PreparedSet
 from bcjax.runtime.run_dir import RunDir
@@ -116,6 +117,24 @@ def about_start(workdir: Path, config: ConfigDict, prepared: PreparedSet) -> tup
     for split in (config.eval.split, config.eval.final_split):
         pictures = EvaluatedSplit.of_run(workdir, config, prepared, split)
         sentences += pictures.cautions_of_ancestors
+    return tuple(dict.fromkeys(sentences))
+
+
+def about_watched(workdirs: Iterable[Path]) -> tuple[str, ...]:
+    """Returns what must be said of the watched figures of runs, because of what they began with.
+
+    Args:
+      workdirs: Their folders. Of one that is not here, or whose pictures are gone, nothing is said.
+    """
+    sentences: list[str] = []
+    for workdir in workdirs:
+        trained_on = RunDir(workdir).trained_on()
+        if not (trained_on and RunDir(workdir).exists() and Ancestry.read(workdir).inherited):
+            continue
+        if PreparedSet.is_at(Path(trained_on.path)):
+            config, prepared = configs.load(workdir), PreparedSet(Path(trained_on.path))
+            pictures = EvaluatedSplit.of_run(workdir, config, prepared, config.eval.split)
+            sentences += pictures.cautions_of_ancestors
     return tuple(dict.fromkeys(sentences))
 
 

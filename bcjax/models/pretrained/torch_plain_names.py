@@ -55,7 +55,7 @@ def vgg(depths: Sequence[int], *, normalised: bool) -> tuple[Naming, ...]:
     return tuple(
         torch_naming(
             source,
-            _vgg_features(depths, normalised) | head,
+            {**_vgg_features(depths, normalised), **head},
             finish=functools.partial(_rows_last, side=7, channels=512),
         )
         for source, head in _VGG_HEADS.items()

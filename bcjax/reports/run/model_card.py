@@ -150,7 +150,7 @@ def _front_matter(run: RunRecord) -> dict[str, Any]:
     result = {
         "task": {"type": "image-classification"},
         "dataset": {"name": data, "type": data, "split": run.evaluation.split},
-        "metrics": [_hub_metric(key, estimate) for key, estimate in metrics.items()],
+        "metrics": [_hub_metric(key, each, run.cautions) for key, each in metrics.items()],
     }
     return {
         "license": "unknown",
@@ -163,6 +163,7 @@ def _front_matter(run: RunRecord) -> dict[str, Any]:
     }
 
 
-def _hub_metric(key: str, estimate: Estimate) -> dict[str, Any]:
-    name = f"{metric_name(key)} (95 % interval {interval(estimate)}, n = {estimate.n:,})"
+def _hub_metric(key: str, estimate: Estimate, cautions: Sequence[str]) -> dict[str, Any]:
+    read = "; read the cautions first" if cautions else ""
+    name = f"{metric_name(key)} (95 % interval {interval(estimate)}, n = {estimate.n:,}{read})"
     return {"type": _HUB.get(key, key), "name": name, "value": estimate.value}
