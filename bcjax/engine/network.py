@@ -122,7 +122,7 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
         lambda leaf: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=meshes.replicated_sharding(mesh)
         ),
-        _variable_shapes(model, ImageSize.of(config.data.image_size), config.model.channels),
+        variable_shapes(model, ImageSize.of(config.data.image_size), config.model.channels),
     )
     wanted = {"ema": abstract} if config.optim.ema else abstract
     with checkpoints.faults_named(step):
@@ -165,7 +165,9 @@ def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
     return int(which)
 
 
-def _variable_shapes(model: nn.Module, size: ImageSize, channels: int) -> dict[str, Any]:
+def variable_shapes(model: nn.Module, size: ImageSize, channels: int) -> Variables:
+    """Returns shapes and dtypes of a network's parameters and batch statistics, computing none."""
+
     def init() -> dict[str, Any]:
         pictures = jnp.zeros((1, *size, channels))
         return {"batch_stats": {}} | dict(model.init(jax.random.key(0), pictures, train=False))

@@ -49,7 +49,7 @@ def test_with_eight_classes_the_published_count_is_met(name, size, published):
 
 
 def test_lenet_has_the_count_of_the_textbooks_for_grey_pictures_and_ten_classes():
-    assert count(create("lenet5", classes=10), 32, channels=1).parameters == 61_706
+    assert count(create("lenet5", classes=10), ImageSize.of(32), channels=1).parameters == 61_706
 
 
 @pytest.mark.parametrize("name", FAMILIES)
