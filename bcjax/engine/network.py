@@ -121,7 +121,7 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
         lambda leaf: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=meshes.replicated_sharding(mesh)
         ),
-        _variable_shapes(model, config.data.image_size, config.model.channels),
+        variable_shapes(model, config.data.image_size, config.model.channels),
     )
     wanted = {"ema": abstract} if config.optim.ema else abstract
     with checkpoints.faults_named(step):
@@ -164,7 +164,9 @@ def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
     return int(which)
 
 
-def _variable_shapes(model: nn.Module, image_size: int, channels: int) -> dict[str, Any]:
+def variable_shapes(model: nn.Module, image_size: int, channels: int) -> Variables:
+    """Returns shapes and dtypes of a network's parameters and batch statistics, computing none."""
+
     def init() -> dict[str, Any]:
         pictures = jnp.zeros((1, image_size, image_size, channels))
         return {"batch_stats": {}} | dict(model.init(jax.random.key(0), pictures, train=False))
