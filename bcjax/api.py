@@ -108,9 +108,8 @@ def train(
 
     _check_is_config(config)
     configs.check_source(config.data)
-    changes = {} if workdir is None else {"workdir": workdir}
-    config = configs.check(configs.replaced(config, changes))
-    config.workdir = config.workdir or f"runs/{config.model.name}"
+    workdir = workdir or config.workdir or f"runs/{config.model.name}"
+    config = configs.replaced(config, {"workdir": workdir})
     compilation.use_cache()
 
     def evaluated(step: int, metrics: dict[str, float]) -> bool | str:
@@ -334,6 +333,7 @@ def prepare(
 
 
 @disk_faults_told()
+@jax_settings.fixed()
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
@@ -351,7 +351,9 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     """
     workdir, out = _workdir(run), None if out is None else files.user_path(out)
     from bcjax.reports.run import write_report
+    from bcjax.runtime import compilation
 
+    compilation.use_cache()
     return write_report(workdir, evaluation, out)
 
 

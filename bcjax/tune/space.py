@@ -218,8 +218,7 @@ def _distribution(space: str, key: str, written: Any) -> BaseDistribution:
     if isinstance(written, list | tuple) and written:
         values = [_value(key, value) for value in written]
         # Optuna's storage takes no lists, but it takes their JSON.
-        lists = configs.KEYS[key].kind.item is not None
-        return CategoricalDistribution([json.dumps(v) if lists else v for v in values])
+        return CategoricalDistribution([json.dumps(v) if _as_json(key) else v for v in values])
     if not isinstance(written, dict) or not {"low", "high"} <= set(written):
         raise UserError(f"{where} is {written!r}: write a list of values, or {{low: A, high: B}}.")
     unknown = set(written) - {"low", "high", "log", "step"}
@@ -294,4 +293,8 @@ def _value(key: str, written: Any) -> Any:
 
 def _read(key: str, choice: Any) -> Any:
     """Returns the value behind a choice of a categorical distribution."""
-    return json.loads(choice) if configs.KEYS[key].kind.item is not None else choice
+    return json.loads(choice) if _as_json(key) and isinstance(choice, str) else choice
+
+
+def _as_json(key: str) -> bool:
+    return configs.KEYS[key].kind.item is not None
