@@ -10,7 +10,9 @@ class BuildWithConfigs(build_py):
     """Copies the configs beside the modules; an editable install reads them where they are."""
 
     # The configs, and beside the published ones the spaces of their sweeps.
-    configs = sorted(map(str, [*Path("configs").glob("**/*.py"), *Path("configs").glob("**/*.yaml")]))
+    configs = sorted(
+        str(path) for path in Path("configs").glob("**/*") if path.suffix in (".py", ".yaml")
+    )
 
     def run(self) -> None:
         super().run()
