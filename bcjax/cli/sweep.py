@@ -20,7 +20,7 @@ A line that is no key names settings, each of which changes several keys:
 The space may also be a Python file with a function space(trial) that returns {"optim.lr": trial.suggest_float(...)}.
 With --sampler=grid all combinations of the listed values are tried, each once:
 
-  bcjax sweep --config=published/edge_impulse --space=published/edge_impulse_space --sampler=grid ...
+  bcjax sweep ... --space=published/edge_impulse_space --sampler=grid
 
 Each trial is an ordinary run, such as OUT/trial-0007, for bcjax evaluate, report and compare (with
 --split=val). It is judged on the split that is watched during training (val); the test split
