@@ -17,8 +17,9 @@ A line that is no key names settings, each of which changes several keys:
     small: {model.name: mobilenet_v1_025, data.image_size: 96}
     large: {model.name: mobilenet_v2_100, data.image_size: 160}
 
-The space may also be a Python file with a function space(trial) that returns {"optim.lr": trial.suggest_float(...)}.
-With --sampler=grid all combinations of the listed values are tried, each once:
+The space may also be a Python file with a function space(trial) that returns
+{"optim.lr": trial.suggest_float(...)}. With --sampler=grid all combinations of the listed
+values are tried, each once:
 
   bcjax sweep ... --space=published/edge_impulse_space --sampler=grid
 
