@@ -7,7 +7,7 @@ that is not in the table is an error that names the nearest one.
 from ml_collections import ConfigDict
 
 from bcjax.config.checks import check, check_source
-from bcjax.config.files import choose, get, names, split_variant
+from bcjax.config.files import choose, find, get, names, split_variant
 from bcjax.config.image_size import ImageSize
 from bcjax.config.lengths import resolve_length
 from bcjax.config.suggest import check_key, nearest
@@ -27,6 +27,6 @@ from bcjax.config.values import check_argument, convert, parse
 __all__ = [
     "KEYS", "METRICS", "OLD_NETWORKS", "ConfigDict", "ImageSize", "add_choice", "check",
     "check_argument", "check_key", "check_source", "choose", "convert", "default", "describe",
-    "differences", "flatten", "from_dict", "get", "load", "names", "nearest", "parse", "replaced",
-    "resolve_length", "save", "split_variant",
+    "differences", "find", "flatten", "from_dict", "get", "load", "names", "nearest", "parse",
+    "replaced", "resolve_length", "save", "split_variant",
 ]  # fmt: skip
