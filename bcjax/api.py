@@ -109,9 +109,8 @@ def train(
 
     _check_is_config(config)
     configs.check_source(config.data)
-    changes = {} if workdir is None else {"workdir": workdir}
-    config = configs.check(configs.replaced(config, changes))
-    config.workdir = config.workdir or f"runs/{config.model.name}"
+    workdir = workdir or config.workdir or f"runs/{config.model.name}"
+    config = configs.replaced(config, {"workdir": workdir})
     compilation.use_cache()
 
     def evaluated(step: int, metrics: dict[str, float]) -> bool | str:
@@ -360,6 +359,7 @@ def prepare(
 
 
 @disk_faults_told()
+@jax_settings.fixed()
 def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
@@ -377,7 +377,9 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     """
     workdir, out = _workdir(run), None if out is None else files.user_path(out)
     from bcjax.reports.run import write_report
+    from bcjax.runtime import compilation
 
+    compilation.use_cache()
     return write_report(workdir, evaluation, out)
 
 
@@ -426,9 +428,9 @@ def sweep(
     space: str | Path | Mapping[str, Any],
     out: str | Path,
     *,
-    trials: int = 20,
+    trials: int | None = None,
     objective: str = "",
-    sampler: Literal["tpe", "random"] = "tpe",
+    sampler: Literal["tpe", "random", "grid"] = "tpe",
     pruner: Literal["none", "median", "halving", "hyperband"] = "none",
     storage: str = "",
     retry: bool = False,
@@ -446,12 +448,13 @@ def sweep(
 
     Args:
       config: The config of all trials, apart from what the space changes; it stays as it is.
-      space: A range or a list of values for each key; or a file, as for `bcjax sweep`.
+      space: A range or a list of values for each key; or a file, as for `bcjax sweep`, or the name
+        of one in configs/.
       out: The folder of the trials' folders and of study.json.
-      trials: The number of trials in all.
+      trials: The number of trials in all; None: 20, or all points of the grid.
       objective: Metrics, "latency" (seconds for one picture) or "size" (bytes of the parameters),
         by commas; "": `config.checkpoint.best`.
-      sampler: How values are chosen.
+      sampler: How values are chosen; "grid": all combinations of the listed values, each once.
       pruner: Which trials end early, by their evaluations so far.
       storage: The URL of a database, for several hosts; "": SQLite in the folder.
       retry: Whether trials that failed are tried again; where all of them failed, with what is

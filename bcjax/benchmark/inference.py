@@ -3,21 +3,20 @@
 import dataclasses
 import statistics
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import cast
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, UInt8
 
 from bcjax.benchmark import machine, roofline
 from bcjax.benchmark.figures import Figures
 from bcjax.benchmark.machine import Peaks
 from bcjax.benchmark.roofline import AgainstRoofs
 from bcjax.benchmark.training import TimedRun
+from bcjax.config import ImageSize
 from bcjax.engine import network
 from bcjax.engine.loader import whole_batches
-from bcjax.engine.state import Variables
-from bcjax.engine.step import infer
+from bcjax.evaluation import answer_times
 
 _BATCHES = 4  # dispatched in a turn
 
@@ -137,19 +136,22 @@ def measure_prediction(run: TimedRun, peaks: Peaks, sizes: Sequence[int]) -> Pre
       sizes: The batch sizes.
     """
     config = run.config
-    model = network.build(config, len(run.run.classes))
-
-    def answer(variables: Variables, pixels: UInt8[Array, "B H W 3"]) -> Float[Array, "B C"]:
-        logits = infer(model, variables, pixels, config.model.mean, config.model.std)
-        return jax.nn.softmax(logits)
-
-    compiled = jax.jit(answer)
+    compiled = answer_times.answering(network.build(config, len(run.run.classes)), config)
     variables = jax.device_put(jax.device_get(run.state.best_variables), jax.local_devices()[0])
-    side = config.data.image_size
-    pixels = np.random.default_rng(0).integers(0, 256, (max(sizes), side, side, 3), np.uint8)
+    shape = (max(sizes), *ImageSize.of(config.data.image_size), 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     found = []
     for size in sizes:
-        times = _calls(lambda batch=pixels[:size]: jax.device_get(compiled(variables, batch)))
+
+        def call(batch: np.ndarray = pixels[:size]) -> None:
+            jax.device_get(compiled(variables, batch))
+
+        times = answer_times.time_calls(
+            call,
+            least=_LEAST_CALLS,
+            most=_CALLS,
+            seconds=_SECONDS,
+        )
         middle = statistics.median(times)
         cost = roofline.cost(compiled.lower(variables, pixels[:size]))
         found.append(
@@ -163,12 +165,3 @@ def measure_prediction(run: TimedRun, peaks: Peaks, sizes: Sequence[int]) -> Pre
             )
         )
     return PredictionTimes(batches=found)
-
-
-def _calls(work: Any) -> list[float]:
-    """Returns the seconds of many calls, or of those that a few seconds allow."""
-    work()  # compiles
-    times = [machine.seconds(work)]
-    while len(times) < _LEAST_CALLS or (len(times) < _CALLS and sum(times) < _SECONDS):
-        times.append(machine.seconds(work))
-    return times

@@ -15,6 +15,7 @@ from jaxlib import _jax
 from bcjax.benchmark.figures import Figures
 from bcjax.benchmark.machine import Peaks
 from bcjax.benchmark.operations import Program
+from bcjax.evaluation.answer_times import estimated_memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +50,9 @@ def cost(lowered: Lowered, compiled: Compiled | None = None, devices: int = 1) -
     if read_and_written is not None:
         read_and_written += in_libraries(Program(compiled.as_text() or ""))
     return Cost(
-        flops=counted / devices, bytes_accessed=read_and_written, peak_memory=_peak_memory(compiled)
+        flops=counted / devices,
+        bytes_accessed=read_and_written,
+        peak_memory=estimated_memory(compiled),
     )
 
 
@@ -128,11 +131,3 @@ def against(cost: Cost, seconds: float, peaks: Peaks) -> dict[str, Any]:
         found["flops_per_byte"] = cost.flops / cost.bytes_accessed
         found |= {"roof": roof, "share_of_roof": shares[roof]}
     return found
-
-
-def _peak_memory(compiled: Compiled) -> int | None:
-    found = compiled.memory_analysis()
-    if not found:
-        return None
-    given = found.argument_size_in_bytes + found.output_size_in_bytes - found.alias_size_in_bytes
-    return given + found.temp_size_in_bytes

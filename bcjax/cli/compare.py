@@ -42,6 +42,7 @@ def run(arguments: Arguments) -> None:
     from bcjax import api
     from bcjax.cli import tables
     from bcjax.reports.comparison.page import (
+        costs_table,
         metrics_table,
         runs_table,
         seeds_table,
@@ -54,7 +55,7 @@ def run(arguments: Arguments) -> None:
     # One line for each run, however narrow the terminal: it scrolls, or is piped to a file.
     wide = Console(width=max(220, 40 + 26 * len(comparison.runs)))
     wide.print(*tables.cautions(comparison.cautions), *map(Text, comparison.notes), sep="\n")
-    for table in (runs_table, metrics_table, seeds_table, tests_table):
+    for table in (runs_table, costs_table, metrics_table, seeds_table, tests_table):
         if (made := table(comparison)).rows:
             wide.print(_rich_table(made), highlight=False)
     print(*(test.sentence for test in comparison.tests), f"written to {path}", sep="\n")

@@ -88,7 +88,9 @@ def _scores(result: "Evaluation") -> Iterator[RenderableType]:
     classes = Table(title_justify="left")
     for column in ("class", "n", "precision", "recall", "95 % interval", "F1"):
         classes.add_column(column, justify="left" if column == "class" else "right")
-    for row in result.per_class:
+    for position, row in enumerate((*result.per_class, result.average)):
+        if position == len(result.per_class):
+            classes.add_section()
         precision, recall, f1 = (
             _number(each.value if each else None) for each in (row.precision, row.recall, row.f1)
         )

@@ -28,7 +28,7 @@ from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source
 from bcjax.data.sources import open_source, synthetic
 from bcjax.runtime import files, scratch
-from bcjax.runtime.errors import UserError, disk_fault
+from bcjax.runtime.errors import UserError, disk_faults_told
 
 log = logging.getLogger("bcjax")
 
@@ -161,12 +161,8 @@ def prepare(
     folder = (_cache_folder(data) / "data").absolute()
     if (found := _find(folder, key)) is not None:  # the disk may be read-only
         return found
-    try:
+    with disk_faults_told(folder, ", with BCJAX_CACHE or config.data.cache_dir"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        if fault := disk_fault(error, folder):
-            raise UserError(f"{fault}, with BCJAX_CACHE or config.data.cache_dir.") from error
-        raise
     stem = Path(source.location).stem or "data"
     with FileLock(folder / f"{key}.lock"):
         # What a process that was killed has left, on any host: a living one would hold the lock.
@@ -251,8 +247,9 @@ def write_set(
         records = curated.pictures.records
         builder = Cells(records=records, classes=curated.classes, data_dir=unfinished)
         tfds.disable_progress_bar()
-        with contextlib.redirect_stdout(io.StringIO()):  # TFDS prints about downloads
-            _write_records(builder, out)
+        # TFDS prints about downloads.
+        with disk_faults_told(out), contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare()
         folder = Path(builder.data_dir)
         _write_csv(
             folder / MANIFEST,
@@ -272,15 +269,6 @@ def write_set(
             out.rmdir()
         folder.rename(out)
     return _told(PreparedSet(out), "prepared")
-
-
-def _write_records(builder: Cells, out: Path) -> None:
-    try:
-        builder.download_and_prepare()
-    except Exception as error:
-        if fault := disk_fault(error, out):
-            raise UserError(f"{fault}.") from error
-        raise
 
 
 def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Source:

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from bcjax.engine.state import State, Variables, not_finite
 from bcjax.metrics.names import sign
 from bcjax.runtime import digests, environment, jax_settings
-from bcjax.runtime.errors import UserError, disk_fault
+from bcjax.runtime.errors import UserError, disk_fault, disk_faults_told
 from bcjax.runtime.run_dir import RunDir
 
 log = logging.getLogger("bcjax")
@@ -61,7 +61,7 @@ class Checkpoints:
         self._scores: dict[int, float | None] = {}
         self._saving = 0  # the step
         quiet = _warnings_off() if read_only else contextlib.nullcontext()
-        with quiet, self._disk_faults_are_the_users():
+        with quiet, self._disk_faults_told():
             self._manager = ocp.CheckpointManager(
                 self.folder,
                 options=ocp.CheckpointManagerOptions(
@@ -120,7 +120,7 @@ class Checkpoints:
         self._remember(step, about["evaluation"])
         page = about | {"checksum": _checksum(state)}
         page["crc32"] = _crc32(page)
-        with self._disk_faults_are_the_users():
+        with self._disk_faults_told():
             self._manager.check_for_errors()
             self._manager.wait_until_finished()
             self._saving = step
@@ -137,13 +137,13 @@ class Checkpoints:
         Raises:
           UserError: If the disk is full, or fails otherwise.
         """
-        with self._disk_faults_are_the_users():
+        with self._disk_faults_told():
             self._manager.wait_until_finished()
             self._manager.check_for_errors()
 
     def close(self) -> None:
         """Waits until everything is on disk and releases the folder."""
-        with self._disk_faults_are_the_users():
+        with self._disk_faults_told():
             self._manager.close()
 
     def steps(self) -> list[int]:
@@ -308,14 +308,8 @@ class Checkpoints:
         ocp.multihost.sync_global_processes("moved a damaged checkpoint aside")
         self._manager.reload()
 
-    @contextlib.contextmanager
-    def _disk_faults_are_the_users(self) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            if fault := disk_fault(error, self.folder):
-                raise UserError(f"{fault}; it goes on from the last whole checkpoint.") from error
-            raise
+    def _disk_faults_told(self) -> contextlib.AbstractContextManager[None]:
+        return disk_faults_told(self.folder, "; it goes on from the last whole checkpoint")
 
 
 @contextlib.contextmanager

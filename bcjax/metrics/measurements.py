@@ -53,7 +53,8 @@ class Measurements(Result):
       resamples: Number of bootstrap resamples.
       seed: Seed of the bootstrap.
       metrics: Metrics of all classes together, by name: `accuracy`, `balanced_accuracy`,
-        `macro_f1`, `weighted_f1`, `kappa`, `mcc`, `top_3_accuracy`, `top_5_accuracy`, `log_loss`,
+        `macro_f1`, `weighted_f1`, `macro_precision`, `kappa`, `mcc`, `top_3_accuracy`,
+        `top_5_accuracy`, `log_loss`,
         `brier`, `ece`, `ace`, `mce`, `macro_auc`, `macro_average_precision`, `aurc`,
         `selective_accuracy_80`, `_90` and `_95`.
       per_class: The metrics of each class.
@@ -70,6 +71,25 @@ class Measurements(Result):
     per_class: tuple[ClassMetrics, ...]
     confusion_matrix: tuple[tuple[int, ...], ...]
     undefined: Mapping[str, tuple[str, ...]]
+
+    @property
+    def average(self) -> ClassMetrics:
+        """The macro averages: the mean of each metric over the classes that it is defined for.
+
+        Recall's is the balanced accuracy. Specificity's has no interval, and in evaluations that
+        version 0.1 wrote precision's has none either.
+        """
+        return ClassMetrics(
+            "macro average", self.n, **{key: self._average(key) for key in PER_CLASS}
+        )
+
+    def _average(self, key: str) -> Estimate | None:
+        name = "balanced_accuracy" if key == "recall" else f"macro_{key}"
+        if name in self.metrics:
+            return self.metrics[name]
+        known = [getattr(row, key) for row in self.per_class]
+        values = [each.value for each in known if each and each.value is not None]
+        return Estimate(sum(values) / len(values), self.n, None) if values else None
 
     @property
     def values(self) -> dict[str, float]:

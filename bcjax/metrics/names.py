@@ -52,6 +52,7 @@ DESCRIPTIONS = {
     "balanced_accuracy": Description("balanced accuracy"),
     "macro_f1": Description("macro F1"),
     "weighted_f1": Description("weighted F1"),
+    "macro_precision": Description("macro precision"),
     "kappa": Description("Cohen's kappa", bounds=Bounds(-1.0, 1.0)),
     "mcc": Description("Matthews correlation", bounds=Bounds(-1.0, 1.0)),
     "top_3_accuracy": Description("top 3 accuracy"),

@@ -73,7 +73,7 @@ def registered(predictions: Predictions) -> WeightedMetrics:
 
 
 def counts(predictions: Predictions) -> WeightedMetrics:
-    """Accuracy, balanced accuracy, F1, kappa and MCC; precision, recall, ... of each class.
+    """Accuracy, balanced accuracy, F1, macro precision, kappa, MCC; each class's precision, ...
 
     Kappa is Cohen's (1960). `mcc` is Matthews' correlation coefficient for many classes (Gorodkin
     2004); as in scikit-learn it is 0 where all labels or all predictions are of one class. The
@@ -92,15 +92,17 @@ def counts(predictions: Predictions) -> WeightedMetrics:
         squares = (n**2 - (true**2).sum(axis=0)) * (n**2 - (predicted**2).sum(axis=0))
         scale = np.sqrt(squares)
         with np.errstate(divide="ignore", invalid="ignore"):
-            recall, f1 = hits / true, 2 * hits / (true + predicted)
+            precision, recall = hits / predicted, hits / true
+            f1 = 2 * hits / (true + predicted)
             return {
                 "accuracy": right / n,
                 "balanced_accuracy": macro(recall),
                 "macro_f1": macro(f1),
                 "weighted_f1": np.where(true > 0, true * f1, 0).sum(axis=0) / n,
+                "macro_precision": macro(precision),
                 "kappa": (n * right - chance) / (n**2 - chance),
                 "mcc": np.where(scale > 0, (n * right - chance) / scale, 0),
-                "precision": hits / predicted,
+                "precision": precision,
                 "recall": recall,
                 "specificity": (n - true - predicted + hits) / (n - true),
                 "f1": f1,

@@ -15,6 +15,7 @@ from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation, check_together
 from bcjax.evaluation.explanation.summary import ExplanationSummary
 from bcjax.evaluation.guards import cautions
+from bcjax.evaluation.inference_cost import InferenceCost
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.files import read_json_lines
 from bcjax.runtime.run_dir import RunDir, TrainedOn
@@ -102,6 +103,14 @@ class RunRecord:
         if not path.exists():
             return None
         return ExplanationSummary.read_file(path, "explain the run anew")
+
+    @property
+    def inference_cost(self) -> InferenceCost | None:
+        """What its answers cost, where a report has measured it; None where none has."""
+        path = self.run_dir.inference_cost
+        if not path.exists():
+            return None
+        return InferenceCost.read_file(path, "delete it: the next report measures anew")
 
     @property
     def source(self) -> str:

@@ -81,3 +81,8 @@ def usable_cores() -> int | None:
     """Returns how many of the host's cores this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)  # not on macOS
     return len(affinity(0)) if affinity else os.cpu_count()
+
+
+def hardware(device: str) -> str:
+    """Returns the name of a device as people know it: "2 cores of AMD EPYC" for JAX's "cpu"."""
+    return f"{usable_cores()} cores of {processor()}" if device == "cpu" else device

@@ -80,8 +80,12 @@ def disk_fault(error: BaseException, where: str | os.PathLike[str] = "") -> str 
 
 
 @contextlib.contextmanager
-def disk_faults_told() -> Iterator[None]:
+def disk_faults_told(where: str | os.PathLike[str] = "", then: str = "") -> Iterator[None]:
     """Lets a fault of the file system be raised as a `UserError`; for a function, or a part of one.
+
+    Args:
+      where: As for `disk_fault`.
+      then: What the sentence says besides, with the comma or semicolon before it.
 
     Raises:
       UserError: See `disk_fault`.
@@ -91,6 +95,6 @@ def disk_faults_told() -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        if not (fault := disk_fault(error)):
+        if not (fault := disk_fault(error, where)):
             raise
-        raise UserError(f"{fault}.") from error
+        raise UserError(f"{fault}{then}.") from error

@@ -72,6 +72,7 @@ class RunDir(os.PathLike[str]):
     | `calibration/<step>.json`  | what was fitted for a checkpoint        | calibrate, train      |
     | `calibration/ensemble.json`| the same for several networks together  | calibrate             |
     | `calibration/<step>.npz`   | the arrays that tell outliers           | calibrate             |
+    | `inference_cost.json`      | how long answers take, on what machine  | report                |
     | `explain/explain.json`     | figures about the explanations          | explain               |
     | `explain/*.png`            | the explanations, drawn                 | explain               |
     | `report.html`, `report.md` | the report                              | report                |
@@ -100,6 +101,7 @@ class RunDir(os.PathLike[str]):
     damaged = _Inside("damaged")
     explanations = _Inside("explain")
     explained = _Inside("explain/explain.json")
+    inference_cost = _Inside("inference_cost.json")
     report = _Inside("report.html")
     report_markdown = _Inside("report.md")
     figures = _Inside("figures")

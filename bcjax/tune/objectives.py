@@ -1,22 +1,21 @@
 """The objectives of a sweep: metrics on the watched split, latency and size."""
 
 import statistics
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import jax
 import numpy as np
 from ml_collections import ConfigDict
 
 from bcjax import metrics
-from bcjax.config import KEYS, nearest
+from bcjax.config import KEYS, ImageSize, nearest
 from bcjax.config.table import METRICS
 from bcjax.data.prepared import PreparedSet
 from bcjax.engine import network
 from bcjax.engine.network import RestoredNetwork
-from bcjax.engine.step import infer
+from bcjax.evaluation import answer_times
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.metrics.names import sign
 from bcjax.runtime import mesh as meshes
@@ -104,22 +103,15 @@ def measure(names: Sequence[str], workdir: Path, result: Evaluation | None) -> l
 def latency(trained: RestoredNetwork) -> float:
     """Returns the seconds that the compiled network takes for one picture: a median of repeats.
 
-    A decoded picture is sent from the host, and the logits come back to it.
+    A decoded picture is sent from the host, and the probabilities come back to it.
     """
-    config, model = trained.config, trained.model
-
-    @jax.jit
-    def answer(variables: Any, pixels: jax.Array) -> jax.Array:
-        return infer(model, variables, pixels, config.model.mean, config.model.std)
-
-    side = config.data.image_size
-    picture = np.full((1, side, side, 3), 128, np.uint8)
-    seconds = []
-    for _ in range(1 + _REPEATS):
-        began = time.perf_counter()
-        jax.device_get(answer(trained.variables, picture))
-        seconds.append(time.perf_counter() - began)
-    return statistics.median(seconds[1:])  # the first one compiled
+    config = trained.config
+    answer = answer_times.answering(trained.model, config)
+    picture = np.full((1, *ImageSize.of(config.data.image_size), 3), 128, np.uint8)
+    seconds = answer_times.time_calls(
+        lambda: jax.device_get(answer(trained.variables, picture)), least=_REPEATS, most=_REPEATS
+    )
+    return statistics.median(seconds)
 
 
 def size(trained: RestoredNetwork) -> int:

@@ -24,6 +24,7 @@ from bcjax.training.run import check as check_run
 
 Changes = Mapping[str, Any]  # values by the key of the config: {"optim.lr": 3e-4}
 
+_SUFFIXES = ("", ".yaml", ".py")  # of a space or of switches in configs/
 _LONG = 1 << 30  # steps: so that no schedule is refused for being longer than the run
 
 
@@ -88,6 +89,12 @@ def check(config: ConfigDict, prepared: PreparedSet | None = None) -> ConfigDict
     optimizers.create(config.optim, total_steps=_LONG, warmup_steps=0)
     network.build(config, classes=2)
     return config
+
+
+def shipped(source: str | Path) -> Path:
+    """Returns a file that a user names: its path, or that of one in configs/, by its name there."""
+    path = files.user_path(source)
+    return path if path.exists() else configs.find(path.as_posix(), _SUFFIXES) or path
 
 
 def read_page(source: str | Path | Mapping[str, Any], holding: str) -> dict[str, Any]:

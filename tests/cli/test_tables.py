@@ -41,6 +41,13 @@ def test_a_class_shows_its_figures_or_that_it_has_none():
     assert line.replace("│", " ").split() == ["monocyte", "0", "0.0000", "-", "-", "0.0000"]
 
 
+def test_the_macro_average_stands_below_the_classes():
+    result = evaluate(*made_up(200), NAMES, resamples=20)
+    (line,) = [line for line in shown(result).splitlines() if "macro average" in line]
+    for name in ("macro_precision", "balanced_accuracy", "macro_f1"):
+        assert f"{result.metrics[name].value:.4f}" in line
+
+
 def test_groups_are_said_to_be_resampled_as_a_whole():
     groups = [f"patient-{position // 4}" for position in range(200)]
     assert "50 groups" in shown(evaluate(*made_up(200), NAMES, groups=groups, resamples=20))

@@ -11,7 +11,6 @@ from places import SUPPORT, project_files
 
 from bcjax import config as configs
 from bcjax import models
-from bcjax.models.elu_cnn import EluCNN
 
 CONFIGS = ROOT / "configs"
 GOLDEN = SUPPORT / "configs.json"
@@ -72,10 +71,8 @@ def small(entry: models.NetworkInfo) -> models.NetworkInfo:
     build = entry.build if isinstance(entry.build, functools.partial) else None
     module = build.func if build else entry.build
     less = dict(build.keywords) if build else {}
-    if module is EluCNN:
-        less["widths"] = (8,) * len(EluCNN.widths)
-    if "widths" in less:
-        less["widths"] = (8,) * len(less["widths"])
+    if widths := less.get("widths", getattr(module, "widths", None)):
+        less["widths"] = (8,) * len(widths)
     if "width" in less:
         less["width"] = 8
     if "depths" in less:

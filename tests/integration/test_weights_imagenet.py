@@ -7,6 +7,9 @@ import shutil
 import pytest
 from places import SHARED
 
+from bcjax import config as configs
+from bcjax.engine import weights
+
 WEIGHTS = SHARED / "weights" / "mobilenetv2_1.0_224_imagenet.npz"
 PICTURES = SHARED / "data" / "imagenet_sample"
 
@@ -31,3 +34,14 @@ def test_mobilenet_v2_knows_everyday_pictures(bcjax, tmp_path):
     result = json.loads((out / "eval" / "sample-all.json").read_text())
     assert result["n"] == len(pictures) == 200
     assert result["metrics"]["accuracy"]["value"] >= 0.85
+
+
+@pytest.mark.skipif(not WEIGHTS.exists(), reason="the development data is not here")
+@pytest.mark.parametrize("hidden", [None, (), (64,), (64, 32)])
+def test_real_weights_take_any_new_classifier(hidden):
+    changes = {"model.name": "mobilenet_v2", "model.hidden": hidden, "model.dropout": 0.1}
+    config = configs.replaced(configs.default(), {**changes, "data.resize": "squash"})
+    imported = weights.read(WEIGHTS, config, 8)
+    assert "head" not in imported.variables["params"]
+    assert imported.config.data.resize == "squash"
+    assert any("The classifier was dropped" in note for note in imported.notes)

@@ -34,6 +34,7 @@ def test_values_agree_with_scikit_learn(n, seed, decimals):
         "accuracy": sk.accuracy_score(labels, predicted),
         "balanced_accuracy": sk.balanced_accuracy_score(labels, predicted),
         "macro_f1": sk.f1_score(labels, predicted, average="macro"),
+        "macro_precision": sk.precision_score(labels, predicted, average="macro"),
         "weighted_f1": sk.f1_score(labels, predicted, average="weighted"),
         "kappa": sk.cohen_kappa_score(labels, predicted),
         "mcc": sk.matthews_corrcoef(labels, predicted),

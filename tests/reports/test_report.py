@@ -117,7 +117,8 @@ def test_every_metric_is_there_with_its_interval_and_n(page, workdir):
 
 def test_every_class_is_there_with_its_figures(page, workdir):
     (table,) = [table for table in page.tables if "recall" in table[0]]
-    for row, known in zip(table[1:], result_of(workdir)["per_class"], strict=True):
+    *rows, average = table[1:]
+    for row, known in zip(rows, result_of(workdir)["per_class"], strict=True):
         shown = dict(zip(table[0], row, strict=True))
         assert shown["class"] == known["name"]
         assert shown["n"] == f"{known['n']:,}"
@@ -125,6 +126,11 @@ def test_every_class_is_there_with_its_figures(page, workdir):
         assert shown["recall"] == (
             f"{recall['value']:.3f} ({recall['low']:.3f} - {recall['high']:.3f})"
         )
+    shown = dict(zip(table[0], average, strict=True))
+    for column, key in (("recall", "balanced_accuracy"), ("precision", "macro_precision")):
+        known = result_of(workdir)["metrics"][key]
+        assert shown[column] == f"{known['value']:.3f} ({known['low']:.3f} - {known['high']:.3f})"
+    assert shown["class"] == "macro average"
 
 
 def test_the_page_and_the_markdown_say_the_same(page, workdir):
@@ -152,21 +158,31 @@ def test_what_the_evaluation_says_is_what_the_report_says(own):
 def test_the_figures_of_a_paper_are_in_print_quality(workdir):
     markdown = (workdir / "report.md").read_text()
     named = re.findall(r"\]\((figures/[^)]+)\)", markdown)
-    assert len(named) == len(set(named)) == 11
+    pairs = [name for name in named if name.startswith("figures/confused_")]
+    assert len(named) == len(set(named)) == 11 + len(pairs)
     assert {f"figures/{path.name}" for path in (workdir / "figures").iterdir()} == set(named)
     for name in named:
         image = Image.open(workdir / name)
         assert np.asarray(image.convert("L")).std() > 5, f"{name} is blank"
-        if name not in ("figures/errors.png", "figures/least_sure.png"):
+        if name not in (*pairs, "figures/errors.png", "figures/least_sure.png"):
             assert round(image.info["dpi"][0]) == 300
 
 
-def test_the_gallery_shows_the_surest_errors(page, workdir):
+def test_the_gallery_shows_the_confused_pairs_and_the_surest_errors(page, workdir):
     answers = answering.read(workdir / "eval" / "test.parquet")
     probabilities = answers.probabilities()
     wrong = probabilities.argmax(axis=1) != answers.labels
     by_surety = np.argsort(-probabilities.max(axis=1), kind="stable")
-    expected = [answers.ids[i] for i in by_surety if wrong[i]][:16]
+    (table,) = [table for table in page.tables if "taken for" in table[0]]
+    pairs = [tuple(map(answers.classes.index, row[:2])) for row in table[1:]]
+    rank = [
+        [i for i in by_surety if (answers.labels[i], probabilities[i].argmax()) == pair]
+        for pair in pairs
+    ]
+    assert [row[2] for row in table[1:]] == [str(len(rows)) for rows in rank]
+    assert sum(map(len, rank)) == wrong.sum()
+    expected = [answers.ids[i] for rows in rank[:5] for i in rows[:8]]
+    expected += [answers.ids[i] for i in by_surety if wrong[i]][:16]
     expected += [answers.ids[i] for i in by_surety[::-1]][:16]
     assert [attrs["alt"].partition(": ")[2] for attrs in page.all("img")] == expected
 

@@ -11,6 +11,7 @@ import numpy as np
 from bcjax import metrics
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.guards import comparisons
+from bcjax.evaluation.inference_cost import InferenceCost
 from bcjax.metrics import Estimate, Measurements, resampling
 from bcjax.metrics import runs as several_runs
 from bcjax.metrics.names import sign
@@ -18,8 +19,9 @@ from bcjax.metrics.resampling import Difference
 from bcjax.metrics.runs import MeanOverRuns
 from bcjax.reports.comparison import runs as read
 from bcjax.reports.comparison import significance
-from bcjax.reports.comparison.runs import AlignedAnswers, Cost, DifferingSetting, LearningCurves
+from bcjax.reports.comparison.runs import AlignedAnswers, DifferingSetting, LearningCurves
 from bcjax.reports.comparison.significance import MeasuredRun, PairedTest
+from bcjax.reports.cost import Cost, cost
 from bcjax.reports.pages.formatting import enumeration
 from bcjax.reports.run_record import RunRecord
 from bcjax.runtime import extras
@@ -146,12 +148,20 @@ class Comparison(Result):
             {
                 "network": run.network,
                 "checkpoint": run.checkpoint,
-                **dataclasses.asdict(run.cost),
+                **_flat(run.cost),
                 **{key: estimate.value for key, estimate in run.metrics.items()},
             }
             for run in self.runs
         ]
         return pd.DataFrame(rows, index=pd.Index(self.names, name="run"))
+
+
+def _flat(spent: Cost) -> dict[str, Any]:
+    """Returns each cost by its name; those of answers are None where they were not measured."""
+    page = dict(vars(spent))
+    inference = page.pop("inference")
+    names = [field.name for field in dataclasses.fields(InferenceCost)]
+    return page | {f"inference_{name}": getattr(inference, name, None) for name in names}
 
 
 def compare(
@@ -194,7 +204,7 @@ def compare(
             workdir=record.run_dir.path,
             network=record.config.model.name,
             checkpoint=record.evaluation.checkpoint,
-            cost=read.cost(record),
+            cost=cost(record),
             metrics=result.metrics,
             curves=read.learning_curves(record, metric),
             left_out=left_out,
@@ -299,12 +309,12 @@ def _pareto(runs: Sequence[ComparedRun], metric: str) -> dict[str, tuple[str, ..
     fronts = {}
     for kind in _COSTS:
         known = [
-            (run.name, cost, sign(metric) * value)
+            (run.name, spent, sign(metric) * value)
             for run in runs
-            if (cost := getattr(run.cost, kind)) is not None
+            if (spent := getattr(run.cost, kind)) is not None
             and (value := run.metrics[metric].value) is not None
         ]
-        if len({cost for _, cost, _ in known}) > 1:
+        if len({spent for _, spent, _ in known}) > 1:
             names, costs, values = zip(*known, strict=True)
             best = significance.pareto_front(np.array(costs), np.array(values))
             fronts[kind] = tuple(itertools.compress(names, best))

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from bcjax.config import ImageSize
 from bcjax.metrics.names import metric_name
+from bcjax.reports import cost
 from bcjax.reports.comparison import charts
 from bcjax.reports.comparison.comparison import Comparison
 from bcjax.reports.comparison.significance import PairedTest
@@ -16,9 +18,11 @@ _RESULTS = (
     "for it. The interval of two single runs says how much other pictures would change; of several "
     "seeds each, how much other seeds and pictures would."
 )
-_RUNS = (
-    "FLOPs are what the logits of one picture take; a multiply-add counts as two. The training "
-    "time includes compilation and evaluations. images/s is the median over the log lines."
+_COSTS = (
+    "FLOPs are what the logits of one picture take; a multiply-add counts as two. The file holds "
+    "parameters and batch statistics. The training time includes compilation and evaluations; "
+    "images/s in training is the median over the log lines. Answers were measured for each run's "
+    "first report, on the machine named: times of different machines cannot be compared."
 )
 _TESTS = (
     "Runs that differ in their seed alone are compared as one. Where both have several seeds, "
@@ -49,7 +53,7 @@ def comparison_page(comparison: Comparison) -> Page:
     """Returns the comparison as a page, from the results to what they rest on."""
     sections = [
         Section("Results", _results(comparison)),
-        Section("Runs", [Text(_RUNS, "soft"), runs_table(comparison)]),
+        Section("Runs", [runs_table(comparison)]),
         Section("Tests on the same pictures", _tests(comparison)),
         Section("Metrics", [metrics_table(comparison)]),
         Section("Cost", _cost(comparison)),
@@ -67,24 +71,34 @@ def comparison_page(comparison: Comparison) -> Page:
 
 
 def runs_table(comparison: Comparison) -> Table:
-    """Returns what each run is, costs and scores."""
-    head = ["run", "network", "trained on", "px", "parameters", "GFLOPs", "training", "images/s"]
+    """Returns what each run is, and how it scores."""
+    head = ["run", "network", "trained on", "px", metric_name(comparison.metric)]
     rows = [
         [
             run.name,
             run.network,
             run.cost.hardware or NONE,
-            str(run.cost.image_size),
-            f"{run.cost.parameters:,}",
-            f"{run.cost.flops / 1e9:.3g}",
-            formatting.duration(run.cost.train_seconds),
-            formatting.rate(run.cost.images_per_s),
-            formatting.energy(run.cost.joules),
+            str(ImageSize.of(run.cost.image_size)),
             value_with_interval(run.metrics[comparison.metric]),
         ]
         for run in comparison.runs
     ]
-    return Table([*head, "energy", metric_name(comparison.metric)], rows, text_columns=3)
+    return Table(head, rows, text_columns=3)
+
+
+def costs_table(comparison: Comparison) -> Table:
+    """Returns what each run costs: its network, its training, its answers."""
+    costs = [cost.rows(run.cost) for run in comparison.runs]
+    head = ["run", "answers measured on", *(name for name, _, _ in costs[0])]
+    rows = [
+        [
+            run.name,
+            run.cost.inference.hardware if run.cost.inference else NONE,
+            *(value for _, value, _ in each),
+        ]
+        for run, each in zip(comparison.runs, costs, strict=True)
+    ]
+    return Table(head, rows, text_columns=2)
 
 
 def seeds_table(comparison: Comparison) -> Table:
@@ -161,16 +175,17 @@ def _results(comparison: Comparison) -> list[Block]:
 
 
 def _cost(comparison: Comparison) -> list[Block]:
+    costs: list[Block] = [Text(_COSTS, "soft"), costs_table(comparison)]
     if not comparison.pareto:
-        return [Text("All runs cost the same.")]
+        return [*costs, Text("All runs cost the same.")]
     rows = [
-        [charts.COST_AXES[cost].label, enumeration(names)]
-        for cost, names in comparison.pareto.items()
+        [charts.COST_AXES[kind].label, enumeration(names)]
+        for kind, names in comparison.pareto.items()
     ]
     metric = metric_name(comparison.metric)
     caption = f"The runs that no other run beats in both the cost and {metric}"
     table = Table(["cost", "runs"], rows, caption, text_columns=2)
-    return [Charts(charts.cost_charts(comparison)), table]
+    return [*costs, Charts(charts.cost_charts(comparison)), table]
 
 
 def _learning(comparison: Comparison) -> list[Block]:

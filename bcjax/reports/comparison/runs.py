@@ -1,7 +1,6 @@
 """The runs that are compared: their folders, aligned predictions, costs, curves, settings."""
 
 import dataclasses
-import functools
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,6 @@ from bcjax.reports.run_record import RunRecord, read_run
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
 from bcjax.runtime.run_dir import RunDir
-from bcjax.runtime.training_sessions import Session, read_sessions, total_joules
 
 Runs = Mapping[str, RunRecord]
 Curve = Sequence[tuple[int, float]]
@@ -213,72 +211,6 @@ def _select(
         labels=columns.argsort()[answers.labels[rows]],
         logits=answers.logits[np.ix_(rows, columns)],
     )
-
-
-@dataclasses.dataclass(frozen=True)
-class Cost(Result):
-    """What a run costs. What its folder does not tell is None.
-
-    Attributes:
-      parameters: Parameters of the network.
-      flops: For the logits of one picture of the run's own size; a multiply-add counts as two.
-      image_size: Side of the pictures in pixels.
-      train_seconds: Wall time of all sessions, compilation and evaluations included.
-      images_per_s: Median over the log lines of training.
-      seconds_per_picture: The inverse of `images_per_s`.
-      joules: Energy of all sessions, if all of them could read it.
-      hardware: What the run, or its members, were trained on, such as "8 x TPU v5e"; "" if
-        unknown.
-    """
-
-    parameters: int
-    flops: int
-    image_size: int
-    train_seconds: float | None
-    images_per_s: float | None
-    seconds_per_picture: float | None
-    joules: float | None
-    hardware: str
-
-
-def cost(run: RunRecord) -> Cost:
-    """Counts the run's network by tracing it, and reads the rest from the folder."""
-    from bcjax.engine import network  # here, because it imports JAX
-
-    config = run.config
-    model = network.build(config, len(run.evaluation.classes))
-    counted = _counter()(model, config.data.image_size, config.model.channels)
-    rates = [line["train/images_per_s"] for line in run.log if "train/images_per_s" in line]
-    rate = float(np.median(rates)) if rates else 0.0
-    of_members = [
-        session
-        for folder in run.run_dir.members()
-        for session in read_sessions(RunDir(folder).sessions)
-    ]
-    return Cost(
-        parameters=counted.parameters,
-        flops=counted.flops,
-        image_size=config.data.image_size,
-        train_seconds=sum(each.seconds for each in run.sessions) if run.sessions else None,
-        images_per_s=rate or None,
-        seconds_per_picture=1 / rate if rate else None,
-        joules=total_joules(run.sessions),
-        hardware=", then ".join(dict.fromkeys(map(_hardware, run.sessions or of_members))),
-    )
-
-
-@functools.cache
-def _counter() -> Any:
-    """Returns a function that counts a network once: members and sweeps often share one."""
-    from bcjax import models
-
-    return functools.cache(models.count)
-
-
-def _hardware(session: Session) -> str:
-    if session.device == "cpu":  # which says nothing of its speed
-        return f"{session.host.cores} cores of {session.host.cpu}"
-    return f"{session.devices} x {session.device}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -83,6 +83,20 @@ def rate(value: float | None) -> str:
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
+def size(count: int | None) -> str:
+    """Returns bytes as "512 kB", "12.3 MB" or "1.2 GB"."""
+    if count is None:
+        return NONE
+    if count < 1e6:
+        return f"{count / 1e3:.0f} kB"
+    return f"{count / 1e6:.1f} MB" if count < 1e9 else f"{count / 1e9:.1f} GB"
+
+
+def milliseconds(value: float) -> str:
+    """Returns "0.53 ms" or "12.6 ms": three significant digits."""
+    return f"{value:.3g} ms" if value < 1000 else f"{value:,.0f} ms"
+
+
 def energy(joules: float | None) -> str:
     """Returns "12.3 Wh"."""
     return NONE if joules is None else f"{joules / 3600:,.1f} Wh"

@@ -10,32 +10,63 @@ from bcjax.data.decode import decode, decode_file
 from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.explanation.summary import ExplanationSummary
-from bcjax.reports.pages.formatting import NONE, percent
+from bcjax.metrics import confusions
+from bcjax.metrics.confusions import Confusion
+from bcjax.reports.pages.formatting import NONE, percent, percent_interval
 from bcjax.reports.pages.page import Block, CaptionedPicture, Gallery, Table, Text
 from bcjax.reports.pages.pictures import resized
 from bcjax.reports.run.calibration import no_answers
 from bcjax.reports.run_record import RunRecord
 
 _SHOWN = 16  # pictures in each gallery
+_LISTED = 20  # pairs of classes in the table
+_PAIRS = 5  # pairs of classes whose pictures are shown
+_SHOWN_OF_PAIR = 8  # pictures of each
 _SIDE = 112  # pixels of the longer side
 _EXPLAINED = 8  # pictures with their maps
 _WIDTH = 1000  # pixels, at most, of a picture with its maps
 
 
 def errors(run: RunRecord) -> list[Block]:
-    """Returns the surest errors and the least sure predictions, if their pictures are there."""
+    """Returns which classes are confused, the surest errors and the least sure predictions.
+
+    Their pictures are shown if they are there.
+    """
     if run.answers is None:
         return [no_answers(run)]
+    pairs = _confusions(run.answers)
+    table = [_confusions_table(pairs)] if pairs else []
     own, path = run.evaluation.source == run.config.data.source, run.prepared_path
     if not own or path is None or not PreparedSet.is_at(path):
-        return [Text("The pictures are no longer there, so they cannot be shown.", "soft")]
+        gone = "The pictures are no longer there, so they cannot be shown."
+        return [*table, Text(gone, "soft")]
     prepared = PreparedSet(path)
     if run.trained_on and not run.trained_on.same_pictures(prepared.as_trained_on()):
-        return [Text(f"{path} holds other pictures now, so none is shown.", "soft")]
-    return _galleries(run, run.answers, prepared)
+        return [*table, Text(f"{path} holds other pictures now, so none is shown.", "soft")]
+    return [*table, *_galleries(run, run.answers, pairs[:_PAIRS], prepared)]
 
 
-def _galleries(run: RunRecord, answers: Answers, prepared: PreparedSet) -> list[Block]:
+def _confusions(answers: Answers) -> tuple[Confusion, ...]:
+    predicted = answers.logits.argmax(axis=1)
+    return confusions.ranked(answers.labels, predicted, answers.classes, answers.groups)
+
+
+def _confusions_table(pairs: Sequence[Confusion]) -> Block:
+    rows = [
+        [pair.true, pair.predicted, f"{pair.count:,}", percent(pair.share.value),
+         percent_interval(pair.share)]
+        for pair in pairs
+    ]  # fmt: skip
+    head = ["true class", "taken for", "pictures", "share of the true class", "95 % interval"]
+    caption = "Which classes are confused, most pictures first"
+    if len(rows) > _LISTED:
+        caption += f": the first {_LISTED} of {len(rows):,} pairs"
+    return Table(head, rows[:_LISTED], caption, text_columns=2)
+
+
+def _galleries(
+    run: RunRecord, answers: Answers, pairs: Sequence[Confusion], prepared: PreparedSet
+) -> list[Block]:
     probabilities = answers.probabilities()
     predicted = probabilities.argmax(axis=1)
     surest_first = np.argsort(-probabilities.max(axis=1), kind="stable")
@@ -49,8 +80,16 @@ def _galleries(run: RunRecord, answers: Answers, prepared: PreparedSet) -> list[
         wrong_block = Gallery("errors", title, shown)
     else:
         wrong_block = Text(f"None of the {answers.n:,} predictions is wrong.")
+    confused: list[Block] = []
+    for position, pair in enumerate(pairs, start=1):
+        true, other = map(answers.classes.index, (pair.true, pair.predicted))
+        rows = wrong[(answers.labels[wrong] == true) & (predicted[wrong] == other)]
+        title = f"{pair.true} taken for {pair.predicted}: {pair.count:,}"
+        title += f", the {_SHOWN_OF_PAIR} surest of them" if len(rows) > _SHOWN_OF_PAIR else ""
+        shown = _pictures(run, answers, probabilities, rows[:_SHOWN_OF_PAIR], prepared)
+        confused.append(Gallery(f"confused_{position}", title, shown))
     shown = _pictures(run, answers, probabilities, least_sure, prepared)
-    return [wrong_block, Gallery("least_sure", "The least sure predictions", shown)]
+    return [*confused, wrong_block, Gallery("least_sure", "The least sure predictions", shown)]
 
 
 def _pictures(

@@ -10,15 +10,18 @@ from typing import Any
 
 import yaml
 
+from bcjax.config import ImageSize
 from bcjax.data.ancestry import Ancestry
 from bcjax.evaluation.guards.pictures import about_published
 from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
+from bcjax.reports import cost
 from bcjax.reports.pages import page
 from bcjax.reports.pages.formatting import enumeration, interval, number, percent_interval
 from bcjax.reports.run.calibration import temperature_in_words
 from bcjax.reports.run.performance import HEADLINE
 from bcjax.reports.run_record import RunRecord
+from bcjax.runtime.errors import UserError
 
 # The names of metrics on the hub, where they differ from ours.
 _HUB = {
@@ -41,7 +44,7 @@ def model_card(run: RunRecord) -> str:
         run=run,
         name=_name(run),
         model=run.config.model.name,
-        size=run.config.data.image_size,
+        size=ImageSize.of(run.config.data.image_size),
         classes=run.evaluation.classes,
         rows=[
             (
@@ -54,7 +57,16 @@ def model_card(run: RunRecord) -> str:
         ],
         limitations=limitations(run),
         calibration=_calibration(run),
+        costs=_costs(run),
     )
+
+
+def _costs(run: RunRecord) -> list[tuple[str, str, str]]:
+    """Returns the rows of what the run costs; none if its network cannot be built."""
+    try:
+        return cost.rows(cost.cost(run))
+    except UserError:
+        return []
 
 
 def _calibration(run: RunRecord) -> str:

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from bcjax.metrics.names import metric_name
+from bcjax.reports import cost
 from bcjax.reports.pages import charts
 from bcjax.reports.pages.formatting import (
     NONE,
@@ -20,6 +21,7 @@ from bcjax.reports.pages.formatting import (
 )
 from bcjax.reports.pages.page import Block, Chart, Charts, Details, Facts, Table, Text
 from bcjax.reports.run_record import RunRecord
+from bcjax.runtime.errors import UserError
 
 HEADLINE = ("accuracy", "balanced_accuracy", "macro_f1")
 
@@ -71,10 +73,13 @@ def by_class(run: RunRecord) -> list[Block]:
     keys = [key for key, _ in result.per_class[0].items()]
     rows = [
         [row.name, f"{row.n:,}", *(value_with_interval(estimate) for _, estimate in row.items())]
-        for row in result.per_class
+        for row in (*result.per_class, result.average)
     ]
     head = ["class", "n", *map(metric_name, keys)]
-    caption = "Each class against the rest, with 95 % intervals; n: pictures of the class"
+    caption = (
+        "Each class against the rest, with 95 % intervals; n: pictures of the class. The macro "
+        "average is the mean over the classes: of the recalls, it is the balanced accuracy."
+    )
     table = Table(head, rows, caption)
     blocks.append(
         table if len(rows) <= _MAX_TABLE else Details(f"All {len(rows):,} classes", [table])
@@ -88,6 +93,18 @@ def by_class(run: RunRecord) -> list[Block]:
         if names and len(names) <= _MAX_TABLE
     ]
     return blocks
+
+
+def costs(run: RunRecord) -> list[Block]:
+    """Returns what the network, its training and its answers cost."""
+    try:
+        spent = cost.cost(run)
+    except UserError as error:
+        return [Text(f"What the network costs is not known: {error}", "soft")]
+    missing = (
+        [] if spent.inference else [Text(f"{run.command('report')} measures answers.", "soft")]
+    )
+    return [Table(["cost", "value", "how"], cost.rows(spent), text_columns=3), *missing]
 
 
 def confusion_charts(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> list[Chart]:

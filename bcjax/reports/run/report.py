@@ -3,6 +3,7 @@
 import dataclasses
 from pathlib import Path
 
+from bcjax.reports import cost
 from bcjax.reports.pages.page import Page, Section, Text, write_page
 from bcjax.reports.run import (
     calibration,
@@ -48,6 +49,7 @@ def write_report(workdir: str | Path, split: str = "", out: str | Path | None = 
       UserError: If there is no run, it was not evaluated, or a file of it is damaged.
     """
     run = read_run(Path(workdir), split)
+    cost.measure(run)
     html = Path(out) if out else run.run_dir.report
     beside = RunDir(html.parent)
     report = Report(html, html.with_suffix(".md"), beside.figures, beside.card)
@@ -64,6 +66,7 @@ def report_page(run: RunRecord) -> Page:
         Section("Task", training.task(run)),
         Section("Results", [*performance.overall(run), *other_evaluations.members(run)]),
         Section("By class", performance.by_class(run)),
+        Section("Cost", performance.costs(run)),
         Section("Confidence and calibration", calibration.confidence(run)),
         Section("Errors", gallery.errors(run)),
         Section("Explanations", gallery.explanations(run)),
