@@ -402,9 +402,9 @@ def sweep(
     space: str | Path | Mapping[str, Any],
     out: str | Path,
     *,
-    trials: int = 20,
+    trials: int | None = None,
     objective: str = "",
-    sampler: Literal["tpe", "random"] = "tpe",
+    sampler: Literal["tpe", "random", "grid"] = "tpe",
     pruner: Literal["none", "median", "halving", "hyperband"] = "none",
     storage: str = "",
     retry: bool = False,
@@ -422,12 +422,13 @@ def sweep(
 
     Args:
       config: The config of all trials, apart from what the space changes; it stays as it is.
-      space: A range or a list of values for each key; or a file, as for `bcjax sweep`.
+      space: A range or a list of values for each key; or a file, as for `bcjax sweep`, or the name
+        of one in configs/.
       out: The folder of the trials' folders and of study.json.
-      trials: The number of trials in all.
+      trials: The number of trials in all; None: 20, or all points of the grid.
       objective: Metrics, "latency" (seconds for one picture) or "size" (bytes of the parameters),
         by commas; "": `config.checkpoint.best`.
-      sampler: How values are chosen.
+      sampler: How values are chosen; "grid": all combinations of the listed values, each once.
       pruner: Which trials end early, by their evaluations so far.
       storage: The URL of a database, for several hosts; "": SQLite in the folder.
       retry: Whether trials that failed are tried again; where all of them failed, with what is
@@ -483,7 +484,8 @@ def ablate(
 
     Args:
       config: The config whose parts are switched; it stays as it is.
-      switches: The changes that leave each part out, by its name; or a file, as for `bcjax ablate`.
+      switches: The changes that leave each part out, by its name; or a file, as for `bcjax ablate`,
+        or the name of one in configs/.
       out: The folder of the runs' folders and of ablation.json.
       modes: "all-but-one", "only-one" or both.
       seeds: The number of runs of each kind, with seeds from `config.seed` on. With one, nothing

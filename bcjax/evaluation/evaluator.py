@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
+from bcjax.config import ImageSize
 from bcjax.data.ancestry import Ancestry
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
@@ -146,7 +147,7 @@ class Evaluator:
             )
         self.split, self.name = split, name_of(split, other)
         at_once = min(self._batch_size, self.prepared.size(self._held_as))
-        meshes.check_memory(self.mesh, at_once, config.data.image_size)
+        meshes.check_memory(self.mesh, at_once, ImageSize.of(config.data.image_size))
         self.class_mapping: ClassMapping | None = None
         if other:
             home = [name for name in classes if name not in dropped]
@@ -173,7 +174,7 @@ class Evaluator:
 
     def _open_feed(self) -> Loader:
         data = self.config.data
-        needed = self.prepared.size(self._held_as) * data.image_size**2 * 3
+        needed = self.prepared.size(self._held_as) * ImageSize.of(data.image_size).pixels * 3
         kind, _ = choose_store(data.store, needed, meshes.device_memory())
         store = open_store(
             self.prepared, self._held_as, kind, InputTransform.from_config(data), data.threads

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from bcjax import config as configs
+from bcjax.config import ImageSize
 from bcjax.data.decode import BadImageError, count_frames, first_frames
 from bcjax.data.input_transform import InputTransform
 from bcjax.engine import network
@@ -58,9 +59,9 @@ class TrainedNetwork(RestoredNetwork):
     calibration: Calibration | None
 
     @property
-    def image_size(self) -> int:
-        """Side of the square images that the network reads, in pixels."""
-        return self.config.data.image_size
+    def image_size(self) -> ImageSize:
+        """Height and width of the images that the network reads, in pixels."""
+        return ImageSize.of(self.config.data.image_size)
 
     @jax_settings.fixed()
     def predict(self, images: Images, batch_size: int = 64) -> Predictions:
@@ -154,7 +155,7 @@ class TrainedNetwork(RestoredNetwork):
             self._explainers[key] = Explainer(self, methods, stage)
         return explain(self._explainers[key], self, shown, targets(target, shown, self.classes))[0]
 
-    def preprocess(self, images: Images) -> UInt8[np.ndarray, "N size size 3"]:
+    def preprocess(self, images: Images) -> UInt8[np.ndarray, "N height width 3"]:
         """Returns images as the network reads them: decoded and resized as during training.
 
         Args:
@@ -165,7 +166,7 @@ class TrainedNetwork(RestoredNetwork):
         """
         return self._read(collect(images, self.config.data.max_pixels))
 
-    def logits(self, images: UInt8[Array, "B size size 3"]) -> Float[Array, "B C"]:
+    def logits(self, images: UInt8[Array, "B height width 3"]) -> Float[Array, "B C"]:
         """Returns the logits of preprocessed images: a pure function, to be used within `jax.jit`.
 
         Args:
@@ -174,7 +175,7 @@ class TrainedNetwork(RestoredNetwork):
         self._check(images)
         return self._apply(self.variables, images, "__call__")
 
-    def features(self, images: UInt8[Array, "B size size 3"]) -> Float[Array, "B F"]:
+    def features(self, images: UInt8[Array, "B height width 3"]) -> Float[Array, "B F"]:
         """Returns what the classifier reads of preprocessed images: a pure function, as `logits`.
 
         Args:
@@ -194,15 +195,15 @@ class TrainedNetwork(RestoredNetwork):
         return infer(self.model, variables, images, settings.mean, settings.std, method)
 
     def _check(self, images: Array) -> None:
-        side = self.image_size
-        if images.ndim != 4 or images.shape[1:] != (side, side, 3) or images.dtype != jnp.uint8:
+        shape = (*self.image_size, 3)
+        if images.ndim != 4 or images.shape[1:] != shape or images.dtype != jnp.uint8:
             raise UserError(
-                f"The network reads uint8 images of shape (B, {side}, {side}, 3), not "
+                f"The network reads uint8 images of shape (B, {', '.join(map(str, shape))}), not "
                 f"{images.dtype} of {images.shape}: net.preprocess(images) makes them."
             )
 
     def _read(self, images: Sequence[NamedImage]) -> np.ndarray:
-        pixels = np.zeros((len(images), self.image_size, self.image_size, 3), np.uint8)
+        pixels = np.zeros((len(images), *self.image_size, 3), np.uint8)
         several: list[str] = []
         for position, image in enumerate(images):
             try:
@@ -212,7 +213,7 @@ class TrainedNetwork(RestoredNetwork):
         _warn_of_frames(several)
         return pixels
 
-    def _decode(self, image: NamedImage, several: list[str]) -> UInt8[np.ndarray, "size size 3"]:
+    def _decode(self, image: NamedImage, several: list[str]) -> UInt8[np.ndarray, "height width 3"]:
         """Reads one image; its name joins `several` if it has several pages or frames."""
         encoded = image.read()
         pixels = self._entry(encoded)
@@ -264,7 +265,7 @@ class TrainedNetwork(RestoredNetwork):
         unreadable: list[Unreadable] = []
         several: list[str] = []
         # Always a whole batch, so that one program serves all.
-        shape = (batch_size, self.image_size, self.image_size, 3)
+        shape = (batch_size, *self.image_size, 3)
         empty = jax.eval_shape(compiled, self.variables, jax.ShapeDtypeStruct(shape, jnp.uint8))
         outputs = [jax.tree.map(lambda each: np.zeros((0, *each.shape[1:]), each.dtype), empty)]
         for start in range(0, len(found), batch_size):
