@@ -510,7 +510,8 @@ def ablate(
 
     Args:
       config: The config whose parts are switched; it stays as it is.
-      switches: The changes that leave each part out, by its name; or a file, as for `bcjax ablate`.
+      switches: The changes that leave each part out, by its name; or a file, as for `bcjax ablate`,
+        or the name of one in configs/.
       out: The folder of the runs' folders and of ablation.json.
       modes: "all-but-one", "only-one" or both.
       seeds: The number of runs of each kind, with seeds from `config.seed` on. With one, nothing
