@@ -196,6 +196,7 @@ def evaluate(
     soup: Literal["uniform", "greedy"] | None = None,
     out: str | Path | None = None,
     strict: bool = False,
+    prevalence: str | Mapping[str, float] | None = None,
 ) -> "Evaluation":
     """Evaluates a run on a split of its data or on other data, and writes the result to its folder.
 
@@ -223,6 +224,8 @@ def evaluate(
       soup: Averages the weights instead of the answers.
       out: The folder to write the soup to, as a run.
       strict: Refuses figures with cautions (`evaluation.cautions`), and writes nothing then.
+      prevalence: The share of each class at which the networks answer, as a mapping or as text such
+        as "neutrophil=0.6,lymphocyte=0.4"; None: the prevalence that they were trained at.
 
     Raises:
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
@@ -252,6 +255,7 @@ def evaluate(
         soup=soup,
         out=out,
         strict=strict,
+        prevalence=prevalence,
     )
 
 
