@@ -9,7 +9,10 @@ from setuptools.command.build_py import build_py
 class BuildWithConfigs(build_py):
     """Copies the configs beside the modules; an editable install reads them where they are."""
 
-    configs = sorted(map(str, Path("configs").glob("**/*.py")))
+    # The configs, and beside the published ones the spaces of their sweeps.
+    configs = sorted(
+        str(path) for path in Path("configs").glob("**/*") if path.suffix in (".py", ".yaml")
+    )
 
     def run(self) -> None:
         super().run()

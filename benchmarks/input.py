@@ -102,7 +102,7 @@ def _set(asked: str, options: argparse.Namespace) -> dict[str, Any]:
     source, _, pixels = asked.rpartition(":")
     data = configs.default().data
     data.update({"source": source, "drop": ("conflicts",)})
-    prepared, entry = preparation.prepare(data), InputTransform(int(pixels))
+    prepared, entry = preparation.prepare(data), InputTransform(configs.ImageSize.of(int(pixels)))
     examples = prepared.examples("train")
     order = Order(len(examples), options.batch, seed=0)
     arrays = DiskStore(examples, entry).read(np.arange(len(examples), dtype=np.int32))
@@ -127,7 +127,7 @@ def _set(asked: str, options: argparse.Namespace) -> dict[str, Any]:
     encoded = [len(example.image) for example in examples[order(0)]]
     return {
         "data": Path(source).name,
-        "image_size": entry.size,
+        "image_size": entry.size.stated,
         "pictures": len(examples),
         "encoded_kb": statistics.mean(encoded) / 1e3,
         "decoded_by_a_core": rates("decode"),

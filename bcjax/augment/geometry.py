@@ -197,11 +197,16 @@ def flip_pixels(key: Key[Array, ""], image: Shaped[Array, "H W C"]) -> Shaped[Ar
     return jnp.where(up_down, image[::-1], image)
 
 
-def turn_pixels(key: Key[Array, ""], image: Shaped[Array, "S S C"]) -> Shaped[Array, "S S C"]:
-    """Turns a square picture by 0, 90, 180 or 270 degrees, with probability 1/4 each."""
+def turn_pixels(key: Key[Array, ""], image: Shaped[Array, "H W C"]) -> Shaped[Array, "H W C"]:
+    """Turns a square picture by 0, 90, 180 or 270 degrees, with probability 1/4 each.
+
+    A picture that is not square is turned by 0 or 180 degrees, with probability 1/2 each.
+    """
     quarter, half = jax.random.bernoulli(key, shape=(2,))
     # Two selects instead of a switch over four pictures: a half turn, then a quarter turn.
     image = jnp.where(half, image[::-1, ::-1], image)
+    if image.shape[0] != image.shape[1]:
+        return image
     return jnp.where(quarter, image.swapaxes(0, 1)[:, ::-1], image)
 
 

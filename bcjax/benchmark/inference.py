@@ -13,6 +13,7 @@ from bcjax.benchmark.figures import Figures
 from bcjax.benchmark.machine import Peaks
 from bcjax.benchmark.roofline import AgainstRoofs
 from bcjax.benchmark.training import TimedRun
+from bcjax.config import ImageSize
 from bcjax.engine import network
 from bcjax.engine.loader import whole_batches
 from bcjax.evaluation import answer_times
@@ -137,8 +138,8 @@ def measure_prediction(run: TimedRun, peaks: Peaks, sizes: Sequence[int]) -> Pre
     config = run.config
     compiled = answer_times.answering(network.build(config, len(run.run.classes)), config)
     variables = jax.device_put(jax.device_get(run.state.best_variables), jax.local_devices()[0])
-    side = config.data.image_size
-    pixels = np.random.default_rng(0).integers(0, 256, (max(sizes), side, side, 3), np.uint8)
+    shape = (max(sizes), *ImageSize.of(config.data.image_size), 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
     found = []
     for size in sizes:
 

@@ -108,7 +108,7 @@ def measure_input(run: TimedRun, seconds: float = 2.0) -> InputRates:
     examples, entry = run.run.prepared.examples("train"), InputTransform.from_config(config.data)
     disk = DiskStore(examples, entry, config.data.threads)
     batch_size, per_call = config.train.batch_size, run.plan.steps_per_call
-    bytes_each = entry.size**2 * 3
+    bytes_each = entry.size.pixels * 3
     held = min(len(disk), max(batch_size, _HELD // bytes_each))
     arrays = disk.read(np.arange(held, dtype=np.int32))
     order = Order(held, batch_size, config.seed)

@@ -31,7 +31,7 @@ class Setting(Figures):
 
     Attributes:
       model: The name of the network.
-      image_size: Side of the pictures, in pixels.
+      image_size: Size of the pictures in pixels, as `data.image_size` states it.
       batch_size: Pictures in a step.
       dtype: In which the network computes.
       store: Where decoded pictures live.
@@ -39,7 +39,7 @@ class Setting(Figures):
     """
 
     model: str
-    image_size: int
+    image_size: int | tuple[int, int]
     batch_size: int
     dtype: str
     store: str

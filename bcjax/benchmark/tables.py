@@ -14,6 +14,7 @@ from bcjax.benchmark.start_and_checkpoint import CheckpointTimes, Starts
 from bcjax.benchmark.suite import Benchmark
 from bcjax.benchmark.trace import Profile
 from bcjax.benchmark.training import AugmentationTimes, LoopTimes, StepTimes
+from bcjax.config import ImageSize
 
 _ROOFS = {"compute": "compute", "bandwidth": "memory"}
 HEADINGS = ("what", "images/s", "time", "of the roof", "")
@@ -55,8 +56,8 @@ def setting(page: Benchmark) -> str:
     """Returns what was measured, in a few words."""
     config = page.config
     return (
-        f"{config.model}, {config.image_size} px, {config.batch_size} pictures a step, "
-        f"{config.dtype}, {config.store} store"
+        f"{config.model}, {ImageSize.of(config.image_size)} px, "
+        f"{config.batch_size} pictures a step, {config.dtype}, {config.store} store"
     )
 
 

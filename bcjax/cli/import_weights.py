@@ -38,7 +38,7 @@ FLAGS = (
     ),
     Flag("head", "Whether the classifier is kept.", "keep", ("keep", "drop")),
     Flag("classes", "The number of classes, or a file with a class name in each line.", path=True),
-    Flag("image_size", "Side of the pictures in pixels; default: as published.", None, int, 8),
+    Flag("image_size", "Size of the pictures in pixels: 96, or 96,128; default: as published."),
     Flag("channels", "1: pictures are turned to grey.", "3", ("1", "3")),
     Flag("convention", "Whose arithmetic; default: the library's.", kind=("torch", "tf", "keras")),
 )
@@ -59,7 +59,7 @@ def run(arguments: Arguments) -> None:
     network.check_free(out)
     config = configs.default()
     config.workdir = str(out)
-    config.data.image_size = arguments.image_size or 0  # as published
+    config.data.image_size = _size(arguments.image_size)
     config.model.name = arguments.model
     config.model.weights_head = arguments.head
     config.model.channels = int(arguments.channels)
@@ -69,6 +69,14 @@ def run(arguments: Arguments) -> None:
     classes = names or imported.classes or numbers
     weights.write(imported, out, classes)
     Console().print(_table(imported, classes, out))
+
+
+def _size(text: str | None) -> int | tuple[int, int]:
+    if text is None:
+        return 0  # as published
+    size = configs.parse("data.image_size", text, flag="--image_size")
+    configs.check_argument("--image_size", size, like="data.image_size")
+    return size
 
 
 def _classes(value: str | None) -> tuple[tuple[str, ...], int]:
@@ -101,8 +109,8 @@ def _table(imported: "ImportedWeights", classes: Sequence[str], out: Path) -> Ta
     cut = (
         f", {config.data.crop_fraction:g} of its shorter side" if config.data.crop_fraction else ""
     )
-    side = f"{config.data.image_size} px, {config.data.resize or 'squash'}{cut}"
-    table.add_row("pictures", side)
+    size = configs.ImageSize.of(config.data.image_size)
+    table.add_row("pictures", f"{size} px, {config.data.resize or 'squash'}{cut}")
     table.add_row("written to", str(out))
     return table
 

@@ -11,7 +11,17 @@ The space is a YAML file with a line for each key, a range or a list of values:
   train.batch_size: [32, 64]
   model.name: [elu_cnn, resnet18]
 
-or a Python file with a function space(trial) that returns {"optim.lr": trial.suggest_float(...)}.
+A line that is no key names settings, each of which changes several keys:
+
+  network:
+    small: {model.name: mobilenet_v1_025, data.image_size: 96}
+    large: {model.name: mobilenet_v2_100, data.image_size: 160}
+
+The space may also be a Python file with a function space(trial) that returns
+{"optim.lr": trial.suggest_float(...)}. With --sampler=grid all combinations of the listed
+values are tried, each once:
+
+  bcjax sweep ... --space=published/edge_impulse_space --sampler=grid
 
 Each trial is an ordinary run, such as OUT/trial-0007, for bcjax evaluate, report and compare (with
 --split=val). It is judged on the split that is watched during training (val); the test split
@@ -47,11 +57,16 @@ FLAGS = (
     CONFIG,
     Flag(
         "space",
-        "What is tried: a .yaml or .py file.",
+        "What is tried: a .yaml or .py file, or the name of one in configs/.",
         kind=Path,
         needed="Give what is to be tried, such as --space=space.yaml.",
     ),
-    Flag("trials", "How many, in all.", 20, int, least=1),
+    Flag(
+        "trials",
+        "How many, in all. Default: 20, or all points of the grid.",
+        kind=int,
+        least=1,
+    ),
     Flag(
         "out",
         "The folder of the study.",
@@ -64,7 +79,7 @@ FLAGS = (
         "the parameters); several by comma. Default: config.checkpoint.best.",
         "",
     ),
-    Flag("sampler", "How values are chosen.", "tpe", ("tpe", "random")),
+    Flag("sampler", "How values are chosen.", "tpe", ("tpe", "random", "grid")),
     Flag(
         "pruner",
         "Which trials end early, by their evaluations so far.",

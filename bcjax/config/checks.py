@@ -7,7 +7,7 @@ from ml_collections import ConfigDict
 from bcjax.config.key import PATH, SEED
 from bcjax.config.table import KEYS
 from bcjax.config.tree import flatten, replaced
-from bcjax.config.values import check_value
+from bcjax.config.values import check_value, convert
 from bcjax.runtime import plugins
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -28,10 +28,12 @@ def check(config: ConfigDict) -> ConfigDict:
     check_value("imports", config.imports)
     plugins.load(config.imports)
     leaves = flatten(config)
+    sides = {name: convert(name, leaves[name]) for name, key in KEYS.items() if key.kind.alone}
+    leaves |= sides
     for name in KEYS:
         check_value(name, leaves[name])
     paths = [name for name, key in KEYS.items() if key.kind is PATH]
-    config = replaced(config, {name: leaves[name] for name in paths})
+    config = replaced(config, sides | {name: leaves[name] for name in paths})
     _check_workdir(config)
     _check_channels(config.model)
     if len(config.train.shown) not in (0, 2):

@@ -6,7 +6,7 @@ import re
 import sys
 import traceback
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -47,7 +47,7 @@ def get(
     """
     overrides = overrides or {}
     shown, variant = split_variant(files.local_path(name))
-    if (path := _find(shown)) is not None:
+    if (path := find(shown)) is not None:
         config = _read(path, shown, variant)
     else:
         plugins.load(overrides.get("imports", ()))  # which may register the network
@@ -60,7 +60,7 @@ def get(
 
 def split_variant(name: str) -> tuple[str, str]:
     """Returns the path or name of a config, and its variant, which follows a colon; "" for none."""
-    if _find(name) is not None:
+    if find(name) is not None:
         return name, ""
     path, colon, variant = name.rpartition(":")
     return (path, variant) if colon else (name, "")
@@ -77,9 +77,14 @@ def names() -> dict[str, str]:
     return found
 
 
-def _find(shown: str) -> Path | None:
-    """Returns the config file of that path, or of that name in configs/; None if there is none."""
-    places = (files.user_path(shown), CONFIGS / f"{shown}.py")
+def find(name: str, suffixes: Sequence[str] = (".py",)) -> Path | None:
+    """Returns the file of that path, or of that name in configs/; None if there is none.
+
+    Args:
+      name: The path, or the name, such as "published/pbc3200".
+      suffixes: What a name may leave out of its file's.
+    """
+    places = (files.user_path(name), *(CONFIGS / f"{name}{suffix}" for suffix in suffixes))
     return next((path for path in places if path.is_file()), None)
 
 

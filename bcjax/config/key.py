@@ -13,12 +13,14 @@ class Kind:
       written: What to write, as messages and the page say it.
       item: The type of each item of a tuple; None: the value is no tuple.
       size: The number of items that a tuple must have; None: any number.
+      alone: Whether one item, without a tuple, stands for as many that are the same.
     """
 
     python: type
     written: str
     item: type | None = None
     size: int | None = None
+    alone: bool = False
 
 
 BOOL = Kind(bool, "true or false")
@@ -29,6 +31,12 @@ PATH = Kind(str, "a path")
 LENGTH = Kind(str, 'a length such as "20 epochs"')
 INTS = Kind(tuple, "a list of whole numbers, such as (64, 32), on the command line 64,32", int)
 FLOATS = Kind(tuple, "a list of numbers, such as (0.5, 0.75), on the command line 0.5,0.75", float)
+SIDES = Kind(
+    tuple,
+    "a whole number, the side of a square, or height and width, such as (96, 128), on the command "
+    "line 96,128",
+    int, size=2, alone=True,
+)  # fmt: skip
 COLOUR = Kind(tuple, "three whole numbers from 0 to 255", int, size=3)
 TEXTS = Kind(tuple, 'a list of texts, such as ("A", "B"), on the command line A,B', str)
 

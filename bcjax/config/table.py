@@ -32,6 +32,7 @@ from bcjax.config.key import (
     POSITIVE_SHARE,
     SEED,
     SHARE,
+    SIDES,
     STRENGTH,
     TEXT,
     TEXTS,
@@ -92,18 +93,19 @@ _DATA = {
         None, "The names of the classes and their order; not set: as found in the data.", TEXTS,
     ),
     "image_size": _key(
-        96, "The side of the square to which each picture is resized when it is decoded.",
+        96, "The size to which each picture is resized when it is decoded.", SIDES,
         range=Range(8, 4096), unit="pixels",
     ),
     "resize": _key(
         None,
-        "How a picture becomes a square: squash all of it, crop its middle, or pad it; not set: "
+        "How a picture gets this shape: squash all of it, crop its middle, or pad it; not set: "
         "as the weights want, or squash.",
         TEXT, choices=("squash", "crop", "pad"),
     ),
     "crop_fraction": _key(
         None,
-        'The share of the shorter side that "crop" leaves; not set: as the weights want, or 1.',
+        'The share of each side that "crop" leaves of the largest part of this shape, which for a '
+        "square is the shorter side; not set: as the weights want, or 1.",
         FLOAT, range=Range(0.01, 1),
     ),
     "val_fraction": _key(

@@ -32,7 +32,12 @@ def default() -> ConfigDict:
                 place[branch] = ConfigDict()
             place = place[branch]
         # A placeholder is None until it is set, and takes values of its type alone.
-        place[last] = config_dict.placeholder(key.kind.python) if key.optional else key.default
+        if key.optional:
+            place[last] = config_dict.placeholder(key.kind.python)
+        elif key.kind.alone:  # a number or a tuple: which of them may be is checked later
+            place[last] = config_dict.FieldReference(key.default, field_type=object)
+        else:
+            place[last] = key.default
     return tree.lock()
 
 

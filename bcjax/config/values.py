@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bcjax.config.key import LENGTH, PATH, Key
+from bcjax.config.key import LENGTH, PATH, Key, Kind
 from bcjax.config.lengths import resolve_length
 from bcjax.config.suggest import check_key
 from bcjax.config.table import KEYS
@@ -21,10 +21,15 @@ _WORDS = {"true": True, "t": True, "1": True, "false": False, "f": False, "0": F
 _LONGEST_TEXT, _LONGEST_NAME = 4096, 255  # as Linux has it for paths and the names in them
 
 
-def parse(name: str, text: str) -> Any:
+def parse(name: str, text: str, flag: str = "") -> Any:
     """Returns the value that a text of the command line stands for.
 
     A list is taken as people type it: `a,b`, `[a, b]`, `("a", "b")` or `a` alone.
+
+    Args:
+      name: The key.
+      text: What the user wrote.
+      flag: The flag that it was written for, where that is not `config.KEY`.
 
     Raises:
       UserError: If there is no such key, or the text is no value of its kind.
@@ -38,10 +43,10 @@ def parse(name: str, text: str) -> Any:
         if key.kind.python is bool:
             return _WORDS[text.strip().lower()]
         if key.kind.item:
-            return tuple(map(key.kind.item, _split(text)))
+            return _simplest(key.kind, tuple(map(key.kind.item, _split(text))))
         return key.kind.python(text)
     except (KeyError, ValueError) as error:
-        raise UserError(_wrong_kind(f"config.{name}", key, text)) from error
+        raise UserError(_wrong_kind(flag or f"config.{name}", key, text)) from error
 
 
 def _split(text: str) -> list[str]:
@@ -86,12 +91,22 @@ def convert(name: str, value: Any) -> Any:
         return files.local_path(value)
     if key.kind.item and isinstance(value, list):
         value = tuple(value)
+    value = _simplest(key.kind, value)
     if key.kind.python is float and isinstance(value, int | str) and not isinstance(value, bool):
         with contextlib.suppress(ValueError, OverflowError):
             value = float(value)
-    if not _is(value, key.kind.python) or (key.kind.python is float and isinstance(value, int)):
+    wanted = key.kind.python
+    if key.kind.alone and not isinstance(value, tuple):
+        wanted = key.kind.item or wanted
+    if not _is(value, wanted) or (wanted is float and isinstance(value, int)):
         raise UserError(_wrong_kind(f"config.{name}", key, value))
     return value
+
+
+def _simplest(kind: Kind, value: Any) -> Any:
+    """Returns the one item for a tuple of the same items, where it may stand for them."""
+    same = kind.alone and isinstance(value, tuple) and len(value) in (1, kind.size)
+    return value[0] if same and len(set(value)) == 1 else value
 
 
 def check_value(name: str, value: Any) -> None:
@@ -120,12 +135,13 @@ def check_argument(name: str, value: Any, like: str) -> None:
 def _check(name: str, key: Key, value: Any) -> None:
     if value is None and key.optional:
         return
-    items = value if key.kind.item else (value,)
-    if not _is(value, key.kind.python) or not all(
+    several = key.kind.item and not (key.kind.alone and not isinstance(value, tuple))
+    items = value if several else (value,)
+    if ((several or not key.kind.item) and not _is(value, key.kind.python)) or not all(
         _is(item, key.kind.item or key.kind.python) for item in items
     ):
         raise UserError(_wrong_kind(name, key, value))
-    if key.kind.size not in (None, len(items)):
+    if several and key.kind.size not in (None, len(items)):
         raise UserError(_wrong_kind(name, key, value))
     for item in items:
         if isinstance(item, str):
@@ -137,7 +153,7 @@ def _check(name: str, key: Key, value: Any) -> None:
         key_name = name.removeprefix("config.")
         numbers = (resolve_length(value, examples=1, batch_size=1, key=key_name),)
     if key.range and not all(number in key.range for number in numbers):
-        each = "each" if key.kind.item else "it"
+        each = "each" if several else "it"
         none = f", or {NONE}" if key.optional else ""
         raise UserError(f"{name} is {shown(value)}: {each} must be {key.range}{none}.")
 

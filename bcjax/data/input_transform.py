@@ -1,4 +1,4 @@
-"""From an encoded picture to the square of RGB uint8 that a network sees.
+"""From an encoded picture to the rectangle of RGB uint8 that a network sees.
 
 This happens once, when a picture is decoded: the cell is masked, its stain normalised, the picture
 resized. One `InputTransform`, made from the config that is saved with a run, serves every store,
@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 from ml_collections import ConfigDict
 
+from bcjax.config import ImageSize
 from bcjax.data import stain as stains
 from bcjax.data.decode import MAX_PIXELS, BadImageError, decode, read_file
 from bcjax.data.stain import NoStainError, Stain
@@ -80,10 +81,11 @@ class InputTransform:
     processes.
 
     Attributes:
-      size: Side of the square, in pixels.
-      resize: "squash": the whole picture, whatever its shape, becomes the square. "crop": a square
-        is cut out of its middle. "pad": the whole picture keeps its shape and lies in the middle.
-      crop_fraction: Side of what "crop" cuts out, in (0, 1] of the picture's shorter side.
+      size: Height and width of the result.
+      resize: "squash": the whole picture, whatever its shape, becomes the result. "crop": the
+        largest part of that shape is cut out of its middle. "pad": the whole picture keeps its
+        shape and lies in the middle.
+      crop_fraction: Side of what "crop" cuts out, in (0, 1] of that largest part's.
       pad_colour: RGB, 0 to 255, around a picture that "pad" makes fit.
       grey: Whether all three channels become the luma (ITU-R BT.601).
       mask: Paints over everything but the cell; None: nothing does.
@@ -91,7 +93,7 @@ class InputTransform:
       max_pixels: The most pixels of a picture that is decoded.
     """
 
-    size: int
+    size: ImageSize
     resize: str = "squash"
     crop_fraction: float = 1.0
     pad_colour: Colour = (0, 0, 0)
@@ -112,7 +114,7 @@ class InputTransform:
         if data.mask:
             mask = CellMask(data.mask_low, data.mask_high, data.mask_background)
         return cls(
-            size=data.image_size,
+            size=ImageSize.of(data.image_size),
             resize=data.resize or "squash",
             crop_fraction=data.crop_fraction or 1.0,
             pad_colour=data.pad_colour,
@@ -122,7 +124,7 @@ class InputTransform:
             max_pixels=data.max_pixels,
         )
 
-    def __call__(self, encoded: bytes) -> UInt8[np.ndarray, "size size 3"]:
+    def __call__(self, encoded: bytes) -> UInt8[np.ndarray, "height width 3"]:
         """Decodes and transforms one picture.
 
         Raises:
@@ -130,7 +132,8 @@ class InputTransform:
         """
         changes = [change for change in (self.mask, self.stain) if change is not None]
         # A reduced JPEG is smoother: cells and dyes are sought in the camera's own pixels.
-        reduced = 0 if changes else self._shorter_side
+        # In both directions, because its EXIF may turn it by a quarter.
+        reduced = 0 if changes else max(self._filled)
         pixels = decode(encoded, at_least=reduced, max_pixels=self.max_pixels)
         for change in changes:
             pixels = change(pixels)
@@ -140,19 +143,20 @@ class InputTransform:
         return pixels
 
     @property
-    def _shorter_side(self) -> int:
-        """The shorter side of the resized picture, before a square is cut out of it."""
-        return round(self.size / self.crop_fraction) if self.resize == "crop" else self.size
+    def _filled(self) -> tuple[int, ...]:
+        """Height and width that the resized picture fills, before a part is cut out of it."""
+        share = self.crop_fraction if self.resize == "crop" else 1
+        return tuple(round(side / share) for side in self.size)
 
     def _resize(self, pixels: np.ndarray) -> np.ndarray:
-        before = pixels.shape[:2]
-        after: tuple[int, ...] = (self.size, self.size)
+        before, filled = pixels.shape[:2], self._filled
+        scales = [goal / side for goal, side in zip(filled, before, strict=True)]
+        after = filled
         if self.resize == "crop":
-            scale = self._shorter_side / min(before)
-            after = tuple(max(self._shorter_side, int(side * scale)) for side in before)
+            scaled = [int(side * max(scales)) for side in before]
+            after = tuple(map(max, filled, scaled))
         elif self.resize == "pad":
-            scale = self.size / max(before)
-            after = tuple(max(1, round(side * scale)) for side in before)
+            after = tuple(max(1, round(side * min(scales))) for side in before)
         if before == after:
             return pixels
         shrinks = before[0] >= after[0] and before[1] >= after[1]
@@ -160,16 +164,15 @@ class InputTransform:
         return cv2.resize(pixels, after[::-1], interpolation=method)
 
     def _place(self, pixels: np.ndarray) -> np.ndarray:
-        """Cuts the square out of the middle, or puts the picture there."""
-        size = self.size
+        """Cuts the result out of the middle, or puts the picture there."""
+        top, left = (abs(a - b) // 2 for a, b in zip(pixels.shape[:2], self.size, strict=True))
         if self.resize != "pad":
-            top, left = ((side - size) // 2 for side in pixels.shape[:2])
-            return np.ascontiguousarray(pixels[top : top + size, left : left + size])
+            height, width = self.size
+            return np.ascontiguousarray(pixels[top : top + height, left : left + width])
         height, width = pixels.shape[:2]
-        top, left = (size - height) // 2, (size - width) // 2
-        square = np.full((size, size, 3), self.pad_colour, np.uint8)
-        square[top : top + height, left : left + width] = pixels
-        return square
+        padded = np.full((*self.size, 3), self.pad_colour, np.uint8)
+        padded[top : top + height, left : left + width] = pixels
+        return padded
 
 
 def _stain(data: ConfigDict, mask: CellMask | None) -> Stain | None:

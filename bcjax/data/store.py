@@ -49,13 +49,13 @@ class DiskStore:
         return len(self._examples)
 
     def read(self, index: Int32[np.ndarray, "N"]) -> Batch:
-        """Returns `image` uint8 (N, size, size, 3) and `label` int32 (N,).
+        """Returns `image` uint8 (N, height, width, 3) and `label` int32 (N,).
 
         Raises:
           UserError: If a picture cannot be decoded, or is too large.
         """
         examples = self._examples[index]
-        images = np.empty((len(examples), self._transform.size, self._transform.size, 3), np.uint8)
+        images = np.empty((len(examples), *self._transform.size, 3), np.uint8)
 
         def decode(start: int) -> None:
             for i, example in enumerate(examples[start : start + _PART], start):
@@ -109,7 +109,7 @@ Store: TypeAlias = DiskStore | HostStore  # the pictures of one split, by positi
 
 
 def decode_all(disk: DiskStore) -> Batch:
-    """Returns `image` uint8 (N, size, size, 3) and `label` int32 (N,) of all pictures."""
+    """Returns `image` uint8 (N, height, width, 3) and `label` int32 (N,) of all pictures."""
     whole: Batch = {}
     for start in range(0, len(disk), _CHUNK):
         part = disk.read(np.arange(start, min(start + _CHUNK, len(disk)), dtype=np.int32))

@@ -12,6 +12,7 @@ from jax.sharding import Mesh, NamedSharding
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
+from bcjax.config import ImageSize
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.order import ClassSampling, EvalBatch, Order, evaluation_batches, shown_per_class
 from bcjax.data.prepared import PreparedSet
@@ -191,7 +192,7 @@ class SplitLoaders:
             meshes.batch_sharding(self._mesh, leading=1),
             meshes.replicated_sharding(self._mesh),
         )
-        picture = (self._data.image_size, self._data.image_size, 3)
+        picture = (*ImageSize.of(self._data.image_size), 3)
 
         def arrays(sharding: NamedSharding, *leading: int) -> Shapes:
             pixels = jax.ShapeDtypeStruct((*leading, *picture), np.uint8, sharding=sharding)
@@ -305,6 +306,6 @@ def whole_batches(mesh: Mesh, batch_size: int) -> int:
     return -(-batch_size // mesh.size) * mesh.size
 
 
-def bytes_needed(prepared: PreparedSet, splits: Sequence[str], image_size: int) -> int:
+def bytes_needed(prepared: PreparedSet, splits: Sequence[str], size: ImageSize) -> int:
     """Returns the bytes that the decoded pictures of these splits take."""
-    return sum(prepared.size(split) for split in splits) * image_size**2 * 3
+    return sum(prepared.size(split) for split in splits) * size.pixels * 3

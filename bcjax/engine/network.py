@@ -17,6 +17,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax import models
+from bcjax.config import ImageSize
 from bcjax.data.ancestry import Ancestry
 from bcjax.data.decode import read_file
 from bcjax.data.input_transform import InputTransform, reference_sha256
@@ -121,7 +122,7 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
         lambda leaf: jax.ShapeDtypeStruct(
             leaf.shape, leaf.dtype, sharding=meshes.replicated_sharding(mesh)
         ),
-        variable_shapes(model, config.data.image_size, config.model.channels),
+        variable_shapes(model, ImageSize.of(config.data.image_size), config.model.channels),
     )
     wanted = {"ema": abstract} if config.optim.ema else abstract
     with checkpoints.faults_named(step):
@@ -164,11 +165,11 @@ def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
     return int(which)
 
 
-def variable_shapes(model: nn.Module, image_size: int, channels: int) -> Variables:
+def variable_shapes(model: nn.Module, size: ImageSize, channels: int) -> Variables:
     """Returns shapes and dtypes of a network's parameters and batch statistics, computing none."""
 
     def init() -> dict[str, Any]:
-        pictures = jnp.zeros((1, image_size, image_size, channels))
+        pictures = jnp.zeros((1, *size, channels))
         return {"batch_stats": {}} | dict(model.init(jax.random.key(0), pictures, train=False))
 
     return jax.eval_shape(init)

@@ -13,6 +13,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Int32
 from ml_collections import ConfigDict
 
+from bcjax.config import ImageSize
 from bcjax.engine import patience as patiences
 from bcjax.engine.patience import Patience
 from bcjax.engine.trainable import NOTHING_FROZEN, Frozen
@@ -70,11 +71,11 @@ def initializer(
         None: one device draws them.
     """
     drawn = meshes.batch_sharding(mesh) if mesh else None
-    size = config.data.image_size
+    size = ImageSize.of(config.data.image_size)
 
     @jax_settings.fixed()
     def init(seed: int | Array) -> State:
-        pictures = jnp.zeros((1, size, size, config.model.channels))
+        pictures = jnp.zeros((1, *size, config.model.channels))
         variables = initialisers.variables(
             model, jax.random.key(seed), pictures, sharding=drawn, train=False
         )

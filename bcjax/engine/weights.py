@@ -14,6 +14,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax import models
+from bcjax.config import ImageSize
 from bcjax.data.ancestry import Ancestry
 from bcjax.engine import network
 from bcjax.engine.state import State, Variables
@@ -54,7 +55,7 @@ class ImportedWeights:
       config: The config of the network, completed with the settings that these weights need.
       classes: Names of the logits that were kept, where they are known.
       outputs: The number of logits that were kept; 0: the classifier was dropped.
-      input_size: The side in pixels of the pictures that the weights were trained with.
+      input_size: The size of the pictures that the weights were trained with.
       origin: Plain values for weights.json: the file, its kind and digest, the library whose names
         its tensors have, and how many there are.
       notes: What was changed on the way that the user should know, in plain sentences.
@@ -65,7 +66,7 @@ class ImportedWeights:
     config: ConfigDict
     classes: tuple[str, ...]
     outputs: int
-    input_size: int
+    input_size: ImageSize
     origin: dict[str, Any]
     notes: tuple[str, ...]
     ancestry: Ancestry
@@ -88,7 +89,7 @@ class _WeightSource:
     naming: Naming | None
     settings: dict[str, Any]
     classes: tuple[str, ...]
-    input_size: int
+    input_size: ImageSize
     origin: dict[str, Any]
 
     @property
@@ -122,7 +123,8 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
     source = _opened(path, config.model.name)
     config = _resolved(config, source)
     model = network.build(config, classes or source.outputs or 2)
-    holds = convert.network_tensors(model, config.data.image_size, config.model.channels)
+    size, made_at = ImageSize.of(config.data.image_size), source.input_size
+    holds = convert.network_tensors(model, size, config.model.channels)
     if source.naming is None:
         fitting = layer_order.place(source.tensors, holds, config.model.name, str(path), keep=keep)
     else:
@@ -145,10 +147,9 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
     variables = traverse_util.unflatten_dict(arrays, sep="/")
     outputs = holds.shapes[holds.classifier[0]][-1] if keep else 0
     named = source.classes[-outputs:] if len(source.classes) - outputs in (0, 1) else ()
-    made_at, side = source.input_size, config.data.image_size
-    if made_at != side:
+    if made_at != size:
         fitting.notes.append(
-            f"They were made with pictures of {made_at} px; here they have {side}."
+            f"They were made with pictures of {made_at} px; here they have {size}."
         )
     return ImportedWeights(
         variables={"params": variables.get("params", {}),
@@ -188,7 +189,7 @@ def _opened(path: Path, model: str) -> _WeightSource:
         naming,
         settings,
         classes=weight_files.classes_beside(path),
-        input_size=settings.get("input_size") or models.MODELS[model].input_size,
+        input_size=ImageSize.of(settings.get("input_size") or models.MODELS[model].input_size),
         origin=origin | {"names": naming.source if naming else "none: the order of the layers"},
     )
 
@@ -214,14 +215,15 @@ def _open_run(workdir: Path) -> _WeightSource:
     settings = {key: flat[name] for key, name in SETTINGS.items()}
     origin = {"file": str(workdir.absolute()), "kind": "a run of bcjax", "step": trained.step,
               "tensors": len(tensors), "names": _OURS.source}  # fmt: skip
-    return _WeightSource(tensors, _OURS, settings, trained.classes, of.data.image_size, origin)
+    size = ImageSize.of(of.data.image_size)
+    return _WeightSource(tensors, _OURS, settings, trained.classes, size, origin)
 
 
 def _resolved(config: ConfigDict, source: _WeightSource) -> ConfigDict:
     """Returns the config, completed with the settings of the weights where it states none."""
-    config = config.copy_and_resolve_references()
+    size = config.data.image_size or source.input_size.stated
+    config = configs.replaced(config, {"data.image_size": size}).copy_and_resolve_references()
     entry = models.MODELS[config.model.name]
-    config.data.image_size = config.data.image_size or source.input_size
     settings = dict(source.settings)
     if config.data.resize not in (None, settings.get("resize")):
         settings.pop("crop_fraction", None)  # it belongs to the resize of the weights
@@ -344,9 +346,9 @@ def write(imported: ImportedWeights, workdir: Path, classes: Sequence[str]) -> N
     config = network.resolve(imported.config)
     config = configs.replaced(config, {"data.classes": tuple(classes)})
     model = network.build(config, len(classes))
-    side, channels = config.data.image_size, config.model.channels
-    meshes.check_memory(meshes.create(), 1, side)
-    new = _initial_head(model, np.zeros((1, side, side, channels), np.float32), config.seed)
+    size, channels = ImageSize.of(config.data.image_size), config.model.channels
+    meshes.check_memory(meshes.create(), 1, size)
+    new = _initial_head(model, np.zeros((1, *size, channels), np.float32), config.seed)
     params = traverse_util.flatten_dict(new) | traverse_util.flatten_dict(
         imported.variables["params"]
     )
@@ -358,7 +360,10 @@ def write(imported: ImportedWeights, workdir: Path, classes: Sequence[str]) -> N
 
 def write_origin(imported: ImportedWeights, workdir: Path) -> None:
     """Writes weights.json: where the weights of a run come from, and what was changed in them."""
-    page = imported.origin | {"input_size": imported.input_size, "notes": list(imported.notes)}
+    page = imported.origin | {
+        "input_size": imported.input_size.stated,
+        "notes": list(imported.notes),
+    }
     files.write_json(RunDir(workdir).weights, page)
 
 

@@ -16,6 +16,7 @@ from jax.stages import Compiled
 from jaxtyping import Array, Float, UInt8
 from ml_collections import ConfigDict
 
+from bcjax.config import ImageSize
 from bcjax.engine import network
 from bcjax.engine.state import Variables
 from bcjax.engine.step import infer
@@ -68,8 +69,8 @@ def measure(model: nn.Module, variables: Variables, config: ConfigDict) -> Infer
     before = _measured_peak(device)
     placed = jax.device_put(variables, device)
     answer = answering(model, config)
-    side = config.data.image_size
-    pixels = np.full((_LARGEST_BATCH, side, side, 3), 128, np.uint8)
+    shape = (_LARGEST_BATCH, *ImageSize.of(config.data.image_size), 3)
+    pixels = np.full(shape, 128, np.uint8)
 
     def call(size: int) -> Callable[[], Any]:
         return lambda: jax.device_get(answer(placed, pixels[:size]))
@@ -96,7 +97,8 @@ def measure(model: nn.Module, variables: Variables, config: ConfigDict) -> Infer
 
 def without_values(model: nn.Module, config: ConfigDict) -> Variables:
     """Returns variables that are all 0.01, for what does not depend on their values."""
-    shapes = network.variable_shapes(model, config.data.image_size, config.model.channels)
+    size = ImageSize.of(config.data.image_size)
+    shapes = network.variable_shapes(model, size, config.model.channels)
     return jax.tree.map(lambda leaf: np.full(leaf.shape, 0.01, leaf.dtype), shapes)
 
 

@@ -4,6 +4,7 @@ import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
+from bcjax.config import ImageSize
 from bcjax.engine.network import check_free
 from bcjax.evaluation import class_mapping, ensemble, member_summary, other_laboratory
 from bcjax.evaluation import evaluation as evaluations
@@ -66,7 +67,8 @@ def evaluate(
     """
     if soup not in (None, *soups.KINDS):
         raise UserError(f"There is no soup {soup!r}: choose of {', '.join(soups.KINDS)}.")
-    parsed_views: tuple[View, ...] = () if views is None else parse_views(views)
+    if views is not None:
+        parse_views(views)  # refused before anything is opened
     checkpoints = listed(checkpoint)
     folders = [Path(path) for path in (workdir, *runs)]
     workdirs = [run for path in folders for run in RunDir(path).members() or [path]]
@@ -91,6 +93,10 @@ def evaluate(
     first = evaluators[0]
     if not averages:
         return _write(*_evaluate_one(first, checkpoints[0]), first.workdir, first.name, strict)
+    sizes = [ImageSize.of(each.config.data.image_size) for each in evaluators]
+    parsed_views: tuple[View, ...] = ()
+    if views is not None:
+        parsed_views = parse_views(views, square=all(size.square for size in sizes))
     if not soup:
         evaluation, answers = ensemble.evaluate(evaluators, checkpoints, parsed_views)
         return _write(evaluation, answers, first.workdir, first.name, strict)

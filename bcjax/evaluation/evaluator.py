@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from ml_collections import ConfigDict
 
 from bcjax import config as configs
+from bcjax.config import ImageSize
 from bcjax.data.ancestry import Ancestry
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
@@ -28,6 +29,7 @@ from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.calibration.measure import measure
 from bcjax.evaluation.class_mapping import ClassMapping, map_classes
+from bcjax.evaluation.disagreement import MeanDisagreement
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.guards.pictures import EvaluatedSplit
@@ -146,7 +148,7 @@ class Evaluator:
             )
         self.split, self.name = split, name_of(split, other)
         at_once = min(self._batch_size, self.prepared.size(self._held_as))
-        meshes.check_memory(self.mesh, at_once, config.data.image_size)
+        meshes.check_memory(self.mesh, at_once, ImageSize.of(config.data.image_size))
         self.class_mapping: ClassMapping | None = None
         if other:
             home = [name for name in classes if name not in dropped]
@@ -173,7 +175,7 @@ class Evaluator:
 
     def _open_feed(self) -> Loader:
         data = self.config.data
-        needed = self.prepared.size(self._held_as) * data.image_size**2 * 3
+        needed = self.prepared.size(self._held_as) * ImageSize.of(data.image_size).pixels * 3
         kind, _ = choose_store(data.store, needed, meshes.device_memory())
         store = open_store(
             self.prepared, self._held_as, kind, InputTransform.from_config(data), data.threads
@@ -276,6 +278,10 @@ def evaluate_answers(
     if calibration and calibration.classes == answers.classes:
         measured = measure(calibration, answers)
         sentences += cautions.about_calibration(pictures, calibration)
+    apart = None
+    if answers.disagreement:
+        right = answers.logits.argmax(axis=1) == answers.labels
+        apart = MeanDisagreement.of(answers.disagreement, right)
     return Evaluation(
         **vars(answers.measure(resamples=resamples)),
         split=pictures.split,
@@ -284,6 +290,7 @@ def evaluate_answers(
         cautions=sentences,
         leaks=pictures.leaks,
         calibration=measured,
+        disagreement=apart,
         **parts,
     )
 

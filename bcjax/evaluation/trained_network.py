@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 
 from bcjax import config as configs
+from bcjax.config import ImageSize
 from bcjax.data.decode import BadImageError, count_frames, first_frames
 from bcjax.data.input_transform import InputTransform
 from bcjax.engine import network
@@ -58,9 +59,9 @@ class TrainedNetwork(RestoredNetwork):
     calibration: Calibration | None
 
     @property
-    def image_size(self) -> int:
-        """Side of the square images that the network reads, in pixels."""
-        return self.config.data.image_size
+    def image_size(self) -> ImageSize:
+        """Height and width of the images that the network reads, in pixels."""
+        return ImageSize.of(self.config.data.image_size)
 
     @jax_settings.fixed()
     def predict(self, images: Images, batch_size: int = 64) -> Predictions:
@@ -79,6 +80,37 @@ class TrainedNetwork(RestoredNetwork):
           UserError: If a path does not exist, or something is no image. Images that are damaged
             are listed in the result.
         """
+        found = collect(images, self.config.data.max_pixels)
+        logits, features, names, unreadable = self.answer(found, batch_size)
+        predictions = calibrated(logits, names, self.classes, unreadable, self.calibration)
+        if self.calibration is None:
+            return predictions
+        predictions = dataclasses.replace(predictions, energy=outliers.energy(logits))
+        if (known := self.calibration.outliers) is None or features is None:
+            return predictions
+        return dataclasses.replace(
+            predictions, outlier=known.are(features), distance=known.distance(features)
+        )
+
+    def answer(
+        self, images: Sequence[NamedImage], batch_size: int
+    ) -> tuple[
+        Float[np.ndarray, "N C"],
+        Float[np.ndarray, "N F"] | None,
+        tuple[str, ...],
+        tuple[Unreadable, ...],
+    ]:
+        """Returns logits, features, the names of the images, and those that cannot be read.
+
+        The features are those that outliers are judged by; None: there are no such judgements.
+
+        Args:
+          images: The images.
+          batch_size: Images in one call of the compiled program.
+
+        Raises:
+          UserError: If an answer is not finite.
+        """
         (logits, features), names, unreadable = self._run(self._answer, images, batch_size)
         finite = np.isfinite(logits).all(axis=1)
         if not finite.all():
@@ -86,26 +118,7 @@ class TrainedNetwork(RestoredNetwork):
                 f"The answer of {self} to {names[int(finite.argmin())]} is not finite: its weights "
                 "answer no such image; choose another checkpoint."
             )
-        scale = self.calibration.temperature if self.calibration else 1.0
-        probabilities = temperature.probabilities(logits, scale)
-        predictions = Predictions(
-            names=names,
-            classes=tuple(self.classes),
-            logits=logits,
-            probabilities=probabilities,
-            unreadable=unreadable,
-        )
-        if self.calibration is None:
-            return predictions
-        known = self.calibration.outliers
-        return dataclasses.replace(
-            predictions,
-            sets=self.calibration.conformal.sets(probabilities),
-            uncertain=self.calibration.abstention.uncertain(probabilities),
-            outlier=None if known is None else known.are(features),
-            distance=None if known is None else known.distance(features),
-            energy=outliers.energy(logits),
-        )
+        return logits, features, names, unreadable
 
     @jax_settings.fixed()
     def embed(self, images: Images, batch_size: int = 64) -> Embeddings:
@@ -118,7 +131,8 @@ class TrainedNetwork(RestoredNetwork):
         Raises:
           UserError: As `predict`.
         """
-        features, names, unreadable = self._run(self._features, images, batch_size)
+        found = collect(images, self.config.data.max_pixels)
+        features, names, unreadable = self._run(self._features, found, batch_size)
         return Embeddings(names, features, unreadable)
 
     @jax_settings.fixed()
@@ -154,7 +168,7 @@ class TrainedNetwork(RestoredNetwork):
             self._explainers[key] = Explainer(self, methods, stage)
         return explain(self._explainers[key], self, shown, targets(target, shown, self.classes))[0]
 
-    def preprocess(self, images: Images) -> UInt8[np.ndarray, "N size size 3"]:
+    def preprocess(self, images: Images) -> UInt8[np.ndarray, "N height width 3"]:
         """Returns images as the network reads them: decoded and resized as during training.
 
         Args:
@@ -165,7 +179,7 @@ class TrainedNetwork(RestoredNetwork):
         """
         return self._read(collect(images, self.config.data.max_pixels))
 
-    def logits(self, images: UInt8[Array, "B size size 3"]) -> Float[Array, "B C"]:
+    def logits(self, images: UInt8[Array, "B height width 3"]) -> Float[Array, "B C"]:
         """Returns the logits of preprocessed images: a pure function, to be used within `jax.jit`.
 
         Args:
@@ -174,7 +188,7 @@ class TrainedNetwork(RestoredNetwork):
         self._check(images)
         return self._apply(self.variables, images, "__call__")
 
-    def features(self, images: UInt8[Array, "B size size 3"]) -> Float[Array, "B F"]:
+    def features(self, images: UInt8[Array, "B height width 3"]) -> Float[Array, "B F"]:
         """Returns what the classifier reads of preprocessed images: a pure function, as `logits`.
 
         Args:
@@ -194,15 +208,15 @@ class TrainedNetwork(RestoredNetwork):
         return infer(self.model, variables, images, settings.mean, settings.std, method)
 
     def _check(self, images: Array) -> None:
-        side = self.image_size
-        if images.ndim != 4 or images.shape[1:] != (side, side, 3) or images.dtype != jnp.uint8:
+        shape = (*self.image_size, 3)
+        if images.ndim != 4 or images.shape[1:] != shape or images.dtype != jnp.uint8:
             raise UserError(
-                f"The network reads uint8 images of shape (B, {side}, {side}, 3), not "
+                f"The network reads uint8 images of shape (B, {', '.join(map(str, shape))}), not "
                 f"{images.dtype} of {images.shape}: net.preprocess(images) makes them."
             )
 
     def _read(self, images: Sequence[NamedImage]) -> np.ndarray:
-        pixels = np.zeros((len(images), self.image_size, self.image_size, 3), np.uint8)
+        pixels = np.zeros((len(images), *self.image_size, 3), np.uint8)
         several: list[str] = []
         for position, image in enumerate(images):
             try:
@@ -212,7 +226,7 @@ class TrainedNetwork(RestoredNetwork):
         _warn_of_frames(several)
         return pixels
 
-    def _decode(self, image: NamedImage, several: list[str]) -> UInt8[np.ndarray, "size size 3"]:
+    def _decode(self, image: NamedImage, several: list[str]) -> UInt8[np.ndarray, "height width 3"]:
         """Reads one image; its name joins `several` if it has several pages or frames."""
         encoded = image.read()
         pixels = self._entry(encoded)
@@ -254,17 +268,16 @@ class TrainedNetwork(RestoredNetwork):
         return features
 
     def _run(
-        self, compiled: Any, images: Images, batch_size: int
+        self, compiled: Any, found: Sequence[NamedImage], batch_size: int
     ) -> tuple[Any, tuple[str, ...], tuple[Unreadable, ...]]:
         """Returns the output of a compiled function, the images' names, and those unreadable."""
         configs.check_argument("batch_size", batch_size, like="train.batch_size")
-        found = collect(images, self.config.data.max_pixels)
         batch_size = max(1, min(batch_size, len(found)))
         names: list[str] = []
         unreadable: list[Unreadable] = []
         several: list[str] = []
         # Always a whole batch, so that one program serves all.
-        shape = (batch_size, self.image_size, self.image_size, 3)
+        shape = (batch_size, *self.image_size, 3)
         empty = jax.eval_shape(compiled, self.variables, jax.ShapeDtypeStruct(shape, jnp.uint8))
         outputs = [jax.tree.map(lambda each: np.zeros((0, *each.shape[1:]), each.dtype), empty)]
         for start in range(0, len(found), batch_size):
@@ -283,6 +296,40 @@ class TrainedNetwork(RestoredNetwork):
         _warn_of_frames(several)
         joined = jax.tree.map(lambda *each: np.concatenate(each), *outputs)
         return joined, tuple(names), tuple(unreadable)
+
+
+def calibrated(
+    logits: Float[np.ndarray, "N C"],
+    names: Sequence[str],
+    classes: Sequence[str],
+    unreadable: Sequence[Unreadable],
+    calibration: Calibration | None,
+) -> Predictions:
+    """Returns what logits say of images, by the calibration if there is one.
+
+    Args:
+      logits: The logits.
+      names: The names of the images.
+      classes: The names of the classes, in the order of the logits.
+      unreadable: Further images, which could not be read.
+      calibration: The calibration of what answered.
+    """
+    scale = calibration.temperature if calibration else 1.0
+    probabilities = temperature.probabilities(logits, scale)
+    predictions = Predictions(
+        names=tuple(names),
+        classes=tuple(classes),
+        logits=logits,
+        probabilities=probabilities,
+        unreadable=tuple(unreadable),
+    )
+    if calibration is None:
+        return predictions
+    return dataclasses.replace(
+        predictions,
+        sets=calibration.conformal.sets(probabilities),
+        uncertain=calibration.abstention.uncertain(probabilities),
+    )
 
 
 def _warn_of_frames(names: Sequence[str]) -> None:

@@ -43,7 +43,8 @@ class View:
     Attributes:
       name: Such as "crop(0.9) upper left, mirrored, turned by 90", or "as it is".
       matrix: (2, 3): where in the picture a point of the view lies, counted from the middle:
-        (x', y') = matrix @ (x, y, 1), the last column in sides of the picture. See `warp`.
+        (x', y') = matrix @ (x, y, 1), the last column in widths and heights of the picture. See
+        `warp`.
     """
 
     name: str
@@ -64,20 +65,25 @@ def _view(
     batch: Batch, pictures: StoredArrays, matrix: Float32[Array, "2 3"], sharding: Sharding
 ) -> Batch:
     gathered = gather(batch, pictures)
-    side = gathered["image"].shape[1]
-    in_pixels = matrix * jnp.array([1, 1, side], jnp.float32)
+    height, width = gathered["image"].shape[1:3]
+    in_pixels = matrix * jnp.array([[1, 1, width], [1, 1, height]], jnp.float32)
     warped = jax.vmap(warp, in_axes=(0, None))(gathered["image"].astype(jnp.float32), in_pixels)
     gathered["image"] = jnp.round(warped).astype(jnp.uint8)
     # Divided over the devices as the batch is, so that the network takes it like any batch.
     return jax.lax.with_sharding_constraint(gathered, sharding)
 
 
-def parse(text: str) -> tuple[View, ...]:
+def parse(text: str, *, square: bool = True) -> tuple[View, ...]:
     """Parses a list such as "flip, turn, crop(0.9), scale(0.9)".
 
-    - flip: also the mirror image. turn: also turned by 90, 180 and 270 degrees.
+    - flip: also the mirror image. turn: also turned by 90, 180 and 270 degrees; where pictures are
+      not square, by 180 degrees alone, for parts of the others would not fit.
     - crop(S): also the middle and the four corners of S times the side, enlarged to the whole.
     - scale(F): also the whole at F times its size; its mirror image surrounds a smaller copy.
+
+    Args:
+      text: The list.
+      square: Whether the pictures are square.
 
     Returns:
       Every framing (whole, crops, scales) in every orientation (flips, turns), none twice; the
@@ -94,7 +100,7 @@ def parse(text: str) -> tuple[View, ...]:
             framings |= _crops(number)
         elif name == "scale":
             framings[f"scale({number:g})"] = _matrix(1 / number)
-    turns = range(4) if "turn" in names else (0,)
+    turns = range(0, 4, 1 if square else 2) if "turn" in names else range(1)
     orientations = {
         _join("mirrored" * mirrored, f"turned by {90 * turn}" * bool(turn)): _orientation(
             bool(mirrored), turn

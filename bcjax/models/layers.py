@@ -79,8 +79,8 @@ def require_side(images: Float[Array, "B H W C"], least: int) -> None:
     height, width = images.shape[1:3]
     if min(height, width) < least:
         raise UserError(
-            f"Pictures of {height}x{width} are too small for this network, which needs {least} px: "
-            "choose a larger data.image_size, or model.small_stem=True."
+            f"Pictures of {height}x{width} (height x width) are too small for this network, which "
+            f"needs {least} px of each: choose a larger data.image_size, or model.small_stem=True."
         )
 
 

@@ -13,6 +13,7 @@ from flax import linen as nn
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from bcjax.config import ImageSize
 from bcjax.models.attention import SelfAttention
 from bcjax.models.layers import Conv, Head
 
@@ -140,12 +141,12 @@ class Count:
         return 2 * self.macs
 
 
-def count(model: nn.Module, image_size: int, channels: int = 3) -> Count:
+def count(model: nn.Module, size: ImageSize, channels: int = 3) -> Count:
     """Counts parameters and multiply-adds from a trace; nothing is computed.
 
     Args:
       model: A network of the table.
-      image_size: The side of the picture in pixels.
+      size: Height and width of the picture.
       channels: The number of channels of the picture.
 
     Raises:
@@ -165,7 +166,7 @@ def count(model: nn.Module, image_size: int, channels: int = 3) -> Count:
             macs += 2 * tokens**2 * width  # queries with keys, and shares with values
         return result
 
-    images = jnp.zeros((1, image_size, image_size, channels))
+    images = jnp.zeros((1, *size, channels))
     with nn.intercept_methods(add):
         variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
     return Count(sum(leaf.size for leaf in jax.tree.leaves(variables["params"])), macs)

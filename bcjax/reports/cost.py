@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from bcjax.config import ImageSize
 from bcjax.evaluation.inference_cost import InferenceCost
 from bcjax.reports.pages.formatting import NONE, duration, energy, milliseconds, rate, size
 from bcjax.reports.run_record import RunRecord
@@ -27,7 +28,7 @@ class Cost(Result):
       parameters: Parameters of the network.
       flops: For the logits of one picture of the run's own size; a multiply-add counts as two.
       file_bytes: Bytes of the parameters and batch statistics of a checkpoint, uncompressed.
-      image_size: Side of the pictures in pixels.
+      image_size: Size of the pictures in pixels, as `data.image_size` states it.
       train_seconds: Wall time of all sessions, compilation and evaluations included.
       images_per_s: Median over the log lines of training.
       seconds_per_picture: The inverse of `images_per_s`.
@@ -40,7 +41,7 @@ class Cost(Result):
     parameters: int
     flops: int
     file_bytes: int
-    image_size: int
+    image_size: int | tuple[int, int]
     train_seconds: float | None
     images_per_s: float | None
     seconds_per_picture: float | None
@@ -78,13 +79,13 @@ def cost(run: RunRecord) -> Cost:
 def rows(spent: Cost) -> list[tuple[str, str, str]]:
     """Returns each cost as (name, value, how it was counted or measured), always in this order."""
     trained_on = f"on {spent.hardware}, " if spent.hardware else ""
-    side = spent.image_size
+    height, width = ImageSize.of(spent.image_size)
     return [
         ("parameters", f"{spent.parameters:,}", "all trainable numbers"),
         (
             "GFLOPs",
             f"{spent.flops / 1e9:.3g}",
-            f"logits of one picture of {side} by {side} px; a multiply-add counts as two",
+            f"logits of one picture of {height} by {width} px; a multiply-add counts as two",
         ),
         ("file size", size(spent.file_bytes), "parameters and batch statistics, uncompressed"),
         (
@@ -164,7 +165,7 @@ def _counted(run: RunRecord) -> dict[str, int]:
 
     config = run.config
     model = network.build(config, len(run.evaluation.classes))
-    return _counter()(model, config.data.image_size, config.model.channels)
+    return _counter()(model, ImageSize.of(config.data.image_size), config.model.channels)
 
 
 @functools.cache
@@ -176,9 +177,9 @@ def _counter() -> Any:
     from bcjax.engine import network
 
     @functools.cache
-    def counted(model: Any, image_size: int, channels: int) -> dict[str, int]:
-        found = models.count(model, image_size, channels)
-        shapes = jax.tree.leaves(network.variable_shapes(model, image_size, channels))
+    def counted(model: Any, pictures: ImageSize, channels: int) -> dict[str, int]:
+        found = models.count(model, pictures, channels)
+        shapes = jax.tree.leaves(network.variable_shapes(model, pictures, channels))
         return {
             "parameters": found.parameters,
             "flops": found.flops,

@@ -147,7 +147,9 @@ def draw_batch(batch: TrainingBatch, count: int) -> Figure:
     """Draws the first `count` pictures of a batch, each original beside its augmentation."""
     columns = min(4, count)
     rows = -(-count // columns)
-    figure = Figure(figsize=(columns * 2.2 * _INCHES, rows * 1.3 * _INCHES), layout="constrained")
+    height, width, _ = batch.originals.shape[1:]
+    size = (columns * 2.2 * _INCHES, rows * (0.2 + 1.1 * height / width) * _INCHES)
+    figure = Figure(figsize=size, layout="constrained")
     axes = figure.subplots(rows, 2 * columns, squeeze=False)
     for axis in axes.flat:
         axis.set_axis_off()
@@ -170,7 +172,8 @@ def draw_operations(image: UInt8[np.ndarray, "H W 3"], other: UInt8[np.ndarray, 
     operations = [_apply_op(name, op, pixels[0]) for name, op in sorted(OPS.items())]
     operations += [_apply_mix(name, mask, pixels) for name, (mask, _) in sorted(mix.MIXES.items())]
     rows = -(-len(operations) // _OPERATIONS_ABREAST)
-    size = (_OPERATIONS_ABREAST * (_MAGNITUDES + 1.3) * 0.8 * _INCHES, rows * 0.95 * _INCHES)
+    row_height = max(0.15 + 0.8 * image.shape[0] / image.shape[1], 0.5)  # half for the label
+    size = (_OPERATIONS_ABREAST * (_MAGNITUDES + 1.3) * 0.8 * _INCHES, rows * row_height * _INCHES)
     figure = Figure(figsize=size, layout="constrained")
     for i, block in enumerate(figure.subfigures(1, _OPERATIONS_ABREAST, squeeze=False).flat):
         axes = block.subplots(rows, _MAGNITUDES, squeeze=False)

@@ -148,7 +148,7 @@ def check_batch(mesh: Mesh, batch_size: int) -> None:
         )
 
 
-def check_memory(mesh: Mesh, batch_size: int, image_size: int) -> None:
+def check_memory(mesh: Mesh, batch_size: int, size: tuple[int, int]) -> None:
     """Checks that the pixels of a batch fit into memory: as uint8, and as the network reads them.
 
     What a network computes with them takes many times as much, but how much is known only later.
@@ -156,19 +156,19 @@ def check_memory(mesh: Mesh, batch_size: int, image_size: int) -> None:
     Args:
       mesh: The devices that share the batch.
       batch_size: Pictures at a time.
-      image_size: Their side in pixels.
+      size: Their height and width in pixels.
 
     Raises:
       UserError: If they do not fit.
     """
-    needed = -(-batch_size // mesh.size) * image_size**2 * 3 * (1 + 4)  # bytes, on each device
+    needed = -(-batch_size // mesh.size) * math.prod(size) * 3 * (1 + 4)  # bytes on each device
     free, whose = device_memory(), "a device has"
     if free is None:
         needed *= jax.local_device_count()
         free, whose = psutil.virtual_memory().available, "are free here"
     if needed > free:
         raise UserError(
-            f"{batch_size:,} pictures of {image_size:,} px at a time need {needed / 1e9:,.1f} GB "
+            f"{batch_size:,} pictures of {size} px at a time need {needed / 1e9:,.1f} GB "
             f"for their pixels alone, and {free / 1e9:,.1f} GB {whose}: take fewer at a time "
             "(batch_size), or smaller ones (data.image_size)."
         )

@@ -81,7 +81,9 @@ def _read(annotation: Any, value: Any) -> Any:
     """Returns a plain value as its annotation wants it."""
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin in (types.UnionType, typing.Union):
-        return None if value is None else _read(arguments[0], value)
+        several = isinstance(value, list)  # JSON has no tuples
+        fitting = [each for each in arguments if (typing.get_origin(each) is tuple) == several]
+        return None if value is None else _read((*fitting, *arguments)[0], value)
     if origin is tuple:
         return tuple(_read(arguments[0], each) for each in value)
     if isinstance(origin, type) and issubclass(origin, Mapping):

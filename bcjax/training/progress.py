@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
+from bcjax.config import ImageSize
 from bcjax.engine import patience
 from bcjax.engine.state import State
 from bcjax.engine.trainable import stage_of
@@ -41,7 +42,7 @@ def print_summary(
     if jax.process_count() > 1:
         line("", f"{jax.process_count()} processes")
     line("pictures", str(run.prepared.path))
-    line("", f"{config.data.image_size} px, {run.store} store ({run.store_reason})")
+    line("", f"{ImageSize.of(config.data.image_size)} px, {run.store} store ({run.store_reason})")
     for note in run.prepared.notes:
         line("", note)
     counts = run.prepared.counts

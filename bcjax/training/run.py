@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from bcjax import config as configs
 from bcjax.augment import policy as policies
+from bcjax.config import ImageSize
 from bcjax.data.ancestry import Ancestry
 from bcjax.data.order import Order
 from bcjax.data.preparation import prepare
@@ -99,7 +100,7 @@ class Run:
         self.mesh: Mesh = like.mesh if like else meshes.create(config.mesh.fsdp)
         at_once = config.train.batch_size // config.optim.accumulate
         meshes.check_batch(self.mesh, at_once)
-        meshes.check_memory(self.mesh, at_once, config.data.image_size or 0)
+        meshes.check_memory(self.mesh, at_once, ImageSize.of(config.data.image_size or 0))
 
         # The pictures.
         same = like if like and like.config.data.fold == config.data.fold else None
@@ -111,7 +112,7 @@ class Run:
         used = sorted({"train", config.eval.split, config.eval.final_split})
         self.store, self.store_reason = choose_store(
             config.data.store,
-            bytes_needed(self.prepared, used, config.data.image_size),
+            bytes_needed(self.prepared, used, ImageSize.of(config.data.image_size)),
             meshes.device_memory(),
         )
 
@@ -391,7 +392,7 @@ def _warn_of_single_pictures(config: ConfigDict, phases: Sequence[Phase], classe
     if batch > parts:
         return
     model = network.build(config, classes)
-    shape = (1, config.data.image_size, config.data.image_size, config.model.channels)
+    shape = (1, *ImageSize.of(config.data.image_size), config.model.channels)
     if any(uses_batch_statistics(model, phase.frozen, shape) for phase in phases):
         divided = f" in config.optim.accumulate = {parts} micro-batches" if parts > 1 else ""
         log.warning(

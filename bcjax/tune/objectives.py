@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from bcjax import metrics
-from bcjax.config import KEYS, nearest
+from bcjax.config import KEYS, ImageSize, nearest
 from bcjax.config.table import METRICS
 from bcjax.data.prepared import PreparedSet
 from bcjax.engine import network
@@ -107,8 +107,7 @@ def latency(trained: RestoredNetwork) -> float:
     """
     config = trained.config
     answer = answer_times.answering(trained.model, config)
-    side = config.data.image_size
-    picture = np.full((1, side, side, 3), 128, np.uint8)
+    picture = np.full((1, *ImageSize.of(config.data.image_size), 3), 128, np.uint8)
     seconds = answer_times.time_calls(
         lambda: jax.device_get(answer(trained.variables, picture)), least=_REPEATS, most=_REPEATS
     )

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy.exc import SQLAlchemyError
 
 from bcjax.runtime.errors import UserError
+from bcjax.tune.grid import Grid, PointSampler
 from bcjax.tune.objectives import Direction
 
 SAMPLERS = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
@@ -29,6 +30,7 @@ PRUNERS: dict[str, Callable[[], optuna.pruners.BasePruner]] = {
 }
 
 RETRIES = "retries"  # the attribute of a trial that names the failed one whose values it has
+_POINT = "point"  # the attribute of a trial that numbers its point of the grid
 _HOME = "home"  # the attribute of a trial that names the folder whose processes train it
 _SQLITE_PATIENCE_SECONDS = 60.0
 
@@ -55,7 +57,7 @@ class Study:
         *,
         storage: str,
         directions: Sequence[Direction],
-        sampler: str,
+        sampler: str | Grid,
         pruner: str,
         seed: int,
         about: dict[str, Any],
@@ -67,7 +69,7 @@ class Study:
           out: The folder.
           storage: A database's URL; "": SQLite, in the folder.
           directions: Whether less or more of each objective is better.
-          sampler: A key of `SAMPLERS`.
+          sampler: A key of `SAMPLERS`; or a grid, whose points are tried one by one.
           pruner: A key of `PRUNERS`.
           seed: The seed of the sampler.
           about: JSON values that must be the same when a sweep goes on.
@@ -117,12 +119,13 @@ class Study:
         if before is None:
             self.optuna.set_user_attr("about", about)
             return
+        before = {"grid": False} | before  # which came later
         different = []
         for key in about:
             if isinstance(about[key], dict):
                 keys = sorted(k for k in about[key] if about[key][k] != before[key].get(k))
                 different += [f"{key}.{k}" for k in keys]
-            elif about[key] != before[key]:
+            elif about[key] != before.get(key):
                 different.append(key)
         if different:
             hint = ""
@@ -172,7 +175,7 @@ class Study:
                 and frozen.user_attrs.get(_HOME) == self._home
                 and self._hold(frozen.number, stack)
             ):
-                self._sample_for(frozen.number)
+                self._sample_for(frozen.number, frozen.user_attrs.get(_POINT))
                 # Optuna itself would start a killed trial anew; ours has checkpoints.
                 trial = optuna.Trial(self.optuna, frozen._trial_id)
                 return Claimed(trial, self.workdir(frozen.number))
@@ -185,15 +188,25 @@ class Study:
         waits = any(trial.state == TrialState.WAITING for trial in trials)
         if number - again >= budget and not waits:
             return None
-        self._sample_for(number)
+        point = None
+        if isinstance(self._sampler, Grid):
+            point = sum(_POINT in trial.user_attrs for trial in trials)
+        self._sample_for(number, point)
         trial = self.optuna.ask()
         self._hold(trial.number, stack)
+        if point is not None and RETRIES not in trial.user_attrs:
+            trial.set_user_attr(_POINT, point)
         trial.set_user_attr(_HOME, self._home)
         return Claimed(trial, self.workdir(trial.number))
 
-    def _sample_for(self, number: int) -> None:
+    def _sample_for(self, number: int, point: int | None) -> None:
         # A new sampler for each trial, so that a sweep in one process tries the same values however
         # often it is interrupted.
+        if isinstance(self._sampler, Grid):
+            # What is tried again has its values already.
+            values = {} if point is None else self._sampler.point(point)
+            self.optuna.sampler = PointSampler(values)
+            return
         self.optuna.sampler = SAMPLERS[self._sampler](seed=self._seed + number)
 
     def _hold(self, number: int, stack: contextlib.ExitStack) -> bool:

@@ -19,12 +19,18 @@ from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 from bcjax.tune import best, objectives, trials
 from bcjax.tune.best import Setting
+from bcjax.tune.grid import Grid
 from bcjax.tune.objectives import Direction
 from bcjax.tune.space import Space, SpaceSource
 from bcjax.tune.study import PRUNERS, RETRIES, SAMPLERS, Claimed, Study
 from bcjax.tune.trials import judged_on_watched
 
 STUDY_FILE = "study.json"
+GRID = "grid"
+CHOICES = (*SAMPLERS, GRID)  # how values are chosen
+
+_TRIALS = 20  # of a sweep that draws its values
+_LARGE = 1000  # points of a grid that nobody asked for by their number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Sweep:
       space: The values to try.
       objectives: What the trials are judged by.
       trials: The number of trials in all.
-      sampler: A key of `study.SAMPLERS`.
+      sampler: One of `CHOICES`.
       pruner: A key of `study.PRUNERS`.
     """
 
@@ -54,7 +60,7 @@ class Sweep:
         space: SpaceSource,
         *,
         objective: str = "",
-        trials: int = 20,
+        trials: int | None = None,
         sampler: str = "tpe",
         pruner: str = "none",
     ) -> "Sweep":
@@ -63,15 +69,18 @@ class Sweep:
         Raises:
           UserError: If the space cannot be read, or there is no such objective, sampler or pruner.
         """
-        for name, value, known in (("sampler", sampler, SAMPLERS), ("pruner", pruner, PRUNERS)):
+        for name, value, known in (("sampler", sampler, CHOICES), ("pruner", pruner, PRUNERS)):
             if value not in known:
                 raise UserError(f"There is no {name} {value!r}: choose of {', '.join(known)}.")
-        configs.check_argument("trials", trials, like="train.batch_size")
+        if trials is not None:
+            configs.check_argument("trials", trials, like="train.batch_size")
         configs.check_source(config.data)
         names = objectives.parse(objective, config)
         metrics = [name for name in names if name not in objectives.COSTS]
         config = judged_on_watched(config, metrics[0] if metrics else config.checkpoint.best)
-        return cls(config, Space(space), names, trials, sampler, pruner)
+        read = Space(space)
+        number = _trials(trials, read.grid() if sampler == GRID else None)
+        return cls(config, read, names, number, sampler, pruner)
 
     def open(self, out: Path, storage: str = "", *, retry: bool = False) -> Study:
         """Opens the study after checking everything that can be checked before the first trial.
@@ -100,18 +109,36 @@ class Sweep:
             "config": {key: value for key, value in leaves if not configs.KEYS[key].may_change},
             "space": self.space.text,
             "objectives": self.objectives,
+            "grid": self.sampler == GRID,
         }
         directions = [objectives.direction(name) for name in self.objectives]
         return Study(
             out,
             storage=storage,
             directions=directions,
-            sampler=self.sampler,
+            sampler=self.space.grid() if self.sampler == GRID else self.sampler,
             pruner=self.pruner,
             seed=self.config.seed,
             about=about,
             retry=retry,
         )
+
+
+def _trials(asked: int | None, grid: Grid | None) -> int:
+    """Returns how many trials a sweep has in all.
+
+    Args:
+      asked: What the user asks for; None: what is usual.
+      grid: All points of a grid; None: values are drawn.
+    """
+    if grid is None:
+        return asked or _TRIALS
+    if asked is None and grid.count > _LARGE:
+        raise UserError(
+            f"The grid has {grid.count:,} points, each of which is a whole training: say with "
+            "--trials how many of them to try, or list fewer values."
+        )
+    return min(asked or grid.count, grid.count)
 
 
 def work(sweep: Sweep, study: Study, console: Console) -> int:

@@ -2,7 +2,7 @@
 
     bcjax train --config=published/an2dl_convnext:small --config.data.source=training_set.npz
 
-:custom is the baseline from scratch; :small, :base and :large want --config.model.weights=FILE.
+:custom is the baseline from scratch; :small, :base and :large want `--config.model.weights=FILE`.
 
 published:
 - Pictures of 96 px; memes and doubles are left out.
@@ -22,7 +22,7 @@ ours, for they say nothing:
 
 not as published, for it is a mistake:
 - The best checkpoint is chosen by clean pictures; figures under RandAugment stand beside them.
-  --config.checkpoint.best_under="rand_augment(2, 9, rate=0.7)" chooses as they did.
+  `--config.checkpoint.best_under="rand_augment(2, 9, rate=0.7)"` chooses as they did.
 """
 
 from bcjax import config as configs

@@ -2,7 +2,7 @@
 
     bcjax train --config=published/edge_impulse:conv2d --config.data.source=dataset2-master
 
-:mobilenet_v2_160 and :mobilenet_v1_96 want --config.model.weights=FILE; :conv2d starts afresh.
+:mobilenet_v2_160 and :mobilenet_v1_96 want `--config.model.weights=FILE`; :conv2d starts afresh.
 
 published:
 - 80 % of the pictures for training, 20 % for testing.
@@ -16,8 +16,8 @@ ours, for they say nothing:
 - MobileNetV1 of width 0.25, the platform's smallest.
 - A fifth of the training pictures for validation, as the platform does.
 - The pictures of 4-class BCCD are copies of few: they stay on one side of the split
-  (data.group_by=copies), which the platform cannot do. --config.data.group_by=none
-  --config.data.allow_leaks=true splits them at random, and every figure then says so.
+  (data.group_by=copies), which the platform cannot do. `--config.data.group_by=none`
+  `--config.data.allow_leaks=true` splits them at random, and every figure then says so.
 """
 
 from bcjax import config as configs

@@ -5,7 +5,7 @@
 A student project that compares activations and optimizers after Kandel and Castelli (2020).
 
 :adam, :rmsprop, :sgd, :sgd_dropout are its models 1 to 4; :resnet50_frozen, :resnet50_partial and
-:resnet50_full want --config.model.weights=RESNET50.
+:resnet50_full want `--config.model.weights=RESNET50`.
 
 published:
 - The pictures of all four folders are merged, about 12,500, and split anew.
@@ -22,7 +22,7 @@ ours, for they say nothing:
 
 not as published, for it is a mistake:
 - The 12,500 pictures are augmented copies of a few hundred. Copies stay on one side of the split.
-  --config.data.group_by=none --config.data.allow_leaks=true splits them at random as the project
+  `--config.data.group_by=none --config.data.allow_leaks=true` splits them at random as the project
   did; every figure then says so.
 """
 

@@ -391,3 +391,10 @@ def test_pictures_that_are_not_square_can_be_flipped():
         np.asarray(geometry.flip_pixels(jax.random.key(i), picture)).tobytes() for i in range(32)
     }
     assert seen == {picture[::a, ::b].tobytes() for a in (1, -1) for b in (1, -1)}
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_of_a_rectangle_a_turn_of_pixels_is_that_of_the_matrix(seed):
+    key, picture = jax.random.key(seed), PICTURE[:, :3].astype(np.float32)
+    matrix = geometry.turn(key, np.float32(1), picture.shape[:2])
+    np.testing.assert_array_equal(geometry.turn_pixels(key, picture), WARP(picture, matrix))

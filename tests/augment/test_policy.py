@@ -14,7 +14,7 @@ from tiny import Network, batches, placed, trainer
 
 from bcjax.augment import OPS, Argument, Op, build, op, register
 from bcjax.augment import policy as policies
-from bcjax.augment.table import PAPER_OPS
+from bcjax.augment.table import CHOOSING, MIXING, PAPER_OPS
 from bcjax.engine.dispatch import Hyperparameters
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -158,6 +158,20 @@ def test_pictures_stay_pictures(ops):
         assert shown.shape == IMAGES.shape
         assert 0 <= np.min(shown) <= np.max(shown) <= 1
         assert 0 <= share <= 1
+
+
+@pytest.mark.parametrize("name", sorted([*OPS, *CHOOSING, *MIXING]))
+def test_rectangles_stay_rectangles(name):
+    """The pixels of a line that only moves them are those of the picture, each as often."""
+    ops = ("one_of(mixup, cutmix)",) if name == "one_of" else (name,)
+    images = np.random.default_rng(1).random((4, 12, 20, 3), np.float32)
+    shown, share = applied(ops, images, INDEX[:4])
+    shown = np.asarray(shown)
+    assert shown.shape == images.shape
+    assert 0 <= np.min(shown) <= np.max(shown) <= 1
+    assert 0 <= share <= 1
+    if name in ("flip", "turn", "quadrants"):
+        np.testing.assert_array_equal(np.sort(shown, axis=None), np.sort(images, axis=None))
 
 
 def test_bfloat16_stays_bfloat16():

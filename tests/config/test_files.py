@@ -141,11 +141,17 @@ def test_a_wheel_holds_the_configs_where_they_are_looked_for(tmp_path):
     (tmp_path / "setup.cfg").write_text(SETUP_CFG)
     command = [sys.executable, "setup.py", "-q", "build_py", "--build-lib=built"]
     subprocess.run(command, cwd=tmp_path, check=True)
-    code = "import bcjax; print(bcjax.__file__, bcjax.get_config('elu_cnn').model.name)"
+    code = (
+        "import bcjax; from bcjax import config; print(bcjax.__file__, "
+        "bcjax.get_config('elu_cnn').model.name, "
+        "config.find('published/edge_impulse_space', ['.yaml']))"
+    )
     env = {**os.environ, "PYTHONPATH": str(tmp_path / "built")}
     command = [sys.executable, "-c", code]
     ran = subprocess.run(command, cwd=tmp_path / "configs", env=env, capture_output=True, text=True)
-    assert ran.stdout.split() == [str(tmp_path / "built/bcjax/__init__.py"), "elu_cnn"], ran.stderr
+    built = tmp_path / "built" / "bcjax"
+    space = built / "configs" / "published" / "edge_impulse_space.yaml"
+    assert ran.stdout.split() == [str(built / "__init__.py"), "elu_cnn", str(space)], ran.stderr
 
 
 def test_a_defect_elsewhere_keeps_its_traceback(tmp_path, monkeypatch):

@@ -147,7 +147,10 @@ def test_a_list_is_taken_as_people_type_it(key, form):
 
 @pytest.mark.parametrize("key", LISTS)
 def test_a_list_that_is_none_is_answered_with_the_form(key):
-    with pytest.raises(UserError, match=r"write (a list of|three whole numbers)"):
+    with pytest.raises(
+        UserError,
+        match=r"write (a list of|three whole numbers|a whole number, .* or height and width)",
+    ):
         check_value(key, configs.convert(key, [None]))
     if configs.KEYS[key].choices:
         with pytest.raises(UserError, match=rf"config\.{key} has 'x y': .* on the command line"):

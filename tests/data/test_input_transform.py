@@ -14,6 +14,7 @@ from PIL import Image
 from places import REAL
 
 from bcjax import config as configs
+from bcjax.config import ImageSize
 from bcjax.data import preparation
 from bcjax.data.decode import decode
 from bcjax.data.input_transform import CellMask, InputTransform
@@ -45,6 +46,10 @@ def noise(height, width):
 BLANK = encode(np.full((9, 9, 3), 80, "u1"))
 
 
+def transform(size, *arguments, **options):
+    return InputTransform(ImageSize.of(size), *arguments, **options)
+
+
 def data(**changes):
     config = configs.default()
     config.data.update(changes)
@@ -61,7 +66,7 @@ def data(**changes):
 def test_a_constant_stays_so_at_any_size(mode, height, width, size, value):
     colour = (value, 255 - value, 7)
     plain = np.full((height, width, 3), colour, np.uint8)
-    entered = InputTransform(size, mode, pad_colour=colour)(encode(plain))
+    entered = transform(size, mode, pad_colour=colour)(encode(plain))
     assert entered.shape == (size, size, 3)
     assert (entered == colour).all()
 
@@ -69,7 +74,7 @@ def test_a_constant_stays_so_at_any_size(mode, height, width, size, value):
 @pytest.mark.parametrize("mode", MODES)
 def test_a_picture_that_has_the_size_is_left_alone(mode):
     pixels = noise(32, 32)
-    np.testing.assert_array_equal(InputTransform(32, mode)(encode(pixels)), pixels)
+    np.testing.assert_array_equal(transform(32, mode)(encode(pixels)), pixels)
 
 
 @settings(max_examples=40)
@@ -77,7 +82,7 @@ def test_a_picture_that_has_the_size_is_left_alone(mode):
 def test_shrinking_averages_areas_so_it_keeps_the_mean(mode, height, width, data):
     size = data.draw(st.integers(1, min(height, width)))
     pixels = noise(height, width)
-    entered = InputTransform(size, mode, pad_colour=(0, 0, 0))(encode(pixels))
+    entered = transform(size, mode, pad_colour=(0, 0, 0))(encode(pixels))
     of = 1.0
     if mode == "pad":
         of = max(1, round(size * min(height, width) / max(height, width))) / size
@@ -88,14 +93,14 @@ def test_shrinking_averages_areas_so_it_keeps_the_mean(mode, height, width, data
 def test_shrinking_by_a_whole_number_is_the_mean_of_each_block():
     pixels = noise(24, 36)
     blocks = pixels.reshape(12, 2, 12, 3, 3).mean((1, 3))
-    np.testing.assert_allclose(InputTransform(12)(encode(pixels)), blocks, atol=0.51)
+    np.testing.assert_allclose(transform(12)(encode(pixels)), blocks, atol=0.51)
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_enlarging_stays_between_the_neighbours(mode):
     edge = np.zeros((4, 4, 3), np.uint8)
     edge[:, 2:] = 200
-    entered = InputTransform(16, mode)(encode(edge))
+    entered = transform(16, mode)(encode(edge))
     assert (np.diff(entered[..., 0].astype(int), axis=1) >= 0).all()
     assert (entered[:, 0] == 0).all()
     assert (entered[:, -1] == 200).all()
@@ -107,7 +112,7 @@ def test_enlarging_stays_between_the_neighbours(mode):
 def test_the_reduced_jpeg_looks_like_the_full_one(mode, size, subsampling):
     encoded = encode(CELL, "JPEG", quality=95, subsampling=subsampling)
     full = cv2.resize(decode(encoded), (size, size), interpolation=cv2.INTER_AREA)
-    difference = np.abs(InputTransform(size, mode)(encoded).astype(int) - full)
+    difference = np.abs(transform(size, mode)(encoded).astype(int) - full)
     # Of 255 levels; the most at 28, which comes by way of 32 and so is averaged twice.
     assert difference.mean() < 3
     assert np.quantile(difference, 0.99) <= 14
@@ -142,14 +147,14 @@ def as_before(encoded, size, crop):
 )
 def test_squash_and_crop_give_the_bits_that_runs_were_trained_on(height, width, size, crop, kind):
     encoded = encode(noise(height, width), kind)
-    entry = InputTransform(size, "crop", crop) if crop else InputTransform(size)
+    entry = transform(size, "crop", crop) if crop else transform(size)
     np.testing.assert_array_equal(entry(encoded), as_before(encoded, size, crop))
 
 
 def test_a_crop_is_the_middle_of_the_resized_picture():
     pixels = np.zeros((64, 128, 3), np.uint8)
     pixels[:, 48:80] = 200  # the middle 32 columns
-    cropped = InputTransform(28, "crop", 0.875)(encode(pixels))
+    cropped = transform(28, "crop", 0.875)(encode(pixels))
     assert cropped.shape == (28, 28, 3)
     # 64 x 128 becomes 32 x 64, of whose middle 28 columns the stripe takes 16.
     assert (cropped[:, 6:22] == 200).all()
@@ -160,7 +165,7 @@ def test_a_crop_is_the_middle_of_the_resized_picture():
 @pytest.mark.parametrize("mode", ["crop", "pad"])
 def test_of_a_square_nothing_is_cut_off_nor_added(mode):
     encoded = encode(noise(30, 30))
-    np.testing.assert_array_equal(InputTransform(12, mode)(encoded), InputTransform(12)(encoded))
+    np.testing.assert_array_equal(transform(12, mode)(encoded), transform(12)(encoded))
 
 
 # Pad
@@ -168,7 +173,7 @@ def test_of_a_square_nothing_is_cut_off_nor_added(mode):
 
 def test_padding_keeps_the_whole_picture_in_its_shape_in_the_middle():
     pixels = noise(24, 48)
-    padded = InputTransform(24, "pad", pad_colour=(1, 2, 3))(encode(pixels))
+    padded = transform(24, "pad", pad_colour=(1, 2, 3))(encode(pixels))
     blocks = pixels.reshape(12, 2, 24, 2, 3).mean((1, 3))
     np.testing.assert_allclose(padded[6:18], blocks, atol=0.51)
     assert (padded[:6] == (1, 2, 3)).all()
@@ -178,7 +183,7 @@ def test_padding_keeps_the_whole_picture_in_its_shape_in_the_middle():
 @settings(max_examples=60)
 @given(height=st.integers(1, 90), width=st.integers(1, 90), size=st.integers(8, 64))
 def test_padding_adds_bands_as_wide_on_both_sides(height, width, size):
-    padded = InputTransform(size, "pad", pad_colour=(0, 0, 255))(
+    padded = transform(size, "pad", pad_colour=(0, 0, 255))(
         encode(np.full((height, width, 3), 9, "u1"))
     )
     for axis, (side, other) in enumerate(((height, width), (width, height))):
@@ -195,8 +200,8 @@ def test_padding_adds_bands_as_wide_on_both_sides(height, width, size):
 @pytest.mark.parametrize("mode", MODES)
 def test_grey_is_the_luma_in_all_three_channels(mode):
     pixels = noise(40, 40)
-    grey = InputTransform(20, mode, grey=True)(encode(pixels))
-    luma = InputTransform(20, mode)(encode(pixels)) @ np.array([0.299, 0.587, 0.114])
+    grey = transform(20, mode, grey=True)(encode(pixels))
+    luma = transform(20, mode)(encode(pixels)) @ np.array([0.299, 0.587, 0.114])
     np.testing.assert_allclose(grey, np.repeat(luma[..., None], 3, -1), atol=0.51)
 
 
@@ -205,17 +210,17 @@ def test_mask_and_stain_see_the_picture_as_it_was_taken_in_this_order(kind):
     encoded = encode(CELL, kind)
     pixels = Macenko()(STAINED(decode(encoded)))
     expected = cv2.resize(pixels, (40, 40), interpolation=cv2.INTER_AREA)
-    entry = InputTransform(40, mask=STAINED, stain=Macenko())
+    entry = transform(40, mask=STAINED, stain=Macenko())
     np.testing.assert_array_equal(entry(encoded), expected)
-    assert (expected != InputTransform(40, mask=STAINED)(encoded)).any()
-    assert (expected != InputTransform(40, stain=Macenko())(encoded)).any()
+    assert (expected != transform(40, mask=STAINED)(encoded)).any()
+    assert (expected != transform(40, stain=Macenko())(encoded)).any()
 
 
 def test_the_colour_of_the_padding_is_neither_masked_nor_normalised():
     wide = encode(np.hstack([CELL] * 2))
-    padded = InputTransform(32, "pad", pad_colour=(30, 200, 90), mask=STAINED, stain=Reinhard())(
-        wide
-    )
+    padded = InputTransform(
+        ImageSize.of(32), "pad", pad_colour=(30, 200, 90), mask=STAINED, stain=Reinhard()
+    )(wide)
     assert (padded[:8] == (30, 200, 90)).all()
 
 
@@ -223,7 +228,7 @@ def test_the_colour_of_the_padding_is_neither_masked_nor_normalised():
 
 
 def test_the_default_config_squashes():
-    assert InputTransform.from_config(configs.default().data) == InputTransform(96)
+    assert InputTransform.from_config(configs.default().data) == transform(96)
 
 
 def test_every_key_is_heeded():
@@ -242,7 +247,7 @@ def test_every_key_is_heeded():
         )
     )
     mask = CellMask((4, 5, 6), (7, 8, 9), (10, 11, 12))
-    assert entry == InputTransform(40, "pad", 0.5, (1, 2, 3), True, mask, Reinhard())
+    assert entry == transform(40, "pad", 0.5, (1, 2, 3), True, mask, Reinhard())
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -486,3 +491,79 @@ def test_photographed_nuclei_stay_whole_and_most_of_the_smear_goes():
     assert len(kept) == 96
     assert np.mean(np.array(kept) > 0.95) > 0.97  # measured: all 96
     assert np.mean(np.array(left) < 0.25) > 0.95  # measured: 95 of 96
+
+
+# Rectangles
+
+
+@settings(max_examples=60)
+@given(
+    mode=st.sampled_from(MODES), height=sides, width=sides, size=st.tuples(sides, sides),
+    share=st.floats(0.3, 1),
+)  # fmt: skip
+def test_any_picture_becomes_any_rectangle(mode, height, width, size, share):
+    plain = np.full((height, width, 3), (9, 90, 200), np.uint8)
+    entered = transform(size, mode, share, pad_colour=(9, 90, 200))(encode(plain))
+    assert entered.shape == (*size, 3)
+    assert (entered == (9, 90, 200)).all()
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_picture_that_has_the_shape_is_left_alone(mode):
+    pixels = noise(24, 40)
+    np.testing.assert_array_equal(transform((24, 40), mode)(encode(pixels)), pixels)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_rectangle_of_the_pictures_shape_is_the_whole_picture(mode, kind):
+    """BCCD's smears are 480 x 640: nothing of them is squashed, cut off or added at 96 x 128."""
+    smear = encode(cv2.resize(CELL, (640, 480)), kind)
+    whole = transform((96, 128))(smear)
+    np.testing.assert_array_equal(transform((96, 128), mode)(smear), whole)
+    assert whole.std() > 10
+
+
+@settings(max_examples=40)
+@given(height=st.integers(20, 90), width=st.integers(20, 90), size=st.tuples(sides, sides))
+def test_a_crop_is_the_largest_middle_part_of_the_shape(height, width, size):
+    """Of a picture whose pixels say where they are, the middle stays in the middle, unstretched."""
+    rows, columns = np.indices((height, width))
+    pixels = np.stack([2 * rows, 2 * columns, 0 * rows], -1).astype(np.uint8)
+    entered = transform(size, "crop")(encode(pixels)).astype(float)
+    scale = max(size[0] / height, size[1] / width)
+    for axis, side in enumerate((height, width)):
+        seen = entered[..., axis].mean(1 - axis)
+        assert np.median(seen) == pytest.approx(side - 1, abs=2.5 / scale + 2)
+        if len(seen) > 4:
+            steps = np.diff(seen)[1:-1]
+            assert steps.mean() == pytest.approx(2 / scale, rel=0.15, abs=0.3)
+
+
+@settings(max_examples=40)
+@given(height=st.integers(1, 90), width=st.integers(1, 90), size=st.tuples(sides, sides))
+def test_padding_a_rectangle_adds_bands_on_one_axis_at_most(height, width, size):
+    padded = transform(size, "pad", pad_colour=(0, 0, 255))(
+        encode(np.full((height, width, 3), 9, "u1"))
+    )
+    scale = min(size[0] / height, size[1] / width)
+    held = padded[..., 0] == 9
+    kept = held.any(1).sum(), held.any(0).sum()
+    assert kept == tuple(max(1, round(side * scale)) for side in (height, width))
+    assert kept[0] == size[0] or kept[1] == size[1]
+    assert held.sum() == kept[0] * kept[1]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_jpeg_that_its_header_turns_is_upright_in_a_rectangle(mode):
+    """It is decoded at a part of its size before it is turned."""
+    upright = cv2.resize(CELL, (300, 400))
+    lying = np.ascontiguousarray(np.rot90(upright))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees clockwise
+    turned = encode(lying, "JPEG", quality=95, exif=exif)
+    plain = encode(upright, "JPEG", quality=95)
+    difference = np.abs(
+        transform((80, 60), mode)(turned).astype(int) - transform((80, 60), mode)(plain)
+    )
+    assert difference.mean() < 3

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, TiffImagePlugin
 from tests.support.picture_sources import settings
 
+from bcjax.config import ImageSize
 from bcjax.data import decode, preparation
 from bcjax.data.boxes import Box, box_reader
 from bcjax.data.decode import BadImageError, count_frames
@@ -152,7 +153,7 @@ def test_a_raised_bound_reaches_all_that_decode(tmp_path):
     data.max_pixels = 64
     (tmp_path / "in" / "a" / "bomb.png").unlink()
     prepared = preparation.prepare(data)
-    small = InputTransform(8, max_pixels=63)
+    small = InputTransform(ImageSize.of(8), max_pixels=63)
     example = prepared.examples("train")[[0]][0]
     with pytest.raises(BadImageError):
         small(example.image)

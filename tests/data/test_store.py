@@ -10,6 +10,7 @@ import pytest
 from patience import PATIENCE
 
 from bcjax import config as configs
+from bcjax.config import ImageSize
 from bcjax.data import preparation
 from bcjax.data.decode import BadImageError
 from bcjax.data.input_transform import CellMask, InputTransform
@@ -21,7 +22,7 @@ from bcjax.runtime.errors import UserError
 SIZE = 20
 # All that can be done to a picture on entry, for what is told apart less would hide more.
 ENTRY = InputTransform(
-    SIZE,
+    ImageSize.of(SIZE),
     resize="pad",
     pad_colour=(9, 90, 200),
     mask=CellMask((150, 36, 40), (244, 255, 255)),
@@ -85,7 +86,7 @@ def test_the_number_of_threads_changes_nothing(prepared, stores):
 class Together:
     """Stands for an entry that only decodes in two threads at once."""
 
-    size = SIZE
+    size = ImageSize.of(SIZE)
 
     def __init__(self):
         self._both = threading.Barrier(2)
@@ -102,7 +103,7 @@ def test_the_threads_share_one_batch(prepared):
 
 def test_a_picture_that_cannot_be_decoded_is_said_by_whoever_reads(prepared):
     class Broken:
-        size = SIZE
+        size = ImageSize.of(SIZE)
 
         def __call__(self, encoded):
             raise BadImageError("half a picture")

@@ -9,6 +9,7 @@ import pytest
 from absl import flags
 
 from bcjax import config as configs
+from bcjax.config import ImageSize
 from bcjax.data import preparation
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.order import Order
@@ -20,6 +21,7 @@ from bcjax.engine.step import gather
 from bcjax.runtime import mesh as meshes
 
 SIZE = 16
+ENTRY = InputTransform(ImageSize.of(SIZE))
 BATCH = 8
 SEED = 3
 ORDER = Order(24, BATCH, SEED)
@@ -43,7 +45,7 @@ def mesh():
 def loader(prepared, mesh, kind, split="train", **changes):
     data = configs.default().data
     data.update({"image_size": SIZE, "threads": 2, **changes})
-    store = open_store(prepared, split, kind, InputTransform(SIZE), data.threads)
+    store = open_store(prepared, split, kind, ENTRY, data.threads)
     return Loader(store, data, mesh)
 
 
@@ -63,7 +65,7 @@ def test_training_batches_follow_the_order(prepared, mesh, kind):
     training = loader(prepared, mesh, kind)
     assert training.examples == 24
     batches = list(training.training(CALLS, ORDER))
-    whole = open_store(prepared, "train", "host", InputTransform(SIZE))
+    whole = open_store(prepared, "train", "host", ENTRY)
     for call, batch in zip(CALLS, batches, strict=True):
         expected = np.stack([ORDER(call.first + i) for i in range(call.steps)])
         np.testing.assert_array_equal(batch["index"], expected)
@@ -78,7 +80,7 @@ def test_training_batches_follow_the_order(prepared, mesh, kind):
 
 def test_only_the_device_store_keeps_pictures_on_the_devices(prepared, mesh):
     device = loader(prepared, mesh, "device")
-    whole = open_store(prepared, "train", "disk", InputTransform(SIZE)).read(np.arange(24))
+    whole = open_store(prepared, "train", "disk", ENTRY).read(np.arange(24))
     assert {name: array.dtype for name, array in device.stored.items()} == {
         "image": np.uint8,
         "label": np.int32,
@@ -115,7 +117,7 @@ def test_once_gives_each_picture_once_and_masks_the_padding(
     prepared, mesh, kind, batch_size, per_call
 ):
     val = loader(prepared, mesh, kind, split="val")
-    whole = open_store(prepared, "val", "host", InputTransform(SIZE))
+    whole = open_store(prepared, "val", "host", ENTRY)
     seen = []
     for batch, mask in val.once(batch_size, per_call):
         shown = gather(batch, val.stored)
@@ -170,9 +172,9 @@ def test_evaluation_batches_are_rounded_up_to_what_the_devices_divide(mesh):
 
 def test_bytes_needed_are_those_of_the_decoded_arrays(prepared):
     splits = ("train", "val")
-    stores = [open_store(prepared, split, "host", InputTransform(SIZE)) for split in splits]
+    stores = [open_store(prepared, split, "host", ENTRY) for split in splits]
     held = sum(store.arrays["image"].nbytes for store in stores)
-    assert bytes_needed(prepared, splits, SIZE) == held
+    assert bytes_needed(prepared, splits, ImageSize.of(SIZE)) == held
 
 
 # Loading ahead

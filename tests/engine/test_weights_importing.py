@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from bcjax import config as configs
 from bcjax import models
+from bcjax.config import ImageSize
 from bcjax.engine import weights
 from bcjax.models.norm import Norm
 from bcjax.models.pretrained import convert, families, files
@@ -133,7 +134,7 @@ def test_a_header_as_long_as_a_pickle_begins_is_not_taken_for_one(tmp_path):
 
 
 def test_pictures_of_another_size_are_said(imported):
-    assert imported.input_size == 224
+    assert imported.input_size.stated == 224
     assert imported.notes == ("They were made with pictures of 224 px; here they have 64.",)
 
 
@@ -173,7 +174,7 @@ def test_the_pages_of_timm_beside_a_file_are_heeded(tmp_path, tensors):
     imported = weights.read(tmp_path / "w.pth", make_config())
     model, data = imported.config.model, imported.config.data
     assert (model.convention, model.mean, model.std) == ("tf", (0.5,) * 3, (0.5,) * 3)
-    assert (data.resize, data.crop_fraction, imported.input_size) == ("crop", 0.9, 240)
+    assert (data.resize, data.crop_fraction, imported.input_size.stated) == ("crop", 0.9, 240)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_the_pages_of_transformers_beside_a_file_are_heeded(tmp_path, page, resi
     imported = weights.read(tmp_path, make_config())
     data = imported.config.data
     assert imported.config.model.mean == (0.4, 0.5, 0.6)
-    assert (data.resize, data.crop_fraction, imported.input_size) == (resize, fraction, size)
+    assert (data.resize, data.crop_fraction, imported.input_size.stated) == (resize, fraction, size)
     assert imported.classes[:2] == ("class 0", "class 1")
 
 
@@ -306,7 +307,9 @@ def test_layers_in_a_row_of_another_network_are_counted(tmp_path, in_order):
 
 
 def test_a_network_that_flattens_refuses_weights_of_another_size(tmp_path):
-    holds = convert.network_tensors(models.create("conv2d", classes=3, hidden=(4,)), 64, 3)
+    holds = convert.network_tensors(
+        models.create("conv2d", classes=3, hidden=(4,)), ImageSize.of(64), 3
+    )
     np.savez(tmp_path / "w.npz", **drawn(holds.shapes))
     config = make_config("conv2d", **{"model.hidden": (4,)})
     assert weights.read(tmp_path / "w.npz", config).outputs == 3

@@ -9,6 +9,7 @@ from networks import Average
 from published import of_network, tensors_of
 
 from bcjax import config as configs
+from bcjax.config import ImageSize
 from bcjax.engine import weights
 from bcjax.models import MODELS, NetworkInfo, create
 from bcjax.models.pretrained import convert
@@ -151,25 +152,29 @@ def test_a_first_layer_without_a_tensor_is_listed(tmp_path):
 
 
 def test_weights_of_small_pictures_ask_for_the_small_stem(tmp_path):
-    holds = convert.network_tensors(create("resnet18", classes=3, small_stem=True), 32, 3)
+    holds = convert.network_tensors(
+        create("resnet18", classes=3, small_stem=True), ImageSize.of(32), 3
+    )
     np.savez(tmp_path / "w.npz", **drawn(holds.shapes))
     assert "model.small_stem=true" in refused(tmp_path / "w.npz", "resnet18", **DROP)
 
 
 def test_weights_without_batch_statistics_ask_for_another_norm(tmp_path):
-    holds = convert.network_tensors(create("resnet18", classes=3, norm="group"), 32, 3)
+    holds = convert.network_tensors(
+        create("resnet18", classes=3, norm="group"), ImageSize.of(32), 3
+    )
     np.savez(tmp_path / "w.npz", **drawn(holds.shapes))
     assert "model.norm=group" in refused(tmp_path / "w.npz", "resnet18", **DROP)
 
 
 def test_grey_weights_ask_for_grey_pictures(tmp_path):
-    holds = convert.network_tensors(create("resnet18", classes=3), 32, 1)
+    holds = convert.network_tensors(create("resnet18", classes=3), ImageSize.of(32), 1)
     np.savez(tmp_path / "w.npz", **drawn(holds.shapes))
     assert "model.channels=1" in refused(tmp_path / "w.npz", "resnet18", **DROP)
 
 
 def test_hidden_layers_of_another_width_are_not_taken_for_another_size(tmp_path):
-    holds = convert.network_tensors(create("conv2d", classes=3, hidden=(4,)), 64, 3)
+    holds = convert.network_tensors(create("conv2d", classes=3, hidden=(4,)), ImageSize.of(64), 3)
     np.savez(tmp_path / "w.npz", **drawn(holds.shapes))
     said = refused(tmp_path / "w.npz", "conv2d", **{"model.hidden": (5,)})
     assert "pictures of another size" not in said

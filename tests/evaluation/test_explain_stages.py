@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from networks import TINY, initialised, jit, key, pictures
 
+from bcjax.config import ImageSize
 from bcjax.evaluation.explanation import methods, stages
 from bcjax.models import MODELS, create
 from bcjax.models.mbconv import MBConvNet
@@ -35,7 +36,7 @@ def shallow(model):
 
 @functools.cache
 def maps(model):
-    return stages.map_shapes(model, 96, 3)
+    return stages.map_shapes(model, ImageSize.of(96), 3)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -76,7 +77,7 @@ FAMILIES = (
 def test_listening_changes_no_answer_and_the_gradient_foretells_a_change(name):
     model, variables = family(name)
     kept = stages.without_remat(model.clone(remat=True))  # nothing could be handed out of a remat
-    found = stages.map_shapes(kept, 32, 3)
+    found = stages.map_shapes(kept, ImageSize.of(32), 3)
     stage = list(found)[-1]
     tapped = stages.stage_output(kept, *LOOK, stage)
     images = jax.nn.sigmoid(pictures(1, 32))
@@ -120,7 +121,7 @@ def test_grad_cam_of_an_averaging_network_is_what_each_place_adds_to_the_logit()
     model, variables = initialised("averaged")
     image = jax.nn.sigmoid(pictures(2, 32))[1]
     tapped = stages.stage_output(model, *LOOK, "stage2")
-    shape = stages.map_shapes(model, 32, 3)["stage2"]
+    shape = stages.map_shapes(model, ImageSize.of(32), 3)["stage2"]
     answer, activation = jit(tapped)(variables, image[None], jnp.zeros((1, *shape)))
     a = np.asarray(activation[0], np.float64)
     head = variables["params"]["head"]["logits"]

@@ -61,6 +61,28 @@ def test_views_are_the_product_of_framings_and_layouts_none_twice(text, count):
     assert found[0].name == "as it is"
 
 
+def test_of_rectangles_there_are_no_quarter_turns_and_no_pixel_is_lost():
+    image = np.random.default_rng(1).integers(0, 256, (2, 8, 12, 3), np.uint8)
+    found = views.parse("flip, turn", square=False)
+    assert [view.name for view in found] == [
+        "as it is", "turned by 180", "mirrored", "mirrored, turned by 180"
+    ]  # fmt: skip
+    for view, expected in zip(found, layouts(image)[::2], strict=True):
+        np.testing.assert_array_equal(seen(view, image), expected)
+
+
+def test_the_crops_of_a_rectangle_are_its_corners_and_its_middle():
+    rows, columns = np.indices((8, 16))
+    image = np.stack([rows, columns, 0 * rows], -1).astype(np.uint8)[None]
+    shown = {view.name: seen(view, image)[0] for view in views.parse("crop(0.5)", square=False)}
+    middles = {"upper left": (2, 4), "upper right": (2, 12), "lower left": (6, 4),
+               "lower right": (6, 12), "middle": (4, 8)}  # fmt: skip
+    for place, (down, across) in middles.items():
+        seen_rows, seen_columns, _ = shown[f"crop(0.5) {place}"].mean((0, 1))
+        assert seen_rows == pytest.approx(down - 0.5, abs=0.3)
+        assert seen_columns == pytest.approx(across - 0.5, abs=0.3)
+
+
 def test_flips_and_turns_are_the_dihedral_group_to_the_bit(pictures):
     found = views.parse("flip, turn")
     assert [view.name for view in found] == [

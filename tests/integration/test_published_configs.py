@@ -1,9 +1,13 @@
 """The configs of published projects do what was published: each value is read back here."""
 
+import importlib
+
 import pytest
 from places import REAL
 
 from bcjax import config as configs
+from bcjax.augment.table import CHOOSING, MIXING, OPS
+from bcjax.config import published_docs
 from bcjax.data.preparation import prepare
 
 ELU = {
@@ -93,6 +97,25 @@ def test_pbc3200_augments_as_its_readme_says(operation):
 def test_every_config_of_a_published_project_is_checked_here():
     files = {name.removeprefix("published/") for name in configs.names() if "/" in name}
     assert files == {name.partition(":")[0] for name in PUBLISHED}
+
+
+def test_the_pages_of_the_projects_are_what_the_configs_say():
+    found = {path.name: path.read_text() for path in published_docs.FOLDER.glob("*.md")}
+    assert found == published_docs.render(), "run python -m bcjax.config.published_docs"
+    variants = {f"{name}:{v}" for name, each in published_docs.VARIANTS.items() for v in each}
+    assert variants == set(PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    "here", [here for rows in published_docs.TECHNIQUES.values() for _, here in rows]
+)
+def test_every_technique_that_the_projects_name_is_here(here):
+    if here.startswith("augment: "):
+        assert here.removeprefix("augment: ") in {*OPS, *CHOOSING, *MIXING}
+    elif here.startswith("bcjax "):
+        assert importlib.util.find_spec(here.replace("bcjax ", "bcjax.cli."))
+    else:
+        assert here in configs.KEYS
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs the pictures of ../shared/data")

@@ -10,6 +10,7 @@ import pytest
 from flax import linen as nn
 from networks import Average, key, parameters, pictures, shapes
 
+from bcjax.config import ImageSize
 from bcjax.models import MODELS, NetworkInfo, create, docs, register
 from bcjax.models.network import Count, count
 from bcjax.runtime.errors import UserError
@@ -33,7 +34,7 @@ def test_the_table_tells_the_truth(name):
         return answer
 
     with nn.intercept_methods(watch):
-        counted = count(create(name, classes=1000), entry.input_size)
+        counted = count(create(name, classes=1000), ImageSize.of(entry.input_size))
     assert counted == Count(entry.parameters, entry.macs)
     assert tuple(stages) == entry.stages
     # An explanation finds the output of a stage by its only call.
@@ -44,11 +45,11 @@ def test_the_table_tells_the_truth(name):
     ("name", "size", "published"), [("resnet18", 224, 11_180_616), ("simple_cnn", 224, 26_084_104)]
 )
 def test_with_eight_classes_the_published_count_is_met(name, size, published):
-    assert count(create(name, classes=8), size).parameters == published
+    assert count(create(name, classes=8), ImageSize.of(size)).parameters == published
 
 
 def test_lenet_has_the_count_of_the_textbooks_for_grey_pictures_and_ten_classes():
-    assert count(create("lenet5", classes=10), 32, channels=1).parameters == 61_706
+    assert count(create("lenet5", classes=10), ImageSize.of(32), channels=1).parameters == 61_706
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -16,6 +16,7 @@ from webpage import Page, check_is_whole
 
 from bcjax import config as configs
 from bcjax import metrics
+from bcjax.config import ImageSize
 from bcjax.engine import network
 from bcjax.metrics.resampling import Difference
 from bcjax.models import MODELS, create
@@ -237,7 +238,7 @@ def test_costs_are_counted_or_read(pair, tmp_path):
     (tmp_path / "b" / "sessions.jsonl").unlink()
     (tmp_path / "b" / "metrics.jsonl").unlink()
     one, other = compared(first, second).runs
-    counted = count(network.build(configs.load(second), 3), 32)
+    counted = count(network.build(configs.load(second), 3), ImageSize.of(32))
     assert (other.cost.parameters, other.cost.flops) == (counted.parameters, 2 * counted.macs)
     assert other.cost.flops > one.cost.flops
     assert one.cost.train_seconds == 60
@@ -252,7 +253,10 @@ def test_costs_are_counted_or_read(pair, tmp_path):
 def test_a_network_of_the_table_counts_as_published_whatever_its_options():
     entry = MODELS["resnet18"]
     published = Count(entry.parameters, entry.macs)
-    assert count(create("resnet18", classes=1000, remat=True), entry.input_size) == published
+    assert (
+        count(create("resnet18", classes=1000, remat=True), ImageSize.of(entry.input_size))
+        == published
+    )
 
 
 def test_settings_that_differ_are_named_and_no_others(pair, tmp_path):

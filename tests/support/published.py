@@ -7,6 +7,7 @@ import numpy as np
 from places import SUPPORT
 
 from bcjax import models
+from bcjax.config import ImageSize
 from bcjax.models.pretrained import convert
 
 PUBLISHED = json.loads((SUPPORT / "published_tensors.json").read_text())
@@ -35,4 +36,6 @@ def _drawn(name, shape):
 
 
 def of_network(name, **options):
-    return convert.network_tensors(models.create(name, classes=1000, **options), 64, 3)
+    return convert.network_tensors(
+        models.create(name, classes=1000, **options), ImageSize.of(64), 3
+    )

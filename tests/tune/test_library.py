@@ -68,7 +68,7 @@ def test_an_ablation_of_a_mapping_compares_with_the_whole(config, tmp_path, caps
         (lambda c, o: bcjax.sweep(c, {"optim.lrr": [1.0]}, o), "did you mean 'optim.lr'"),
         (lambda c, o: bcjax.sweep(c, {}, o), "The mapping names nothing"),
         (lambda c, o: bcjax.sweep(c, {"seed": [1]}, o, objective="acuracy"), "'accuracy'"),
-        (lambda c, o: bcjax.sweep(c, {"seed": [1]}, o, sampler="grid"), "tpe, random"),
+        (lambda c, o: bcjax.sweep(c, {"seed": [1]}, o, sampler="gird"), "tpe, random, grid"),
         (lambda c, o: bcjax.ablate(c, {"a": {"seed": 1}}, o, modes=["both"]), "only-one"),
         (lambda c, o: bcjax.sweep(c, {"workdir": ["a"]}, o), "config.workdir cannot be tuned"),
         (

@@ -313,7 +313,7 @@ def test_a_database_that_cannot_be_opened_is_named(opened, url):
             ("--space=SPACE", "--out=OUT", "--objective=accuracy,size", "--pruner=median"),
             ("--pruner=median", "one objective"),
         ),
-        (("--space=SPACE", "--out=OUT", "--sampler=grid"), ("sampler", "tpe")),
+        (("--space=SPACE", "--out=OUT", "--sampler=gird"), ("sampler", "tpe", "grid")),
         (("--space=SPACE", "--out=OUT", "--config.train.members=2"), ("train.members",)),
         (("--space=SPACE", "--out=OUT", "more"), ("'more'",)),
     ],

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Float, UInt8
 from scipy.special import softmax
 
+from bcjax.config import ImageSize
 from bcjax.engine.network import RestoredNetwork
 from bcjax.engine.state import Variables
 from bcjax.evaluation.explanation import stages
@@ -58,19 +59,20 @@ class Explainer:
                 nearest = difflib.get_close_matches(name, METHODS, 1, cutoff=0.0)[0]
                 raise UserError(f"There is no method {name!r}: did you mean {nearest!r}?")
         config = network.config
-        side, normalisation = config.data.image_size, (config.model.mean, config.model.std)
+        size = ImageSize.of(config.data.image_size)
+        normalisation = config.model.mean, config.model.std
         self.methods = tuple(methods)
         self.model = stages.without_remat(network.model)
         self.stage, self.shape = "", (0, 0, 0)
         logits = stages.logits(self.model, *normalisation)
         self._logits_fn = jax.jit(logits)
-        patch = max(2, round(side / _PATCHES_PER_SIDE))
+        patch = max(2, round(min(size) / _PATCHES_PER_SIDE))
         self._maps: dict[str, Method] = {
             "integrated-gradients": _from_median(integrated_gradients(logits)),
             "occlusion": _from_median(occlusion(logits, patch=patch, stride=max(1, patch // 2))),
         }
         if stage or set(methods) & set(WEIGHTINGS):
-            shapes = stages.map_shapes(self.model, side, config.model.channels)
+            shapes = stages.map_shapes(self.model, size, config.model.channels)
             self.stage = stages.choose(shapes, stage)
             self.shape = shapes[self.stage]
             output = stages.stage_output(self.model, *normalisation, self.stage)

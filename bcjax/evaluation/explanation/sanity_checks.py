@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float
 from ml_collections import ConfigDict
 from scipy import stats
 
+from bcjax.config import ImageSize
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.sources import synthetic
 from bcjax.engine.network import RestoredNetwork
@@ -30,7 +31,7 @@ def randomisation_test(
 ) -> dict[str, RandomisationTest]:
     """Compares the maps of each method with those of the same network with random parameters."""
     config = network.config
-    shape = (config.data.image_size, config.data.image_size, config.model.channels)
+    shape = (*ImageSize.of(config.data.image_size), config.model.channels)
     random = randomised(explainer.model, network.variables, shape)
     tests = {}
     for name in explainer.methods:

@@ -14,6 +14,7 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from bcjax.config import ImageSize
 from bcjax.engine.state import Variables
 from bcjax.engine.step import normalise
 from bcjax.runtime.errors import UserError
@@ -40,12 +41,12 @@ def without_remat(model: nn.Module) -> nn.Module:
     return model.clone(**{name: value for name, value in changes.items() if hasattr(model, name)})
 
 
-def map_shapes(model: nn.Module, side: int, channels: int) -> dict[str, MapShape]:
+def map_shapes(model: nn.Module, size: ImageSize, channels: int) -> dict[str, MapShape]:
     """Returns the shape of each stage's output that is larger than one pixel, in forward order.
 
     Args:
       model: The network; it is traced, and computes nothing.
-      side: Side of its images, in pixels.
+      size: Height and width of its images.
       channels: Channels of its images.
     """
     shapes: dict[str, tuple[int, ...]] = {}
@@ -54,7 +55,7 @@ def map_shapes(model: nn.Module, side: int, channels: int) -> dict[str, MapShape
         shapes[name] = output.shape[1:]
         return output
 
-    image = jax.ShapeDtypeStruct((1, side, side, channels), jnp.float32)
+    image = jax.ShapeDtypeStruct((1, *size, channels), jnp.float32)
     with _intercepted(note):
         jax.eval_shape(lambda x: model.init(jax.random.key(0), x, train=False), image)
     return {

@@ -16,6 +16,7 @@ import numpy as np
 from flax import linen as nn
 from flax import traverse_util
 
+from bcjax.config import ImageSize
 from bcjax.models.norm import Norm
 from bcjax.models.pretrained.naming import Naming, Tensors
 from bcjax.models.table import MODELS
@@ -52,7 +53,7 @@ class NetworkTensors:
         return kernel, kernel.replace("/kernel", "/bias")
 
 
-def network_tensors(model: nn.Module, image_size: int, channels: int) -> NetworkTensors:
+def network_tensors(model: nn.Module, size: ImageSize, channels: int) -> NetworkTensors:
     """Returns the tensors of a network from a trace; nothing is computed.
 
     Raises:
@@ -67,7 +68,7 @@ def network_tensors(model: nn.Module, image_size: int, channels: int) -> Network
         return call(*args, **kwargs)
 
     def init() -> None:
-        pictures = jnp.zeros((1, image_size, image_size, channels))
+        pictures = jnp.zeros((1, *size, channels))
         with nn.intercept_methods(note):
             variables = model.init(jax.random.key(0), pictures, train=False)
         # Inside the traced function, because what `eval_shape` returns is sorted by name.

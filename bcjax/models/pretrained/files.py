@@ -18,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from bcjax.config import ImageSize
 from bcjax.models.pretrained import torch_files
 from bcjax.models.pretrained.naming import Tensors
 from bcjax.runtime import extras, files
@@ -189,7 +190,7 @@ def _timm(page: Mapping[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {"convention": "tf" if ported else "torch"}
     found |= {key: tuple(settings[key]) for key in ("mean", "std") if key in settings}
     if "input_size" in settings:
-        found["input_size"] = settings["input_size"][-1]
+        found["input_size"] = ImageSize.of(settings["input_size"][-2:]).stated
     if "crop_pct" in settings:
         squash = settings.get("crop_mode") == "squash"
         found["resize"] = "squash" if squash else "crop"

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from bcjax.config import ImageSize
 from bcjax.metrics.names import metric_name
 from bcjax.reports import cost
 from bcjax.reports.comparison import charts
@@ -77,7 +78,7 @@ def runs_table(comparison: Comparison) -> Table:
             run.name,
             run.network,
             run.cost.hardware or NONE,
-            str(run.cost.image_size),
+            str(ImageSize.of(run.cost.image_size)),
             value_with_interval(run.metrics[comparison.metric]),
         ]
         for run in comparison.runs

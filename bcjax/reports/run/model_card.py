@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from bcjax.config import ImageSize
 from bcjax.data.ancestry import Ancestry
 from bcjax.evaluation.guards.pictures import about_published
 from bcjax.metrics import Estimate
@@ -43,7 +44,7 @@ def model_card(run: RunRecord) -> str:
         run=run,
         name=_name(run),
         model=run.config.model.name,
-        size=run.config.data.image_size,
+        size=ImageSize.of(run.config.data.image_size),
         classes=run.evaluation.classes,
         rows=[
             (

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import ticker
 
 from bcjax import config as configs
+from bcjax.config import ImageSize
 from bcjax.data.curate.datasheet_page import PAGE
 from bcjax.reports.datasheet import datasheet, verdicts
 from bcjax.reports.pages import charts
@@ -32,15 +33,15 @@ def task(run: RunRecord) -> list[Block]:
     """Returns the task, the data and how many pictures there are of each class."""
     result, split, config = run.evaluation, run.evaluation.split, run.config
     counts = run.trained_on.counts if run.trained_on else {}
-    size = config.data.image_size
+    size = ImageSize.of(config.data.image_size)
     own = split in counts and result.source == config.data.source
     learnt = f"{sum(counts['train']):,} pictures" if "train" in counts else "other pictures"
     kind = run.datasheet.source.kind if run.datasheet else ""
     where = f"the {split} split of {run.source}" if own else f"{Path(result.source).name}"
     blocks: list[Block] = [
         Text(
-            f"Which of {len(result.classes)} classes is the cell in a picture of {size} by "
-            f"{size} pixels? A network, {config.model.name}, was trained on {learnt} and "
+            f"Which of {len(result.classes)} classes is the cell in a picture of {size.height} by "
+            f"{size.width} pixels? A network, {config.model.name}, was trained on {learnt} and "
             f"evaluated on {where}: {result.n:,} pictures."
         ),
         Facts(
