@@ -14,6 +14,10 @@ config does not have yet is added by "with":
     with: {optim.warmup: 2 epochs}
     without: {optim.warmup: 0 steps}
 
+A Python file has the same as a dict `switches`, or as a function switches(config) that returns one:
+
+  bcjax ablate --config=published/pbc3200 --switches=published/pbc3200_ablations --out=runs/ablation
+
 The runs are OUT/all, OUT/none, OUT/all-but-decay, ..., OUT/only-decay, ...: ordinary runs, which
 bcjax evaluate, report and compare (with --split=val) take. They are judged by
 config.checkpoint.best on the split that is watched during training (val); the test split is not
@@ -39,7 +43,7 @@ FLAGS = (
     CONFIG,
     Flag(
         "switches",
-        "The YAML file.",
+        "The .yaml or .py file, or the name of one in configs/.",
         kind=Path,
         needed="Give the parts to switch, such as --switches=switches.yaml.",
     ),

@@ -27,7 +27,16 @@ from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
 from bcjax.tune import objectives, trials
-from bcjax.tune.trials import Changes, changed, check, check_tunable, judged_on_watched, read_page
+from bcjax.tune.trials import (
+    Changes,
+    changed,
+    check,
+    check_tunable,
+    judged_on_watched,
+    read_page,
+    read_python,
+    shipped,
+)
 
 MODES = ("all-but-one", "only-one")
 REFERENCE = "all"  # the kind of run that all others are compared with
@@ -58,7 +67,8 @@ def read_switches(source: str | Path | Mapping[str, Any], config: ConfigDict) ->
     """Reads switches and tries each of them.
 
     Args:
-      source: A YAML file, see the help of `bcjax ablate`, or what it would hold.
+      source: A YAML or Python file, see the help of `bcjax ablate`, or the name of one in configs/,
+        or what a YAML file would hold.
       config: The config whose parts they are.
 
     Raises:
@@ -66,6 +76,9 @@ def read_switches(source: str | Path | Mapping[str, Any], config: ConfigDict) ->
         another switch.
     """
     where = "The switches" if isinstance(source, Mapping) else str(source)
+    source = source if isinstance(source, Mapping) else shipped(source)
+    if not isinstance(source, Mapping) and source.suffix == ".py":
+        source = _defined(source, config)
     page = read_page(source, _EXAMPLE)
     switches = tuple(_switch(where, name, value) for name, value in page.items())
     owners: dict[str, str] = {}
@@ -94,6 +107,21 @@ def read_switches(source: str | Path | Mapping[str, Any], config: ConfigDict) ->
             )
     check(apply(config, switches, []))
     return switches
+
+
+def _defined(path: Path, config: ConfigDict) -> Mapping[str, Any]:
+    """Returns the switches of a Python file: a mapping, or a function of the config."""
+    defined = read_python(path, "file of switches", "switches(config)")
+    try:
+        page = defined(config) if callable(defined) else defined
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"switches(config) in {path} fails ({reason}): mend it.") from error
+    if not isinstance(page, Mapping):
+        raise UserError(
+            f"switches in {path} is {page!r}: let it be a dict, or return one, of {_EXAMPLE}."
+        )
+    return page
 
 
 def _train_alike(one: ConfigDict, other: ConfigDict) -> bool:

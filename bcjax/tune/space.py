@@ -20,7 +20,6 @@ may depend on another:
 """
 
 import json
-import runpy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -46,6 +45,7 @@ from bcjax.tune.trials import (
     check_tunable,
     pictures_of,
     read_page,
+    read_python,
     shipped,
 )
 
@@ -200,16 +200,10 @@ class Space:
 
 
 def _function(path: Path) -> Callable[[optuna.Trial], Changes]:
-    try:
-        names = runpy.run_path(str(path))
-    except FileNotFoundError as error:
-        raise UserError(f"There is no space {path}: write one, in YAML or Python.") from error
-    except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise UserError(f"The space {path} does not run ({reason}): mend it.") from error
-    if not callable(names.get("space")):
+    function = read_python(path, "space", "space(trial)")
+    if not callable(function):
         raise UserError(f"{path} has no function space(trial): define it.")
-    return names["space"]
+    return function
 
 
 def _distribution(space: str, key: str, written: Any) -> BaseDistribution:

@@ -1,5 +1,6 @@
 """The trials of a sweep or an ablation: ordinary runs of a changed config, judged on val."""
 
+import runpy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,33 @@ def read_page(source: str | Path | Mapping[str, Any], holding: str) -> dict[str,
         where = "The mapping" if isinstance(source, Mapping) else source
         raise UserError(f"{where} names nothing: write {holding}, a line for each.")
     return dict(page)
+
+
+def read_python(path: Path, what: str, function: str) -> Any:
+    """Runs a Python file and returns what it defines under a name.
+
+    Args:
+      path: The file.
+      what: What it is, such as "space", for the error message.
+      function: The name, written as a call, such as "space(trial)".
+
+    Raises:
+      UserError: If there is no such file, it does not run, or does not define the name.
+    """
+    try:
+        files.check_regular(path)
+        names = runpy.run_path(str(path))
+    except files.NotAFileError:
+        raise
+    except FileNotFoundError as error:
+        raise UserError(f"There is no {what} {path}: write one, in YAML or Python.") from error
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UserError(f"The {what} {path} does not run ({reason}): mend it.") from error
+    defined = names.get(function.partition("(")[0])
+    if defined is None:
+        raise UserError(f"{path} has no function {function}: define it.")
+    return defined
 
 
 def judged_on_watched(config: ConfigDict, metric: str) -> ConfigDict:

@@ -221,3 +221,53 @@ def test_a_run_that_failed_is_told_and_the_others_are_compared(ablation):
     assert by_name["only-b"].difference["value"] == pytest.approx(0.75 - 0.85)
     path = measured.write(ablation.out)
     assert json.loads(path.read_text()) == dataclasses.asdict(measured)
+
+
+PUBLISHED = "published/pbc3200_ablations"
+
+
+@pytest.mark.parametrize(("variant", "runs"), [("deep_efficientnet", 16), ("resnet18", 12)])
+def test_the_published_ablations_are_found_by_name(variant, runs, tmp_path, monkeypatch):
+    from bcjax import config as configs
+
+    monkeypatch.chdir(tmp_path)
+    config = configs.get(f"published/pbc3200:{variant}", {"data.source": "synthetic"})
+    switches = ablations.read_switches(PUBLISHED, config)
+    assert switches == ablations.read_switches(ROOT / "configs" / f"{PUBLISHED}.py", config)
+    names = [switch.name for switch in switches]
+    assert len(dict(ablations.kinds_of_run(names, ablations.MODES))) == runs
+    if variant == "deep_efficientnet":
+        early = ablations.apply(config, switches, ["squeeze_3"])
+        assert (early.model.squeeze, early.model.dropout) == ((3,), 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("import nothing_of_this_name", ("does not run", "nothing_of_this_name")),
+        ("parts = {}", ("no function switches(config)",)),
+        ("def switches(config): return 1 / 0", ("fails", "division by zero")),
+        ("def switches(config): return ['decay']", ("['decay']", "a dict")),
+        ("switches = {'decay': {'optim.weight_decai': 0}}", ("optim.weight_decay",)),
+        ("switches = {}", ("names nothing",)),
+    ],
+)
+def test_a_python_file_of_switches_that_is_wrong_is_named(text, named, tmp_path):
+    from bcjax import config as configs
+
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    with pytest.raises(UserError) as raised:
+        ablations.read_switches(path, configs.default())
+    assert all(name in str(raised.value) for name in named), raised.value
+    assert "\n" not in str(raised.value)
+
+
+def test_switches_in_python_may_be_a_mapping(tmp_path):
+    from bcjax import config as configs
+
+    path = tmp_path / "mine.py"
+    path.write_text("switches = {'decay': {'optim.weight_decay': 0}}")
+    assert ablations.read_switches(path, configs.default()) == ablations.read_switches(
+        {"decay": {"optim.weight_decay": 0}}, configs.default()
+    )
