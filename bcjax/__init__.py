@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES
     from bcjax.evaluation.predictions import Embeddings as Embeddings
     from bcjax.evaluation.predictions import Prediction as Prediction
     from bcjax.evaluation.predictions import Predictions as Predictions
+    from bcjax.evaluation.trained_ensemble import TrainedEnsemble as TrainedEnsemble
     from bcjax.evaluation.trained_network import TrainedNetwork as TrainedNetwork
     from bcjax.reports.comparison import Comparison as Comparison
     from bcjax.reports.run import Report as Report
@@ -65,6 +66,7 @@ _NAMES = {
     "Outcome": "bcjax.training.loop",
     "Prediction": "bcjax.evaluation.predictions",
     "Predictions": "bcjax.evaluation.predictions",
+    "TrainedEnsemble": "bcjax.evaluation.trained_ensemble",
     "TrainedNetwork": "bcjax.evaluation.trained_network",
     "PreparedSet": "bcjax.data.prepared",
     "Report": "bcjax.reports.run",

@@ -7,7 +7,7 @@ They print nothing but the progress that is asked for, take paths as text or `Pa
 import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, Union, overload
 
 from bcjax import config as configs
 from bcjax.config import ConfigDict
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from bcjax.evaluation.calibration.calibration import Calibration
     from bcjax.evaluation.calibration.measure import CalibrationMeasurements
     from bcjax.evaluation.evaluation import Evaluation
+    from bcjax.evaluation.trained_ensemble import TrainedEnsemble
     from bcjax.evaluation.trained_network import TrainedNetwork
     from bcjax.reports.comparison import Comparison
     from bcjax.reports.dataset import Exploration
@@ -125,31 +126,56 @@ def train(
     return outcome
 
 
+@overload
+def load(
+    run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
+) -> "TrainedNetwork": ...
+@overload
+def load(
+    run: "list[Run] | tuple[Run, ...]",
+    checkpoint: Checkpoint | Sequence[Checkpoint] = "best",
+    *,
+    max_pixels: int | None = None,
+) -> "TrainedEnsemble": ...
 @disk_faults_told()
 @jax_settings.fixed()
 def load(
-    run: "Run", checkpoint: Checkpoint = "best", *, max_pixels: int | None = None
-) -> "TrainedNetwork":
-    """Reads a trained network from the folder of its run.
+    run: "Run | list[Run] | tuple[Run, ...]",
+    checkpoint: Checkpoint | Sequence[Checkpoint] = "best",
+    *,
+    max_pixels: int | None = None,
+) -> "TrainedNetwork | TrainedEnsemble":
+    """Reads a trained network from the folder of its run, or several that answer together.
 
     Examples:
       >>> net = bcjax.load("runs/convnext_tiny")                     # doctest: +SKIP
       >>> net.predict("cells/")                                      # doctest: +SKIP
+      >>> bcjax.load(["runs/a", "runs/b"]).predict("cells/")         # doctest: +SKIP
 
     Args:
-      run: The run, such as its folder.
-      checkpoint: "best", "latest" or a step.
+      run: The run, such as its folder. A list of runs is an ensemble, the mean of whose
+        probabilities answers; the folder of members in the list stands for all of them.
+      checkpoint: "best", "latest" or a step; of a list of runs also several, which are averaged.
       max_pixels: The most pixels that an image may have; None: as the run's `data.max_pixels` says.
 
     Raises:
-      UserError: If there is no such checkpoint, or it needs something that is gone.
+      UserError: If there is no such checkpoint, it needs something that is gone, or the runs of a
+        list differ in their classes.
     """
-    workdir = _workdir(run)
-    from bcjax.evaluation import trained_network
+    workdirs = [_workdir(each) for each in (run if isinstance(run, list | tuple) else [run])]
+    from bcjax.evaluation import evaluate as evaluating
+    from bcjax.evaluation import trained_ensemble, trained_network
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return trained_network.load(workdir, checkpoint, max_pixels=max_pixels)
+    if isinstance(run, list | tuple):
+        checkpoints = evaluating.listed(checkpoint)
+        if not (workdirs and checkpoints):
+            raise UserError("There is no run or checkpoint in the list: name one or more.")
+        return trained_ensemble.load(workdirs, checkpoints, max_pixels)
+    if not isinstance(checkpoint, str | int):
+        raise UserError(f"Several checkpoints are an ensemble: write load([{shown(run)}], ...).")
+    return trained_network.load(workdirs[0], checkpoint, max_pixels=max_pixels)
 
 
 @disk_faults_told()

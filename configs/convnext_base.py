@@ -4,4 +4,4 @@ from bcjax import config as configs
 
 
 def get_config():
-    return configs.get("convnext_large", {"model.name": "convnext_base"})
+    return configs.get("convnext_large", {"model.name": "convnext_base", "model.drop_path": 0.2})

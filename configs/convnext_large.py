@@ -13,6 +13,7 @@ def get_config():
     config.model.name = "convnext_large"
     config.model.hidden = (1024, 512)
     config.model.dropout = 0.35
+    config.model.drop_path = 0.3  # what its authors fine-tune with
     config.model.l1 = config.model.l2 = 1e-3
     config.finetune.first.length = "20 epochs"
     config.finetune.first.trainable = "head"

@@ -4,4 +4,4 @@ from bcjax import config as configs
 
 
 def get_config():
-    return configs.get("convnext_large", {"model.name": "convnext_small"})
+    return configs.get("convnext_large", {"model.name": "convnext_small", "model.drop_path": 0.1})

@@ -2,16 +2,19 @@
 
   bcjax predict --workdir=runs/a cell.jpg more_cells/
   bcjax predict --workdir=runs/a --json cell.jpg
+  bcjax predict --workdir=runs/a --with=runs/b,runs/c cell.jpg
 
 Prints a table; --json a list of objects, --csv comma-separated lines with a header. After `bcjax
 calibrate`, probabilities are calibrated, and pictures that are uncertain or not cells are marked.
+
+Several runs (--with), checkpoints or the members of a run answer together, by the mean of their
+probabilities. For each picture stands how much they disagree: the mutual information, in nats.
 """
 
 import csv
 import dataclasses
 import json
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -20,6 +23,7 @@ from rich.table import Table
 from bcjax.cli import flags
 from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, JSON, Arguments, Flag
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
     from bcjax.evaluation.calibration.calibration import Calibration
@@ -28,7 +32,10 @@ if TYPE_CHECKING:
 TAKES_WORDS = True
 FLAGS = (
     flags.workdir("the trained network"),
-    CHECKPOINT,
+    dataclasses.replace(
+        CHECKPOINT, meaning="best, latest or a step; several, by comma, are averaged."
+    ),
+    Flag("with", "Further runs, by comma, to average with --workdir.", [], list, path=True),
     dataclasses.replace(BATCH_SIZE, default=64),
     Flag("data.max_pixels", "The most pixels of a picture; else as the run's.", kind=int, least=1),
     JSON,
@@ -43,16 +50,17 @@ def run(arguments: Arguments) -> None:
     from bcjax.evaluation.images import find_pictures
 
     paths = find_pictures(arguments.words)  # before the checkpoint is read, which takes longer
-    network = api.load(
-        arguments.workdir, arguments.checkpoint, max_pixels=arguments.data_max_pixels
-    )
+    workdirs, checkpoint = [arguments.workdir, *getattr(arguments, "with")], arguments.checkpoint
+    several = len(workdirs) > 1 or "," in checkpoint or RunDir(arguments.workdir).members()
+    run = workdirs if several else arguments.workdir
+    network = api.load(run, checkpoint, max_pixels=arguments.data_max_pixels)
     predictions = network.predict(paths, arguments.batch_size)
     if arguments.json:
         print(json.dumps([each.to_dict() for each in predictions], indent=2))
     elif arguments.csv:
         _print_csv(predictions)
     else:
-        Console().print(_table(predictions, _caption(arguments.workdir, network.calibration)))
+        Console().print(_table(predictions, _caption(arguments, network.calibration)))
     if bad := predictions.unreadable:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in bad)
         raise UserError(f"{len(bad)} of {len(paths)} pictures cannot be read ({reasons}).")
@@ -61,7 +69,8 @@ def run(arguments: Arguments) -> None:
 def _print_csv(predictions: "Predictions") -> None:
     writer = csv.writer(sys.stdout, lineterminator="\n")
     calibrated = predictions.sets is not None
-    columns = ("set", "uncertain", "outlier", "distance", "energy") if calibrated else ()
+    columns = ["set", "uncertain", "outlier", "distance", "energy"] if calibrated else []
+    columns += ["entropy", "mutual_information"] if predictions.entropy is not None else []
     writer.writerow(("filename", "label", *columns, *predictions.classes))
     for each in predictions:
         values = [getattr(each, name) for name in columns]
@@ -81,6 +90,8 @@ def _table(predictions: "Predictions", caption: str) -> Table:
     if calibrated:
         table.add_column("set")
         table.add_column("outlier")
+    if predictions.entropy is not None:
+        table.add_column("mutual information", justify="right")
     for each in predictions:
         ranked = sorted(each.probabilities.items(), key=lambda item: -item[1])
         # The most probable class, where it is not the label, is among the others.
@@ -92,14 +103,20 @@ def _table(predictions: "Predictions", caption: str) -> Table:
             f"{ranked[0][1]:.1%}",
             ", ".join(f"{name} {value:.1%}" for name, value in others),
             *(calibration if calibrated else []),
+            *([] if each.entropy is None else [f"{each.mutual_information:.4f}"]),
         )
     return table
 
 
-def _caption(workdir: Path, calibration: "Calibration | None") -> str:
+def _caption(arguments: Arguments, calibration: "Calibration | None") -> str:
     """Returns the sentence below the table: what the probabilities are worth."""
     if calibration is None:
-        return f"Not calibrated: bcjax calibrate --workdir={workdir} would do that."
+        given = [f"--workdir={arguments.workdir}"]
+        if runs := getattr(arguments, "with"):
+            given.append(f"--with={','.join(map(str, runs))}")
+        if arguments.checkpoint != CHECKPOINT.default:
+            given.append(f"--checkpoint={arguments.checkpoint}")
+        return f"Not calibrated: bcjax calibrate {' '.join(given)} would do that."
     sets, abstention = calibration.conformal, calibration.abstention
     if abstention.threshold is None:
         promise = f"Nothing is called uncertain, for that takes {abstention.needed:,} pictures"

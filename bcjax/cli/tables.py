@@ -12,6 +12,7 @@ from bcjax.reports.pages.formatting import percent, percent_interval
 if TYPE_CHECKING:
     from bcjax.evaluation.calibration.measure import CalibrationMeasurements
     from bcjax.evaluation.corruptions.corruption_evaluation import CorruptionEvaluation
+    from bcjax.evaluation.disagreement import MeanDisagreement
     from bcjax.evaluation.evaluation import (
         Evaluation,
         LaboratoryComparison,
@@ -34,6 +35,8 @@ def evaluation(result: "Evaluation") -> Group:
         parts.append(_other_laboratory(result.laboratory))
     if result.soup or result.ensemble or result.views:
         parts.append(_averaged(result))
+    if result.disagreement:
+        parts.append(_disagreement(result.disagreement))
     if result.calibration:
         parts.append(_calibration(result.calibration))
     return Group(*parts)
@@ -50,6 +53,16 @@ def _calibration(found: "CalibrationMeasurements") -> Text:
     shown = f", temperature {estimate}" if estimate else ""
     text = f"Calibrated on {found.fitted_n:,} pictures ({found.fitted_on}){shown}."
     return Text(" ".join([text, *found.unfitted]))
+
+
+def _disagreement(found: "MeanDisagreement") -> Text:
+    """Returns how much the networks of an ensemble disagree."""
+    where = (("right", found.where_right), ("wrong", found.where_wrong))
+    apart = ", ".join(f"{_number(value)} where the answer is {how}" for how, value in where)
+    return Text(
+        f"Disagreement of the networks, in nats: mutual information {found.mutual_information:.4f} "
+        f"({apart}) of an entropy of {found.entropy:.4f}."
+    )
 
 
 def _scores(result: "Evaluation") -> Iterator[RenderableType]:

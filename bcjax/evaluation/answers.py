@@ -14,6 +14,7 @@ from scipy.special import softmax
 
 from bcjax import metrics
 from bcjax.data.prepared import PreparedSet
+from bcjax.evaluation.disagreement import Disagreement
 from bcjax.metrics.measurements import Measurements
 from bcjax.metrics.predictions import Predictions, checked
 from bcjax.runtime import files
@@ -31,6 +32,8 @@ class Answers:
       labels: True class of each picture, in [0, C).
       logits: Scores before the softmax. For averages over networks or views they are the logarithms
         of the averaged probabilities.
+      disagreement: How much the networks of an ensemble disagree about each picture; None: one
+        network answered, or each member of a run its own fold.
     """
 
     classes: tuple[str, ...]
@@ -38,6 +41,7 @@ class Answers:
     groups: tuple[str, ...]
     labels: Int[np.ndarray, "N"]
     logits: Float32[np.ndarray, "N C"]
+    disagreement: Disagreement | None = None
 
     @classmethod
     def of_split(
@@ -86,18 +90,21 @@ class Answers:
 
     def take(self, rows: Sequence[int] | Int[np.ndarray, "n"]) -> Self:
         """Returns the answers to the pictures at these positions, in this order."""
+        apart = self.disagreement
         return dataclasses.replace(
             self,
             ids=tuple(self.ids[i] for i in rows),
             groups=tuple(self.groups[i] for i in rows),
             labels=self.labels[rows],
             logits=self.logits[rows],
+            disagreement=apart and apart.take(np.asarray(rows, np.intp)),
         )
 
 
 def write(answers: Answers, path: Path, cautions: Sequence[str] = ()) -> None:
     """Writes answers atomically to a parquet file with the columns id, group, label and logits.
 
+    Those of an ensemble have the columns entropy and mutual_information, too; see `disagreement`.
     In the schema's metadata are, as JSON, the names of the classes and the cautions.
 
     Args:
@@ -106,14 +113,15 @@ def write(answers: Answers, path: Path, cautions: Sequence[str] = ()) -> None:
       cautions: What a reader of figures that are made from them must know; see `guards`.
     """
     logits = pa.array(answers.logits.astype(np.float32).ravel())
-    table = pa.table(
-        {
-            "id": pa.array(answers.ids, pa.string()),
-            "group": pa.array(answers.groups, pa.string()),
-            "label": pa.array(answers.labels, pa.int32()),
-            "logits": pa.FixedSizeListArray.from_arrays(logits, len(answers.classes)),
-        }
-    ).replace_schema_metadata(
+    columns = {
+        "id": pa.array(answers.ids, pa.string()),
+        "group": pa.array(answers.groups, pa.string()),
+        "label": pa.array(answers.labels, pa.int32()),
+        "logits": pa.FixedSizeListArray.from_arrays(logits, len(answers.classes)),
+    }
+    if answers.disagreement:
+        columns |= {name: pa.array(each) for name, each in vars(answers.disagreement).items()}
+    table = pa.table(columns).replace_schema_metadata(
         {"classes": json.dumps(answers.classes), "cautions": json.dumps(list(cautions))}
     )
     with files.atomic(path) as partial:
@@ -145,10 +153,15 @@ def _read(path: Path) -> Answers:
     table = parquet.read_table(path)
     classes = tuple(json.loads(table.schema.metadata[b"classes"]))
     logits = table["logits"].combine_chunks().flatten().to_numpy()
+    apart = None
+    if "mutual_information" in table.column_names:
+        names = (field.name for field in dataclasses.fields(Disagreement))
+        apart = Disagreement(*(table[name].to_numpy() for name in names))
     return Answers(
         classes=classes,
         ids=tuple(table["id"].to_pylist()),
         groups=tuple(table["group"].to_pylist()),
         labels=table["label"].to_numpy(),
         logits=logits.reshape(-1, len(classes)),
+        disagreement=apart,
     )

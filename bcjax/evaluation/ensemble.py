@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float
-from scipy.special import log_softmax, logsumexp
+from scipy.special import log_softmax
 
 from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.disagreement import Disagreement, log_mean
 from bcjax.evaluation.evaluation import Evaluation, NetworkScores, ViewScores
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.evaluation.guards.pictures import of_average
@@ -101,7 +102,7 @@ def evaluate(
         steps.append((network.workdir, network.trained.step))
         parts.append(network.scores(average(by_view)))
         by_network.append(by_view)
-    whole = average([average(by_view) for by_view in by_network], names)
+    whole = together([average(by_view) for by_view in by_network], names)
     evaluation = evaluators[0].evaluate_answers(
         whole,
         parts[0].checkpoint,
@@ -141,17 +142,34 @@ def average(several: Sequence[Answers], names: Sequence[str] = ()) -> Answers:
     Raises:
       UserError: If they differ in classes, pictures or labels, naming what differs.
     """
+    if len(several) == 1:
+        return several[0]
+    return _mean(several[0], _log_probabilities(several, names))
+
+
+def together(several: Sequence[Answers], names: Sequence[str] = ()) -> Answers:
+    """Averages the answers of several networks, and measures how much they disagree; `average`."""
+    if len(several) == 1:
+        return several[0]
+    each = _log_probabilities(several, names)
+    return dataclasses.replace(_mean(several[0], each), disagreement=Disagreement.of(each))
+
+
+def _mean(first: Answers, each: Float[np.ndarray, "M N C"]) -> Answers:
+    return dataclasses.replace(first, logits=log_mean(each).astype(np.float32))
+
+
+def _log_probabilities(
+    several: Sequence[Answers], names: Sequence[str]
+) -> Float[np.ndarray, "M N C"]:
+    """Returns the logarithms of all probabilities, in the order of the first one's pictures."""
     first, *others = several
-    if not others:
-        return first
     logits = [first.logits]
     for position, other in enumerate(others, start=1):
         both = (names[0], names[position]) if names else ("the first", "another")
         logits.append(_reordered_logits(first, other, *both))
     # In logarithms, where no probability is 0.
-    each = log_softmax(np.stack(logits).astype(np.float64), axis=-1)
-    mean = logsumexp(each, axis=0) - np.log(len(several))
-    return dataclasses.replace(first, logits=mean.astype(np.float32))
+    return log_softmax(np.stack(logits).astype(np.float64), axis=-1)
 
 
 def _reordered_logits(
@@ -160,10 +178,10 @@ def _reordered_logits(
     """Returns the other's logits in the order of the one's pictures."""
     both = f"{other_name} cannot be averaged with {name}"
     if one.classes != other.classes:
-        raise UserError(f"{both}, for {_difference('class', one.classes, other.classes)}.")
+        raise UserError(f"{both}, for {difference('class', one.classes, other.classes)}.")
     place = {picture: position for position, picture in enumerate(other.ids)}
     if set(one.ids) != place.keys():
-        raise UserError(f"{both}, for {_difference('picture', one.ids, other.ids)}.")
+        raise UserError(f"{both}, for {difference('picture', one.ids, other.ids)}.")
     order = [place[picture] for picture in one.ids]
     labels = other.labels[order]
     if (labels != one.labels).any():
@@ -176,7 +194,7 @@ def _reordered_logits(
     return other.logits[order]
 
 
-def _difference(what: str, here: Sequence[str], there: Sequence[str]) -> str:
+def difference(what: str, here: Sequence[str], there: Sequence[str]) -> str:
     """Returns a clause that names what only one of two lists has."""
     only = {"here": set(here) - set(there), "there": set(there) - set(here)}
     parts = [f"{len(few)} only {where}, such as {min(few)!r}" for where, few in only.items() if few]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from bcjax.evaluation import answers as answer_files
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration.measure import CalibrationMeasurements
+from bcjax.evaluation.disagreement import MeanDisagreement
 from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.measurements import Measurements
 from bcjax.metrics.runs import MeanOverRuns
@@ -158,6 +159,8 @@ class Evaluation(Measurements):
       held_out: Whether each member answered only the fold that it was not trained on; None without
         members.
       calibration: What the checkpoint's calibration does to these answers; None: there is none.
+      disagreement: How much the networks disagree that were averaged; None: there is one network,
+        or each member answered its own fold.
       path: The file it was written to or read from; None: it was not written.
     """
 
@@ -173,6 +176,7 @@ class Evaluation(Measurements):
     members: MemberSummary | None = None
     held_out: bool | None = None
     calibration: CalibrationMeasurements | None = None
+    disagreement: MeanDisagreement | None = None
     path: Path | None = dataclasses.field(default=None, compare=False)
 
     @property

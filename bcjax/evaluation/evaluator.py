@@ -29,6 +29,7 @@ from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.calibration.measure import measure
 from bcjax.evaluation.class_mapping import ClassMapping, map_classes
+from bcjax.evaluation.disagreement import MeanDisagreement
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.guards.pictures import EvaluatedSplit
@@ -277,6 +278,10 @@ def evaluate_answers(
     if calibration and calibration.classes == answers.classes:
         measured = measure(calibration, answers)
         sentences += cautions.about_calibration(pictures, calibration)
+    apart = None
+    if answers.disagreement:
+        right = answers.logits.argmax(axis=1) == answers.labels
+        apart = MeanDisagreement.of(answers.disagreement, right)
     return Evaluation(
         **vars(answers.measure(resamples=resamples)),
         split=pictures.split,
@@ -285,6 +290,7 @@ def evaluate_answers(
         cautions=sentences,
         leaks=pictures.leaks,
         calibration=measured,
+        disagreement=apart,
         **parts,
     )
 

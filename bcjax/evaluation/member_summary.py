@@ -86,7 +86,7 @@ def evaluate_together(config: ConfigDict, evaluated: Mapping[Path, Evaluated]) -
     answers = [answers for _, answers in evaluated.values()]
     own = first.source == config.data.source
     held_out = own and config.train.vary == "fold" and first.split == config.eval.split
-    whole = _concatenate(answers) if held_out else ensemble.average(answers)
+    whole = _concatenate(answers) if held_out else ensemble.together(answers)
     summary = summarise_members(
         [
             NetworkScores(str(folder), evaluation.checkpoint, evaluation.values)

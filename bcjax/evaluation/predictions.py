@@ -45,6 +45,10 @@ class Prediction:
         the calibration fitted no outliers, as for `distance`.
       distance: Mahalanobis distance of the features to the nearest class.
       energy: Free energy of the logits, another score of how strange the image is.
+      entropy: Of an ensemble: entropy of the mean of the networks' probabilities, before any
+        calibration, in nats. None for one network.
+      mutual_information: Of an ensemble: the part of it that the networks disagree about, in nats;
+        see `evaluation.disagreement`.
     """
 
     name: str
@@ -55,6 +59,8 @@ class Prediction:
     outlier: bool | None = None
     distance: float | None = None
     energy: float | None = None
+    entropy: float | None = None
+    mutual_information: float | None = None
 
     @property
     def probability(self) -> float:
@@ -68,15 +74,17 @@ class Prediction:
             "label": self.label,
             "probabilities": self.probabilities,
         }
-        if self.set is None:
-            return row
-        return row | {
-            "set": list(self.set),
-            "uncertain": self.uncertain,
-            "outlier": self.outlier,
-            "distance": self.distance,
-            "energy": self.energy,
-        }
+        if self.set is not None:
+            row |= {
+                "set": list(self.set),
+                "uncertain": self.uncertain,
+                "outlier": self.outlier,
+                "distance": self.distance,
+                "energy": self.energy,
+            }
+        if self.entropy is not None:
+            row |= {"entropy": self.entropy, "mutual_information": self.mutual_information}
+        return row
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -100,6 +108,10 @@ class Predictions:
       outlier: Whether an image is unlike the training images.
       distance: Mahalanobis distance of the features to the nearest class.
       energy: Free energy of the logits.
+      entropy: Of an ensemble: entropy of the mean of the networks' probabilities, before any
+        calibration, in nats. None for one network.
+      mutual_information: Of an ensemble: the part of it that the networks disagree about, in nats;
+        see `evaluation.disagreement`.
       unreadable: The images that could not be read; they are in none of the above.
     """
 
@@ -112,6 +124,8 @@ class Predictions:
     outlier: Bool[np.ndarray, "N"] | None = None
     distance: Float[np.ndarray, "N"] | None = None
     energy: Float[np.ndarray, "N"] | None = None
+    entropy: Float[np.ndarray, "N"] | None = None
+    mutual_information: Float[np.ndarray, "N"] | None = None
     unreadable: tuple[Unreadable, ...] = ()
 
     @property
@@ -154,6 +168,8 @@ class Predictions:
             outlier=scalar(self.outlier),
             distance=scalar(self.distance),
             energy=scalar(self.energy),
+            entropy=scalar(self.entropy),
+            mutual_information=scalar(self.mutual_information),
         )
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -181,6 +197,8 @@ class Predictions:
             columns["set"] = [";".join(self._names_in(row)) for row in self.sets]
             for name in ("uncertain", "outlier", "distance", "energy"):
                 columns[name] = getattr(self, name)
+        if self.entropy is not None:
+            columns |= {"entropy": self.entropy, "mutual_information": self.mutual_information}
         columns |= dict(zip(self.classes, self.probabilities.T, strict=True))
         return pandas.DataFrame(columns)
 

@@ -80,6 +80,37 @@ class TrainedNetwork(RestoredNetwork):
           UserError: If a path does not exist, or something is no image. Images that are damaged
             are listed in the result.
         """
+        found = collect(images, self.config.data.max_pixels)
+        logits, features, names, unreadable = self.answer(found, batch_size)
+        predictions = calibrated(logits, names, self.classes, unreadable, self.calibration)
+        if self.calibration is None:
+            return predictions
+        predictions = dataclasses.replace(predictions, energy=outliers.energy(logits))
+        if (known := self.calibration.outliers) is None or features is None:
+            return predictions
+        return dataclasses.replace(
+            predictions, outlier=known.are(features), distance=known.distance(features)
+        )
+
+    def answer(
+        self, images: Sequence[NamedImage], batch_size: int
+    ) -> tuple[
+        Float[np.ndarray, "N C"],
+        Float[np.ndarray, "N F"] | None,
+        tuple[str, ...],
+        tuple[Unreadable, ...],
+    ]:
+        """Returns logits, features, the names of the images, and those that cannot be read.
+
+        The features are those that outliers are judged by; None: there are no such judgements.
+
+        Args:
+          images: The images.
+          batch_size: Images in one call of the compiled program.
+
+        Raises:
+          UserError: If an answer is not finite.
+        """
         (logits, features), names, unreadable = self._run(self._answer, images, batch_size)
         finite = np.isfinite(logits).all(axis=1)
         if not finite.all():
@@ -87,26 +118,7 @@ class TrainedNetwork(RestoredNetwork):
                 f"The answer of {self} to {names[int(finite.argmin())]} is not finite: its weights "
                 "answer no such image; choose another checkpoint."
             )
-        scale = self.calibration.temperature if self.calibration else 1.0
-        probabilities = temperature.probabilities(logits, scale)
-        predictions = Predictions(
-            names=names,
-            classes=tuple(self.classes),
-            logits=logits,
-            probabilities=probabilities,
-            unreadable=unreadable,
-        )
-        if self.calibration is None:
-            return predictions
-        known = self.calibration.outliers
-        return dataclasses.replace(
-            predictions,
-            sets=self.calibration.conformal.sets(probabilities),
-            uncertain=self.calibration.abstention.uncertain(probabilities),
-            outlier=None if known is None else known.are(features),
-            distance=None if known is None else known.distance(features),
-            energy=outliers.energy(logits),
-        )
+        return logits, features, names, unreadable
 
     @jax_settings.fixed()
     def embed(self, images: Images, batch_size: int = 64) -> Embeddings:
@@ -119,7 +131,8 @@ class TrainedNetwork(RestoredNetwork):
         Raises:
           UserError: As `predict`.
         """
-        features, names, unreadable = self._run(self._features, images, batch_size)
+        found = collect(images, self.config.data.max_pixels)
+        features, names, unreadable = self._run(self._features, found, batch_size)
         return Embeddings(names, features, unreadable)
 
     @jax_settings.fixed()
@@ -255,11 +268,10 @@ class TrainedNetwork(RestoredNetwork):
         return features
 
     def _run(
-        self, compiled: Any, images: Images, batch_size: int
+        self, compiled: Any, found: Sequence[NamedImage], batch_size: int
     ) -> tuple[Any, tuple[str, ...], tuple[Unreadable, ...]]:
         """Returns the output of a compiled function, the images' names, and those unreadable."""
         configs.check_argument("batch_size", batch_size, like="train.batch_size")
-        found = collect(images, self.config.data.max_pixels)
         batch_size = max(1, min(batch_size, len(found)))
         names: list[str] = []
         unreadable: list[Unreadable] = []
@@ -284,6 +296,40 @@ class TrainedNetwork(RestoredNetwork):
         _warn_of_frames(several)
         joined = jax.tree.map(lambda *each: np.concatenate(each), *outputs)
         return joined, tuple(names), tuple(unreadable)
+
+
+def calibrated(
+    logits: Float[np.ndarray, "N C"],
+    names: Sequence[str],
+    classes: Sequence[str],
+    unreadable: Sequence[Unreadable],
+    calibration: Calibration | None,
+) -> Predictions:
+    """Returns what logits say of images, by the calibration if there is one.
+
+    Args:
+      logits: The logits.
+      names: The names of the images.
+      classes: The names of the classes, in the order of the logits.
+      unreadable: Further images, which could not be read.
+      calibration: The calibration of what answered.
+    """
+    scale = calibration.temperature if calibration else 1.0
+    probabilities = temperature.probabilities(logits, scale)
+    predictions = Predictions(
+        names=tuple(names),
+        classes=tuple(classes),
+        logits=logits,
+        probabilities=probabilities,
+        unreadable=tuple(unreadable),
+    )
+    if calibration is None:
+        return predictions
+    return dataclasses.replace(
+        predictions,
+        sets=calibration.conformal.sets(probabilities),
+        uncertain=calibration.abstention.uncertain(probabilities),
+    )
 
 
 def _warn_of_frames(names: Sequence[str]) -> None:

@@ -1,11 +1,16 @@
 """What the datasheet of a prepared set says: leaks, findings, what was left out, and the rules."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib import ticker
 
 from bcjax.data.curate.datasheet import Canary, Datasheet
 from bcjax.data.prepared import DATASHEET
+from bcjax.reports.pages import charts
 from bcjax.reports.pages.formatting import enumeration, setting
-from bcjax.reports.pages.page import Block, Details, Table, Text
+from bcjax.reports.pages.page import Block, Chart, Charts, Details, Table, Text
 
 _ROWS = 200  # pictures that a folded list names
 _RELATIONS = {"same": "equal", "near": "nearly the same", "group": "of one group"}
@@ -55,6 +60,7 @@ def datasheet(sheet: Datasheet) -> list[Block]:
     ]
     return [
         Table(["datasheet", ""], list(facts.items()), text_columns=2),
+        *([Charts([_cleaning(sheet)])] if removed else []),
         Details(
             "Pictures of each class",
             [
@@ -66,6 +72,27 @@ def datasheet(sheet: Datasheet) -> list[Block]:
         *_folded("Pictures left out", ["picture", "why"], left_out),
         *_folded("Leaks", ["picture", "and", "are"], pairs),
     ]
+
+
+@charts.style()
+def _cleaning(sheet: Datasheet) -> Chart:
+    """Draws how many pictures each class had as it was found, and has now."""
+    before, after = (_totals(sheet.counts[when]) for when in ("before", "after"))
+    figure, axes = charts.figure_with_rows(list(before))
+    rows = np.arange(len(before))
+    kept = [after.get(name, 0) for name in before]
+    axes.barh(rows - 0.2, list(before.values()), 0.36, color=charts.INK, alpha=0.3, label="found")
+    axes.barh(rows + 0.2, kept, 0.36, color=charts.ACCENT, label="prepared")
+    axes.set_xlabel("pictures")
+    axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    figure.legend(ncols=2, loc="outside upper right", borderpad=0, handlelength=1)
+    return Chart("cleaning", "Pictures of each class before and after cleaning", figure)
+
+
+def _totals(by_split: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """Returns the pictures of each class in all splits."""
+    return dict(sum((Counter(counts) for counts in by_split.values()), Counter()))
 
 
 def _counts(caption: str, by_split: Mapping[str, Mapping[str, int]]) -> Table:

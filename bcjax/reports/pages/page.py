@@ -254,7 +254,7 @@ def write_figures(page: Page, folder: Path) -> None:
             elif isinstance(block, Charts):
                 for chart in block.charts:
                     with charts.style():
-                        charts.write_png(chart.figure, folder / f"{chart.name}.png")
+                        charts.write(chart.figure, folder / f"{chart.name}.png")
 
 
 @functools.cache

@@ -82,7 +82,9 @@ def by_class(run: RunRecord) -> list[Block]:
     )
     table = Table(head, rows, caption)
     blocks.append(
-        table if len(rows) <= _MAX_TABLE else Details(f"All {len(rows):,} classes", [table])
+        table
+        if (count := len(result.classes)) <= _MAX_TABLE
+        else Details(f"All {count:,} classes", [table])
     )
     blocks += [
         Text(
@@ -105,6 +107,24 @@ def costs(run: RunRecord) -> list[Block]:
         [] if spent.inference else [Text(f"{run.command('report')} measures answers.", "soft")]
     )
     return [Table(["cost", "value", "how"], cost.rows(spent), text_columns=3), *missing]
+
+
+def drawn_network(run: RunRecord) -> list[Block]:
+    """Returns the diagram of the network, as it reads the run's pictures."""
+    # Here, because they import JAX, and the rest of a report does without it.
+    from bcjax.engine import network
+    from bcjax.models.stages import stages
+    from bcjax.reports import network_diagram
+
+    config = run.config
+    try:
+        model = network.build(config, len(run.evaluation.classes))
+    except UserError as error:
+        return [Text(f"The network cannot be drawn: {error}", "soft")]
+    side, channels = config.data.image_size, config.model.channels
+    found = stages(model, side, channels)
+    picture = (side, side, channels)
+    return [Charts([network_diagram.chart(found, picture, config.model.name)])]
 
 
 def confusion_charts(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> list[Chart]:

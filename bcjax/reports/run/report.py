@@ -66,6 +66,7 @@ def report_page(run: RunRecord) -> Page:
         Section("Task", training.task(run)),
         Section("Results", [*performance.overall(run), *other_evaluations.members(run)]),
         Section("By class", performance.by_class(run)),
+        Section("Network", performance.drawn_network(run)),
         Section("Cost", performance.costs(run)),
         Section("Confidence and calibration", calibration.confidence(run)),
         Section("Errors", gallery.errors(run)),

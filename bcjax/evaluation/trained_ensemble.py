@@ -1,0 +1,120 @@
+"""Answers for images from anywhere, with several trained networks together."""
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from scipy.special import log_softmax
+
+from bcjax.evaluation.calibration import calibration as calibrations
+from bcjax.evaluation.calibration.calibration import Calibration
+from bcjax.evaluation.disagreement import Disagreement, log_mean
+from bcjax.evaluation.ensemble import difference
+from bcjax.evaluation.images import Images, collect
+from bcjax.evaluation.predictions import Predictions
+from bcjax.evaluation.trained_network import TrainedNetwork, calibrated
+from bcjax.evaluation.trained_network import load as load_network
+from bcjax.runtime import jax_settings
+from bcjax.runtime.errors import UserError
+from bcjax.runtime.run_dir import RunDir
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class TrainedEnsemble:
+    """Trained networks that answer together: the mean of their probabilities.
+
+    Examples:
+      >>> several = bcjax.load(["runs/a", "runs/b"])                 # doctest: +SKIP
+      >>> several.predict("cells/").mutual_information               # doctest: +SKIP
+
+    Attributes:
+      networks: The networks, each of which shows images as it was trained on them.
+      calibration: The calibration of exactly these networks together; None: there is none.
+    """
+
+    networks: tuple[TrainedNetwork, ...]
+    calibration: Calibration | None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class names, in the order of the probabilities."""
+        return self.networks[0].classes
+
+    @jax_settings.fixed()
+    def predict(self, images: Images, batch_size: int = 64) -> Predictions:
+        """Answers images with the mean of the networks' probabilities.
+
+        The predictions hold how much the networks disagree, too (`entropy`, `mutual_information`).
+        Their `logits` are the logarithms of the mean; `outlier`, `distance` and `energy` are None,
+        for several networks have no common features to know an outlier by.
+
+        Args:
+          images: One or many, as for `TrainedNetwork.predict`.
+          batch_size: Images in one call of a compiled program.
+
+        Raises:
+          UserError: As `TrainedNetwork.predict`.
+        """
+        found = collect(images, self.networks[0].config.data.max_pixels)
+        answered = [network.answer(found, batch_size) for network in self.networks]
+        logits, _, names, unreadable = zip(*answered, strict=True)
+        each = log_softmax(np.stack(logits).astype(np.float64), axis=-1)
+        mean = log_mean(each).astype(np.float32)
+        predictions = calibrated(mean, names[0], self.classes, unreadable[0], self.calibration)
+        return dataclasses.replace(predictions, **vars(Disagreement.of(each)))
+
+    def __repr__(self) -> str:
+        of = ", ".join(f"{each.workdir} (step {each.step})" for each in self.networks)
+        return f"TrainedEnsemble({of}: {len(self.classes)} classes)"
+
+
+@jax_settings.fixed()
+def load(
+    workdirs: Sequence[Path], checkpoints: Sequence[str] = ("best",), max_pixels: int | None = None
+) -> TrainedEnsemble:
+    """Reads the named checkpoints of each run, none twice, as `evaluate` does.
+
+    Args:
+      workdirs: The runs' folders. The folder of members stands for all that have a checkpoint.
+      checkpoints: "best", "latest" or a step each, of every run.
+      max_pixels: The most pixels that an image may have; None: the least of the runs' settings.
+
+    Raises:
+      UserError: If a run or checkpoint is not there, classes differ, or there is one network alone.
+    """
+    alone = len(workdirs) == 1 and len(checkpoints) == 1
+    folders = [run for path in workdirs for run in _networks_in(Path(path))]
+    loaded: dict[tuple[Path, int], TrainedNetwork] = {}
+    for folder, which in itertools.product(folders, checkpoints):
+        network = load_network(folder, which, max_pixels=max_pixels)
+        _check_classes(next(iter(loaded.values()), network), network)
+        loaded.setdefault((folder.resolve(), network.step), network)
+    networks = tuple(loaded.values())
+    if len(networks) < 2:
+        raise UserError(
+            f"All that is to be averaged is {networks[0].workdir} (checkpoint {networks[0].step}): "
+            "name another checkpoint, or another run."
+        )
+    least = min(network.config.data.max_pixels for network in networks)
+    for network in networks:  # so that all of them answer the same images
+        network.config.data.max_pixels = least
+    home = Path(workdirs[0]) if alone else folders[0]
+    steps = [(network.workdir, network.step) for network in networks]
+    return TrainedEnsemble(networks, calibrations.read_ensemble(home, steps))
+
+
+def _networks_in(workdir: Path) -> list[Path]:
+    """Returns the folders of a run's members that have checkpoints; else the run's own."""
+    members = RunDir(workdir).members()
+    # One may have diverged before its first checkpoint.
+    return [each for each in members if RunDir(each).checkpoints.exists()] or [workdir]
+
+
+def _check_classes(one: TrainedNetwork, other: TrainedNetwork) -> None:
+    if one.classes != other.classes:
+        raise UserError(
+            f"{other.workdir} (checkpoint {other.step}) cannot be averaged with {one.workdir} "
+            f"(checkpoint {one.step}), for {difference('class', one.classes, other.classes)}."
+        )
