@@ -309,7 +309,9 @@ def calibrate(
 
 
 @disk_faults_told()
-def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
+def compare(
+    *runs: "Run", evaluation: str = "test", metric: str = "accuracy", by: str | None = None
+) -> "Comparison":
     """Compares runs, each with the first one, from what their evaluations wrote.
 
     Runs that have the same config and pictures but for the seed are compared as one config.
@@ -321,13 +323,16 @@ def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") ->
       *runs: Two runs or more, or one folder of members (`config.train.members`).
       evaluation: Name of the evaluation: a split, or another that `evaluate` wrote.
       metric: The metric that decides.
+      by: A key of the config in which the runs differ; `write_comparison` draws the metric over it.
+        None: none.
 
     Raises:
-      UserError: If a run or its evaluation is missing, or the runs cannot be compared.
+      UserError: If a run or its evaluation is missing, or the runs cannot be compared, or do not
+        differ in that key.
     """
     from bcjax.reports import comparison
 
-    return comparison.compare(*map(_workdir, runs), evaluation=evaluation, metric=metric)
+    return comparison.compare(*map(_workdir, runs), evaluation=evaluation, metric=metric, by=by)
 
 
 @disk_faults_told()
