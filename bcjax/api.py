@@ -313,7 +313,9 @@ def calibrate(
 
 
 @disk_faults_told()
-def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") -> "Comparison":
+def compare(
+    *runs: "Run", evaluation: str = "test", metric: str = "accuracy", by: str | None = None
+) -> "Comparison":
     """Compares runs, each with the first one, from what their evaluations wrote.
 
     Runs that have the same config and pictures but for the seed are compared as one config.
@@ -325,13 +327,16 @@ def compare(*runs: "Run", evaluation: str = "test", metric: str = "accuracy") ->
       *runs: Two runs or more, or one folder of members (`config.train.members`).
       evaluation: Name of the evaluation: a split, or another that `evaluate` wrote.
       metric: The metric that decides.
+      by: A key of the config in which the runs differ; `write_comparison` draws the metric over it.
+        None: none.
 
     Raises:
-      UserError: If a run or its evaluation is missing, or the runs cannot be compared.
+      UserError: If a run or its evaluation is missing, or the runs cannot be compared, or do not
+        differ in that key.
     """
     from bcjax.reports import comparison
 
-    return comparison.compare(*map(_workdir, runs), evaluation=evaluation, metric=metric)
+    return comparison.compare(*map(_workdir, runs), evaluation=evaluation, metric=metric, by=by)
 
 
 @disk_faults_told()
@@ -364,7 +369,9 @@ def prepare(
 
 @disk_faults_told()
 @jax_settings.fixed()
-def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
+def report(
+    run: "Run", evaluation: str = "", out: str | Path | None = None, *, latex: bool = False
+) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
     Examples:
@@ -375,6 +382,8 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
       evaluation: Name of the evaluation to report; "": the one that the run ended with.
       out: The HTML file to write, with the other files beside it; None: report.html in the run's
         folder.
+      latex: Whether the tables (booktabs) and figures (PDF) are written for LaTeX, too, with a
+        document that compiles.
 
     Raises:
       UserError: If there is no run, or it was not evaluated.
@@ -384,7 +393,7 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return write_report(workdir, evaluation, out)
+    return write_report(workdir, evaluation, out, latex=latex)
 
 
 @disk_faults_told()

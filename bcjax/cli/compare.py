@@ -2,6 +2,7 @@
 
   bcjax compare runs/a runs/b runs/c
   bcjax compare runs/a runs/b --metric=macro_f1 --split=val
+  bcjax compare runs/lr-* --by=optim.lr
   bcjax compare runs/a
 
 Each run is compared with the first. Runs that have the same config but for the seed count as one
@@ -29,6 +30,7 @@ TAKES_WORDS = True
 FLAGS = (
     Flag("split", "The evaluation to compare: a file's name in eval/.", "test"),
     Flag("metric", "The metric that decides.", "accuracy"),
+    Flag("by", "A key of the config in which the runs differ: a chart of the metric over it."),
     Flag("out", "The folder to write into.", "compare", Path),
 )
 
@@ -50,7 +52,9 @@ def run(arguments: Arguments) -> None:
         write_comparison,
     )
 
-    comparison = api.compare(*arguments.words, evaluation=arguments.split, metric=arguments.metric)
+    comparison = api.compare(
+        *arguments.words, evaluation=arguments.split, metric=arguments.metric, by=arguments.by
+    )
     path = write_comparison(comparison, out)
     # One line for each run, however narrow the terminal: it scrolls, or is piped to a file.
     wide = Console(width=max(220, 40 + 26 * len(comparison.runs)))

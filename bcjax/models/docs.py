@@ -12,8 +12,9 @@ _HEAD = """\
 
 <!-- Written by `python -m bcjax.models.docs` from bcjax/models/table.py; edit that. -->
 
-`model.name` takes each of these names, and `bcjax models` lists them in the terminal. How the
-weights of other libraries are loaded is told in [Networks and weights](weights.md).
+`model.name` takes each of these names, and `bcjax models` lists them in the terminal. `bcjax models
+NAME` shows one of them stage by stage, and `--diagram=figure.pdf` draws it. How the weights of
+other libraries are loaded is told in [Networks and weights](weights.md).
 
 - Parameters are those for 1,000 classes.
 - GFLOPs (10⁹ floating-point operations) are those of the logits of one RGB picture of the published

@@ -361,9 +361,16 @@ class AblationResult:
     runs: list[AblatedRun]
 
     def write(self, out: Path) -> Path:
-        """Writes `ablation.json` into a folder and returns its path."""
+        """Writes `ablation.json` into a folder and returns its path.
+
+        `ablation.html`, `ablation.md` and `figures/*.png` are beside it.
+        """
         path = out / ABLATION_FILE
         files.write_json(path, dataclasses.asdict(self))
+        from bcjax.reports.pages.page import write_page  # matplotlib is slow to import
+        from bcjax.tune.pages import ablation_page
+
+        write_page(ablation_page(self), path.with_suffix(".html"))
         return path
 
 

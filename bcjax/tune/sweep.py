@@ -325,9 +325,17 @@ class SweepResult:
         ]
 
     def write(self, out: Path) -> Path:
-        """Writes `study.json` into a folder and returns its path."""
+        """Writes `study.json` into a folder and returns its path.
+
+        Where a trial came to its end, `study.html`, `study.md` and `figures/*.png` are beside it.
+        """
         path = out / STUDY_FILE
         files.write_json(path, dataclasses.asdict(self))
+        if self.ranked():
+            from bcjax.reports.pages.page import write_page  # matplotlib is slow to import
+            from bcjax.tune.pages import sweep_page
+
+            write_page(sweep_page(self), path.with_suffix(".html"))
         return path
 
 

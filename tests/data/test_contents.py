@@ -221,13 +221,13 @@ def test_a_cache_that_cannot_be_written_to_serves_what_it_has(
 
 def test_pictures_that_change_while_they_are_prepared_make_no_set(tmp_path, prepare, monkeypatch):
     location = folder(tmp_path / "cells", 0)
-    write = preparation._write_records
+    write = preparation._write_csv
 
     def write_and_change(*args):
         write(*args)
         drawn(location / "a" / "4.bmp", 99)
 
-    monkeypatch.setattr(preparation, "_write_records", write_and_change)
+    monkeypatch.setattr(preparation, "_write_csv", write_and_change)
     with pytest.raises(UserError, match="cells were changed while they were prepared: repeat"):
         prepare(location)
     assert not [path for path in (tmp_path / "cache" / "data").iterdir() if path.is_dir()]

@@ -126,8 +126,8 @@ def test_names_are_listed_as_a_person_does():
     ]  # fmt: skip
 
 
-def test_a_report_is_made_without_jax():
-    """Which takes seconds to import and wakes the accelerator."""
+def test_reports_are_imported_without_jax():
+    """It takes seconds to import and wakes the accelerator: a mistake shows before that."""
     script = (
         "import sys, bcjax.reports.run, bcjax.reports.comparison.page, bcjax.reports.dataset; "
         "sys.exit('jax' in sys.modules)"

@@ -100,7 +100,7 @@ def test_every_picture_is_in_the_page_and_has_words(page):
         assert attrs["src"].startswith("data:image/webp;base64,")
         assert attrs["alt"]
     charts = [attrs for attrs in page.all("svg") if "chart" in attrs["class"]]
-    assert len(charts) == 9
+    assert len(charts) == 10
     assert all(attrs["aria-label"] for attrs in charts)
 
 
@@ -159,7 +159,7 @@ def test_the_figures_of_a_paper_are_in_print_quality(workdir):
     markdown = (workdir / "report.md").read_text()
     named = re.findall(r"\]\((figures/[^)]+)\)", markdown)
     pairs = [name for name in named if name.startswith("figures/confused_")]
-    assert len(named) == len(set(named)) == 11 + len(pairs)
+    assert len(named) == len(set(named)) == 12 + len(pairs)
     assert {f"figures/{path.name}" for path in (workdir / "figures").iterdir()} == set(named)
     for name in named:
         image = Image.open(workdir / name)

@@ -8,6 +8,7 @@ import numpy as np
 
 from bcjax import config as configs
 from bcjax import metrics
+from bcjax.engine import network
 from bcjax.evaluation import answers as answering
 from bcjax.evaluation.answers import Answers
 from bcjax.runtime.training_sessions import Host, Session
@@ -42,6 +43,7 @@ def run(workdir: Path, answered: Answers, *, rate=200.0, about=None, **settings)
     config = configs.default()
     config.data.source, config.data.image_size, config.workdir = "synthetic", 16, str(workdir)
     config.update_from_flattened_dict({k.replace("__", "."): v for k, v in settings.items()})
+    config = network.resolve(config)
     measured = metrics.measure(
         answered.probabilities(), answered.labels, answered.classes,
         groups=answered.groups, resamples=300,

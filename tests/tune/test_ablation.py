@@ -6,6 +6,7 @@ import json
 import numpy as np
 import pytest
 from commandline import ROOT, refused, run_bcjax
+from PIL import Image
 
 from bcjax import models
 from bcjax.evaluation import answers
@@ -221,6 +222,14 @@ def test_a_run_that_failed_is_told_and_the_others_are_compared(ablation):
     assert by_name["only-b"].difference["value"] == pytest.approx(0.75 - 0.85)
     path = measured.write(ablation.out)
     assert json.loads(path.read_text()) == dataclasses.asdict(measured)
+    markdown = path.with_suffix(".md").read_text()
+    assert "| only-a | a | failed |" in markdown
+    assert "| only-b | b | 0.7500 | ± 0.0000 | -0.1000 |" in markdown
+    assert Image.open(ablation.out / "figures" / "difference.png").width > 500
+    drawn = path.with_suffix(".html").read_text().partition("<svg")[2].partition("</svg>")[0]
+    assert ">none<" in drawn
+    assert ">only-b<" in drawn
+    assert ">only-a<" not in drawn  # it has no difference
 
 
 PUBLISHED = "published/pbc3200_ablations"

@@ -104,6 +104,17 @@ def test_the_trials_than_which_none_is_better_are_named(swept):
         assert shown == (number in page(out)["best"])
 
 
+def test_its_page_has_each_objective_over_each_setting(swept):
+    out, _ = swept
+    html, markdown = ((out / f"study.{kind}").read_text() for kind in ("html", "md"))
+    for title in ("Balanced accuracy over lr", "Size, bytes over lr"):
+        assert title in html
+        assert title in markdown
+    assert "| trial-0001 | fail |" in markdown
+    names = sorted(path.name for path in (out / "figures").iterdir())
+    assert names == ["balanced_accuracy_lr.png", "size_lr.png"]
+
+
 def test_a_sweep_that_is_done_does_nothing_more(swept):
     out, _ = swept
     before = page(out)

@@ -12,7 +12,8 @@ from bcjax.metrics import Estimate
 from bcjax.metrics.names import metric_name
 from bcjax.metrics.resampling import Difference
 from bcjax.reports.comparison.comparison import ComparedRun, Comparison
-from bcjax.reports.pages import charts
+from bcjax.reports.pages import by_setting, charts
+from bcjax.reports.pages.by_setting import Measured
 from bcjax.reports.pages.page import Chart
 
 _MARKERS = "osD^vP*X<>"  # beside the colours, for people who cannot tell these apart
@@ -67,6 +68,33 @@ def metric_charts(comparison: Comparison) -> list[Chart]:
             "On the same pictures, with 95 % intervals, not corrected for their number.",
         ),
     ]
+
+
+@charts.style()
+def setting_chart(comparison: Comparison, key: str) -> Chart:
+    """Draws the metric of each config over a setting in which they differ."""
+    (values,) = (setting.values for setting in comparison.settings if setting.key == key)
+    value_of = dict(zip(comparison.names, values, strict=True))
+    estimates = {run.name: run.metrics[comparison.metric] for run in comparison.runs}
+    measured = []
+    for group in comparison.groups:
+        first = group.runs[0]
+        several, one = group.metric, estimates[first]
+        value = value_of[first]
+        if len(group.runs) > 1 and several.mean is not None:
+            each = [estimates[name].value for name in group.runs]
+            dots = [dot for dot in each if dot is not None]
+            measured.append(Measured(value, several.mean, several.low, several.high, dots))
+        elif one.value is not None:
+            measured.append(Measured(value, one.value, one.low, one.high))
+    metric = metric_name(comparison.metric)
+    return Chart(
+        "by_setting",
+        f"{_capitalised(metric)} over {key}",
+        by_setting.draw(key, metric, measured),
+        "A point or a bar for each config, with its 95 % interval: of a single run over pictures, "
+        "of several seeds over seeds and pictures. Other settings may differ, too: see below.",
+    )
 
 
 @charts.style()

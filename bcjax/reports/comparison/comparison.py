@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bcjax import config as configs
 from bcjax import metrics
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.guards import comparisons
@@ -114,6 +115,7 @@ class Comparison(Result):
       per_class: Each class in all runs.
       pareto: For each cost that differs, the names of the runs that no other run dominates.
       settings: The settings in which the runs differ.
+      by: The setting among them over which the metric is shown; None: none.
     """
 
     evaluation: str
@@ -129,6 +131,7 @@ class Comparison(Result):
     per_class: tuple[ClassComparison, ...]
     pareto: Mapping[str, tuple[str, ...]]
     settings: tuple[DifferingSetting, ...]
+    by: str | None = None
 
     @property
     def names(self) -> list[str]:
@@ -165,7 +168,10 @@ def _flat(spent: Cost) -> dict[str, Any]:
 
 
 def compare(
-    *workdirs: str | Path, evaluation: str = "test", metric: str = "accuracy"
+    *workdirs: str | Path,
+    evaluation: str = "test",
+    metric: str = "accuracy",
+    by: str | None = None,
 ) -> Comparison:
     """Compares runs, each config with the first, from what is in their folders.
 
@@ -175,6 +181,7 @@ def compare(
       *workdirs: The folders of two runs or more, or one folder of members (`train.members`).
       evaluation: Name of the evaluation: a split, or another that `bcjax evaluate` wrote.
       metric: The metric that decides.
+      by: A setting in which the runs differ, over which the metric is shown; None: none.
 
     Raises:
       UserError: If a run or its evaluation is missing or damaged, or the runs cannot be compared
@@ -214,6 +221,20 @@ def compare(
         )
     ]
     names = list(records)
+    settings = read.differing_settings(records)
+    if by is not None:
+        configs.check_key(by)
+        if by == "seed":
+            raise UserError(
+                "Runs that differ in their seed alone are one config, whose mean is compared: name "
+                "another setting than seed."
+            )
+        differing = [setting.key for setting in settings if setting.key != "seed"]
+        if by not in differing:
+            raise UserError(
+                f"All runs have the same config.{by}: name a setting in which they differ"
+                f"{' (' + ', '.join(differing) + ')' if differing else ''}, or compare other runs."
+            )
     return Comparison(
         evaluation=evaluation,
         metric=metric,
@@ -237,7 +258,8 @@ def compare(
         tests=significance.paired_tests(groups, metric),
         per_class=_per_class(names, results, groups, aligned.answers[0].classes),
         pareto=_pareto(runs, metric),
-        settings=read.differing_settings(records),
+        settings=settings,
+        by=by,
     )
 
 

@@ -171,7 +171,10 @@ def _results(comparison: Comparison) -> list[Block]:
         Text(test.sentence, "good" if test.significant else "") for test in comparison.tests
     ]
     notes = [Text(note, "bad") for note in (*comparison.cautions, *comparison.notes)]
-    return [*notes, *verdicts, Text(_RESULTS, "soft"), Charts(charts.metric_charts(comparison))]
+    drawn = charts.metric_charts(comparison)
+    if comparison.by is not None:
+        drawn.append(charts.setting_chart(comparison, comparison.by))
+    return [*notes, *verdicts, Text(_RESULTS, "soft"), Charts(drawn)]
 
 
 def _cost(comparison: Comparison) -> list[Block]:

@@ -29,6 +29,7 @@ _TEN = (
 )  # fmt: skip
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched, and set in any font
+    "pdf.fonttype": 42,  # and in a PDF: journals refuse the other kind
     "svg.hashsalt": "bcjax",  # the same chart is the same bytes
     "font.size": 9,
     "axes.edgecolor": INK,
@@ -47,6 +48,7 @@ _STYLE: dict[Any, Any] = {
 _ROW = 0.27  # inches for each row
 _CSS_PER_POINT = 4 / 3
 _DPI = 300  # for print
+_SVG_METADATA = ("Creator", "Date", "Format", "Type")
 _SVG = re.compile(r'<svg [^>]*?viewBox="([^"]+)"[^>]*>(?:.*?</metadata>)?(.*)', re.DOTALL)
 
 
@@ -108,8 +110,8 @@ def svg(figure: Figure, name: str, title: str) -> str:
       title: What the chart shows, for people who cannot see it.
     """
     buffer = io.StringIO()
-    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=no_metadata)
+    metadata = dict.fromkeys(_SVG_METADATA)
+    figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
     ((box, content),) = _SVG.findall(buffer.getvalue())
     content = content.replace(INK, "currentColor").replace("xlink:href=", "href=")
     content = re.sub(r'((?:id|href)="#?|url\(#)', rf"\g<1>{name}-", content)
@@ -120,8 +122,16 @@ def svg(figure: Figure, name: str, title: str) -> str:
     )
 
 
-def write_png(figure: Figure, path: Path) -> None:
-    """Writes a figure for print: 300 dpi, black on white, whole or not at all."""
-    metadata = {"Software": None}
+def write(figure: Figure, path: Path) -> None:
+    """Writes a figure for print: black on white, whole or not at all.
+
+    Args:
+      figure: Drawn within `style()`, in which this is called, too.
+      path: The file, which ends in .png (300 dpi), .pdf or .svg.
+    """
+    kind = path.suffix.removeprefix(".")
+    # Without dates and versions the same figure is the same bytes.
+    unsaid = {"png": ("Software",), "pdf": ("Creator", "Producer", "CreationDate")}
+    metadata = dict.fromkeys(unsaid.get(kind, _SVG_METADATA))
     with files.atomic(path) as partial:
-        figure.savefig(partial, format="png", dpi=_DPI, facecolor="white", metadata=metadata)
+        figure.savefig(partial, format=kind, dpi=_DPI, facecolor="white", metadata=metadata)

@@ -43,6 +43,15 @@ def overall(run: RunRecord) -> list[Block]:
         for key in HEADLINE
         if key in metrics
     ]
+    return [
+        *(Text(caution, "bad") for caution in run.cautions),
+        Facts(headline),
+        metrics_table(run),
+    ]
+
+
+def metrics_table(run: RunRecord) -> Table:
+    """Returns every metric with its interval and its n."""
     rows = [
         [
             metric_name(key),
@@ -51,17 +60,13 @@ def overall(run: RunRecord) -> list[Block]:
             estimate.interval or NONE,
             f"{estimate.n:,}",
         ]
-        for key, estimate in metrics.items()
+        for key, estimate in run.evaluation.metrics.items()
     ]
     head = ["metric", "value", "95 % interval", "how", "n"]
     caption = (
         f"Every metric; intervals by bootstrap are from {run.evaluation.resamples:,} resamples"
     )
-    return [
-        *(Text(caution, "bad") for caution in run.cautions),
-        Facts(headline),
-        Table(head, rows, caption),
-    ]
+    return Table(head, rows, caption)
 
 
 def by_class(run: RunRecord) -> list[Block]:
@@ -70,19 +75,11 @@ def by_class(run: RunRecord) -> list[Block]:
     blocks: list[Block] = []
     if drawn := confusion_charts(result.confusion_matrix, result.classes):
         blocks.append(Charts(drawn))
-    keys = [key for key, _ in result.per_class[0].items()]
-    rows = [
-        [row.name, f"{row.n:,}", *(value_with_interval(estimate) for _, estimate in row.items())]
-        for row in (*result.per_class, result.average)
-    ]
-    head = ["class", "n", *map(metric_name, keys)]
-    caption = (
-        "Each class against the rest, with 95 % intervals; n: pictures of the class. The macro "
-        "average is the mean over the classes: of the recalls, it is the balanced accuracy."
-    )
-    table = Table(head, rows, caption)
+    table = class_table(run)
     blocks.append(
-        table if len(rows) <= _MAX_TABLE else Details(f"All {len(rows):,} classes", [table])
+        table
+        if (count := len(result.classes)) <= _MAX_TABLE
+        else Details(f"All {count:,} classes", [table])
     )
     blocks += [
         Text(
@@ -95,6 +92,35 @@ def by_class(run: RunRecord) -> list[Block]:
     return blocks
 
 
+def class_table(run: RunRecord) -> Table:
+    """Returns the figures of each class, and below them their macro average."""
+    result = run.evaluation
+    keys = [key for key, _ in result.per_class[0].items()]
+    rows = [
+        [row.name, f"{row.n:,}", *(value_with_interval(estimate) for _, estimate in row.items())]
+        for row in (*result.per_class, result.average)
+    ]
+    head = ["class", "n", *map(metric_name, keys)]
+    caption = (
+        "Each class against the rest, with 95 % intervals; n: pictures of the class. The macro "
+        "average is the mean over the classes: of the recalls, it is the balanced accuracy."
+    )
+    return Table(head, rows, caption)
+
+
+def confusion_table(run: RunRecord) -> Table | None:
+    """Returns the confusion matrix as numbers; None if it has too many classes to be read."""
+    result = run.evaluation
+    if len(result.classes) > _MAX_MATRIX:
+        return None
+    rows = [
+        [name, *(f"{count:,}" for count in row)]
+        for name, row in zip(result.classes, result.confusion_matrix, strict=True)
+    ]
+    caption = "Confusion matrix, pictures: a row for each true class, a column for each predicted"
+    return Table(["true", *result.classes], rows, caption)
+
+
 def costs(run: RunRecord) -> list[Block]:
     """Returns what the network, its training and its answers cost."""
     try:
@@ -105,6 +131,24 @@ def costs(run: RunRecord) -> list[Block]:
         [] if spent.inference else [Text(f"{run.command('report')} measures answers.", "soft")]
     )
     return [Table(["cost", "value", "how"], cost.rows(spent), text_columns=3), *missing]
+
+
+def drawn_network(run: RunRecord) -> list[Block]:
+    """Returns the diagram of the network, as it reads the run's pictures."""
+    # Here, because they import JAX, and the rest of a report does without it.
+    from bcjax.engine import network
+    from bcjax.models.stages import stages
+    from bcjax.reports import network_diagram
+
+    config = run.config
+    try:
+        model = network.build(config, len(run.evaluation.classes))
+    except UserError as error:
+        return [Text(f"The network cannot be drawn: {error}", "soft")]
+    side, channels = config.data.image_size, config.model.channels
+    found = stages(model, side, channels)
+    picture = (side, side, channels)
+    return [Charts([network_diagram.chart(found, picture, config.model.name)])]
 
 
 def confusion_charts(matrix: Sequence[Sequence[int]], classes: Sequence[str]) -> list[Chart]:
