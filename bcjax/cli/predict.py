@@ -142,6 +142,6 @@ def _caption(
     if calibration.fitted and calibration.fitted.why_not:
         promise += f". {calibration.fitted.why_not.rstrip('.')}"
     return (
-        f"{stated}Calibrated on {calibration.n:,} pictures ({calibration.split}), and true of pictures "
-        f"like these: {sets.coverage:.0%} of the sets hold the true class. {promise}."
+        f"{stated}Calibrated on {calibration.n:,} pictures ({calibration.split}), and true of "
+        f"pictures like these: {sets.coverage:.0%} of the sets hold the true class. {promise}."
     )
