@@ -365,7 +365,9 @@ def prepare(
 
 @disk_faults_told()
 @jax_settings.fixed()
-def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
+def report(
+    run: "Run", evaluation: str = "", out: str | Path | None = None, *, latex: bool = False
+) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
     Examples:
@@ -376,6 +378,8 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
       evaluation: Name of the evaluation to report; "": the one that the run ended with.
       out: The HTML file to write, with the other files beside it; None: report.html in the run's
         folder.
+      latex: Whether the tables (booktabs) and figures (PDF) are written for LaTeX, too, with a
+        document that compiles.
 
     Raises:
       UserError: If there is no run, or it was not evaluated.
@@ -385,7 +389,7 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return write_report(workdir, evaluation, out)
+    return write_report(workdir, evaluation, out, latex=latex)
 
 
 @disk_faults_told()

@@ -77,6 +77,7 @@ class RunDir(os.PathLike[str]):
     | `explain/*.png`            | the explanations, drawn                 | explain               |
     | `report.html`, `report.md` | the report                              | report                |
     | `figures/<name>.png`       | its figures, for a paper                | report                |
+    | `latex/`                   | its tables and figures for LaTeX        | report --latex        |
     | `README.md`                | the model card                          | report                |
     | `member-<i>/`              | the folder of each of several members   | train                 |
     | `.lock`                    | held by the process that trains         | train                 |
@@ -105,6 +106,7 @@ class RunDir(os.PathLike[str]):
     report = _Inside("report.html")
     report_markdown = _Inside("report.md")
     figures = _Inside("figures")
+    latex = _Inside("latex")
     card = _Inside("README.md")  # where model hubs look for the model card
 
     def __init__(self, path: str | os.PathLike[str]):
