@@ -96,14 +96,17 @@ def _table(predictions: "Predictions", caption: str) -> Table:
     calibrated = predictions.sets is not None
     if calibrated:
         table.add_column("set")
-        table.add_column("outlier")
+        # Several networks have no features in common to know an outlier by.
+        if predictions.entropy is None:
+            table.add_column("outlier")
     if predictions.entropy is not None:
         table.add_column("mutual information", justify="right")
     for each in predictions:
         ranked = sorted(each.probabilities.items(), key=lambda item: -item[1])
         # The most probable class, where it is not the label, is among the others.
         others = ranked[0:3] if each.uncertain else ranked[1:3]
-        calibration = [", ".join(each.set or ()) or "none", "yes" if each.outlier else ""]
+        calibration = [", ".join(each.set or ()) or "none"]
+        calibration += ["yes" if each.outlier else ""] if each.entropy is None else []
         table.add_row(
             each.name,
             "uncertain" if each.uncertain else each.label,

@@ -88,6 +88,10 @@ def test_the_ensemble_is_calibrated_as_its_evaluation_is(runs, cells):
     np.testing.assert_array_equal(found.probabilities, calibration.probabilities(found.logits))
     assert found.sets is not None
     assert found.outlier is None  # several networks have no common features
+    ran = run_bcjax("predict", f"--workdir={runs[0]}", f"--with={runs[1]}", cells)
+    assert ran.status == 0, ran.err
+    assert "set" in ran.out
+    assert "outlier" not in ran.out
     assert bcjax.load(runs).calibration is None  # of other networks
 
 
