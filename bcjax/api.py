@@ -196,6 +196,7 @@ def evaluate(
     soup: Literal["uniform", "greedy"] | None = None,
     out: str | Path | None = None,
     strict: bool = False,
+    prevalence: str | Mapping[str, float] | None = None,
 ) -> "Evaluation":
     """Evaluates a run on a split of its data or on other data, and writes the result to its folder.
 
@@ -223,6 +224,8 @@ def evaluate(
       soup: Averages the weights instead of the answers.
       out: The folder to write the soup to, as a run.
       strict: Refuses figures with cautions (`evaluation.cautions`), and writes nothing then.
+      prevalence: The share of each class at which the networks answer, as a mapping or as text such
+        as "neutrophil=0.6,lymphocyte=0.4"; None: the prevalence that they were trained at.
 
     Raises:
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
@@ -252,6 +255,7 @@ def evaluate(
         soup=soup,
         out=out,
         strict=strict,
+        prevalence=prevalence,
     )
 
 
@@ -365,7 +369,9 @@ def prepare(
 
 @disk_faults_told()
 @jax_settings.fixed()
-def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "Report":
+def report(
+    run: "Run", evaluation: str = "", out: str | Path | None = None, *, latex: bool = False
+) -> "Report":
     """Writes the report of a run: one page, the same as Markdown, its figures and a model card.
 
     Examples:
@@ -376,6 +382,8 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
       evaluation: Name of the evaluation to report; "": the one that the run ended with.
       out: The HTML file to write, with the other files beside it; None: report.html in the run's
         folder.
+      latex: Whether the tables (booktabs) and figures (PDF) are written for LaTeX, too, with a
+        document that compiles.
 
     Raises:
       UserError: If there is no run, or it was not evaluated.
@@ -385,7 +393,7 @@ def report(run: "Run", evaluation: str = "", out: str | Path | None = None) -> "
     from bcjax.runtime import compilation
 
     compilation.use_cache()
-    return write_report(workdir, evaluation, out)
+    return write_report(workdir, evaluation, out, latex=latex)
 
 
 @disk_faults_told()

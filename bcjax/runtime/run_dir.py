@@ -72,11 +72,13 @@ class RunDir(os.PathLike[str]):
     | `calibration/<step>.json`  | what was fitted for a checkpoint        | calibrate, train      |
     | `calibration/ensemble.json`| the same for several networks together  | calibrate             |
     | `calibration/<step>.npz`   | the arrays that tell outliers           | calibrate             |
+    | `calibration/*.parquet`    | the answers that it was fitted to       | calibrate, train      |
     | `inference_cost.json`      | how long answers take, on what machine  | report                |
     | `explain/explain.json`     | figures about the explanations          | explain               |
     | `explain/*.png`            | the explanations, drawn                 | explain               |
     | `report.html`, `report.md` | the report                              | report                |
     | `figures/<name>.png`       | its figures, for a paper                | report                |
+    | `latex/`                   | its tables and figures for LaTeX        | report --latex        |
     | `README.md`                | the model card                          | report                |
     | `member-<i>/`              | the folder of each of several members   | train                 |
     | `.lock`                    | held by the process that trains         | train                 |
@@ -105,6 +107,7 @@ class RunDir(os.PathLike[str]):
     report = _Inside("report.html")
     report_markdown = _Inside("report.md")
     figures = _Inside("figures")
+    latex = _Inside("latex")
     card = _Inside("README.md")  # where model hubs look for the model card
 
     def __init__(self, path: str | os.PathLike[str]):

@@ -173,7 +173,7 @@ def test_statistics_that_came_with_weights_are_kept(weights, correct):
 # What the figures say after one epoch.
 
 LAYOUT = MBConvLayout(
-    (MBConvRow(1, 8, 1, 1), MBConvRow(2, 16, 2, 2)), nn.swish, squeeze=True, stem=8, top=32
+    (MBConvRow(1, 8, 1, 1), MBConvRow(2, 16, 2, 2)), nn.swish, squeeze=(1, 2), stem=8, top=32
 )
 FAMILIES = {
     "plain": PlainCNN(CLASSES, widths=(8, 16), flatten=False, norm="batch"),

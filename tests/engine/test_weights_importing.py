@@ -232,10 +232,9 @@ def test_alexnet_keeps_its_dense_layers_where_the_last_is_new():
 
 
 def test_the_rows_of_alexnets_first_dense_layer_follow_pixels():
-    from bcjax.models.pretrained import torch_names
-
+    (naming,) = families.namings("alexnet")
     rows = np.arange(9216, dtype=np.float32)[:, None]  # PyTorch's: channel, row, column
-    turned = torch_names._rows_last({"params/head/dense1/kernel": rows})
+    turned = naming.finish({"params/head/dense1/kernel": rows})
     channel, row, column = 77, 2, 5
     ours = turned["params/head/dense1/kernel"].reshape(6, 6, 256)
     assert ours[row, column, channel] == (channel * 6 + row) * 6 + column

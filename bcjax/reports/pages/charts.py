@@ -29,6 +29,7 @@ _TEN = (
 )  # fmt: skip
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",  # text stays text: it can be read aloud, searched, and set in any font
+    "pdf.fonttype": 42,  # and in a PDF: journals refuse the other kind
     "svg.hashsalt": "bcjax",  # the same chart is the same bytes
     "font.size": 9,
     "axes.edgecolor": INK,

@@ -251,10 +251,15 @@ def write_figures(page: Page, folder: Path) -> None:
         for block in _without_details(section.blocks):
             if isinstance(block, Gallery):
                 pictures.write_png(block.contact_sheet, folder / f"{block.name}.png")
-            elif isinstance(block, Charts):
-                for chart in block.charts:
-                    with charts.style():
-                        charts.write(chart.figure, folder / f"{chart.name}.png")
+    for chart in all_charts(page):
+        with charts.style():
+            charts.write(chart.figure, folder / f"{chart.name}.png")
+
+
+def all_charts(page: Page) -> list[Chart]:
+    """Returns the charts of a page in reading order, with those that are folded away."""
+    blocks = (block for section in page.sections for block in _without_details(section.blocks))
+    return [chart for block in blocks if isinstance(block, Charts) for chart in block.charts]
 
 
 @functools.cache

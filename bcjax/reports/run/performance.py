@@ -43,6 +43,15 @@ def overall(run: RunRecord) -> list[Block]:
         for key in HEADLINE
         if key in metrics
     ]
+    return [
+        *(Text(caution, "bad") for caution in run.cautions),
+        Facts(headline),
+        metrics_table(run),
+    ]
+
+
+def metrics_table(run: RunRecord) -> Table:
+    """Returns every metric with its interval and its n."""
     rows = [
         [
             metric_name(key),
@@ -51,17 +60,13 @@ def overall(run: RunRecord) -> list[Block]:
             estimate.interval or NONE,
             f"{estimate.n:,}",
         ]
-        for key, estimate in metrics.items()
+        for key, estimate in run.evaluation.metrics.items()
     ]
     head = ["metric", "value", "95 % interval", "how", "n"]
     caption = (
         f"Every metric; intervals by bootstrap are from {run.evaluation.resamples:,} resamples"
     )
-    return [
-        *(Text(caution, "bad") for caution in run.cautions),
-        Facts(headline),
-        Table(head, rows, caption),
-    ]
+    return Table(head, rows, caption)
 
 
 def by_class(run: RunRecord) -> list[Block]:
@@ -70,17 +75,7 @@ def by_class(run: RunRecord) -> list[Block]:
     blocks: list[Block] = []
     if drawn := confusion_charts(result.confusion_matrix, result.classes):
         blocks.append(Charts(drawn))
-    keys = [key for key, _ in result.per_class[0].items()]
-    rows = [
-        [row.name, f"{row.n:,}", *(value_with_interval(estimate) for _, estimate in row.items())]
-        for row in (*result.per_class, result.average)
-    ]
-    head = ["class", "n", *map(metric_name, keys)]
-    caption = (
-        "Each class against the rest, with 95 % intervals; n: pictures of the class. The macro "
-        "average is the mean over the classes: of the recalls, it is the balanced accuracy."
-    )
-    table = Table(head, rows, caption)
+    table = class_table(run)
     blocks.append(
         table
         if (count := len(result.classes)) <= _MAX_TABLE
@@ -95,6 +90,35 @@ def by_class(run: RunRecord) -> list[Block]:
         if names and len(names) <= _MAX_TABLE
     ]
     return blocks
+
+
+def class_table(run: RunRecord) -> Table:
+    """Returns the figures of each class, and below them their macro average."""
+    result = run.evaluation
+    keys = [key for key, _ in result.per_class[0].items()]
+    rows = [
+        [row.name, f"{row.n:,}", *(value_with_interval(estimate) for _, estimate in row.items())]
+        for row in (*result.per_class, result.average)
+    ]
+    head = ["class", "n", *map(metric_name, keys)]
+    caption = (
+        "Each class against the rest, with 95 % intervals; n: pictures of the class. The macro "
+        "average is the mean over the classes: of the recalls, it is the balanced accuracy."
+    )
+    return Table(head, rows, caption)
+
+
+def confusion_table(run: RunRecord) -> Table | None:
+    """Returns the confusion matrix as numbers; None if it has too many classes to be read."""
+    result = run.evaluation
+    if len(result.classes) > _MAX_MATRIX:
+        return None
+    rows = [
+        [name, *(f"{count:,}" for count in row)]
+        for name, row in zip(result.classes, result.confusion_matrix, strict=True)
+    ]
+    caption = "Confusion matrix, pictures: a row for each true class, a column for each predicted"
+    return Table(["true", *result.classes], rows, caption)
 
 
 def costs(run: RunRecord) -> list[Block]:

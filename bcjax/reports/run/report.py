@@ -8,6 +8,7 @@ from bcjax.reports.pages.page import Page, Section, Text, write_page
 from bcjax.reports.run import (
     calibration,
     gallery,
+    latex_tables,
     model_card,
     other_evaluations,
     performance,
@@ -27,15 +28,20 @@ class Report:
       markdown: The same as Markdown.
       figures: The folder of the images that the Markdown shows.
       model_card: The model card, as Hugging Face reads it.
+      latex: The document for LaTeX, with its tables and figures beside it; None if it was not asked
+        for.
     """
 
     html: Path
     markdown: Path
     figures: Path
     model_card: Path
+    latex: Path | None = None
 
 
-def write_report(workdir: str | Path, split: str = "", out: str | Path | None = None) -> Report:
+def write_report(
+    workdir: str | Path, split: str = "", out: str | Path | None = None, *, latex: bool = False
+) -> Report:
     """Writes the report of a run.
 
     Args:
@@ -44,6 +50,7 @@ def write_report(workdir: str | Path, split: str = "", out: str | Path | None = 
       split: Name of the evaluation to report; "": the one that the run ended with.
       out: The HTML file to write, with the other files beside it; None: `report.html` in the
         folder of the run.
+      latex: Whether the tables and figures are written for LaTeX, too.
 
     Raises:
       UserError: If there is no run, it was not evaluated, or a file of it is damaged.
@@ -52,10 +59,13 @@ def write_report(workdir: str | Path, split: str = "", out: str | Path | None = 
     cost.measure(run)
     html = Path(out) if out else run.run_dir.report
     beside = RunDir(html.parent)
-    report = Report(html, html.with_suffix(".md"), beside.figures, beside.card)
+    document = beside.latex / "report.tex" if latex else None
+    report = Report(html, html.with_suffix(".md"), beside.figures, beside.card, document)
     page = report_page(run)
     files.write_text(report.model_card, model_card.model_card(run))
     write_page(page, html)
+    if latex:
+        latex_tables.write(run, page, beside.latex)
     return report
 
 
