@@ -196,6 +196,7 @@ def evaluate(
     soup: Literal["uniform", "greedy"] | None = None,
     out: str | Path | None = None,
     strict: bool = False,
+    prevalence: str | Mapping[str, float] | None = None,
 ) -> "Evaluation":
     """Evaluates a run on a split of its data or on other data, and writes the result to its folder.
 
@@ -223,6 +224,8 @@ def evaluate(
       soup: Averages the weights instead of the answers.
       out: The folder to write the soup to, as a run.
       strict: Refuses figures with cautions (`evaluation.cautions`), and writes nothing then.
+      prevalence: The share of each class at which the networks answer, as a mapping or as text such
+        as "neutrophil=0.6,lymphocyte=0.4"; None: the prevalence that they were trained at.
 
     Raises:
       UserError: If the arguments do not go together, or there is no such run, checkpoint, split,
@@ -252,6 +255,7 @@ def evaluate(
         soup=soup,
         out=out,
         strict=strict,
+        prevalence=prevalence,
     )
 
 
@@ -441,6 +445,7 @@ def sweep(
     objective: str = "",
     sampler: Literal["tpe", "random", "grid"] = "tpe",
     pruner: Literal["none", "median", "halving", "hyperband"] = "none",
+    target: str = "",
     storage: str = "",
     retry: bool = False,
     progress: bool | None = None,
@@ -461,10 +466,13 @@ def sweep(
         of one in configs/.
       out: The folder of the trials' folders and of study.json.
       trials: The number of trials in all; None: 20, or all points of the grid.
-      objective: Metrics, "latency" (seconds for one picture) or "size" (bytes of the parameters),
-        by commas; "": `config.checkpoint.best`.
+      objective: Metrics, "latency" (seconds for one picture), "size" (bytes of the parameters) or
+        "ram" (bytes of a layer's input and output, as int8), by commas; "":
+        `config.checkpoint.best`.
       sampler: How values are chosen; "grid": all combinations of the listed values, each once.
       pruner: Which trials end early, by their evaluations so far.
+      target: The device that latency, size and RAM are estimated for, such as "Cortex-M7 216MHz";
+        "": latency and size are those of the network as it is, here.
       storage: The URL of a database, for several hosts; "": SQLite in the folder.
       retry: Whether trials that failed are tried again; where all of them failed, with what is
         asked for now.
@@ -487,7 +495,13 @@ def sweep(
 
     compilation.use_cache()
     planned = Sweep.of(
-        config, space, objective=objective, trials=trials, sampler=sampler, pruner=pruner
+        config,
+        space,
+        objective=objective,
+        trials=trials,
+        sampler=sampler,
+        pruner=pruner,
+        target=target,
     )
     study = planned.open(folder, storage, retry=retry)
     work(planned, study, _console(progress))

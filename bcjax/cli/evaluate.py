@@ -7,12 +7,14 @@
   bcjax evaluate --workdir=runs/a --split=val --watch
   bcjax evaluate --workdir=runs/a --views='flip, turn, crop(0.9)'
   bcjax evaluate --workdir=runs/a --checkpoint=best,latest --with=runs/b,runs/c
+  bcjax evaluate --workdir=runs/a --prevalence=neutrophil=0.6,lymphocyte=0.4
   bcjax evaluate --workdir=runs/a --with=runs/b,runs/c --soup=greedy --out=runs/soup
 
 Writes eval/<split>.json in the workdir (with other data: eval/<name>-<split>.json), and each
 picture's answer beside it (.parquet). What is averaged stands in the name: eval/<split>-views.json,
--ensemble.json (the mean of the probabilities), -soup.json (of the weights). Under corruptions there
-are figures alone: eval/<split>-corruptions.json. With --data.stain its method ends the name.
+-ensemble.json (the mean of the probabilities), -soup.json (of the weights). At another prevalence
+of the classes the name ends in -prevalence. Under corruptions there are figures alone:
+eval/<split>-corruptions.json. With --data.stain its method ends the name.
 
 --watch says at its end which checkpoints were deleted before their turn. Its exit status is 3 if
 the run is not finished by then: killed, interrupted, or ended by an error.
@@ -25,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from bcjax.cli import flags
-from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, Arguments, Flag
+from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, PREVALENCE, Arguments, Flag
 from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError
 
@@ -49,6 +51,7 @@ FLAGS = (
     Flag("data.stain_reference", "The picture to whose stain.", kind=Path),
     Flag("data.max_pixels", "The most pixels of one; else as the run's.", kind=int, least=1),
     BATCH_SIZE,
+    PREVALENCE,
     Flag("views", "Views of each picture to average: flip, turn, crop(0.9), scale(0.9)."),
     Flag("with", "Further runs, by comma, to average with --workdir.", [], list, path=True),
     Flag("soup", "Average the weights: of all, or of those that help.", kind=("uniform", "greedy")),
@@ -73,6 +76,9 @@ def run(arguments: Arguments) -> int | None:
     if arguments.corruptions and (arguments.watch or averages):
         raise UserError("--corruptions evaluates one network, once: leave --watch, --views, --with "
                         "and further checkpoints out.")  # fmt: skip
+    if arguments.prevalence and (arguments.corruptions or arguments.watch):
+        raise UserError("--prevalence is for an evaluation of its own: leave --corruptions and "
+                        "--watch out.")  # fmt: skip
     if arguments.watch and averages:
         raise UserError("--watch evaluates one checkpoint after another: it averages nothing.")
     from bcjax.cli import tables
@@ -110,6 +116,7 @@ def run(arguments: Arguments) -> int | None:
         soup=arguments.soup,
         out=arguments.out,
         strict=arguments.strict,
+        prevalence=arguments.prevalence,
         **pictures,
     )
     _show(console, evaluation)

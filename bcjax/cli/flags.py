@@ -93,6 +93,10 @@ CONFIG = Flag(
 )
 CHECKPOINT = Flag("checkpoint", "best, latest or a step.", "best")
 BATCH_SIZE = Flag("batch_size", "Pictures at a time.", kind=int, least=1)
+PREVALENCE = Flag(
+    "prevalence",
+    "The share of each class at which the network answers: CLASS=SHARE,...; else as trained.",
+)
 JSON = Flag("json", "Print JSON instead of a table.", False, bool)
 ALLOW_LEAKS = Flag(
     "allow-leaks", "Go on though pictures lie in two splits; the results will say so.", False, bool

@@ -3,6 +3,7 @@
   bcjax predict --workdir=runs/a cell.jpg more_cells/
   bcjax predict --workdir=runs/a --json cell.jpg
   bcjax predict --workdir=runs/a --with=runs/b,runs/c cell.jpg
+  bcjax predict --workdir=runs/a --prevalence=neutrophil=0.6,lymphocyte=0.4 cell.jpg
 
 Prints a table; --json a list of objects, --csv comma-separated lines with a header. After `bcjax
 calibrate`, probabilities are calibrated, and pictures that are uncertain or not cells are marked.
@@ -21,13 +22,14 @@ from rich.console import Console
 from rich.table import Table
 
 from bcjax.cli import flags
-from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, JSON, Arguments, Flag
+from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, JSON, PREVALENCE, Arguments, Flag
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
     from bcjax.evaluation.calibration.calibration import Calibration
     from bcjax.evaluation.predictions import Predictions
+    from bcjax.evaluation.prevalence import Prevalence
 
 TAKES_WORDS = True
 FLAGS = (
@@ -36,6 +38,7 @@ FLAGS = (
         CHECKPOINT, meaning="best, latest or a step; several, by comma, are averaged."
     ),
     Flag("with", "Further runs, by comma, to average with --workdir.", [], list, path=True),
+    PREVALENCE,
     dataclasses.replace(BATCH_SIZE, default=64),
     Flag("data.max_pixels", "The most pixels of a picture; else as the run's.", kind=int, least=1),
     JSON,
@@ -54,13 +57,14 @@ def run(arguments: Arguments) -> None:
     several = len(workdirs) > 1 or "," in checkpoint or RunDir(arguments.workdir).members()
     run = workdirs if several else arguments.workdir
     network = api.load(run, checkpoint, max_pixels=arguments.data_max_pixels)
-    predictions = network.predict(paths, arguments.batch_size)
+    predictions = network.predict(paths, arguments.batch_size, prevalence=arguments.prevalence)
     if arguments.json:
         print(json.dumps([each.to_dict() for each in predictions], indent=2))
     elif arguments.csv:
         _print_csv(predictions)
     else:
-        Console().print(_table(predictions, _caption(arguments, network.calibration)))
+        caption = _caption(arguments, network.calibration, predictions.prevalence)
+        Console().print(_table(predictions, caption))
     if bad := predictions.unreadable:
         reasons = "; ".join(f"{each.name}: {each.reason}" for each in bad)
         raise UserError(f"{len(bad)} of {len(paths)} pictures cannot be read ({reasons}).")
@@ -71,11 +75,14 @@ def _print_csv(predictions: "Predictions") -> None:
     calibrated = predictions.sets is not None
     columns = ["set", "uncertain", "outlier", "distance", "energy"] if calibrated else []
     columns += ["entropy", "mutual_information"] if predictions.entropy is not None else []
+    columns += ["prevalence"] if predictions.prevalence else []
     writer.writerow(("filename", "label", *columns, *predictions.classes))
     for each in predictions:
         values = [getattr(each, name) for name in columns]
         if calibrated:
             values[0] = ";".join(each.set or ())
+        if each.prevalence:
+            values[-1] = ";".join(f"{name}={share:g}" for name, share in each.prevalence.items())
         probabilities = (f"{value:.6f}" for value in each.probabilities.values())
         writer.writerow((each.name, each.label, *values, *probabilities))
 
@@ -108,17 +115,22 @@ def _table(predictions: "Predictions", caption: str) -> Table:
     return table
 
 
-def _caption(arguments: Arguments, calibration: "Calibration | None") -> str:
-    """Returns the sentence below the table: what the probabilities are worth."""
+def _caption(
+    arguments: Arguments, calibration: "Calibration | None", prevalence: "Prevalence | None"
+) -> str:
+    """Returns the sentences below the table: what the probabilities are worth."""
+    stated = f"{prevalence.sentence} " if prevalence else ""
     if calibration is None:
         given = [f"--workdir={arguments.workdir}"]
         if runs := getattr(arguments, "with"):
             given.append(f"--with={','.join(map(str, runs))}")
         if arguments.checkpoint != CHECKPOINT.default:
             given.append(f"--checkpoint={arguments.checkpoint}")
-        return f"Not calibrated: bcjax calibrate {' '.join(given)} would do that."
+        return f"{stated}Not calibrated: bcjax calibrate {' '.join(given)} would do that."
     sets, abstention = calibration.conformal, calibration.abstention
-    if abstention.threshold is None:
+    if prevalence and abstention.threshold is not None:
+        promise = "How many answers that are not uncertain are wrong is not known at it"
+    elif abstention.threshold is None:
         promise = f"Nothing is called uncertain, for that takes {abstention.needed:,} pictures"
     elif abstention.threshold == 1:
         promise = f"All is uncertain, for no confidence keeps errors to {abstention.error_rate:.1%}"
@@ -130,6 +142,6 @@ def _caption(arguments: Arguments, calibration: "Calibration | None") -> str:
     if calibration.fitted and calibration.fitted.why_not:
         promise += f". {calibration.fitted.why_not.rstrip('.')}"
     return (
-        f"Calibrated on {calibration.n:,} pictures ({calibration.split}), and true of pictures "
-        f"like these: {sets.coverage:.0%} of the sets hold the true class. {promise}."
+        f"{stated}Calibrated on {calibration.n:,} pictures ({calibration.split}), and true of "
+        f"pictures like these: {sets.coverage:.0%} of the sets hold the true class. {promise}."
     )

@@ -15,6 +15,7 @@ from scipy.special import softmax
 from bcjax import metrics
 from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation.disagreement import Disagreement
+from bcjax.evaluation.prevalence import Prevalence
 from bcjax.metrics.measurements import Measurements
 from bcjax.metrics.predictions import Predictions, checked
 from bcjax.runtime import files
@@ -34,6 +35,8 @@ class Answers:
         of the averaged probabilities.
       disagreement: How much the networks of an ensemble disagree about each picture; None: one
         network answered, or each member of a run its own fold.
+      prevalence: The prevalence under which the probabilities are; None: that of the training. The
+        logits are the network's own in both cases.
     """
 
     classes: tuple[str, ...]
@@ -42,6 +45,7 @@ class Answers:
     labels: Int[np.ndarray, "N"]
     logits: Float32[np.ndarray, "N C"]
     disagreement: Disagreement | None = None
+    prevalence: Prevalence | None = None
 
     @classmethod
     def of_split(
@@ -70,7 +74,12 @@ class Answers:
         return len(self.labels)
 
     def probabilities(self, temperature: float = 1.0) -> Float[np.ndarray, "N C"]:
-        """Returns the softmax of the logits divided by a temperature, float64."""
+        """Returns the softmax of the logits divided by a temperature, float64.
+
+        Under another prevalence they are the posterior at that one.
+        """
+        if self.prevalence:
+            return self.prevalence.probabilities(self.logits, self.classes, temperature)
         return softmax(self.logits.astype(np.float64) / temperature, axis=1)
 
     def predictions(self) -> Predictions:
@@ -105,7 +114,8 @@ def write(answers: Answers, path: Path, cautions: Sequence[str] = ()) -> None:
     """Writes answers atomically to a parquet file with the columns id, group, label and logits.
 
     Those of an ensemble have the columns entropy and mutual_information, too; see `disagreement`.
-    In the schema's metadata are, as JSON, the names of the classes and the cautions.
+    In the schema's metadata are, as JSON, the names of the classes, the cautions and, if there is
+    another one than that of the training, the prevalence at which the probabilities are.
 
     Args:
       answers: The answers.
@@ -121,9 +131,10 @@ def write(answers: Answers, path: Path, cautions: Sequence[str] = ()) -> None:
     }
     if answers.disagreement:
         columns |= {name: pa.array(each) for name, each in vars(answers.disagreement).items()}
-    table = pa.table(columns).replace_schema_metadata(
-        {"classes": json.dumps(answers.classes), "cautions": json.dumps(list(cautions))}
-    )
+    about = {"classes": json.dumps(answers.classes), "cautions": json.dumps(list(cautions))}
+    if answers.prevalence:
+        about["prevalence"] = json.dumps(answers.prevalence.to_dict())
+    table = pa.table(columns).replace_schema_metadata(about)
     with files.atomic(path) as partial:
         parquet.write_table(table, partial)
 
@@ -157,6 +168,7 @@ def _read(path: Path) -> Answers:
     if "mutual_information" in table.column_names:
         names = (field.name for field in dataclasses.fields(Disagreement))
         apart = Disagreement(*(table[name].to_numpy() for name in names))
+    stated = table.schema.metadata.get(b"prevalence")
     return Answers(
         classes=classes,
         ids=tuple(table["id"].to_pylist()),
@@ -164,4 +176,5 @@ def _read(path: Path) -> Answers:
         labels=table["label"].to_numpy(),
         logits=logits.reshape(-1, len(classes)),
         disagreement=apart,
+        prevalence=Prevalence.from_dict(json.loads(stated)) if stated else None,
     )

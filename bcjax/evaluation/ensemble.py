@@ -20,6 +20,7 @@ from bcjax.evaluation.disagreement import Disagreement, log_mean
 from bcjax.evaluation.evaluation import Evaluation, NetworkScores, ViewScores
 from bcjax.evaluation.evaluator import Evaluator
 from bcjax.evaluation.guards.pictures import of_average
+from bcjax.evaluation.prevalence import Prevalence
 from bcjax.evaluation.views import View
 from bcjax.runtime.errors import UserError
 
@@ -144,7 +145,7 @@ def average(several: Sequence[Answers], names: Sequence[str] = ()) -> Answers:
     """
     if len(several) == 1:
         return several[0]
-    return _mean(several[0], _log_probabilities(several, names))
+    return _mean(several, _log_probabilities(several, names))
 
 
 def together(several: Sequence[Answers], names: Sequence[str] = ()) -> Answers:
@@ -152,11 +153,19 @@ def together(several: Sequence[Answers], names: Sequence[str] = ()) -> Answers:
     if len(several) == 1:
         return several[0]
     each = _log_probabilities(several, names)
-    return dataclasses.replace(_mean(several[0], each), disagreement=Disagreement.of(each))
+    return dataclasses.replace(_mean(several, each), disagreement=Disagreement.of(each))
 
 
-def _mean(first: Answers, each: Float[np.ndarray, "M N C"]) -> Answers:
-    return dataclasses.replace(first, logits=log_mean(each).astype(np.float32))
+def _mean(several: Sequence[Answers], each: Float[np.ndarray, "M N C"]) -> Answers:
+    return dataclasses.replace(
+        several[0], logits=log_mean(each).astype(np.float32), prevalence=prevalence_of(several)
+    )
+
+
+def prevalence_of(several: Sequence[Answers]) -> Prevalence | None:
+    """Returns the prevalence of what networks answer together."""
+    stated = [each.prevalence for each in several if each.prevalence]
+    return Prevalence.of_several(stated) if stated else None
 
 
 def _log_probabilities(

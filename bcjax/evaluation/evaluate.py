@@ -3,6 +3,7 @@
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bcjax.config import ImageSize
 from bcjax.engine.network import check_free
@@ -13,6 +14,7 @@ from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.evaluator import Evaluator, OtherData, name_of
 from bcjax.evaluation.guards import cautions
+from bcjax.evaluation.prevalence import Stated
 from bcjax.evaluation.views import View
 from bcjax.evaluation.views import parse as parse_views
 from bcjax.runtime import files
@@ -37,13 +39,15 @@ def evaluate(
     soup: soups.Kind | None = None,
     out: str | Path | None = None,
     strict: bool = False,
+    prevalence: Stated | None = None,
 ) -> Evaluation:
     """Evaluates a run, and writes the evaluation and the answers to its folder.
 
     Several networks (further runs, several checkpoints) or views are averaged. The members of a run
     are evaluated one by one and together. The files are `eval/<name>.json` and `.parquet`, the name
     being the split's; for other data the source's name stands before it and the stain's method
-    behind it, and what was averaged ends it: `-soup`, `-ensemble`, `-views`.
+    behind it, and what was averaged ends it: `-soup`, `-ensemble`, `-views`. At a stated prevalence
+    its last word is `-prevalence`.
 
     Args:
       workdir: The run's folder.
@@ -57,6 +61,7 @@ def evaluate(
       soup: "uniform" or "greedy": averages the weights instead of the answers.
       out: The folder to write the soup to, as a run.
       strict: Whether figures with cautions are refused, before anything is written.
+      prevalence: The share of each class at which the networks answer; None: that of the training.
 
     Returns:
       The evaluation of the whole; `evaluation.path` is where it was written.
@@ -85,11 +90,12 @@ def evaluate(
     if out:
         check_free(Path(out))
     averages = several or views is not None
+    pictures: dict[str, Any] = {
+        "split": split, "other": other, "batch_size": batch_size, "prevalence": prevalence,
+    }  # fmt: skip
     if not averages and RunDir(folders[0]).members():
-        return _evaluate_members(folders[0], checkpoints[0], split, other, batch_size, strict)
-    evaluators = [
-        Evaluator(path, split=split, other=other, batch_size=batch_size) for path in workdirs
-    ]
+        return _evaluate_members(folders[0], checkpoints[0], pictures, strict)
+    evaluators = [Evaluator(path, **pictures) for path in workdirs]
     first = evaluators[0]
     if not averages:
         return _write(*_evaluate_one(first, checkpoints[0]), first.workdir, first.name, strict)
@@ -203,19 +209,22 @@ def _evaluate_one(evaluator: Evaluator, which: str) -> tuple[Evaluation, Answers
 def _evaluate_members(
     workdir: Path,
     which: str,
-    split: str,
-    other: OtherData | None,
-    batch_size: int | None,
+    pictures: Mapping[str, Any],
     strict: bool,
 ) -> Evaluation:
-    """Evaluates and writes each member and the whole; returns the whole, which comes last."""
-    evaluated = member_summary.evaluate_members(
-        workdir, which, split=split, other=other, batch_size=batch_size
-    )
+    """Evaluates and writes each member and the whole; returns the whole, which comes last.
+
+    Args:
+      workdir: The folder of the run.
+      which: "best", "latest" or a step.
+      pictures: What is evaluated, as arguments of `Evaluator`.
+      strict: Whether figures with cautions are refused.
+    """
+    evaluated = member_summary.evaluate_members(workdir, which, **pictures)
     if strict:  # before the first is written: the last has the cautions of all
         cautions.refuse(evaluated[workdir][0].cautions)
     written = [
-        _write(evaluation, answers, folder, name_of(evaluation.split, other))
+        _write(evaluation, answers, folder, name_of(evaluation.split, pictures["other"]))
         for folder, (evaluation, answers) in evaluated.items()
     ]
     return written[-1]
@@ -228,6 +237,7 @@ def _write(
         cautions.refuse(evaluation.cautions)
     averaged = {
         "soup": evaluation.soup, "ensemble": evaluation.ensemble, "views": evaluation.views,
+        "prevalence": evaluation.prevalence,
     }  # fmt: skip
     name = "-".join((name, *(kind for kind, part in averaged.items() if part)))
     return evaluations.write(evaluation, answers, workdir, name)

@@ -9,6 +9,7 @@ from bcjax.evaluation import answers as answer_files
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration.measure import CalibrationMeasurements
 from bcjax.evaluation.disagreement import MeanDisagreement
+from bcjax.evaluation.prevalence import Prevalence
 from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.measurements import Measurements
 from bcjax.metrics.runs import MeanOverRuns
@@ -161,6 +162,7 @@ class Evaluation(Measurements):
       calibration: What the checkpoint's calibration does to these answers; None: there is none.
       disagreement: How much the networks disagree that were averaged; None: there is one network,
         or each member answered its own fold.
+      prevalence: The stated prevalence at which the probabilities are; None: that of the training.
       path: The file it was written to or read from; None: it was not written.
     """
 
@@ -177,6 +179,7 @@ class Evaluation(Measurements):
     held_out: bool | None = None
     calibration: CalibrationMeasurements | None = None
     disagreement: MeanDisagreement | None = None
+    prevalence: Prevalence | None = None
     path: Path | None = dataclasses.field(default=None, compare=False)
 
     @property

@@ -33,6 +33,7 @@ from bcjax.evaluation.disagreement import MeanDisagreement
 from bcjax.evaluation.evaluation import Evaluation
 from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.guards.pictures import EvaluatedSplit
+from bcjax.evaluation.prevalence import Stated, state
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 
@@ -110,6 +111,7 @@ class Evaluator:
         split: str,
         other: OtherData | None = None,
         batch_size: int | None = None,
+        prevalence: Stated | None = None,
     ):
         """Reads the run's config and opens the pictures.
 
@@ -118,13 +120,14 @@ class Evaluator:
           split: The split to evaluate.
           other: Other pictures than the run's own; None: the run's own.
           batch_size: Pictures at a time; None: as the run did.
+          prevalence: The share of each class at which it answers; None: that of the training.
 
         Raises:
           UserError: If there is no run, it has no pictures, no such split, or a class of the other
             pictures that belongs nowhere.
         """
         configs.check_argument("batch_size", batch_size, like="eval.batch_size")
-        self.workdir = workdir
+        self.workdir, self._stated = workdir, prevalence
         self.config = config = configs.load(workdir)
         classes, dropped = config.data.classes or (), config.data.drop_classes
         if other:
@@ -208,8 +211,11 @@ class Evaluator:
         """Answers the split's pictures, or a view of each, with a network of this run.
 
         Raises:
-          UserError: If an answer is not finite.
+          UserError: If an answer is not finite, or the stated prevalence does not fit.
         """
+        found = None
+        if self._stated is not None:  # first: a mistake in it is told before anything is answered
+            found = state(self._stated, self.workdir, trained.config, trained.classes)
         if self._predict is None:  # compiled once, whatever number of checkpoints follows
             model = self.config.model
             step = predict_step(trained.model, model.mean, model.std)
@@ -218,7 +224,11 @@ class Evaluator:
             self._predict, trained.variables, self.feed, self.mesh, self._batch_size, view
         )
         answers = Answers.of_split(self.prepared, self._held_as, logits, labels)
-        return self.class_mapping(answers) if self.class_mapping else answers
+        answers = self.class_mapping(answers) if self.class_mapping else answers
+        if found is None:
+            return answers
+        found.check_occurring(answers.labels, answers.classes)
+        return dataclasses.replace(answers, prevalence=found)
 
     def features(
         self, trained: RestoredNetwork
@@ -273,14 +283,17 @@ def evaluate_answers(
       extra_cautions: Sentences beside those about the pictures.
       **parts: Further attributes of the `Evaluation`.
     """
-    sentences = cautions.with_leaks((*pictures.cautions, *extra_cautions), pictures.leaks)
+    stated = (answers.prevalence.sentence,) if answers.prevalence else ()
+    known = (*pictures.cautions, *extra_cautions, *stated)
+    sentences = cautions.with_leaks(known, pictures.leaks)
     measured = None
     if calibration and calibration.classes == answers.classes:
+        calibration = calibration.at(answers.prevalence)
         measured = measure(calibration, answers)
         sentences += cautions.about_calibration(pictures, calibration)
     apart = None
     if answers.disagreement:
-        right = answers.logits.argmax(axis=1) == answers.labels
+        right = answers.probabilities().argmax(axis=1) == answers.labels
         apart = MeanDisagreement.of(answers.disagreement, right)
     return Evaluation(
         **vars(answers.measure(resamples=resamples)),
@@ -291,6 +304,7 @@ def evaluate_answers(
         leaks=pictures.leaks,
         calibration=measured,
         disagreement=apart,
+        prevalence=answers.prevalence,
         **parts,
     )
 

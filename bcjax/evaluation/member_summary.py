@@ -15,6 +15,7 @@ from bcjax.evaluation.evaluation import Evaluation, MemberSummary, NetworkScores
 from bcjax.evaluation.evaluator import Evaluator, OtherData, evaluate_answers
 from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.guards.pictures import EvaluatedSplit
+from bcjax.evaluation.prevalence import Stated
 from bcjax.metrics import resampling
 from bcjax.metrics import runs as several_runs
 from bcjax.metrics.resampling import Resampled
@@ -34,6 +35,7 @@ def evaluate_members(
     split: str,
     other: OtherData | None = None,
     batch_size: int | None = None,
+    prevalence: Stated | None = None,
 ) -> dict[Path, Evaluated]:
     """Evaluates each member of a run, and all of them together.
 
@@ -46,6 +48,7 @@ def evaluate_members(
       split: The split to evaluate.
       other: Other data than the run's own; None: the run's own.
       batch_size: Pictures at a time; None: as the run did.
+      prevalence: The share of each class at which they answer; None: that of the training.
 
     Returns:
       Evaluation and answers by folder: those of the members, and last that of the run.
@@ -61,7 +64,9 @@ def evaluate_members(
         if not RunDir(folder).checkpoints.exists():
             continue  # it diverged before the first checkpoint, or has not begun
         if evaluator is None or own_folds:
-            evaluator = Evaluator(folder, split=split, other=other, batch_size=batch_size)
+            evaluator = Evaluator(
+                folder, split=split, other=other, batch_size=batch_size, prevalence=prevalence
+            )
         else:
             evaluator = evaluator.for_member(folder)
         if evaluator.steps():
@@ -152,4 +157,5 @@ def _concatenate(answers: Sequence[Answers]) -> Answers:
         groups=tuple(group for each in answers for group in each.groups),
         labels=np.concatenate([each.labels for each in answers]),
         logits=np.concatenate([each.logits for each in answers]),
+        prevalence=ensemble.prevalence_of(answers),
     )

@@ -61,11 +61,13 @@ def compare(
     Args:
       evaluator: The evaluator of the other pictures.
       trained: The network that answered.
-      theirs: Its answers to the pictures of mapped classes, as `evaluator.answers` gives them.
+      theirs: Its answers to the pictures of mapped classes, as `evaluator.answers` gives them. Both
+        sides are compared at the prevalence of the training, whatever else was stated.
     """
     mapping = evaluator.class_mapping
     assert mapping is not None, "only other data is compared"
     resamples = evaluator.config.eval.resamples
+    theirs = dataclasses.replace(theirs, prevalence=None)  # as the home pictures are compared
     overlap = sorted({label for label in mapping.to_home if label >= 0})
     there = _resample(theirs, overlap, resamples, seed=0)
     split = trained.config.eval.final_split

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int
 
+from bcjax.evaluation.prevalence import Prevalence
 from bcjax.runtime import extras
 
 if TYPE_CHECKING:
@@ -49,6 +50,8 @@ class Prediction:
         calibration, in nats. None for one network.
       mutual_information: Of an ensemble: the part of it that the networks disagree about, in nats;
         see `evaluation.disagreement`.
+      prevalence: The stated share of each class at which the probabilities are; None: the
+        prevalence of the training.
     """
 
     name: str
@@ -61,6 +64,7 @@ class Prediction:
     energy: float | None = None
     entropy: float | None = None
     mutual_information: float | None = None
+    prevalence: dict[str, float] | None = None
 
     @property
     def probability(self) -> float:
@@ -84,6 +88,8 @@ class Prediction:
             }
         if self.entropy is not None:
             row |= {"entropy": self.entropy, "mutual_information": self.mutual_information}
+        if self.prevalence is not None:
+            row["prevalence"] = self.prevalence
         return row
 
 
@@ -112,6 +118,8 @@ class Predictions:
         calibration, in nats. None for one network.
       mutual_information: Of an ensemble: the part of it that the networks disagree about, in nats;
         see `evaluation.disagreement`.
+      prevalence: The stated prevalence at which the probabilities are; None: that of the training.
+        The logits, the entropy and the mutual information are the networks' own.
       unreadable: The images that could not be read; they are in none of the above.
     """
 
@@ -126,6 +134,7 @@ class Predictions:
     energy: Float[np.ndarray, "N"] | None = None
     entropy: Float[np.ndarray, "N"] | None = None
     mutual_information: Float[np.ndarray, "N"] | None = None
+    prevalence: Prevalence | None = None
     unreadable: tuple[Unreadable, ...] = ()
 
     @property
@@ -150,7 +159,7 @@ class Predictions:
             rows: dict[str, Any] = {
                 field.name: None if value is None else value[index]
                 for field in dataclasses.fields(self)
-                if field.name not in ("classes", "unreadable")
+                if field.name not in ("classes", "prevalence", "unreadable")
                 for value in [getattr(self, field.name)]
             }
             return dataclasses.replace(self, unreadable=(), **rows)
@@ -170,6 +179,7 @@ class Predictions:
             energy=scalar(self.energy),
             entropy=scalar(self.entropy),
             mutual_information=scalar(self.mutual_information),
+            prevalence=dict(self.prevalence.stated) if self.prevalence else None,
         )
 
     def __iter__(self) -> Iterator[Prediction]:
@@ -177,7 +187,8 @@ class Predictions:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all of it as what JSON can hold."""
-        return {
+        stated = {"prevalence": self.prevalence.to_dict()} if self.prevalence else {}
+        return stated | {
             "classes": list(self.classes),
             "predictions": [prediction.to_dict() for prediction in self],
             "unreadable": [dataclasses.asdict(each) for each in self.unreadable],
@@ -200,7 +211,10 @@ class Predictions:
         if self.entropy is not None:
             columns |= {"entropy": self.entropy, "mutual_information": self.mutual_information}
         columns |= dict(zip(self.classes, self.probabilities.T, strict=True))
-        return pandas.DataFrame(columns)
+        table = pandas.DataFrame(columns)
+        if self.prevalence:
+            table.attrs["prevalence"] = dict(self.prevalence.stated)
+        return table
 
     def _names_in(self, row: Bool[np.ndarray, "C"]) -> tuple[str, ...]:
         return tuple(name for name, inside in zip(self.classes, row, strict=True) if inside)
@@ -225,6 +239,7 @@ class Predictions:
         head = ["image", "label", "probability", "then"]
         head += ["set", "outlier"] if self.sets is not None else []
         notes = [f"{len(self) - _SHOWN} more"] if len(self) > _SHOWN else []
+        notes += [self.prevalence.sentence] if self.prevalence else []
         notes += [f"unreadable: {each.name} ({each.reason})" for each in self.unreadable]
         return _html_table(head, rows) + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
 

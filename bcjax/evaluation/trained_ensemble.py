@@ -14,6 +14,7 @@ from bcjax.evaluation.disagreement import Disagreement, log_mean
 from bcjax.evaluation.ensemble import difference
 from bcjax.evaluation.images import Images, collect
 from bcjax.evaluation.predictions import Predictions
+from bcjax.evaluation.prevalence import Prevalence, Stated
 from bcjax.evaluation.trained_network import TrainedNetwork, calibrated
 from bcjax.evaluation.trained_network import load as load_network
 from bcjax.runtime import jax_settings
@@ -43,7 +44,9 @@ class TrainedEnsemble:
         return self.networks[0].classes
 
     @jax_settings.fixed()
-    def predict(self, images: Images, batch_size: int = 64) -> Predictions:
+    def predict(
+        self, images: Images, batch_size: int = 64, *, prevalence: Stated | None = None
+    ) -> Predictions:
         """Answers images with the mean of the networks' probabilities.
 
         The predictions hold how much the networks disagree, too (`entropy`, `mutual_information`).
@@ -53,16 +56,19 @@ class TrainedEnsemble:
         Args:
           images: One or many, as for `TrainedNetwork.predict`.
           batch_size: Images in one call of a compiled program.
+          prevalence: The share of each class among these images, as for `TrainedNetwork.predict`.
 
         Raises:
           UserError: As `TrainedNetwork.predict`.
         """
+        stated = [each for net in self.networks if (each := net.prevalence(prevalence))]
+        at = Prevalence.of_several(stated) if stated else None
         found = collect(images, self.networks[0].config.data.max_pixels)
         answered = [network.answer(found, batch_size) for network in self.networks]
         logits, _, names, unreadable = zip(*answered, strict=True)
         each = log_softmax(np.stack(logits).astype(np.float64), axis=-1)
         mean = log_mean(each).astype(np.float32)
-        predictions = calibrated(mean, names[0], self.classes, unreadable[0], self.calibration)
+        predictions = calibrated(mean, names[0], self.classes, unreadable[0], self.calibration, at)
         return dataclasses.replace(predictions, **vars(Disagreement.of(each)))
 
     def __repr__(self) -> str:

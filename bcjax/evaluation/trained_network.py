@@ -25,6 +25,7 @@ from bcjax.evaluation.calibration import outliers, temperature
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.images import Images, NamedImage, collect
 from bcjax.evaluation.predictions import Embeddings, Predictions, Unreadable
+from bcjax.evaluation.prevalence import Prevalence, Stated, state
 from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
@@ -64,7 +65,9 @@ class TrainedNetwork(RestoredNetwork):
         return ImageSize.of(self.config.data.image_size)
 
     @jax_settings.fixed()
-    def predict(self, images: Images, batch_size: int = 64) -> Predictions:
+    def predict(
+        self, images: Images, batch_size: int = 64, *, prevalence: Stated | None = None
+    ) -> Predictions:
         """Answers images.
 
         A file, its bytes, its PIL image and its array get the same answer, bit for bit. The
@@ -75,14 +78,18 @@ class TrainedNetwork(RestoredNetwork):
           images: One or many, see `collect`: paths, folders, encoded bytes, PIL images, arrays of
             uint8 of any size.
           batch_size: Images in one call of the compiled program.
+          prevalence: The share of each class among these images, as a mapping or as text such as
+            "neutrophil=0.6,lymphocyte=0.4": the answers are those at it, see `prevalence`. None:
+            the prevalence at which the network was trained.
 
         Raises:
           UserError: If a path does not exist, or something is no image. Images that are damaged
-            are listed in the result.
+            are listed in the result. Also if the prevalence does not fit the classes.
         """
+        at = self.prevalence(prevalence)
         found = collect(images, self.config.data.max_pixels)
         logits, features, names, unreadable = self.answer(found, batch_size)
-        predictions = calibrated(logits, names, self.classes, unreadable, self.calibration)
+        predictions = calibrated(logits, names, self.classes, unreadable, self.calibration, at)
         if self.calibration is None:
             return predictions
         predictions = dataclasses.replace(predictions, energy=outliers.energy(logits))
@@ -91,6 +98,12 @@ class TrainedNetwork(RestoredNetwork):
         return dataclasses.replace(
             predictions, outlier=known.are(features), distance=known.distance(features)
         )
+
+    def prevalence(self, stated: Stated | None) -> Prevalence | None:
+        """Returns a stated prevalence beside that of the training; None if none is stated."""
+        if stated is None:
+            return None
+        return state(stated, self.workdir, self.config, self.classes)
 
     def answer(
         self, images: Sequence[NamedImage], batch_size: int
@@ -304,6 +317,7 @@ def calibrated(
     classes: Sequence[str],
     unreadable: Sequence[Unreadable],
     calibration: Calibration | None,
+    prevalence: Prevalence | None = None,
 ) -> Predictions:
     """Returns what logits say of images, by the calibration if there is one.
 
@@ -313,15 +327,22 @@ def calibrated(
       classes: The names of the classes, in the order of the logits.
       unreadable: Further images, which could not be read.
       calibration: The calibration of what answered.
+      prevalence: The prevalence at which it answers; None: that of the training.
     """
-    scale = calibration.temperature if calibration else 1.0
-    probabilities = temperature.probabilities(logits, scale)
+    calibration = calibration and calibration.at(prevalence)
+    if calibration:
+        probabilities = calibration.probabilities(logits)
+    elif prevalence:
+        probabilities = prevalence.probabilities(logits, classes)
+    else:
+        probabilities = temperature.probabilities(logits, 1.0)
     predictions = Predictions(
         names=tuple(names),
         classes=tuple(classes),
         logits=logits,
         probabilities=probabilities,
         unreadable=tuple(unreadable),
+        prevalence=prevalence,
     )
     if calibration is None:
         return predictions

@@ -72,6 +72,7 @@ class RunDir(os.PathLike[str]):
     | `calibration/<step>.json`  | what was fitted for a checkpoint        | calibrate, train      |
     | `calibration/ensemble.json`| the same for several networks together  | calibrate             |
     | `calibration/<step>.npz`   | the arrays that tell outliers           | calibrate             |
+    | `calibration/*.parquet`    | the answers that it was fitted to       | calibrate, train      |
     | `inference_cost.json`      | how long answers take, on what machine  | report                |
     | `explain/explain.json`     | figures about the explanations          | explain               |
     | `explain/*.png`            | the explanations, drawn                 | explain               |

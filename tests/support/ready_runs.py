@@ -50,7 +50,7 @@ def write(config: ConfigDict, variables: Variables, workdir: Path) -> Path:
     workdir.mkdir()
     prepared = prepare(config.data)
     ancestry = Ancestry().trained_on(prepared, str(workdir))
-    pictures = {"path": str(prepared.path), "digest": prepared.digest}
+    pictures = {"path": str(prepared.path), "digest": prepared.digest, "counts": prepared.counts}
     (workdir / "pictures.json").write_text(json.dumps(pictures))
     network.write_run(config, variables, synthetic.CLASSES, workdir, ancestry)
     return workdir

@@ -6,17 +6,19 @@ import os
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 from jaxtyping import Float
 
+from bcjax.evaluation import answers as answer_files
 from bcjax.evaluation.answers import Answers
 from bcjax.evaluation.calibration import abstention, conformal, temperature
 from bcjax.evaluation.calibration.abstention import Abstention
 from bcjax.evaluation.calibration.conformal import Conformal
 from bcjax.evaluation.calibration.outliers import NotCells, Outliers
 from bcjax.evaluation.calibration.temperature import FittedTemperature
+from bcjax.evaluation.prevalence import Prevalence
 from bcjax.metrics import intervals
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
@@ -45,7 +47,9 @@ class Calibration(Result):
       networks: The networks that answered together, as `name_networks` names them; (): one alone.
       cautions: Sentences about the pictures it was fitted on, where these had a part in something
         that the network came from; see `guards`.
-      path: The file that `calibrate` has written.
+      path: The file that it was written to or read from.
+      answers: The answers that it was fitted to, where it was fitted just now; see `at`.
+      prevalence: The prevalence at which its probabilities are; None: that of the training.
     """
 
     step: int
@@ -61,9 +65,43 @@ class Calibration(Result):
     networks: tuple[str, ...] = ()
     cautions: tuple[str, ...] = ()
     path: Path | None = dataclasses.field(default=None, compare=False)
+    answers: Answers | None = dataclasses.field(default=None, compare=False, repr=False)
+    prevalence: Prevalence | None = dataclasses.field(default=None, compare=False)
+
+    def at(self, prevalence: Prevalence | None) -> Self:
+        """Returns it for another prevalence; the sets are weighted, see `conformal.fit`.
+
+        The threshold of `abstention` stays: at another prevalence its error rate is not promised.
+
+        Args:
+          prevalence: The prevalence; None: it stays as it is.
+
+        Raises:
+          UserError: If the answers that it was fitted to were not kept, by a version before.
+        """
+        if prevalence is None:
+            return self
+        kept = self.answers
+        if kept is None and self.path and self.path.with_suffix(".parquet").exists():
+            kept = answer_files.read(self.path.with_suffix(".parquet"))
+        if kept is None:
+            raise UserError(
+                f"The answers that {self.path} was fitted to were not kept, which prevalence needs "
+                "for its conformal sets: run bcjax calibrate anew."
+            )
+        probabilities = prevalence.probabilities(kept.logits, kept.classes, self.temperature)
+        sets = conformal.fit(
+            probabilities,
+            kept.labels,
+            self.conformal.coverage,
+            prevalence.weights(kept.labels, kept.classes),
+        )
+        return dataclasses.replace(self, conformal=sets, prevalence=prevalence)
 
     def probabilities(self, logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N C"]:
         """Returns the calibrated probabilities of raw logits, float64."""
+        if self.prevalence:
+            return self.prevalence.probabilities(logits, self.classes, self.temperature)
         return temperature.probabilities(logits, self.temperature)
 
 
@@ -108,6 +146,7 @@ def fit(
         outliers=None,
         not_cells=None,
         fitted=fitted,
+        answers=answers,
     )
 
 
@@ -124,6 +163,7 @@ def name_networks(folder: Path, networks: Iterable[tuple[Path, int]]) -> tuple[s
 def write(calibration: Calibration, workdir: Path) -> Path:
     """Writes `calibration/<step>.json`, and arrays to `.npz` beside it; returns the JSON's path.
 
+    The answers that it was fitted to are written to `.parquet` beside it.
     The calibration of an ensemble is `calibration/ensemble.json`.
     """
     path = RunDir(workdir).calibration("ensemble" if calibration.networks else calibration.step)
@@ -133,6 +173,8 @@ def write(calibration: Calibration, workdir: Path) -> Path:
         outliers = RunDir(workdir).outliers(calibration.step)
         with files.atomic(outliers) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
+    if calibration.answers:
+        answer_files.write(calibration.answers, path.with_suffix(".parquet"))
     files.write_json(path, page)
     return path
 
@@ -167,7 +209,7 @@ def read(workdir: Path, step: int | Literal["ensemble"]) -> Calibration | None:
         if page["outliers"]:
             with np.load(path.with_suffix(".npz")) as arrays:
                 page["outliers"] |= arrays
-        return Calibration.from_dict(page)
+        return dataclasses.replace(Calibration.from_dict(page), path=path)
     except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         of = "" if step == "ensemble" else f" --checkpoint={step}"
         raise UserError(

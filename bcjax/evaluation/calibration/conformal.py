@@ -44,23 +44,50 @@ class Conformal(Result):
 
 
 def fit(
-    probabilities: Float[np.ndarray, "N C"], labels: Int[np.ndarray, "N"], coverage: float
+    probabilities: Float[np.ndarray, "N C"],
+    labels: Int[np.ndarray, "N"],
+    coverage: float,
+    weights: Float[np.ndarray, "C"] | None = None,
 ) -> Conformal:
     """Fits sets by the probability of the true class (LAC: Sadinle, Lei and Wasserman, JASA 2019).
+
+    For pictures of other shares of the classes each picture of the fit has the weight of its class,
+    and the new picture the weight that its class would have (Podkopaev and Ramdas, UAI 2021,
+    arXiv:2103.03323). Here that is the largest weight of any class, so that one threshold serves
+    all: the coverage is kept, and the sets are a little larger than they must be. Among the
+    pictures of one class all weights are equal, and those sets need none.
 
     Args:
       probabilities: Probabilities of pictures that the network was not trained on.
       labels: True classes, in [0, C).
       coverage: The share of sets that should hold the true class, in (0, 1).
+      weights: How much more often each class occurs among new pictures than among these; infinity
+        for one that has no picture here, which leaves every class in every set. None: as often.
     """
     true = np.take_along_axis(probabilities, labels[:, None], axis=1)[:, 0]
     classes = range(probabilities.shape[1])
     return Conformal(
         coverage=coverage,
-        least=_least(true, coverage),
+        least=_least(true, coverage)
+        if weights is None
+        else _weighted(true, labels, coverage, weights),
         least_by_class=tuple(_least(true[labels == label], coverage) for label in classes),
         counts=tuple(int((labels == label).sum()) for label in classes),
     )
+
+
+def _weighted(
+    true: Float[np.ndarray, "N"],
+    labels: Int[np.ndarray, "N"],
+    coverage: float,
+    weights: Float[np.ndarray, "C"],
+) -> float:
+    """Returns the highest threshold above which lies the share of the weight; 0: there is none."""
+    order = np.argsort(-true, kind="stable")
+    above = np.cumsum(weights[labels[order]])
+    wanted = coverage * (above[-1] + weights.max())
+    enough = np.flatnonzero(above >= wanted * (1 - 1e-9))
+    return float(true[order[enough[0]]]) if np.isfinite(wanted) and len(enough) else 0.0
 
 
 def _least(true: Float[np.ndarray, "n"], coverage: float) -> float:

@@ -261,7 +261,10 @@ def _scores(
     values: dict[str, list[float]] = {"log_loss": [], "ece": [], "brier": []}
     for at in (1.0, calibration.temperature):
         # From the logits themselves, because a probability may be too small for a float.
-        values["log_loss"].append(temperature.log_loss(answers.logits, answers.labels, at))
+        logits = answers.logits
+        if answers.prevalence:
+            logits = logits + at * answers.prevalence.log_ratios(answers.classes)
+        values["log_loss"].append(temperature.log_loss(logits, answers.labels, at))
         predictions = Predictions(answers.probabilities(at), answers.labels)
         for name, score in (("ece", calibration_error), ("brier", mean_scores)):
             values[name].append(float(unweighted(score(predictions), answers.n)[name]))
