@@ -445,6 +445,7 @@ def sweep(
     objective: str = "",
     sampler: Literal["tpe", "random", "grid"] = "tpe",
     pruner: Literal["none", "median", "halving", "hyperband"] = "none",
+    target: str = "",
     storage: str = "",
     retry: bool = False,
     progress: bool | None = None,
@@ -465,10 +466,13 @@ def sweep(
         of one in configs/.
       out: The folder of the trials' folders and of study.json.
       trials: The number of trials in all; None: 20, or all points of the grid.
-      objective: Metrics, "latency" (seconds for one picture) or "size" (bytes of the parameters),
-        by commas; "": `config.checkpoint.best`.
+      objective: Metrics, "latency" (seconds for one picture), "size" (bytes of the parameters) or
+        "ram" (bytes of a layer's input and output, as int8), by commas; "":
+        `config.checkpoint.best`.
       sampler: How values are chosen; "grid": all combinations of the listed values, each once.
       pruner: Which trials end early, by their evaluations so far.
+      target: The device that latency, size and RAM are estimated for, such as "Cortex-M7 216MHz";
+        "": latency and size are those of the network as it is, here.
       storage: The URL of a database, for several hosts; "": SQLite in the folder.
       retry: Whether trials that failed are tried again; where all of them failed, with what is
         asked for now.
@@ -491,7 +495,13 @@ def sweep(
 
     compilation.use_cache()
     planned = Sweep.of(
-        config, space, objective=objective, trials=trials, sampler=sampler, pruner=pruner
+        config,
+        space,
+        objective=objective,
+        trials=trials,
+        sampler=sampler,
+        pruner=pruner,
+        target=target,
     )
     study = planned.open(folder, storage, retry=retry)
     work(planned, study, _console(progress))

@@ -2,6 +2,7 @@
 
   bcjax sweep --config=elu_cnn --config.data.source=PICTURES --space=space.yaml --out=runs/sweep
   bcjax sweep ... --objective=accuracy,latency,size
+  bcjax sweep ... --objective=accuracy,latency,size,ram --target="Cortex-M7 216MHz"
   bcjax sweep ... --pruner=hyperband --processes=2
   bcjax sweep ... --storage=postgresql://USER@HOST/DATABASE
 
@@ -75,8 +76,16 @@ FLAGS = (
     ),
     Flag(
         "objective",
-        "Metrics on val, and latency (s to answer one picture, measured here) or size (bytes of "
-        "the parameters); several by comma. Default: config.checkpoint.best.",
+        "Metrics on val, and latency (s to answer one picture, measured here), size (bytes of the "
+        "parameters) or ram (bytes of a layer's input and output, as int8); several by comma. "
+        "Default: config.checkpoint.best.",
+        "",
+    ),
+    Flag(
+        "target",
+        "The device that latency, size and ram are estimated for, with int8 values: "
+        '"Cortex-M7 216MHz", "Pixel 3", "Pixel 4" or "this machine". Default: the network as '
+        "it is, here.",
         "",
     ),
     Flag("sampler", "How values are chosen.", "tpe", ("tpe", "random", "grid")),
@@ -122,6 +131,7 @@ def run(arguments: Arguments) -> int:
         trials=arguments.trials,
         sampler=arguments.sampler,
         pruner=arguments.pruner,
+        target=arguments.target,
     )
     study = sweep.open(arguments.out, arguments.storage, retry=arguments.retry)
     console = Console()

@@ -123,6 +123,9 @@ class NetworkInfo:
         return tuple(f.name for f in fields if f.default is not f.empty and f.name not in taken)
 
 
+LAYERS = (Conv, nn.Conv, nn.Dense, SelfAttention)  # what multiplies and adds
+
+
 @dataclasses.dataclass(frozen=True)
 class Count:
     """The size of a network for pictures of one size.

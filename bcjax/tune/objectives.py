@@ -1,4 +1,4 @@
-"""The objectives of a sweep: metrics on the watched split, latency and size."""
+"""The objectives of a sweep: metrics on the watched split, latency, size and RAM."""
 
 import statistics
 from collections.abc import Sequence
@@ -20,11 +20,13 @@ from bcjax.evaluation.evaluation import Evaluation
 from bcjax.metrics.names import sign
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.tune import targets
+from bcjax.tune.targets import Target
 
 Direction = Literal["minimize", "maximize"]
 
-COSTS = ("latency", "size")
-UNITS = {"latency": "s", "size": "bytes"}
+COSTS = ("latency", "size", "ram")
+UNITS = {"latency": "s", "size": "bytes", "ram": "bytes"}
 
 _REPEATS = 30
 
@@ -73,13 +75,19 @@ def check_defined(names: Sequence[str], prepared: PreparedSet, split: str) -> No
             )
 
 
-def measure(names: Sequence[str], workdir: Path, result: Evaluation | None) -> list[float]:
+def measure(
+    names: Sequence[str],
+    workdir: Path,
+    result: Evaluation | None,
+    target: Target | None = None,
+) -> list[float]:
     """Measures a finished run.
 
     Args:
       names: The objectives.
       workdir: The folder of the run.
       result: The evaluation of its best checkpoint on the watched split.
+      target: The device that costs are estimated for; None: latency and size are those here.
 
     Raises:
       UserError: If a metric is undefined on that split, or nothing was evaluated.
@@ -91,13 +99,24 @@ def measure(names: Sequence[str], workdir: Path, result: Evaluation | None) -> l
     for name in names:
         if name in COSTS:
             trained = trained or network.load(workdir, "best", meshes.create())
-            values.append(latency(trained) if name == "latency" else float(size(trained)))
+            values.append(_cost(name, trained, target))
             continue
         value = result.metrics[name].value
         if value is None:
             raise UserError(f"{name} is undefined on the {result.split} split of this run.")
         values.append(value)
     return values
+
+
+def _cost(name: str, trained: RestoredNetwork, target: Target | None) -> float:
+    estimate = targets.cost(trained.config, len(trained.classes), target)
+    match name:
+        case "latency":
+            return latency(trained) if estimate.latency is None else estimate.latency
+        case "size":
+            return size(trained) if target is None else estimate.size
+        case _:
+            return estimate.ram
 
 
 def latency(trained: RestoredNetwork) -> float:

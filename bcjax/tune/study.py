@@ -119,7 +119,7 @@ class Study:
         if before is None:
             self.optuna.set_user_attr("about", about)
             return
-        before = {"grid": False} | before  # which came later
+        before = {"grid": False, "target": ""} | before  # these came later
         different = []
         for key in about:
             if isinstance(about[key], dict):

@@ -17,12 +17,13 @@ from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.training import loggers
-from bcjax.tune import best, objectives, trials
+from bcjax.tune import best, objectives, targets, trials
 from bcjax.tune.best import Setting
 from bcjax.tune.grid import Grid
 from bcjax.tune.objectives import Direction
 from bcjax.tune.space import Space, SpaceSource
 from bcjax.tune.study import PRUNERS, RETRIES, SAMPLERS, Claimed, Study
+from bcjax.tune.targets import Target
 from bcjax.tune.trials import judged_on_watched
 
 STUDY_FILE = "study.json"
@@ -44,6 +45,7 @@ class Sweep:
       trials: The number of trials in all.
       sampler: One of `CHOICES`.
       pruner: A key of `study.PRUNERS`.
+      target: The device that costs are estimated for; None: latency and size are those here.
     """
 
     config: ConfigDict
@@ -52,6 +54,7 @@ class Sweep:
     trials: int
     sampler: str = "tpe"
     pruner: str = "none"
+    target: Target | None = None
 
     @classmethod
     def of(
@@ -63,11 +66,13 @@ class Sweep:
         trials: int | None = None,
         sampler: str = "tpe",
         pruner: str = "none",
+        target: str = "",
     ) -> "Sweep":
         """Returns the sweep that a user asks for; the arguments are those of `bcjax.sweep`.
 
         Raises:
-          UserError: If the space cannot be read, or there is no such objective, sampler or pruner.
+          UserError: If the space cannot be read, or there is no such objective, sampler, pruner or
+            target, or none of the objectives is a cost there.
         """
         for name, value, known in (("sampler", sampler, CHOICES), ("pruner", pruner, PRUNERS)):
             if value not in known:
@@ -77,10 +82,16 @@ class Sweep:
         configs.check_source(config.data)
         names = objectives.parse(objective, config)
         metrics = [name for name in names if name not in objectives.COSTS]
+        device = targets.find(target)
+        if device and len(metrics) == len(names):
+            raise UserError(
+                f"--target={target} says where latency, size or ram is meant: name one of them in "
+                "--objective, or leave it out."
+            )
         config = judged_on_watched(config, metrics[0] if metrics else config.checkpoint.best)
         read = Space(space)
         number = _trials(trials, read.grid() if sampler == GRID else None)
-        return cls(config, read, names, number, sampler, pruner)
+        return cls(config, read, names, number, sampler, pruner, device)
 
     def open(self, out: Path, storage: str = "", *, retry: bool = False) -> Study:
         """Opens the study after checking everything that can be checked before the first trial.
@@ -110,6 +121,7 @@ class Sweep:
             "space": self.space.text,
             "objectives": self.objectives,
             "grid": self.sampler == GRID,
+            "target": self.target.name if self.target else "",
         }
         directions = [objectives.direction(name) for name in self.objectives]
         return Study(
@@ -200,7 +212,8 @@ def _train(sweep: Sweep, study: Study, claimed: Claimed) -> int:
         if watch.pruned:
             study.optuna.tell(trial, state=TrialState.PRUNED)
             return 0
-        study.optuna.tell(trial, objectives.measure(sweep.objectives, workdir, outcome.evaluation))
+        values = objectives.measure(sweep.objectives, workdir, outcome.evaluation, sweep.target)
+        study.optuna.tell(trial, values)
     except Exception as error:
         trial.set_user_attr("error", str(error).partition("\n")[0])
         study.optuna.tell(trial, state=TrialState.FAIL)
@@ -238,7 +251,7 @@ class Objective:
     """What trials are judged by.
 
     Attributes:
-      name: A metric on the watched split, "latency" or "size".
+      name: A metric on the watched split, "latency", "size" or "ram".
       direction: Whether less or more is better.
       unit: The unit of its values; "" for a metric.
     """
@@ -287,6 +300,7 @@ class SweepResult:
       cautions: Sentences without which the figure of the best must not be read, see
         `evaluation.guards`.
       settings: Where the sweep tries seeds, too: the values that were tried with several of them.
+      target: The device that costs were estimated for; "": latency and size are those here.
     """
 
     split: str
@@ -297,6 +311,7 @@ class SweepResult:
     trials: list[TrialResult]
     cautions: list[str] = dataclasses.field(default_factory=list)
     settings: list[Setting] = dataclasses.field(default_factory=list)
+    target: str = ""
 
     def ranked(self) -> list[TrialResult]:
         """Returns the completed trials, the best by the first objective first.
@@ -367,6 +382,10 @@ def result(sweep: Sweep, study: Study) -> SweepResult:
     tried = {study.out / trial.workdir: trial.params for trial in found.ranked()}
     return dataclasses.replace(
         found,
-        cautions=list(best.cautions(list(tried), sweep.objectives, found.split)),
+        cautions=[
+            *best.cautions(list(tried), sweep.objectives, found.split),
+            *([targets.caution(sweep.target)] if sweep.target else []),
+        ],
+        target=sweep.target.name if sweep.target else "",
         settings=best.over_seeds(tried, sweep.objectives, found.split),
     )

@@ -7,12 +7,11 @@ import os
 
 import pytest
 from commandline import ROOT, refused, run_bcjax
-from places import SUPPORT, project_files
+from places import SUPPORT
 
 from bcjax import config as configs
 from bcjax import models
 
-CONFIGS = ROOT / "configs"
 GOLDEN = SUPPORT / "configs.json"
 
 VARIANTS = {
@@ -29,10 +28,7 @@ VARIANTS = {
     ),
     "published/pbc3200": ("simple_cnn", "resnet18", "efficientnet_lite", "deep_efficientnet"),
 }  # fmt: skip
-NAMES = [
-    str(path.relative_to(CONFIGS).with_suffix(""))
-    for path in project_files("configs/*.py", "configs/*/*.py")
-]
+NAMES = list(configs.names())
 ALL = [name for stem in NAMES for name in (stem, *(f"{stem}:{v}" for v in VARIANTS.get(stem, ())))]
 
 

@@ -22,21 +22,16 @@ from bcjax.reports.run_record import read_run
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.run_dir import RunDir
 
-MEASURED = InferenceCost(
-    hardware="Abacus 3000", p50_ms=1.25, p99_ms=12.5, calls=40, images_per_s=4321.0, batch_size=32,
-    estimated_bytes=12_300_000, device_bytes=None, process_bytes=456_000_000,
-)  # fmt: skip
-
 
 def fabricate(workdir, **measured):
     made = fabricated.run(workdir, fabricated.answers(np.arange(60) % 7 > 0))
-    page = dataclasses.replace(MEASURED, **measured).to_dict()
+    page = dataclasses.replace(fabricated.MEASURED, **measured).to_dict()
     RunDir(made).inference_cost.write_text(json.dumps(page))
     return made
 
 
 def test_a_report_measures_answers_once_and_keeps_them(own_run):
-    write_report(own_run)
+    cost.measure(read_run(own_run))
     path = RunDir(own_run).inference_cost
     first = path.read_bytes()
     found = InferenceCost.read_file(path, "")
@@ -46,7 +41,7 @@ def test_a_report_measures_answers_once_and_keeps_them(own_run):
     assert f"{len(os.sched_getaffinity(0))} cores of" in found.hardware
     assert found.device_bytes is None  # a CPU measures none
     assert found.estimated_bytes > cost.cost(read_run(own_run)).file_bytes
-    write_report(own_run)
+    cost.measure(read_run(own_run))
     assert path.read_bytes() == first
 
 
@@ -75,6 +70,7 @@ def test_a_comparison_says_on_which_machine_answers_were_measured(tmp_path):
     first = fabricate(tmp_path / "a")
     second = fabricate(tmp_path / "b", hardware="NVIDIA H200", device_bytes=2_000_000_000)
     third = fabricated.run(tmp_path / "c", fabricated.answers(np.arange(60) % 5 > 0))
+    RunDir(third).inference_cost.unlink()
     compared = compare(first, second, third)
     table = costs_table(compared)
     shown = [dict(zip(table.head, row, strict=True)) for row in table.rows]
@@ -87,6 +83,7 @@ def test_a_comparison_says_on_which_machine_answers_were_measured(tmp_path):
 
 def test_a_network_that_cannot_be_built_is_reported_all_the_same(tmp_path):
     workdir = fabricated.run(tmp_path / "run", fabricated.answers(np.arange(60) % 7 > 0))
+    RunDir(workdir).inference_cost.unlink()
     config = configs.load(workdir)
     config.model.name = "of_a_module_that_is_gone"
     configs.save(config, workdir / "config.json")

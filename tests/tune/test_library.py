@@ -10,6 +10,7 @@ from registered import tables_restored
 import bcjax
 from bcjax import register
 from bcjax.runtime.errors import UserError
+from bcjax.tune import targets
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +53,19 @@ def test_what_it_returns_is_what_it_writes_and_the_same_call_goes_on(config, swe
     assert len(more.trials) == 3
     with pytest.raises(UserError, match="differs in space"):
         bcjax.sweep(config, {"optim.lr": [0.1]}, out, **arguments)
+
+
+def test_costs_for_a_target_are_the_estimates_and_said_to_be(config, tmp_path):
+    device = {"objective": "latency,size,ram", "target": "Cortex-M7 216MHz"}
+    found = bcjax.sweep(config, {"seed": [1]}, tmp_path / "out", sampler="grid", **device)
+    cost = targets.cost(config, 8, targets.TARGETS["Cortex-M7 216MHz"])
+    assert found.trials[0].values == [cost.latency, cost.size, cost.ram]
+    assert found.target == "Cortex-M7 216MHz"
+    assert any("estimates for Cortex-M7 216MHz" in caution for caution in found.cautions)
+    with pytest.raises(UserError, match="differs in target"):
+        bcjax.sweep(
+            config, {"seed": [1]}, tmp_path / "out", objective="latency,size,ram", sampler="grid"
+        )
 
 
 def test_an_ablation_of_a_mapping_compares_with_the_whole(config, tmp_path, capsys):
