@@ -84,12 +84,13 @@ def _row(name: str) -> dict[str, Any]:
 
 def _show(name: str, arguments: Arguments) -> None:
     """Prints the stages of a network, and draws them where that is asked for."""
+    from bcjax.config import ImageSize
     from bcjax.models import MODELS, create
     from bcjax.models.stages import stages
 
     model = create(name, classes=_CLASSES)
     info = MODELS[name]
-    found = stages(model, info.input_size)
+    found = stages(model, ImageSize.of(info.input_size))
     if arguments.json:
         print(json.dumps(_row(name) | {"layout": [vars(stage) for stage in found]}, indent=2))
     else:

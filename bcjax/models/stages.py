@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from bcjax.config import ImageSize
 from bcjax.models.attention import SelfAttention
 from bcjax.models.layers import Conv
 
@@ -37,12 +38,12 @@ class Stage:
 
 
 @functools.cache  # members of a run, and runs of a sweep, often share one network
-def stages(model: nn.Module, image_size: int, channels: int = 3) -> tuple[Stage, ...]:
+def stages(model: nn.Module, size: ImageSize, channels: int = 3) -> tuple[Stage, ...]:
     """Returns the stages of a network in forward order, from a trace; nothing is computed.
 
     Args:
       model: A network of the table, or any linen module that takes pictures.
-      image_size: The side of the picture in pixels.
+      size: Height and width of the picture in pixels.
       channels: The number of channels of the picture.
 
     Raises:
@@ -61,7 +62,7 @@ def stages(model: nn.Module, image_size: int, channels: int = 3) -> tuple[Stage,
                 shapes[path[0]] = result.shape[1:]
         return result
 
-    images = jnp.zeros((1, image_size, image_size, channels))
+    images = jnp.zeros((1, *size, channels))
     with nn.intercept_methods(look):
         variables = jax.eval_shape(lambda: model.init(jax.random.key(0), images, train=False))
     params = variables["params"]

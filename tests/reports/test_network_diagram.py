@@ -7,6 +7,7 @@ import pytest
 from commandline import refused, run_bcjax
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+from bcjax.config import ImageSize
 from bcjax.models import MODELS, create
 from bcjax.models.stages import stages
 from bcjax.reports import network_diagram
@@ -15,7 +16,7 @@ from bcjax.reports.pages import charts
 
 def drawn(name, classes=1000):
     side = MODELS[name].input_size
-    found = stages(create(name, classes=classes), side)
+    found = stages(create(name, classes=classes), ImageSize.of(side))
     return found, network_diagram.chart(found, (side, side, 3), name)
 
 

@@ -136,6 +136,7 @@ def costs(run: RunRecord) -> list[Block]:
 def drawn_network(run: RunRecord) -> list[Block]:
     """Returns the diagram of the network, as it reads the run's pictures."""
     # Here, because they import JAX, and the rest of a report does without it.
+    from bcjax.config import ImageSize
     from bcjax.engine import network
     from bcjax.models.stages import stages
     from bcjax.reports import network_diagram
@@ -145,9 +146,9 @@ def drawn_network(run: RunRecord) -> list[Block]:
         model = network.build(config, len(run.evaluation.classes))
     except UserError as error:
         return [Text(f"The network cannot be drawn: {error}", "soft")]
-    side, channels = config.data.image_size, config.model.channels
-    found = stages(model, side, channels)
-    picture = (side, side, channels)
+    size, channels = ImageSize.of(config.data.image_size), config.model.channels
+    found = stages(model, size, channels)
+    picture = (*size, channels)
     return [Charts([network_diagram.chart(found, picture, config.model.name)])]
 
 
