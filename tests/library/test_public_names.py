@@ -24,6 +24,7 @@ PUBLIC = {
     "PreparedSet",
     "Report",
     "SweepResult",
+    "TrainedEnsemble",
     "TrainedNetwork",
     "UserError",
     "__version__",
