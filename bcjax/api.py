@@ -108,8 +108,8 @@ def train(
     from bcjax.training.resuming import Permissions
 
     _check_is_config(config)
+    workdir = files.local_path(workdir or config.workdir or f"runs/{config.model.name}")
     configs.check_source(config.data)
-    workdir = workdir or config.workdir or f"runs/{config.model.name}"
     config = configs.replaced(config, {"workdir": workdir})
     compilation.use_cache()
 

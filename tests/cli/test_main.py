@@ -51,10 +51,13 @@ FLAGS = {
     "evaluate": {
         "workdir", "split", "checkpoint", "batch_size", "watch", "views", "with", "soup", "out",
         "corruptions", "data.source", "map-classes", "data.stain", "data.stain_reference",
-        "data.max_pixels",
+        "data.max_pixels", "strict", "prevalence",
     },
     "prepare": {"config", "out", "data.source", "canary", "allow-leaks"},
-    "predict": {"data.max_pixels", "workdir", "checkpoint", "batch_size", "json", "csv"},
+    "predict": {
+        "data.max_pixels", "workdir", "checkpoint", "batch_size", "json", "csv", "with",
+        "prevalence",
+    },
 }  # fmt: skip
 
 

@@ -113,7 +113,7 @@ def test_each_config_trains(name, tmp_path, monkeypatch):
     assert steps[-1] == 1 + two_phases
 
 
-@pytest.mark.parametrize(("phi", "side"), enumerate((224, 240, 260, 300, 380, 456, 528, 600)))
+@pytest.mark.parametrize(("phi", "side"), list(enumerate((224, 240, 260, 300, 380, 456, 528, 600))))
 def test_the_pictures_of_efficientnet_grow_with_it_unless_their_side_is_given(phi, side):
     config = configs.get(f"efficientnet:b{phi}")
     assert (config.model.name, config.data.image_size) == (f"efficientnet_b{phi}", side)
