@@ -7,10 +7,11 @@ import os
 
 import pytest
 from commandline import ROOT, refused, run_bcjax
-from places import SUPPORT
+from places import SUPPORT, project_files
 
 from bcjax import config as configs
 from bcjax import models
+from bcjax.config import published_docs
 
 GOLDEN = SUPPORT / "configs.json"
 
@@ -19,16 +20,11 @@ VARIANTS = {
     "mobilenet_v2": ("a035_96", "a100_160"),
     "resnet18": ("small",),
     "resnet50": ("full", "partial", "frozen"),
-    "published/an2dl_convnext": ("custom", "small", "base", "large"),
-    "published/bccd_raw": ("resnet", "efficientnet", "alexnet"),
-    "published/edge_impulse": ("mobilenet_v2_160", "mobilenet_v1_96", "conv2d"),
-    "published/elu_resnet50": (
-        "adam", "rmsprop", "sgd", "sgd_dropout", "resnet50_frozen", "resnet50_partial",
-        "resnet50_full",
-    ),
-    "published/pbc3200": ("simple_cnn", "resnet18", "efficientnet_lite", "deep_efficientnet"),
+    **{f"published/{name}": each for name, each in published_docs.VARIANTS.items()},
 }  # fmt: skip
-NAMES = list(configs.names())
+TRACKED = {path.relative_to(ROOT / "configs").with_suffix("").as_posix()
+           for path in project_files("configs/**/*.py")}  # fmt: skip
+NAMES = [name for name in configs.names() if name in TRACKED]
 ALL = [name for stem in NAMES for name in (stem, *(f"{stem}:{v}" for v in VARIANTS.get(stem, ())))]
 
 
