@@ -24,7 +24,6 @@ from scipy.special import softmax
 
 from bcjax.config import nearest
 from bcjax.data.order import shown_per_class
-from bcjax.engine.losses import balanced_weights
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
 from bcjax.runtime.run_dir import RunDir
@@ -198,6 +197,8 @@ def trained_at(workdir: Path, config: ConfigDict, classes: Sequence[str]) -> dic
     shown = shown_per_class(train.sampling, train.epoch_size, train.repeat, counts, classes)
     mass = np.array(shown or counts, np.float64)
     if train.class_weights == "balanced":
+        from bcjax.engine.losses import balanced_weights  # here, because it imports JAX
+
         mass *= balanced_weights(np.array(counts))
     return dict(zip(classes, (mass / mass.sum()).tolist(), strict=True))
 

@@ -1,8 +1,8 @@
 """What a run costs: its network's size, its training, and its answers."""
 
+import contextlib
 import dataclasses
 import functools
-import logging
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,6 @@ from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.training_sessions import Session, read_sessions, total_joules
-
-log = logging.getLogger("bcjax")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,11 +150,10 @@ def measure(run: RunRecord) -> None:
         return
     variables = answer_times.without_values(model, run.config)
     measured = answer_times.measure(model, variables, run.config)
-    path = run.run_dir.inference_cost
-    try:
-        files.write_json(path, measured.to_dict())
-    except OSError as error:  # a run in a folder that is not ours is reported all the same
-        log.warning("What answers cost was measured, but cannot be kept in %s: %s.", path, error)
+    # A run in a folder that cannot be written to is reported all the same; the next report measures
+    # again.
+    with contextlib.suppress(OSError):
+        files.write_json(run.run_dir.inference_cost, measured.to_dict())
 
 
 def _counted(run: RunRecord) -> dict[str, int]:

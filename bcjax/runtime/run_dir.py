@@ -72,7 +72,7 @@ class RunDir(os.PathLike[str]):
     | `calibration/<step>.json`  | what was fitted for a checkpoint        | calibrate, train      |
     | `calibration/ensemble.json`| the same for several networks together  | calibrate             |
     | `calibration/<step>.npz`   | the arrays that tell outliers           | calibrate             |
-    | `calibration/*.parquet`    | the answers that it was fitted to       | calibrate, train      |
+    | `calibration/<step>.parquet` | the answers that it was fitted to     | calibrate, train      |
     | `inference_cost.json`      | how long answers take, on what machine  | report                |
     | `explain/explain.json`     | figures about the explanations          | explain               |
     | `explain/*.png`            | the explanations, drawn                 | explain               |
@@ -134,6 +134,10 @@ class RunDir(os.PathLike[str]):
     def calibration(self, step: int | str) -> Path:
         """What was fitted for a checkpoint; "ensemble": for several networks together."""
         return self.path / "calibration" / f"{step}.json"
+
+    def calibration_answers(self, step: int | str) -> Path:
+        """The answers that a calibration was fitted to."""
+        return self.calibration(step).with_suffix(".parquet")
 
     def outliers(self, step: int) -> Path:
         return self.calibration(step).with_suffix(".npz")

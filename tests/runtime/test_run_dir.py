@@ -48,7 +48,7 @@ def test_a_finished_run_holds_only_what_is_listed(trained):
     steps = [int(path.name) for path in run.checkpoints.iterdir()]
     known = {run.config, run.pictures, run.ancestry, run.metrics, run.sessions, run.path / ".lock"}
     known |= {of(split) for of in (run.evaluation, run.answers) for split in ("test", "val")}
-    known |= set(map(run.calibration, steps))
+    known |= {of(step) for of in (run.calibration, run.calibration_answers) for step in steps}
     written = {path for path in run.path.rglob("*") if path.is_file()}
     others = written - known
     assert all(

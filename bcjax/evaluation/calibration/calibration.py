@@ -166,7 +166,8 @@ def write(calibration: Calibration, workdir: Path) -> Path:
     The answers that it was fitted to are written to `.parquet` beside it.
     The calibration of an ensemble is `calibration/ensemble.json`.
     """
-    path = RunDir(workdir).calibration("ensemble" if calibration.networks else calibration.step)
+    name = "ensemble" if calibration.networks else calibration.step
+    path = RunDir(workdir).calibration(name)
     page = calibration.to_dict()
     if calibration.outliers:
         arrays = {name: page["outliers"].pop(name) for name in _ARRAYS}
@@ -174,7 +175,7 @@ def write(calibration: Calibration, workdir: Path) -> Path:
         with files.atomic(outliers) as partial, partial.open("wb") as file:
             np.savez(file, **arrays)
     if calibration.answers:
-        answer_files.write(calibration.answers, path.with_suffix(".parquet"))
+        answer_files.write(calibration.answers, RunDir(workdir).calibration_answers(name))
     files.write_json(path, page)
     return path
 
