@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from bcjax import metrics
+from bcjax.evaluation import answers as answering
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.measure import measure
 from bcjax.evaluation.calibration.temperature import FittedTemperature
@@ -16,6 +17,7 @@ from bcjax.evaluation.corruptions.corruption_evaluation import (
     CorruptionEvaluation,
     CorruptionScores,
 )
+from bcjax.evaluation.disagreement import Disagreement, MeanDisagreement
 from bcjax.evaluation.evaluation import (
     HomeFigures,
     LaboratoryComparison,
@@ -158,6 +160,25 @@ def test_views_and_ensembles_stand_beside_the_result_with_their_parts(run):
     assert "| test-ensemble | cells, test | 90 |" in text
     assert "| runs/b, checkpoint 7 | 0.8123 | 0.7000 | 0.6000 |" in text
     assert "| flipped | 0.8123 |" in text
+
+
+def test_a_report_names_the_pictures_that_the_networks_of_an_ensemble_disagree_about(run, answers):
+    workdir = run()
+    shared = np.zeros(90)
+    shared[[4, 30]] = 0.3, 0.6
+    apart = Disagreement(np.full(90, 0.7), shared)
+    mean = MeanDisagreement.of(apart, answers.predictions().correct)
+    other(workdir, "test-ensemble", disagreement=mean.to_dict())
+    text = markdown_of(workdir)
+    assert f"| test-ensemble | 0.7000 | {0.9 / 90:.4f} |" in text
+    assert "test-ensemble: its answers to the single pictures were not kept." in text
+    answering.write(
+        dataclasses.replace(answers, disagreement=apart), RunDir(workdir).answers("test-ensemble")
+    )
+    rows = [line for line in markdown_of(workdir).splitlines() if line.startswith("| cell")]
+    first, second = [line for line in rows if line.endswith(("0.6000 |", "0.3000 |"))]
+    assert first.startswith("| cell30.png | basophil |")
+    assert second.startswith("| cell4.png | eosinophil |")
 
 
 def test_members_have_a_mean_and_a_deviation(run):

@@ -1,10 +1,14 @@
 """Other evaluations of a run: other laboratories, corrupted pictures, averages, members."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from bcjax.evaluation import answers as answering
 from bcjax.evaluation.evaluation import (
     Evaluation,
     LaboratoryComparison,
@@ -24,6 +28,7 @@ if TYPE_CHECKING:
 
 _PART_METRICS = ("accuracy", "macro_f1", "log_loss")
 _AMONG = {"open": "all classes", "closed": "the common ones"}
+_MOST = 12  # pictures that the networks disagree about
 _CORRUPTION_METRIC = "balanced_accuracy"
 
 
@@ -136,7 +141,49 @@ def averages(run: RunRecord) -> list[Block]:
         parts: Sequence[NetworkScores | ViewScores] = [*result.ensemble, *soup, *result.views]
         if parts:
             blocks.append(Details(f"{name}: what was averaged, each alone", [_parts(parts)]))
-    return blocks
+    return blocks + _disagreement(run, others)
+
+
+def _disagreement(run: RunRecord, evaluations: Mapping[str, Evaluation]) -> list[Block]:
+    """Returns how much the networks of each ensemble disagree, and about which pictures most."""
+    apart = {name: each.disagreement for name, each in evaluations.items() if each.disagreement}
+    if not apart:
+        return []
+    head = ["evaluation", "entropy", "mutual information", "answer right", "answer wrong"]
+    rows = [
+        [name, *(number(value) for value in dataclasses.astuple(each))]
+        for name, each in apart.items()
+    ]
+    caption = (
+        "How much the networks disagree: means over the pictures, in nats. The mutual information "
+        "is the part of the entropy that they disagree about, also where the answer is right and "
+        "where it is wrong"
+    )
+    return [
+        Table(head, rows, caption),
+        *(_most_disagreed(name, run.run_dir.answers(name)) for name in apart),
+    ]
+
+
+def _most_disagreed(name: str, path: Path) -> Block:
+    """Returns the pictures of an evaluation that the networks disagree about most."""
+    kept = answering.read(path) if path.exists() else None
+    if kept is None or kept.disagreement is None:
+        return Text(f"{name}: its answers to the single pictures were not kept.", "soft")
+    probabilities, shared = kept.probabilities(), kept.disagreement.mutual_information
+    rows = [
+        [
+            kept.ids[row],
+            kept.classes[kept.labels[row]],
+            kept.classes[probabilities[row].argmax()],
+            percent(probabilities[row].max()),
+            number(shared[row]),
+        ]
+        for row in np.argsort(-shared, kind="stable")[:_MOST]
+    ]
+    head = ["picture", "true", "predicted", "probability", "mutual information"]
+    title = f"{name}: the {len(rows)} pictures that the networks disagree about most"
+    return Details(title, [Table(head, rows, text_columns=3)])
 
 
 def members(run: RunRecord) -> list[Block]:
