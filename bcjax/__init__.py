@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES
     from bcjax.api import compare as compare
     from bcjax.api import evaluate as evaluate
     from bcjax.api import explore as explore
+    from bcjax.api import export as export
     from bcjax.api import get_config as get_config
     from bcjax.api import load as load
     from bcjax.api import prepare as prepare
@@ -35,6 +36,7 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES
     from bcjax.evaluation.predictions import Predictions as Predictions
     from bcjax.evaluation.trained_ensemble import TrainedEnsemble as TrainedEnsemble
     from bcjax.evaluation.trained_network import TrainedNetwork as TrainedNetwork
+    from bcjax.exports.export import Exported as Exported
     from bcjax.reports.comparison import Comparison as Comparison
     from bcjax.reports.run import Report as Report
     from bcjax.runtime.errors import UserError as UserError
@@ -51,6 +53,7 @@ _NAMES = {
     "compare": "bcjax.api",
     "evaluate": "bcjax.api",
     "explore": "bcjax.api",
+    "export": "bcjax.api",
     "get_config": "bcjax.api",
     "load": "bcjax.api",
     "prepare": "bcjax.api",
@@ -63,6 +66,7 @@ _NAMES = {
     "Embeddings": "bcjax.evaluation.predictions",
     "Evaluation": "bcjax.evaluation.evaluation",
     "Explanation": "bcjax.evaluation.explanation.explanation",
+    "Exported": "bcjax.exports.export",
     "Outcome": "bcjax.training.loop",
     "Prediction": "bcjax.evaluation.predictions",
     "Predictions": "bcjax.evaluation.predictions",

@@ -13,6 +13,7 @@ from bcjax import config as configs
 from bcjax.config import ConfigDict
 from bcjax.runtime import files, jax_settings
 from bcjax.runtime.errors import UserError, disk_faults_told, shown
+from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from bcjax.evaluation.evaluation import Evaluation
     from bcjax.evaluation.trained_ensemble import TrainedEnsemble
     from bcjax.evaluation.trained_network import TrainedNetwork
+    from bcjax.exports.export import Exported
     from bcjax.reports.comparison import Comparison
     from bcjax.reports.dataset import Exploration
     from bcjax.reports.run import Report
@@ -310,6 +312,52 @@ def calibrate(
         batch_size=batch_size,
         runs=others,
     )
+
+
+@disk_faults_told()
+@jax_settings.fixed()
+def export(
+    run: "Run",
+    out: str | Path | None = None,
+    *,
+    formats: str | Sequence[str] = ("onnx",),
+    checkpoint: Checkpoint | None = None,
+) -> "Exported":
+    """Writes a trained network for other runtimes, and checks each file there before it is kept.
+
+    A file takes uint8 RGB pictures of the network's size, any number at a time, and gives
+    calibrated probabilities and, if the network was calibrated, how strange each picture is.
+
+    Examples:
+      >>> exported = bcjax.export("runs/a", "clinic/", formats=["onnx", "stablehlo"])
+      ...                                                            # doctest: +SKIP
+      >>> exported.certificates[0].difference                        # doctest: +SKIP
+
+    Args:
+      run: The run, such as its folder, or the network.
+      out: The folder to write to; None: `export/` in the run's folder.
+      formats: "onnx", "stablehlo", or several.
+      checkpoint: "best", "latest" or a step; None: that of the network, or the best.
+
+    Returns:
+      The files, and what was checked of each.
+
+    Raises:
+      UserError: If there is no such format or checkpoint, the format's extra is not installed, or
+        there are no held-out pictures to check it with.
+      FailedCheckError: If a file answers otherwise than the network; nothing is written then.
+    """
+    workdir = _workdir(run)
+    folder = RunDir(workdir).exported if out is None else files.user_path(out)
+    from bcjax.evaluation import trained_network
+    from bcjax.exports import export as exporting
+    from bcjax.runtime import compilation
+
+    compilation.use_cache()
+    which = _checkpoint(run) if checkpoint is None else checkpoint
+    net = trained_network.load(workdir, which)
+    names = (formats,) if isinstance(formats, str) else tuple(formats)
+    return exporting.export(net, folder, names)
 
 
 @disk_faults_told()

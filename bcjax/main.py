@@ -28,6 +28,7 @@ COMMANDS = {
     "report": "Write the report of a run: a page, Markdown, figures for a paper, a model card.",
     "predict": "Label pictures or folders with a trained network.",
     "explain": "Draw which parts of a picture a network's answer depends on.",
+    "export": "Write a trained network for other runtimes, each file checked there.",
     "import-weights": "Turn published weights of PyTorch or Keras into the folder of a run.",
     "configs": "List the configs that come with bcjax, which --config takes by name.",
     "models": "List the networks: parameters, FLOPs, input size, paper.",
@@ -52,7 +53,8 @@ def version() -> str:
 def main() -> int:
     """Runs the command in `sys.argv` and returns its exit status.
 
-    The status is 0 on success, 1 for a defect of bcjax (with a traceback), 2 for a mistake of the
+    The status is 0 on success, 1 for a defect of bcjax (with a traceback) and for a file of
+    `export` that answers otherwise than the network, 2 for a mistake of the
     user (with one sentence), 3 where `evaluate --watch` has seen a run stop before its end, and
     129, 130 or 143 for a run that has saved its state because its terminal was closed or it was
     interrupted or terminated.

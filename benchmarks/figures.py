@@ -1,4 +1,4 @@
-"""Writes the figures in README.md and docs/benchmarks.md from benchmarks/results.
+"""Writes the figures in README.md and docs/ from benchmarks/results.
 
     python benchmarks/figures.py [--check]
 
@@ -20,7 +20,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results"
-PAGES = (ROOT / "docs" / "benchmarks.md", ROOT / "README.md")
+DOCS = ROOT / "docs"
+PAGES = (DOCS / "benchmarks.md", DOCS / "published" / "claims.md", ROOT / "README.md")
 MARKS = re.compile(r"(<!-- figures:(\S+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 HEADLINES = "headlines"
 
@@ -28,7 +29,7 @@ HEADLINES = "headlines"
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--check", action="store_true", help="write nothing; status 1 if stale")
-    parser.add_argument("--page", type=Path, action="append", help="default: both pages")
+    parser.add_argument("--page", type=Path, action="append", help="default: all of them")
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
     pages = options.page or PAGES

@@ -82,7 +82,7 @@ class AlexNet(StagedClassifier, kw_only=True):
         x = images.astype(self.dtype)
         for i, layer in enumerate(layers):
             x = stage(*layer, self.dtype, name=f"stage{i + 1}")(x)
-        return adaptive_average_pool(x, 6).reshape(len(x), -1)
+        return adaptive_average_pool(x, 6).reshape(x.shape[0], -1)
 
 
 NETWORKS = {

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from bcjax.models.windows import Geometry, Kernel, Picture, Sides, gathered, views
+from bcjax.models.windows import Geometry, Kernel, Picture, Sides, gathered, is_plain, views
 
 # With up to this many positions in a picture, a product of windows beats XLA's convolution.
 _SMALL_MAP = 16
@@ -24,7 +24,6 @@ _SMALL_MAP = 16
 _FEW_ROWS = 16
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def convolve(x: Picture, kernel: Kernel, geometry: Geometry, groups: int = 1) -> Picture:
     """Computes `lax.conv_general_dilated` of NHWC pictures with an HWIO kernel.
 
@@ -36,13 +35,20 @@ def convolve(x: Picture, kernel: Kernel, geometry: Geometry, groups: int = 1) ->
       geometry: Stride, edges and dilation.
       groups: The number of groups into which the channels are divided.
     """
+    if is_plain():
+        return xla_forward(x, kernel, geometry, groups)
+    return _convolve(x, kernel, geometry, groups)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
+def _convolve(x: Picture, kernel: Kernel, geometry: Geometry, groups: int) -> Picture:
     return _by_platform(cpu_forward, xla_forward, geometry, groups, x, kernel)
 
 
 def _saved(
     x: Picture, kernel: Kernel, geometry: Geometry, groups: int
 ) -> tuple[Picture, tuple[Picture, Kernel]]:
-    return convolve(x, kernel, geometry, groups), (x, kernel)
+    return _convolve(x, kernel, geometry, groups), (x, kernel)
 
 
 def _gradients(
@@ -71,7 +77,7 @@ def _by_platform(
     )
 
 
-convolve.defvjp(_saved, _gradients)
+_convolve.defvjp(_saved, _gradients)
 
 
 # XLA's own convolution

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from bcjax.models.convolution import convolve
 from bcjax.models.initialisers import he_normal, lecun_normal
-from bcjax.models.windows import Geometry, Pair, Picture, gathered, views
+from bcjax.models.windows import Geometry, Pair, Picture, gathered, is_plain, views
 from bcjax.runtime.errors import UserError
 
 # How published weights were made. "torch" pads a convolution alike on both sides; "tf" pads to the
@@ -55,12 +55,18 @@ class Conv(nn.Module):
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w width"]:
         shape = (self.size, self.size, x.shape[-1] // self.groups, self.width)
         kernel = self.param("kernel", self.kernel_init, shape)
-        geometry = Geometry((self.stride, self.stride), self._edges(x.shape[1:3]))
-        y = convolve(x.astype(self.dtype), kernel.astype(self.dtype), geometry, self.groups)
+        y = self.convolved(x, kernel)
         if not self.use_bias:
             return y
         bias = self.param("bias", nn.initializers.zeros, (self.width,))
         return y + bias.astype(self.dtype)
+
+    def convolved(
+        self, x: Float[Array, "B H W C"], kernel: Float[Array, "size size c width"]
+    ) -> Float[Array, "B h w width"]:
+        """Computes the convolution with another kernel of the same shape, and without the bias."""
+        geometry = Geometry((self.stride, self.stride), self._edges(x.shape[1:3]))
+        return convolve(x.astype(self.dtype), kernel.astype(self.dtype), geometry, self.groups)
 
     def _edges(self, sides: tuple[int, ...]) -> tuple[Pair, Pair]:
         if self.padding is None and self.convention != "torch":
@@ -101,7 +107,12 @@ def max_pool(
     """
     over = [-(side + 2 * padding - size) % stride if ceil else 0 for side in x.shape[1:3]]
     down, right = ((padding, padding + more) for more in over)
-    return _max_pool(x, size, Geometry((stride, stride), (down, right)))
+    geometry = Geometry((stride, stride), (down, right))
+    if is_plain():
+        window, steps = (1, size, size, 1), (1, *geometry.stride, 1)
+        edges = ((0, 0), *geometry.edges, (0, 0))
+        return lax.reduce_window(x, -jnp.inf, lax.max, window, steps, edges)
+    return _max_pool(x, size, geometry)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
@@ -175,6 +186,8 @@ def gelu(x: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     It uses erf, where `jax.nn.gelu` uses erfc: the difference is below float32's rounding of x, and
     a CPU computes it in two fifths of the time.
     """
+    if is_plain():
+        return nn.gelu(x, approximate=False)
     return x * (0.5 + 0.5 * lax.erf(x * jnp.asarray(math.sqrt(0.5), x.dtype)))
 
 

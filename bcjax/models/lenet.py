@@ -61,7 +61,7 @@ class LeNet(StagedClassifier, kw_only=True):
         stage = nn.remat(LeNetStage) if self.remat else LeNetStage
         x = stage(6, not self.small_stem, self.dtype, name="stage1")(images.astype(self.dtype))
         x = stage(16, True, self.dtype, name="stage2")(x)
-        return adaptive_average_pool(x, 5).reshape(len(x), -1)
+        return adaptive_average_pool(x, 5).reshape(x.shape[0], -1)
 
 
 NETWORKS = {

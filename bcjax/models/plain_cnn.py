@@ -80,7 +80,7 @@ class PlainCNN(StagedClassifier, kw_only=True):
             x = stage(
                 width, depth, self.kernel_size, self.norm, pool, self.dtype, name=f"stage{i + 1}"
             )(x, train)
-        return x.reshape(len(x), -1) if self.flatten else x.mean(axis=(1, 2))
+        return x.reshape(x.shape[0], -1) if self.flatten else x.mean(axis=(1, 2))
 
 
 def _info(

@@ -94,7 +94,7 @@ class VGG(StagedClassifier, kw_only=True):
         x = images.astype(self.dtype)
         for i, (width, depth) in enumerate(zip(self.widths, self.depths, strict=True)):
             x = stage(width, depth, pools[i], name=f"stage{i + 1}", **layers)(x, train)
-        return adaptive_average_pool(x, 7).reshape(len(x), -1)
+        return adaptive_average_pool(x, 7).reshape(x.shape[0], -1)
 
 
 def _info(

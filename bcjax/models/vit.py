@@ -1,5 +1,6 @@
 """Vision transformers: the Ti, S and B of DeiT, with patches of 16x16, laid out as in timm."""
 
+import contextlib
 import functools
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -7,6 +8,7 @@ from typing import Any, ClassVar
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.image import resize
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
@@ -15,6 +17,7 @@ from bcjax.models.initialisers import Normal
 from bcjax.models.layers import Conv, DropPath, Stage, drop_path_rates, gelu, require_side
 from bcjax.models.network import NetworkInfo, StagedClassifier
 from bcjax.models.norm import Norm
+from bcjax.models.windows import is_plain
 
 Layer = Callable[..., Any]
 
@@ -57,11 +60,20 @@ class PatchStem(nn.Module):
         table = self.param("positions", _init, (1 + GRID**2, channels))
         places = table[1:].reshape(GRID, GRID, channels)
         if (height, width) != (GRID, GRID):
-            places = jax.image.resize(places, (height, width, channels), "bicubic")
+            places = _resized(places, height, width)
         tokens = x.reshape(batch, height * width, channels)
         tokens += places.reshape(1, height * width, channels).astype(self.dtype)
         first = jnp.broadcast_to((first + table[0]).astype(self.dtype), (batch, 1, channels))
         return jnp.concatenate([first, tokens], axis=1)
+
+
+def _resized(
+    places: Float[Array, "h w D"], height: int, width: int
+) -> Float[Array, "height width D"]:
+    # For other runtimes it is a constant: theirs resize otherwise.
+    now = jax.ensure_compile_time_eval() if is_plain() else contextlib.nullcontext()
+    with now:
+        return resize(places, (height, width, places.shape[-1]), "bicubic")
 
 
 class TransformerBlock(nn.Module):

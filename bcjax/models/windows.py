@@ -4,7 +4,9 @@ Convolutions and pools are written with these: a tap is one place of a kernel or
 and its view has one pixel for each position of the window.
 """
 
-from collections.abc import Callable, Sequence
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -15,6 +17,23 @@ Pair = tuple[int, int]
 Sides = tuple[int, ...]  # height and width
 Picture = Float[Array, "B H W C"]
 Kernel = Float[Array, "h w i o"]
+
+_plain = contextvars.ContextVar("plain", default=False)
+
+
+@contextlib.contextmanager
+def plain() -> Iterator[None]:
+    """Makes convolutions and pools the single operations of their names, for other runtimes."""
+    before = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(before)
+
+
+def is_plain() -> bool:
+    """Returns whether this is within `plain`."""
+    return _plain.get()
 
 
 class Geometry(NamedTuple):

@@ -12,6 +12,8 @@ EXTRAS = {
     "mlflow": "track",
     "wandb": "track",
     "pandas": "pandas",
+    "jax2onnx": "export",
+    "flatbuffers": "export",
 }
 
 

@@ -79,6 +79,7 @@ class RunDir(os.PathLike[str]):
     | `report.html`, `report.md` | the report                              | report                |
     | `figures/<name>.png`       | its figures, for a paper                | report                |
     | `latex/`                   | its tables and figures for LaTeX        | report --latex        |
+    | `export/`                  | files for other runtimes, certificates  | export                |
     | `README.md`                | the model card                          | report                |
     | `member-<i>/`              | the folder of each of several members   | train                 |
     | `.lock`                    | held by the process that trains         | train                 |
@@ -104,6 +105,7 @@ class RunDir(os.PathLike[str]):
     explanations = _Inside("explain")
     explained = _Inside("explain/explain.json")
     inference_cost = _Inside("inference_cost.json")
+    exported = _Inside("export")
     report = _Inside("report.html")
     report_markdown = _Inside("report.md")
     figures = _Inside("figures")

@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
 from bcjax.models.alexnet import AlexNet
@@ -62,6 +63,16 @@ def initialised(name):
 
 def shapes(model, size=64, channels=3):
     return jax.eval_shape(model.init, key(), jnp.zeros((1, size, size, channels)))
+
+
+def with_statistics(variables):
+    """Returns variables as NumPy has them, with running averages that no fresh network has."""
+    rng = np.random.default_rng(0)
+    averages = variables.get("batch_stats", {})
+    changed = jax.tree.map(lambda leaf: rng.uniform(0.5, 1.5, leaf.shape), averages)
+    return jax.tree.map(
+        lambda leaf: np.asarray(leaf, np.float32), variables | {"batch_stats": changed}
+    )
 
 
 def parameters(variables):

@@ -1,0 +1,74 @@
+"""Write a trained run for other runtimes: files that answer as the run does, each checked.
+
+  bcjax export --workdir=runs/a
+  bcjax export --workdir=runs/a --format=onnx,stablehlo --out=for_the_clinic/
+
+A file takes uint8 RGB pictures of the run's size, any number at a time, and gives calibrated
+probabilities and, after bcjax calibrate, how strange each picture is. Each file is run on 200
+pictures that the network was not trained on: it must give the same classes, and probabilities that
+differ by less than 0.0001. Otherwise nothing is written and the exit status is 1. Beside the files
+are model.json (classes, preparation of pictures, thresholds) and certificate.json (what was
+checked).
+"""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+
+from bcjax.cli import flags
+from bcjax.cli.flags import CHECKPOINT, Arguments, Flag
+
+if TYPE_CHECKING:
+    from bcjax.exports.export import Exported
+
+FLAGS = (
+    flags.workdir("the run to export"),
+    dataclasses.replace(CHECKPOINT, meaning="best, latest or a step."),
+    Flag("format", "Formats, by comma: onnx, stablehlo.", ["onnx"], list),
+    Flag("out", "The folder to write to; default: export/ in the workdir.", kind=Path),
+)
+
+
+def run(arguments: Arguments) -> None:
+    from bcjax import api
+    from bcjax.cli import tables
+    from bcjax.exports.export import FailedCheckError
+
+    try:
+        exported = api.export(
+            arguments.workdir,
+            arguments.out,
+            formats=arguments.format,
+            checkpoint=arguments.checkpoint,
+        )
+    except FailedCheckError as error:
+        sys.exit(f"{error} Nothing was written.")
+    Console().print(*tables.cautions(exported.cautions), _table(exported), sep="\n")
+    print(f"written to {exported.folder}")
+
+
+def _table(exported: "Exported") -> Table:
+    first = exported.certificates[0]
+    title = f"{first.n} pictures of the {first.split} split, on {first.hardware}"
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    columns = []
+    for each in exported.certificates:
+        table.add_column(each.file, justify="right")
+        cells = {
+            "answered by": each.runtime,
+            "size": f"{each.bytes / 1e6:.2f} MB",
+            "same class as the network": f"{each.same_label} of {each.n}",
+            "largest difference of a probability": f"{each.difference:.1e}",
+            "accuracy": f"{each.accuracy.value:.4f}",
+            "one picture, median": f"{each.p50_ms:.2f} ms",
+            "one picture, 99 % are faster": f"{each.p99_ms:.2f} ms",
+        }
+        columns.append(cells)
+    for row in columns[0]:
+        table.add_row(row, *(cells[row] for cells in columns))
+    return table

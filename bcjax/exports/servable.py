@@ -1,0 +1,139 @@
+"""A trained network as one function of pictures, with all that one must know to use it."""
+
+import dataclasses
+from collections.abc import Callable
+from importlib import metadata
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, UInt8
+
+from bcjax import config as configs
+from bcjax.config import ImageSize
+from bcjax.engine import network
+from bcjax.engine.step import normalise
+from bcjax.evaluation.calibration.outliers import Outliers
+from bcjax.evaluation.trained_network import TrainedNetwork
+from bcjax.models import portable
+
+FORMAT_VERSION = 1  # of the page about a file
+INPUT = "images"
+PROBABILITIES, DISTANCE = "probabilities", "distance"  # the outputs
+
+Outputs = dict[str, Float[Array, "B *rest"]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Servable:
+    """A trained network for other runtimes.
+
+    Attributes:
+      answer: The function (B, height, width, 3) uint8 -> outputs by name, to be traced: calibrated
+        probabilities (B, C) float32 and, if outliers can be told, distances (B,) float32. Its
+        constants are NumPy arrays, batch norm is part of the convolutions, and it computes in
+        float32 whatever the run did.
+      size: Height and width of the pictures, in pixels.
+      classes: The names of the C classes.
+      outputs: The names of the outputs, in their order.
+      page: What must be known to use it, ready for JSON; see `docs/export.md`.
+    """
+
+    answer: Callable[[UInt8[Array, "B height width 3"]], Outputs]
+    size: ImageSize
+    classes: tuple[str, ...]
+    outputs: tuple[str, ...]
+    page: dict[str, Any]
+
+
+def in_float32(net: TrainedNetwork) -> TrainedNetwork:
+    """Returns a network that computes in float32, whatever its run did."""
+    config = configs.replaced(net.config, {"model.dtype": "float32"})
+    return dataclasses.replace(net, config=config, model=network.build(config, len(net.classes)))
+
+
+def servable(net: TrainedNetwork) -> Servable:
+    """Returns a trained network as other runtimes can have it."""
+    net = in_float32(net)
+    config, model = net.config, net.model
+    variables = jax.tree.map(np.asarray, jax.device_get(net.variables))
+    temperature = net.calibration.temperature if net.calibration else 1.0
+    outliers = net.calibration.outliers if net.calibration else None
+    mean, std = config.model.mean, config.model.std
+
+    def answer(images: UInt8[Array, "B height width 3"]) -> Outputs:
+        with portable.tracing():
+            pixels = normalise(images.astype(jnp.float32) / 255, mean, std)
+            if outliers is None:
+                logits = model.apply(variables, pixels, train=False)
+                return {PROBABILITIES: jax.nn.softmax(logits / temperature)}
+            features = model.apply(variables, pixels, train=False, method="features")
+            logits = model.apply(variables, features, train=False, method="classify")
+            return {
+                PROBABILITIES: jax.nn.softmax(logits / temperature),
+                DISTANCE: _distance(features, outliers),
+            }
+
+    outputs = (PROBABILITIES,) if outliers is None else (PROBABILITIES, DISTANCE)
+    return Servable(answer, net.image_size, net.classes, outputs, _page(net, outputs))
+
+
+def _distance(features: Float[Array, "B D"], outliers: Outliers) -> Float[Array, "B"]:
+    """Returns the distance to the nearest class, as `Outliers.distance` computes it in float64."""
+    whitened = features.astype(jnp.float32) @ outliers.whitening.astype(np.float32)
+    means = (outliers.means @ outliers.whitening).astype(np.float32)
+    # One class after the other: a difference for all at once would take K times the memory.
+    squares = [jnp.sum((whitened - mean) ** 2, axis=1, keepdims=True) for mean in means]
+    return jnp.sqrt(jnp.min(jnp.concatenate(squares, axis=1), axis=1))
+
+
+def _page(net: TrainedNetwork, outputs: tuple[str, ...]) -> dict[str, Any]:
+    data, calibration = net.config.data, net.calibration
+    fitted = None
+    if calibration:
+        fitted = {
+            "split": calibration.split, "n": calibration.n,
+            "temperature": calibration.temperature,
+            "conformal": calibration.conformal.to_dict(),
+            "abstention": calibration.abstention.to_dict(),
+            "distance_threshold": calibration.outliers and calibration.outliers.distance_threshold,
+        }  # fmt: skip
+    meanings = {
+        PROBABILITIES: "Calibrated probability of each class, float32: (batch, classes).",
+        DISTANCE: "How strange a picture is, float32: (batch,); above calibration's "
+        "distance_threshold it is unlike what the network was trained on.",
+    }
+    height, width = net.image_size
+    cautions = [*(calibration.cautions if calibration else ())]
+    if not calibration:
+        cautions.append(
+            f"Checkpoint {net.step} is not calibrated: its probabilities are surer or less sure "
+            "than they should be, and nothing says which pictures it cannot judge. Run bcjax "
+            "calibrate, and export it anew."
+        )
+    return {
+        "format_version": FORMAT_VERSION,
+        "made_by": f"bcjax {metadata.version('bcjax')}",
+        "use": "For research only: it is no medical device.",
+        "network": net.config.model.name,
+        "run": net.workdir.name,
+        "checkpoint": net.step,
+        "classes": list(net.classes),
+        "input": {
+            "name": INPUT, "dtype": "uint8", "shape": ["batch", height, width, 3],
+            "channels": "RGB",
+            "meaning": "Decoded pictures of this size. Normalisation is inside the file.",
+        },
+        "outputs": {name: meanings[name] for name in outputs},
+        "preparation": {
+            "resize": data.resize, "crop_fraction": data.crop_fraction,
+            "pad_colour": list(data.pad_colour), "grey": data.grey,
+            "interpolation": "by area where the picture becomes smaller, else bilinear (OpenCV's "
+            "INTER_AREA and INTER_LINEAR)",
+            "mask": data.mask, "stain": data.stain,
+        },
+        "calibration": fitted,
+        "cautions": cautions,
+        "data": {"source": str(data.source).rstrip("/").rsplit("/", 1)[-1], "licence": "unknown"},
+    }  # fmt: skip

@@ -1,0 +1,114 @@
+"""`bcjax export` and `bcjax.export`: files that answer as the run does, or none."""
+
+import hashlib
+import json
+import shutil
+
+import numpy as np
+import onnxruntime
+import pytest
+from commandline import contents, refused
+
+import bcjax as library
+from bcjax.exports import onnx_file
+from bcjax.exports.export import FailedCheckError
+
+
+@pytest.fixture(scope="module")
+def calibrated(trained, tmp_path_factory):
+    workdir = shutil.copytree(trained.workdir, tmp_path_factory.mktemp("runs") / "clinic")
+    library.calibrate(workdir, coverage=0.8)
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def exported(calibrated):
+    return library.export(calibrated, formats=("onnx", "stablehlo"))
+
+
+def read(folder, name):
+    return json.loads((folder / name).read_text())
+
+
+def test_the_files_lie_in_the_folder_of_the_run_with_their_certificates(calibrated, exported):
+    folder = calibrated / "export"
+    assert exported.folder == folder
+    assert {path.name for path in folder.iterdir()} == {
+        "model.onnx", "model.stablehlo", "model.json", "certificate.json",
+    }  # fmt: skip
+    for certificate in read(folder, "certificate.json")["certificates"]:
+        content = (folder / certificate["file"]).read_bytes()
+        assert certificate["bytes"] == len(content)
+        assert certificate["sha256"] == hashlib.sha256(content).hexdigest()
+        assert certificate["same_label"] == certificate["n"] > 0
+        assert certificate["difference"] < 1e-5
+        assert certificate["distance_difference"] < 1e-3
+        assert certificate["split"] == "test"
+
+
+def test_a_file_and_its_page_are_enough_to_answer_as_predict_does(
+    calibrated, exported, snapshots, tmp_path
+):
+    net = library.load(calibrated)
+    pictures = sorted(snapshots(tmp_path).glob("*/*"))
+    expected = net.predict(pictures)
+    page = read(exported.folder, "model.json")
+    session = onnxruntime.InferenceSession(exported.folder / "model.onnx")
+    assert json.loads(session.get_modelmeta().custom_metadata_map["bcjax"]) == page
+    probabilities, distance = session.run(None, {page["input"]["name"]: net.preprocess(pictures)})
+    np.testing.assert_allclose(probabilities, expected.probabilities, atol=1e-5)
+    np.testing.assert_allclose(distance, expected.distance, rtol=1e-3)
+    assert tuple(page["classes"]) == expected.classes
+    fitted = page["calibration"]
+    sets = probabilities >= fitted["conformal"]["least"]
+    assert (sets == expected.sets).mean() > 0.99  # a probability may lie on the threshold
+    assert ((distance > fitted["distance_threshold"]) == expected.outlier).all()
+
+
+def test_the_command_says_what_it_checked(bcjax, calibrated, tmp_path):
+    out = tmp_path / "clinic"
+    ran = bcjax("export", f"--workdir={calibrated}", f"--out={out}", "--checkpoint=latest")
+    assert ran.status == 0, ran.err
+    assert "8 of 8" in ran.out
+    assert f"written to {out}" in ran.out
+    assert {path.name for path in out.iterdir()} == {
+        "model.onnx", "model.json", "certificate.json",
+    }  # fmt: skip
+
+
+def test_a_run_without_calibration_is_exported_with_a_caution(bcjax, own_run, tmp_path):
+    shutil.rmtree(own_run / "calibration")
+    ran = bcjax("export", f"--workdir={own_run}", f"--out={tmp_path / 'out'}")
+    assert ran.status == 0, ran.err
+    said = "is not calibrated"
+    assert said in ran.out.replace("\n", " ")
+    page = read(tmp_path / "out", "model.json")
+    assert said in page["cautions"][0]
+    assert page["calibration"] is None
+
+
+def test_a_file_that_answers_otherwise_is_not_kept(bcjax, calibrated, tmp_path, monkeypatch):
+    def wrong(self, images):
+        found = right(self, images)
+        return found | {"probabilities": found["probabilities"] + 2e-4}
+
+    right = onnx_file.Runtime.__call__
+    monkeypatch.setattr(onnx_file.Runtime, "__call__", wrong)
+    with pytest.raises(FailedCheckError, match="where 1e-04 is allowed"):
+        library.export(calibrated, tmp_path / "out")
+    with pytest.raises(SystemExit, match="answers otherwise") as ended:
+        bcjax("export", f"--workdir={calibrated}", f"--out={tmp_path / 'out'}")
+    assert ended.value.code != 0
+    assert not (tmp_path / "out").exists()
+
+
+def test_mistakes_are_refused_and_write_nothing(bcjax, own_run, tmp_path):
+    before = contents(own_run)
+    refused(bcjax("export"), "--workdir")
+    refused(bcjax("export", f"--workdir={own_run}", "--format=coreml"), "coreml", "onnx, stablehlo")
+    refused(bcjax("export", f"--workdir={own_run}", "--format="), "format", "onnx")
+    refused(bcjax("export", f"--workdir={own_run}", "--checkpoint=77"), "77")
+    file = tmp_path / "taken"
+    file.write_text("a file")
+    refused(bcjax("export", f"--workdir={own_run}", f"--out={file}"), file)
+    assert contents(own_run) == before
