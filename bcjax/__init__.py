@@ -78,8 +78,8 @@ _NAMES = {
     "UserError": "bcjax.runtime.errors",
 }
 _ROOMS = (
-    "augment", "benchmark", "config", "data", "engine", "evaluation", "metrics", "models",
-    "register", "reports", "runtime", "training", "tune",
+    "augment", "benchmark", "config", "data", "engine", "evaluation", "exports", "metrics",
+    "models", "register", "reports", "runtime", "training", "tune",
 )  # fmt: skip
 
 __all__ = ["__version__", *_NAMES]

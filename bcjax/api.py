@@ -322,6 +322,7 @@ def export(
     *,
     formats: str | Sequence[str] = ("onnx",),
     checkpoint: Checkpoint | None = None,
+    max_loss: float = 0.02,
 ) -> "Exported":
     """Writes a trained network for other runtimes, and checks each file there before it is kept.
 
@@ -336,8 +337,9 @@ def export(
     Args:
       run: The run, such as its folder, or the network.
       out: The folder to write to; None: `export/` in the run's folder.
-      formats: "onnx", "stablehlo", or several.
+      formats: "onnx", "onnx_int8", "stablehlo", or several.
       checkpoint: "best", "latest" or a step; None: that of the network, or the best.
+      max_loss: How much the accuracy may fall in 8 bits, in 0..1.
 
     Returns:
       The files, and what was checked of each.
@@ -345,7 +347,8 @@ def export(
     Raises:
       UserError: If there is no such format or checkpoint, the format's extra is not installed, or
         there are no held-out pictures to check it with.
-      FailedCheckError: If a file answers otherwise than the network; nothing is written then.
+      FailedCheckError: If a file answers otherwise than the network, or loses more accuracy than
+        `max_loss`; nothing is written then.
     """
     workdir = _workdir(run)
     folder = RunDir(workdir).exported if out is None else files.user_path(out)
@@ -357,7 +360,7 @@ def export(
     which = _checkpoint(run) if checkpoint is None else checkpoint
     net = trained_network.load(workdir, which)
     names = (formats,) if isinstance(formats, str) else tuple(formats)
-    return exporting.export(net, folder, names)
+    return exporting.export(net, folder, names, max_loss)
 
 
 @disk_faults_told()

@@ -2,8 +2,8 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, Self
 
 import jax
 import numpy as np
@@ -11,19 +11,35 @@ from jaxtyping import Float, Int, UInt8
 
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
+from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation.answer_times import time_calls
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.exports.servable import DISTANCE, PROBABILITIES
+from bcjax.metrics import resampling
 from bcjax.metrics.intervals import Estimate, proportion
+from bcjax.metrics.predictions import checked
+from bcjax.metrics.resampling import Difference, ResampledMetrics
 from bcjax.runtime import environment
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
 
 TOLERANCE = 1e-4  # of a probability
-_PICTURES = 200
+PICTURES = 200
+MANY = 1000  # where it is the accuracy that counts
 _BATCH = 32
+_RESAMPLES = 1000
 
-Runtime = Callable[[UInt8[np.ndarray, "B H W 3"]], dict[str, Float[np.ndarray, "..."]]]
+
+class FailedCheckError(Exception):
+    """A file answers otherwise than the network; the message says how far."""
+
+
+class Runtime(Protocol):
+    """What answers pictures with a file; `name` is its own, with its version."""
+
+    name: str
+
+    def __call__(self, images: UInt8[np.ndarray, "B H W 3"]) -> dict[str, np.ndarray]: ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +57,13 @@ class Certificate(Result):
       same_label: How many have the same most probable class as by the network itself.
       difference: The largest difference of a probability.
       distance_difference: The largest relative difference of a distance; None: the file has none.
-      tolerance: The most that `difference` may be.
+      tolerance: The most that `difference` may be; None: the file has other numbers than the
+        network, and it is the accuracy that counts.
+      max_loss: The most that the accuracy may fall.
       accuracy: The accuracy of the file's answers on these pictures.
+      loss: How much higher the network's own accuracy is, with an interval over pictures.
+      calibration_error: The expected calibration error of the file's answers.
+      own_calibration_error: The same of the network's own.
       p50_ms: Median of the time of one picture's answer, in milliseconds.
       p99_ms: Its 99th percentile.
       hardware: The machine that this was measured on.
@@ -58,8 +79,12 @@ class Certificate(Result):
     same_label: int
     difference: float
     distance_difference: float | None
-    tolerance: float
+    tolerance: float | None
+    max_loss: float
     accuracy: Estimate
+    loss: Difference
+    calibration_error: float
+    own_calibration_error: float
     p50_ms: float
     p99_ms: float
     hardware: str
@@ -67,12 +92,21 @@ class Certificate(Result):
     @property
     def fault(self) -> str:
         """What is wrong with the file, as a sentence; "" if nothing is."""
-        if self.same_label == self.n and self.difference <= self.tolerance:
+        if self.tolerance is not None:
+            if self.same_label == self.n and self.difference <= self.tolerance:
+                return ""
+            return (
+                f"{self.file} answers otherwise than the network: {self.n - self.same_label} of "
+                f"{self.n} pictures get another class, and probabilities differ by up to "
+                f"{self.difference:.1e}, where {self.tolerance:.0e} is allowed."
+            )
+        lost = self.loss.value
+        if lost is None or lost <= self.max_loss:
             return ""
         return (
-            f"{self.file} answers otherwise than the network: {self.n - self.same_label} of "
-            f"{self.n} pictures get another class, and probabilities differ by up to "
-            f"{self.difference:.1e}, where {self.tolerance:.0e} is allowed."
+            f"{self.file} loses {lost:.1%} of the accuracy ({self.loss.low:.1%} to "
+            f"{self.loss.high:.1%}), where {self.max_loss:.1%} is allowed: export it in another "
+            "format, or allow more."
         )
 
 
@@ -84,6 +118,8 @@ class HeldOut:
       split: Their split.
       images: As the network reads them, (N, height, width, 3).
       labels: Their classes.
+      groups: Patient, slide or source picture of each; "" where the data names none.
+      classes: The names of the classes.
       probabilities: The network's answers.
       distances: Their distances; None: outliers cannot be told.
     """
@@ -91,11 +127,30 @@ class HeldOut:
     split: str
     images: UInt8[np.ndarray, "N height width 3"]
     labels: Int[np.ndarray, "N"]
+    groups: tuple[str, ...]
+    classes: tuple[str, ...]
     probabilities: Float[np.ndarray, "N C"]
     distances: Float[np.ndarray, "N"] | None
 
+    def some(self, most: int) -> Self:
+        """Returns that many of them, evenly."""
+        rows = np.unique(np.linspace(0, len(self.images) - 1, most).round().astype(int))
+        return dataclasses.replace(
+            self,
+            images=self.images[rows],
+            labels=self.labels[rows],
+            groups=tuple(self.groups[row] for row in rows),
+            probabilities=self.probabilities[rows],
+            distances=None if self.distances is None else self.distances[rows],
+        )
 
-def held_out(net: TrainedNetwork, most: int = _PICTURES) -> HeldOut:
+    def measured(self, probabilities: Float[np.ndarray, "N C"]) -> ResampledMetrics:
+        """Measures answers to these pictures."""
+        predictions = checked(probabilities, self.labels, self.classes)
+        return resampling.resample(predictions, self.groups, resamples=_RESAMPLES)
+
+
+def held_out(net: TrainedNetwork, most: int = PICTURES) -> HeldOut:
     """Reads pictures of the run's test split, or of val if it has none, evenly over the split.
 
     Args:
@@ -105,66 +160,107 @@ def held_out(net: TrainedNetwork, most: int = _PICTURES) -> HeldOut:
     Raises:
       UserError: If the pictures are gone, or none was held out.
     """
-    data = net.config.data
-    if not data.source:
+    prepared, split = _prepared(net, ("test", "val"))
+    rows = _rows(prepared, split, most)
+    images = _images(net, prepared, split, rows)
+    answered = net.predict(images)
+    return HeldOut(
+        split,
+        images,
+        labels=np.array(prepared.labels(split))[rows],
+        groups=tuple(np.array(prepared.groups(split))[rows]),
+        classes=net.classes,
+        probabilities=answered.probabilities,
+        distances=answered.distance,
+    )
+
+
+def typical(net: TrainedNetwork) -> UInt8[np.ndarray, "N height width 3"]:
+    """Reads up to 200 pictures of val, or of train if there is no val, evenly over the split.
+
+    Raises:
+      UserError: If the pictures are gone.
+    """
+    prepared, split = _prepared(net, ("val", "train"))
+    return _images(net, prepared, split, _rows(prepared, split, PICTURES))
+
+
+def _prepared(net: TrainedNetwork, splits: tuple[str, ...]) -> tuple[PreparedSet, str]:
+    """Opens the run's pictures; returns them with the first of these splits that has any."""
+    if not net.config.data.source:
         raise UserError(
             f"{net.workdir} was made from weights and has no pictures to check a file with: train "
             "it on yours first."
         )
-    prepared = prepare(data, own_names=True)
-    split = next((each for each in ("test", "val") if prepared.size(each)), None)
+    prepared = prepare(net.config.data, own_names=True)
+    split = next((each for each in splits if prepared.size(each)), None)
     if split is None:
         raise UserError(
             f"{prepared.path} holds no pictures out to check a file with: set data.val_fraction."
         )
-    count = prepared.size(split)
-    rows = np.unique(np.linspace(0, count - 1, min(most, count)).round().astype(int))
-    transform = InputTransform.from_config(data)
-    found = prepared.examples(split)[rows]
-    images = np.stack([transform(example.image) for example in found])
-    answered = net.predict(images)
-    return HeldOut(
-        split, images, np.array([example.label for example in found]), answered.probabilities,
-        answered.distance,
-    )  # fmt: skip
+    return prepared, split
+
+
+def _rows(prepared: PreparedSet, split: str, most: int) -> Int[np.ndarray, "n"]:
+    """Returns positions of pictures, as many of each class as it has its share of the split."""
+    order = np.argsort(prepared.labels(split), kind="stable")
+    places = np.linspace(0, len(order) - 1, min(most, len(order))).round().astype(int)
+    return np.sort(order[places])
+
+
+def _images(
+    net: TrainedNetwork, prepared: PreparedSet, split: str, rows: Int[np.ndarray, "n"]
+) -> UInt8[np.ndarray, "n height width 3"]:
+    transform = InputTransform.from_config(net.config.data)
+    return np.stack([transform(example.image) for example in prepared.examples(split)[rows]])
 
 
 def check(
-    file: Path, name: str, format_name: str, runtime: Runtime, held: HeldOut, runtime_name: str
+    file: Path, form: str, runtime: Runtime, held: HeldOut, *, exact: bool, max_loss: float
 ) -> Certificate:
     """Compares the answers of a file with the network's own.
 
     Args:
       file: The file.
-      name: The name that it will have.
-      format_name: The name of its format.
+      form: The name of its format.
       runtime: What answers with it.
       held: The pictures.
-      runtime_name: Name and version of what answers.
+      exact: Whether it must give the same answers; else its accuracy counts.
+      max_loss: The most that the accuracy may fall then.
+
+    Raises:
+      FailedCheckError: If its answers are no probabilities.
     """
     parts = [
         runtime(held.images[start : start + _BATCH]) for start in range(0, len(held.images), _BATCH)
     ]
     found = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     probabilities = found[PROBABILITIES].astype(np.float64)
+    if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3):
+        raise FailedCheckError(f"{file.name} gives numbers that are no probabilities.")
     labels, own = probabilities.argmax(axis=1), held.probabilities.argmax(axis=1)
     distance = None
     if held.distances is not None and DISTANCE in found:
         distance = float((np.abs(found[DISTANCE] - held.distances) / held.distances).max())
+    measured, reference = held.measured(probabilities), held.measured(held.probabilities)
     times = time_calls(lambda: runtime(held.images[:1]), least=10, most=200)
     return Certificate(
-        file=name,
-        format=format_name,
+        file=file.name,
+        format=form,
         sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
         bytes=file.stat().st_size,
-        runtime=runtime_name,
+        runtime=runtime.name,
         split=held.split,
         n=len(held.images),
         same_label=int((labels == own).sum()),
         difference=float(np.abs(probabilities - held.probabilities).max()),
         distance_difference=distance,
-        tolerance=TOLERANCE,
+        tolerance=TOLERANCE if exact else None,
+        max_loss=max_loss,
         accuracy=proportion(labels == held.labels),
+        loss=resampling.difference(reference.metric("accuracy"), measured.metric("accuracy")),
+        calibration_error=measured.metric("ece").value,
+        own_calibration_error=reference.metric("ece").value,
         p50_ms=1e3 * float(np.median(times)),
         p99_ms=1e3 * float(np.percentile(times, 99)),
         hardware=environment.hardware(jax.local_devices()[0].device_kind),

@@ -7,20 +7,20 @@ from pathlib import Path
 from types import ModuleType
 
 from bcjax.evaluation.trained_network import TrainedNetwork
-from bcjax.exports import certificate, onnx_file, stablehlo_file
-from bcjax.exports.certificate import Certificate
+from bcjax.exports import certificate, onnx_file, onnx_int8, stablehlo_file
+from bcjax.exports.certificate import Certificate, FailedCheckError
 from bcjax.exports.servable import in_float32, servable
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
 
 # A format is a module with NAME, the name of its file, `write(servable, path)` and `Runtime(path)`.
-FORMATS: dict[str, ModuleType] = {"onnx": onnx_file, "stablehlo": stablehlo_file}
+FORMATS: dict[str, ModuleType] = {
+    "onnx": onnx_file, "onnx_int8": onnx_int8, "stablehlo": stablehlo_file,
+}  # fmt: skip
+# Formats with other numbers than the network's; their `write` takes typical pictures, too.
+QUANTISED = ("onnx_int8",)
 PAGE, CERTIFICATE = "model.json", "certificate.json"
-
-
-class FailedCheckError(Exception):
-    """A file answers otherwise than the network; the message says how far."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,22 +43,27 @@ class Exported(Result):
         return tuple(self.folder / each.file for each in self.certificates)
 
 
-def export(net: TrainedNetwork, out: Path, formats: Sequence[str] = ("onnx",)) -> Exported:
+def export(
+    net: TrainedNetwork, out: Path, formats: Sequence[str] = ("onnx",), max_loss: float = 0.02
+) -> Exported:
     """Writes a network in formats of other runtimes, and what must be known to use the files.
 
-    Each file is run in its own runtime on 200 pictures that the network was not trained on. Beside
-    the files there are `model.json`, what must be known to use them, and `certificate.json`, what
-    was checked. Nothing is written if a file fails.
+    Each file is run in its own runtime on pictures that the network was not trained on: 200, or
+    1,000 where the format has other numbers than the network. Beside the files there are
+    `model.json`, what must be known to use them, and `certificate.json`, what was checked. Nothing
+    is written if a file fails.
 
     Args:
       net: The network.
       out: The folder to write to; files of an earlier export are replaced.
       formats: Names of formats.
+      max_loss: How much the accuracy may fall in formats with other numbers than the network's.
 
     Raises:
       UserError: If there is no such format, its extra is not installed, the format cannot hold the
         network, or there are no pictures to check it with.
-      FailedCheckError: If a file answers otherwise than the network.
+      FailedCheckError: If a file answers otherwise than the network, or its accuracy is lower by
+        more than `max_loss`.
     """
     unknown = [name for name in formats if name not in FORMATS]
     if unknown or not formats:
@@ -66,16 +71,21 @@ def export(net: TrainedNetwork, out: Path, formats: Sequence[str] = ("onnx",)) -
         raise UserError(f"{wrong}: choose from {', '.join(FORMATS)}.")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file: give a folder to export to.")
+    if not 0 <= max_loss <= 1:
+        raise UserError(f"max_loss={max_loss:g} is no share of the pictures: give one in 0..1.")
     net = in_float32(net)
-    held, written = certificate.held_out(net), servable(net)
+    most = certificate.MANY if set(formats) & set(QUANTISED) else certificate.PICTURES
+    held, written = certificate.held_out(net, most), servable(net)
     certificates = []
     with tempfile.TemporaryDirectory(prefix="bcjax-export-") as folder:
         for name in dict.fromkeys(formats):
-            module = FORMATS[name]
+            module, exact = FORMATS[name], name not in QUANTISED
             file = Path(folder) / module.NAME
-            module.write(written, file)
-            runtime = module.Runtime(file)
-            checked = certificate.check(file, file.name, name, runtime, held, runtime.name)
+            module.write(written, file, *(() if exact else (certificate.typical(net),)))
+            shown = held.some(certificate.PICTURES) if exact else held
+            checked = certificate.check(
+                file, name, module.Runtime(file), shown, exact=exact, max_loss=max_loss
+            )
             if checked.fault:
                 raise FailedCheckError(checked.fault)
             certificates.append(checked)

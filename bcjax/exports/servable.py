@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from importlib import metadata
-from typing import Any
+from typing import Any, Self
 
 import jax
 import jax.numpy as jnp
@@ -45,6 +45,15 @@ class Servable:
     classes: tuple[str, ...]
     outputs: tuple[str, ...]
     page: dict[str, Any]
+
+    def probabilities_alone(self) -> Self:
+        """Returns it without the distance, whose matrix may be larger than the network."""
+
+        def answer(images: UInt8[Array, "B height width 3"]) -> Outputs:
+            return {PROBABILITIES: self.answer(images)[PROBABILITIES]}
+
+        page = self.page | {"outputs": {PROBABILITIES: self.page["outputs"][PROBABILITIES]}}
+        return dataclasses.replace(self, answer=answer, outputs=(PROBABILITIES,), page=page)
 
 
 def in_float32(net: TrainedNetwork) -> TrainedNetwork:

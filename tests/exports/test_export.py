@@ -5,6 +5,7 @@ import json
 import shutil
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from commandline import contents, refused
@@ -23,7 +24,7 @@ def calibrated(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(calibrated):
-    return library.export(calibrated, formats=("onnx", "stablehlo"))
+    return library.export(calibrated, formats=("onnx", "onnx_int8", "stablehlo"), max_loss=1)
 
 
 def read(folder, name):
@@ -34,16 +35,29 @@ def test_the_files_lie_in_the_folder_of_the_run_with_their_certificates(calibrat
     folder = calibrated / "export"
     assert exported.folder == folder
     assert {path.name for path in folder.iterdir()} == {
-        "model.onnx", "model.stablehlo", "model.json", "certificate.json",
+        "model.onnx", "model_int8.onnx", "model.stablehlo", "model.json", "certificate.json",
     }  # fmt: skip
     for certificate in read(folder, "certificate.json")["certificates"]:
         content = (folder / certificate["file"]).read_bytes()
         assert certificate["bytes"] == len(content)
         assert certificate["sha256"] == hashlib.sha256(content).hexdigest()
-        assert certificate["same_label"] == certificate["n"] > 0
-        assert certificate["difference"] < 1e-5
-        assert certificate["distance_difference"] < 1e-3
         assert certificate["split"] == "test"
+        if certificate["format"] != "onnx_int8":
+            assert certificate["same_label"] == certificate["n"] > 0
+            assert certificate["difference"] < 1e-5
+            assert certificate["distance_difference"] < 1e-3
+            assert certificate["loss"]["value"] == 0
+
+
+def test_eight_bits_take_a_quarter_of_the_place_and_answer_nearly_the_same(exported):
+    whole, small, _ = exported.certificates
+    assert small.bytes < 0.4 * whole.bytes
+    assert small.tolerance is small.distance_difference is None
+    assert 0 < small.difference < 0.2
+    model = onnx.load(exported.folder / small.file)
+    assert {node.op_type for node in model.graph.node} >= {"QuantizeLinear", "DequantizeLinear"}
+    page = json.loads({each.key: each.value for each in model.metadata_props}["bcjax"])
+    assert list(page["outputs"]) == ["probabilities"]
 
 
 def test_a_file_and_its_page_are_enough_to_answer_as_predict_does(
@@ -90,12 +104,25 @@ def test_a_run_without_calibration_is_exported_with_a_caution(bcjax, own_run, tm
 def test_a_file_that_answers_otherwise_is_not_kept(bcjax, calibrated, tmp_path, monkeypatch):
     def wrong(self, images):
         found = right(self, images)
-        return found | {"probabilities": found["probabilities"] + 2e-4}
+        return found | {"probabilities": found["probabilities"] + 2e-4 * np.eye(8)[0]}
+
+    def broken(self, images):
+        return {"probabilities": right(self, images)["probabilities"] * np.nan}
+
+    def worse(self, images):
+        return {"probabilities": np.roll(right(self, images)["probabilities"], 1, axis=1)}
 
     right = onnx_file.Runtime.__call__
     monkeypatch.setattr(onnx_file.Runtime, "__call__", wrong)
     with pytest.raises(FailedCheckError, match="where 1e-04 is allowed"):
         library.export(calibrated, tmp_path / "out")
+    monkeypatch.setattr(onnx_file.Runtime, "__call__", broken)
+    with pytest.raises(FailedCheckError, match="no probabilities"):
+        library.export(calibrated, tmp_path / "out")
+    monkeypatch.setattr(onnx_file.Runtime, "__call__", worse)
+    with pytest.raises(FailedCheckError, match=r"loses .* of the accuracy .* 10.0% is allowed"):
+        library.export(calibrated, tmp_path / "out", formats="onnx_int8", max_loss=0.1)
+    monkeypatch.setattr(onnx_file.Runtime, "__call__", wrong)
     with pytest.raises(SystemExit, match="answers otherwise") as ended:
         bcjax("export", f"--workdir={calibrated}", f"--out={tmp_path / 'out'}")
     assert ended.value.code != 0
@@ -105,9 +132,14 @@ def test_a_file_that_answers_otherwise_is_not_kept(bcjax, calibrated, tmp_path, 
 def test_mistakes_are_refused_and_write_nothing(bcjax, own_run, tmp_path):
     before = contents(own_run)
     refused(bcjax("export"), "--workdir")
-    refused(bcjax("export", f"--workdir={own_run}", "--format=coreml"), "coreml", "onnx, stablehlo")
+    refused(
+        bcjax("export", f"--workdir={own_run}", "--format=coreml"),
+        "coreml",
+        "onnx, onnx_int8, stablehlo",
+    )
     refused(bcjax("export", f"--workdir={own_run}", "--format="), "format", "onnx")
     refused(bcjax("export", f"--workdir={own_run}", "--checkpoint=77"), "77")
+    refused(bcjax("export", f"--workdir={own_run}", "--max-loss=2"), "max_loss=2")
     file = tmp_path / "taken"
     file.write_text("a file")
     refused(bcjax("export", f"--workdir={own_run}", f"--out={file}"), file)
