@@ -73,7 +73,7 @@ def _table(exported: "Exported") -> Table:
             "size": f"{each.bytes / 1e6:.2f} MB",
             "same class as the network": f"{each.same_label} of {each.n}",
             "largest difference of a probability": f"{each.difference:.1e}",
-            "accuracy": f"{each.accuracy.value:.4f}",
+            "accuracy": f"{each.accuracy.value:.4f}" if each.accuracy else "-",
             "accuracy lost": _loss(each.loss),
             "calibration error; the network's": f"{each.calibration_error:.4f}; "
             f"{each.own_calibration_error:.4f}",

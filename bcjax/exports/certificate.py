@@ -82,7 +82,7 @@ class Certificate(Result):
     distance_difference: float | None
     tolerance: float | None
     max_loss: float
-    accuracy: Estimate
+    accuracy: Estimate | None
     loss: Difference
     calibration_error: float
     own_calibration_error: float

@@ -3,6 +3,7 @@
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -68,7 +69,7 @@ class _Graph:
                 return value, number
         return None
 
-    def replace(self, node: NodeProto, op: str, inputs: list[str], **attributes: object) -> None:
+    def replace(self, node: NodeProto, op: str, inputs: list[str], **attributes: Any) -> None:
         """Makes another operation of a node, with the same name and output."""
         new = helper.make_node(op, inputs, list(node.output), name=node.name, **attributes)
         node.CopyFrom(new)
@@ -108,8 +109,8 @@ def _name_clips(model: ModelProto) -> None:
         found = graph.split(node)
         maker = graph.maker.get(found[0]) if found else None
         if found and maker is not None and maker.op_type == "Relu":
-            low = graph.add("clip_low", np.float32(0))
-            high = graph.add(f"clip_high_{found[1]:g}", np.float32(found[1]))
+            low = graph.add("clip_low", np.array(0, np.float32))
+            high = graph.add(f"clip_high_{found[1]:g}", np.array(found[1], np.float32))
             graph.replace(node, "Clip", [maker.input[0], low, high])
     graph.sweep()
 
@@ -149,16 +150,18 @@ def _name_means(model: ModelProto) -> None:
         for each in (*known.graph.value_info, *known.graph.input)
     }
     for node in graph.graph.node:
-        found = graph.split(node) if node.op_type == "Div" and len(node.input) == 2 else None
-        total = graph.maker.get(found[0]) if found and node.input[0] == found[0] else None
-        if total is None or total.op_type != "ReduceSum" or graph.readers[found[0]] > 1:
+        if node.op_type != "Div":
+            continue
+        value, divisor = node.input[0], graph.number(node.input[1])
+        total = graph.maker.get(value)
+        if total is None or total.op_type != "ReduceSum" or graph.readers[value] > 1:
             continue
         axes = total.input[1] if len(total.input) > 1 else ""
         shape = shapes.get(total.input[0])
         if axes not in graph.constants or not shape:
             continue
         sides = [shape[axis] for axis in numpy_helper.to_array(graph.constants[axes])]
-        if np.prod(sides) == found[1]:
+        if np.prod(sides) == divisor:
             keep = next((a.i for a in total.attribute if a.name == "keepdims"), 1)
             graph.replace(node, "ReduceMean", [total.input[0], axes], keepdims=keep)
     graph.sweep()

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from importlib import metadata
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import jax
 import jax.numpy as jnp
@@ -71,16 +71,17 @@ def servable(net: TrainedNetwork) -> Servable:
     outliers = net.calibration.outliers if net.calibration else None
     mean, std = config.model.mean, config.model.std
 
+    def apply(images: Array, method: str) -> Array:
+        return cast(Array, model.apply(variables, images, train=False, method=method))
+
     def answer(images: UInt8[Array, "B height width 3"]) -> Outputs:
         with portable.tracing():
             pixels = normalise(images.astype(jnp.float32) / 255, mean, std)
             if outliers is None:
-                logits = model.apply(variables, pixels, train=False)
-                return {PROBABILITIES: jax.nn.softmax(logits / temperature)}
-            features = model.apply(variables, pixels, train=False, method="features")
-            logits = model.apply(variables, features, train=False, method="classify")
+                return {PROBABILITIES: jax.nn.softmax(apply(pixels, "__call__") / temperature)}
+            features = apply(pixels, "features")
             return {
-                PROBABILITIES: jax.nn.softmax(logits / temperature),
+                PROBABILITIES: jax.nn.softmax(apply(features, "classify") / temperature),
                 DISTANCE: _distance(features, outliers),
             }
 

@@ -58,7 +58,8 @@ class _FoldedBatchNorm:
         _, conv, before = self._made_by[id(x)]
         if conv.use_bias:
             shift = shift + _constant(conv, "params", "bias") * slope
-        return conv.convolved(before, _constant(conv, "params", "kernel") * slope) + shift
+        kernel: Any = _constant(conv, "params", "kernel") * slope
+        return conv.convolved(before, kernel) + shift
 
 
 def _constant(layer: nn.Module, collection: str, name: str) -> Float[np.ndarray, "..."]:
