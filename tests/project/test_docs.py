@@ -82,12 +82,15 @@ def test_a_name_of_the_library_on_a_page_exists(page):
             found = getattr(found, attribute)
 
 
+FILES = (".json", ".md", ".onnx", ".py", ".stablehlo")
+
+
 @each_page
 def test_a_setting_on_a_page_exists(page):
     """`optim.lr`, `train.vary=fold`: the word before the first dot is a branch of the config."""
     for text in inline(page):
         for key in re.findall(r"^(?:--config\.)?([a-z]+(?:\.[a-z_0-9]+)+)(?=$|[= ])", text):
-            if key.split(".")[0] in BRANCHES and not key.endswith((".json", ".md", ".onnx", ".py", ".stablehlo")):
+            if key.split(".")[0] in BRANCHES and not key.endswith(FILES):
                 assert key in KEYS or any(k.startswith(f"{key}.") for k in KEYS), (page.name, key)
 
 
