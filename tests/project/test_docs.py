@@ -82,7 +82,7 @@ def test_a_name_of_the_library_on_a_page_exists(page):
             found = getattr(found, attribute)
 
 
-FILES = (".json", ".md", ".onnx", ".py", ".stablehlo")
+ENDINGS = (".json", ".md", ".onnx", ".py", ".stablehlo")
 
 
 @each_page
@@ -90,7 +90,7 @@ def test_a_setting_on_a_page_exists(page):
     """`optim.lr`, `train.vary=fold`: the word before the first dot is a branch of the config."""
     for text in inline(page):
         for key in re.findall(r"^(?:--config\.)?([a-z]+(?:\.[a-z_0-9]+)+)(?=$|[= ])", text):
-            if key.split(".")[0] in BRANCHES and not key.endswith(FILES):
+            if key.split(".")[0] in BRANCHES and not key.endswith(ENDINGS):
                 assert key in KEYS or any(k.startswith(f"{key}.") for k in KEYS), (page.name, key)
 
 
