@@ -57,7 +57,7 @@ def main() -> None:
             "claims": dict(sorted(found.items(), key=lambda item: int(item[0]))),
         }
         pages.write(page, options.out)
-        print(table({**page, "claims": {str(claim.number): done}}))
+        print(claim.number, done["verdict"])
 
 
 def tested(claim: Claim, data: Path, folder: Path, seeds: int) -> dict[str, Any]:
@@ -179,6 +179,10 @@ def table(page: dict[str, Any]) -> str:
         under = f", mean under {', '.join(claim['under'])}" if claim["under"] else ""
         metric = claim["metric"].replace("_", " ")
         lines.append(f"- **{number}.** {claim['where']}. {metric.capitalize()}{under}: {arms}.")
+    left = [each for each in CLAIMS if str(each.number) not in page["claims"]]
+    if left:
+        lines += ["", "Not tested yet:", ""]
+        lines += [f"- **{each.number}.** {each.text}: {each.published}." for each in left]
     return "\n".join([*lines, "", pages.measured(page)])
 
 
