@@ -29,6 +29,7 @@ from claim_list import CLAIMS, MARGIN, Arm, Claim, Comparison
 
 from bcjax.evaluation import answers
 from bcjax.metrics import resampling, runs
+from bcjax.metrics.names import metric_name
 from bcjax.metrics.resampling import Resampled
 from bcjax.runtime import files
 from bcjax.runtime.run_dir import RunDir
@@ -176,9 +177,9 @@ def table(page: dict[str, Any]) -> str:
         arms = "; ".join(
             f"{name} {statistics.mean(values):.1%}" for name, values in claim["arms"].items()
         )
-        under = f", mean under {', '.join(claim['under'])}" if claim["under"] else ""
-        metric = claim["metric"].replace("_", " ")
-        lines.append(f"- **{number}.** {claim['where']}. {metric.capitalize()}{under}: {arms}.")
+        under = f" under {', '.join(claim['under'])}" if claim["under"] else ""
+        metric = metric_name(claim["metric"])
+        lines.append(f"- **{number}.** {claim['where']}. Mean {metric}{under}: {arms}.")
     left = [each for each in CLAIMS if str(each.number) not in page["claims"]]
     if left:
         lines += ["", "Not tested yet:", ""]
