@@ -33,8 +33,14 @@ def write(servable: Servable, path: Path) -> None:
     extras.check("jax2onnx", "The format onnx")
     from bcjax.exports import onnx_graph
 
-    raw = _converted(servable)
-    model = onnx_graph.simplified(raw)
+    try:
+        model = onnx_graph.simplified(_converted(servable))
+    except Exception as error:  # the converter and the runtime raise many kinds
+        reason = str(error).partition("\n")[0]
+        raise UserError(
+            f"The format onnx cannot hold this network ({reason}): export it as stablehlo, which "
+            "holds every operation of JAX."
+        ) from error
     model.metadata_props.add(key="bcjax", value=json.dumps(servable.page))
     model.doc_string = servable.page["use"]
     path.write_bytes(model.SerializeToString())
@@ -55,20 +61,14 @@ def _converted(servable: Servable) -> "onnx.ModelProto":
     onnx_plugins.register()
     # It says of each constant shape that it does not know its type, which nobody needs.
     logging.getLogger("onnx_ir").setLevel(logging.ERROR)
-    try:
-        return jax2onnx.to_onnx(
-            answer,
-            [Images()],
-            model_name="bcjax",
-            opset=OPSET,
-            input_names=[INPUT],
-            output_names=list(servable.outputs),
-        )
-    except NotImplementedError as error:
-        raise UserError(
-            f"The format onnx cannot hold this network ({error}): export it as stablehlo, which "
-            "holds every operation of JAX."
-        ) from error
+    return jax2onnx.to_onnx(
+        answer,
+        [Images()],
+        model_name="bcjax",
+        opset=OPSET,
+        input_names=[INPUT],
+        output_names=list(servable.outputs),
+    )
 
 
 class Runtime:
