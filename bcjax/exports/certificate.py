@@ -24,6 +24,7 @@ from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
 
 TOLERANCE = 1e-4  # of a probability
+DISTANCE_TOLERANCE = 1e-2  # of a distance, relative: a float32 sum of many squares
 PICTURES = 200
 MANY = 1000  # where it is the accuracy that counts
 _BATCH = 32
@@ -94,6 +95,12 @@ class Certificate(Result):
     def fault(self) -> str:
         """What is wrong with the file, as a sentence; "" if nothing is."""
         if self.tolerance is not None:
+            if (self.distance_difference or 0) > DISTANCE_TOLERANCE:
+                return (
+                    f"{self.file} judges otherwise how strange a picture is: distances differ by "
+                    f"up to {self.distance_difference:.1%}, where {DISTANCE_TOLERANCE:.0%} is "
+                    "allowed."
+                )
             if self.same_label == self.n and self.difference <= self.tolerance:
                 return ""
             return (
@@ -163,11 +170,11 @@ def held_out(net: TrainedNetwork, most: int = PICTURES) -> HeldOut:
     """
     prepared, split = _prepared(net, ("test", "val"))
     rows = _rows(prepared, split, most)
-    images = _images(net, prepared, split, rows)
-    answered = net.predict(images)
+    encoded = _encoded(prepared, split, rows)
+    answered = net.predict(encoded)
     return HeldOut(
         split,
-        images,
+        _decoded(net, encoded),
         labels=np.array(prepared.labels(split))[rows],
         groups=tuple(np.array(prepared.groups(split))[rows]),
         classes=net.classes,
@@ -183,7 +190,7 @@ def typical(net: TrainedNetwork) -> UInt8[np.ndarray, "N height width 3"]:
       UserError: If the pictures are gone.
     """
     prepared, split = _prepared(net, ("val", "train"))
-    return _images(net, prepared, split, _rows(prepared, split, PICTURES))
+    return _decoded(net, _encoded(prepared, split, _rows(prepared, split, PICTURES)))
 
 
 def _prepared(net: TrainedNetwork, splits: tuple[str, ...]) -> tuple[PreparedSet, str]:
@@ -209,11 +216,13 @@ def _rows(prepared: PreparedSet, split: str, most: int) -> Int[np.ndarray, "n"]:
     return np.sort(order[places])
 
 
-def _images(
-    net: TrainedNetwork, prepared: PreparedSet, split: str, rows: Int[np.ndarray, "n"]
-) -> UInt8[np.ndarray, "n height width 3"]:
+def _encoded(prepared: PreparedSet, split: str, rows: Int[np.ndarray, "n"]) -> list[bytes]:
+    return [example.image for example in prepared.examples(split)[rows]]
+
+
+def _decoded(net: TrainedNetwork, encoded: list[bytes]) -> UInt8[np.ndarray, "n height width 3"]:
     transform = InputTransform.from_config(net.config.data)
-    return np.stack([transform(example.image) for example in prepared.examples(split)[rows]])
+    return np.stack([transform(each) for each in encoded])
 
 
 def check(

@@ -55,7 +55,8 @@ def export(
 
     Args:
       net: The network.
-      out: The folder to write to; files of an earlier export are replaced.
+      out: The folder to write to. Files of an earlier export are replaced, and those in formats
+        that are not asked for now are deleted, for `model.json` would no longer be about them.
       formats: Names of formats.
       max_loss: How much the accuracy may fall in formats with other numbers than the network's.
 
@@ -90,6 +91,8 @@ def export(
                 raise FailedCheckError(checked.fault)
             certificates.append(checked)
         out.mkdir(parents=True, exist_ok=True)
+        for module in FORMATS.values():
+            (out / module.NAME).unlink(missing_ok=True)
         for each in certificates:
             files.write_bytes(out / each.file, (Path(folder) / each.file).read_bytes())
     exported = Exported(out, tuple(certificates), tuple(written.page["cautions"]))

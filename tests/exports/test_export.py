@@ -79,6 +79,22 @@ def test_a_file_and_its_page_are_enough_to_answer_as_predict_does(
     assert ((distance > fitted["distance_threshold"]) == expected.outlier).all()
 
 
+def test_pictures_that_are_cropped_are_cropped_once(calibrated, tmp_path):
+    cropped = shutil.copytree(calibrated, tmp_path / "run")
+    config = json.loads((cropped / "config.json").read_text())
+    config["data"] |= {"resize": "crop", "crop_fraction": 0.5}
+    (cropped / "config.json").write_text(json.dumps(config))
+    (certificate,) = library.export(cropped).certificates
+    assert certificate.difference < 1e-5
+
+
+def test_files_of_an_earlier_export_do_not_stay_beside_the_page_of_another(calibrated, tmp_path):
+    library.export(calibrated, tmp_path, formats=("onnx", "stablehlo"))
+    library.export(calibrated, tmp_path, formats="onnx", checkpoint="latest")
+    assert not (tmp_path / "model.stablehlo").exists()
+    assert (tmp_path / "model.onnx").exists()
+
+
 def test_the_command_says_what_it_checked(bcjax, calibrated, tmp_path):
     out = tmp_path / "clinic"
     ran = bcjax("export", f"--workdir={calibrated}", f"--out={out}", "--checkpoint=latest")
@@ -106,6 +122,10 @@ def test_a_file_that_answers_otherwise_is_not_kept(bcjax, calibrated, tmp_path, 
         found = right(self, images)
         return found | {"probabilities": found["probabilities"] + 2e-4 * np.eye(8)[0]}
 
+    def displaced(self, images):
+        found = right(self, images)
+        return found | {"distance": 1.02 * found["distance"]}
+
     def broken(self, images):
         return {"probabilities": right(self, images)["probabilities"] * np.nan}
 
@@ -115,6 +135,9 @@ def test_a_file_that_answers_otherwise_is_not_kept(bcjax, calibrated, tmp_path, 
     right = onnx_file.Runtime.__call__
     monkeypatch.setattr(onnx_file.Runtime, "__call__", wrong)
     with pytest.raises(FailedCheckError, match="where 1e-04 is allowed"):
+        library.export(calibrated, tmp_path / "out")
+    monkeypatch.setattr(onnx_file.Runtime, "__call__", displaced)
+    with pytest.raises(FailedCheckError, match=r"distances differ by up to 2.0%"):
         library.export(calibrated, tmp_path / "out")
     monkeypatch.setattr(onnx_file.Runtime, "__call__", broken)
     with pytest.raises(FailedCheckError, match="no probabilities"):
