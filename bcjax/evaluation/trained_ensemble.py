@@ -14,8 +14,9 @@ from bcjax.evaluation.disagreement import Disagreement, log_mean
 from bcjax.evaluation.ensemble import difference
 from bcjax.evaluation.images import Images, collect
 from bcjax.evaluation.predictions import Predictions
+from bcjax.evaluation.predictor import calibrated
 from bcjax.evaluation.prevalence import Prevalence, Stated
-from bcjax.evaluation.trained_network import TrainedNetwork, calibrated
+from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.evaluation.trained_network import load as load_network
 from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError
@@ -65,8 +66,9 @@ class TrainedEnsemble:
         at = Prevalence.of_several(stated) if stated else None
         found = collect(images, self.networks[0].config.data.max_pixels)
         answered = [network.answer(found, batch_size) for network in self.networks]
-        logits, _, names, unreadable = zip(*answered, strict=True)
-        each = log_softmax(np.stack(logits).astype(np.float64), axis=-1)
+        outputs, names, unreadable = zip(*answered, strict=True)
+        logits = np.stack([each.logits for each in outputs])
+        each = log_softmax(logits.astype(np.float64), axis=-1)
         mean = log_mean(each).astype(np.float32)
         predictions = calibrated(mean, names[0], self.classes, unreadable[0], self.calibration, at)
         return dataclasses.replace(predictions, **vars(Disagreement.of(each)))
