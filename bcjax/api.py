@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bcjax.evaluation.trained_ensemble import TrainedEnsemble
     from bcjax.evaluation.trained_network import TrainedNetwork
     from bcjax.exports.export import Exported
+    from bcjax.exports.exported_network import ExportedNetwork
     from bcjax.reports.comparison import Comparison
     from bcjax.reports.dataset import Exploration
     from bcjax.reports.run import Report
@@ -134,6 +135,14 @@ def load(
 ) -> "TrainedNetwork": ...
 @overload
 def load(
+    run: "Run",
+    checkpoint: Checkpoint = "best",
+    *,
+    max_pixels: int | None = None,
+    backend: Literal["onnx"],
+) -> "ExportedNetwork": ...
+@overload
+def load(
     run: "list[Run] | tuple[Run, ...]",
     checkpoint: Checkpoint | Sequence[Checkpoint] = "best",
     *,
@@ -146,7 +155,8 @@ def load(
     checkpoint: Checkpoint | Sequence[Checkpoint] = "best",
     *,
     max_pixels: int | None = None,
-) -> "TrainedNetwork | TrainedEnsemble":
+    backend: Literal["jax", "onnx"] = "jax",
+) -> "TrainedNetwork | ExportedNetwork | TrainedEnsemble":
     """Reads a trained network from the folder of its run, or several that answer together.
 
     Examples:
@@ -159,11 +169,15 @@ def load(
         probabilities answers; the folder of members in the list stands for all of them.
       checkpoint: "best", "latest" or a step; of a list of runs also several, which are averaged.
       max_pixels: The most pixels that an image may have; None: as the run's `data.max_pixels` says.
+      backend: "jax", or "onnx" to answer by the file that `export` wrote to the run's folder, which
+        is ready sooner and on a CPU often faster; it only answers.
 
     Raises:
       UserError: If there is no such checkpoint, it needs something that is gone, or the runs of a
-        list differ in their classes.
+        list differ in their classes; for ONNX also if there is no such file of the checkpoint.
     """
+    if backend not in ("jax", "onnx"):
+        raise UserError(f"{backend!r} is no backend: choose jax or onnx.")
     workdirs = [_workdir(each) for each in (run if isinstance(run, list | tuple) else [run])]
     from bcjax.evaluation import evaluate as evaluating
     from bcjax.evaluation import trained_ensemble, trained_network
@@ -171,12 +185,18 @@ def load(
 
     compilation.use_cache()
     if isinstance(run, list | tuple):
+        if backend == "onnx":
+            raise UserError("Several networks answer by JAX alone: leave out the backend.")
         checkpoints = evaluating.listed(checkpoint)
         if not (workdirs and checkpoints):
             raise UserError("There is no run or checkpoint in the list: name one or more.")
         return trained_ensemble.load(workdirs, checkpoints, max_pixels)
     if not isinstance(checkpoint, str | int):
         raise UserError(f"Several checkpoints are an ensemble: write load([{shown(run)}], ...).")
+    if backend == "onnx":
+        from bcjax.exports import exported_network
+
+        return exported_network.load(workdirs[0], checkpoint, max_pixels=max_pixels)
     return trained_network.load(workdirs[0], checkpoint, max_pixels=max_pixels)
 
 
@@ -337,9 +357,10 @@ def export(
     Args:
       run: The run, such as its folder, or the network.
       out: The folder to write to; None: `export/` in the run's folder.
-      formats: "onnx", "onnx_int8", "stablehlo", or several.
+      formats: "onnx", "onnx_int8", "litert", "litert_float16", "litert_int8", "stablehlo",
+        "safetensors", or several.
       checkpoint: "best", "latest" or a step; None: that of the network, or the best.
-      max_loss: How much the accuracy may fall in 8 bits, in 0..1.
+      max_loss: How much the accuracy may fall in formats of fewer bits, in 0..1.
 
     Returns:
       The files, and what was checked of each.

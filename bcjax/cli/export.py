@@ -1,13 +1,16 @@
 """Write a trained run for other runtimes: files that answer as the run does, each checked.
 
   bcjax export --workdir=runs/a
-  bcjax export --workdir=runs/a --format=onnx,stablehlo --out=for_the_clinic/
+  bcjax export --workdir=runs/a --format=onnx,litert_int8 --out=for_the_clinic/
+
+Formats: onnx; onnx_int8, in 8 bits; litert (once TensorFlow Lite), litert_float16, litert_int8;
+stablehlo, for JAX; safetensors, a folder as Hugging Face has it, which bcjax.load reads back.
 
 A file takes uint8 RGB pictures of the run's size, any number at a time, and gives calibrated
 probabilities and, after bcjax calibrate, how strange each picture is. Each file is run on 200
 pictures that the network was not trained on: it must give the same classes, and probabilities that
-differ by less than 0.0001. Of onnx_int8, whose numbers have 8 bits, the accuracy on 1,000 pictures
-may fall by --max-loss. Otherwise nothing is written and the exit status is 1. Beside the files are
+differ by less than 0.0001. Of formats with fewer bits the accuracy on 1,000 pictures may fall by
+--max-loss. Otherwise nothing is written and the exit status is 1. Beside the files are
 model.json (classes, preparation of pictures, thresholds) and certificate.json (what was checked).
 """
 
@@ -29,8 +32,8 @@ if TYPE_CHECKING:
 FLAGS = (
     flags.workdir("the run to export"),
     dataclasses.replace(CHECKPOINT, meaning="best, latest or a step."),
-    Flag("format", "Formats, by comma: onnx, onnx_int8, stablehlo.", ["onnx"], list),
-    Flag("max-loss", "How much the accuracy of a format of 8 bits may fall.", 0.02, float),
+    Flag("format", "Formats, by comma; see above.", ["onnx"], list),
+    Flag("max-loss", "How much the accuracy may fall in formats with fewer bits.", 0.02, float),
     Flag("out", "The folder to write to; default: export/ in the workdir.", kind=Path),
 )
 

@@ -107,7 +107,8 @@ def load(workdir: Path) -> ConfigDict:
     run = RunDir(workdir)
     run.check_exists()
     page = files.read_json(run.config, "put it back from a copy, or give another workdir")
-    config = from_dict(page)
+    # A network that was published without its run has Hugging Face's keys around its config.
+    config = from_dict(page["bcjax"]["config"] if "bcjax" in page else page)
     plugins.load(config.imports)
     return config
 

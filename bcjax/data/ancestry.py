@@ -123,8 +123,9 @@ class Ancestry:
           classifier: Whether the classifier is kept.
         """
         run = path.parent if path.is_file() else path
-        # Published weights, too, may lie beside a config.json.
-        if ours and RunDir(run).exists() and RunDir(run).checkpoints.exists():
+        # Weights of others, too, may lie beside a config.json.
+        known = RunDir(run).checkpoints.exists() or RunDir(run).ancestry.exists()
+        if ours and RunDir(run).exists() and known:
             found = cls.read(run).all
         elif ours:
             found = (Ancestor(str(path), "lost"),)

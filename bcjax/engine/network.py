@@ -21,7 +21,7 @@ from bcjax.config import ImageSize
 from bcjax.data.ancestry import Ancestry
 from bcjax.data.decode import read_file
 from bcjax.data.input_transform import InputTransform, reference_sha256
-from bcjax.engine import checkpoint, patience
+from bcjax.engine import checkpoint, patience, published
 from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.state import State, Variables
 from bcjax.runtime import jax_settings
@@ -112,22 +112,29 @@ def load(workdir: Path, which: str, mesh: Mesh) -> RestoredNetwork:
       UserError: If there is no run or no such checkpoint, or it is damaged or not finite.
     """
     config = configs.load(workdir)
+    step = find_step(workdir, which)
+    if published.is_here(workdir):
+        classes = published.classes(workdir)
+        model, shapes = _built(config, classes, mesh)
+        return RestoredNetwork(config, classes, model, published.read(workdir, shapes), step)
     checkpoints = open_checkpoints(workdir, config)
-    step = _find(checkpoints, workdir, which)
     checkpoints.check(step)
     with checkpoints.faults_named(step):
         classes = tuple(checkpoints.about(step)["classes"])
-    model = build(config, len(classes))
-    abstract = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=meshes.replicated_sharding(mesh)
-        ),
-        variable_shapes(model, ImageSize.of(config.data.image_size), config.model.channels),
-    )
-    wanted = {"ema": abstract} if config.optim.ema else abstract
+    model, shapes = _built(config, classes, mesh)
     with checkpoints.faults_named(step):
-        read = checkpoints.restore_variables(step, wanted)
+        read = checkpoints.restore_variables(step, {"ema": shapes} if config.optim.ema else shapes)
     return RestoredNetwork(config, classes, model, read.get("ema", read), step)
+
+
+def _built(config: ConfigDict, classes: Sequence[str], mesh: Mesh) -> tuple[nn.Module, Variables]:
+    """Returns a network, and its variables as shapes that are replicated over a mesh."""
+    model = build(config, len(classes))
+    shapes = variable_shapes(model, ImageSize.of(config.data.image_size), config.model.channels)
+    sharding = meshes.replicated_sharding(mesh)
+    return model, jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), shapes
+    )
 
 
 def open_checkpoints(workdir: Path, config: ConfigDict) -> Checkpoints:
@@ -137,7 +144,22 @@ def open_checkpoints(workdir: Path, config: ConfigDict) -> Checkpoints:
     )
 
 
-def _find(checkpoints: Checkpoints, workdir: Path, which: str) -> int:
+def find_step(workdir: Path, which: str) -> int:
+    """Returns the step of a checkpoint of a run.
+
+    Args:
+      workdir: The run's folder.
+      which: "best", "latest" or a step.
+
+    Raises:
+      UserError: If there is no run or no such checkpoint.
+    """
+    if published.is_here(workdir):
+        step = published.step(workdir)
+        if which not in ("best", "latest", str(step)):
+            raise UserError(f"{workdir} holds checkpoint {step} alone, not {which!r}.")
+        return step
+    checkpoints = open_checkpoints(workdir, configs.load(workdir))
     steps = checkpoints.steps()
     if not steps and (members := RunDir(workdir).members()):
         raise UserError(

@@ -16,7 +16,7 @@ from bcjax import config as configs
 from bcjax import models
 from bcjax.config import ImageSize
 from bcjax.data.ancestry import Ancestry
-from bcjax.engine import network
+from bcjax.engine import network, published
 from bcjax.engine.state import State, Variables
 from bcjax.models import initialisers
 from bcjax.models.pretrained import convert, families, layer_order
@@ -167,7 +167,7 @@ def read(path: Path, config: ConfigDict, classes: int = 0) -> ImportedWeights:
 
 
 def _opened(path: Path, model: str) -> _WeightSource:
-    if RunDir(path).exists() and RunDir(path).checkpoints.exists():
+    if RunDir(path).exists() and (RunDir(path).checkpoints.exists() or published.is_here(path)):
         return _open_run(path)
     path = weight_files.find(path)
     tensors, kind = weight_files.read(path)

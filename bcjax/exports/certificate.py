@@ -226,12 +226,20 @@ def _decoded(net: TrainedNetwork, encoded: list[bytes]) -> UInt8[np.ndarray, "n 
 
 
 def check(
-    file: Path, form: str, runtime: Runtime, held: HeldOut, *, exact: bool, max_loss: float
+    file: str,
+    path: Path,
+    form: str,
+    runtime: Runtime,
+    held: HeldOut,
+    *,
+    exact: bool,
+    max_loss: float,
 ) -> Certificate:
     """Compares the answers of a file with the network's own.
 
     Args:
-      file: The file.
+      file: The file's name in the folder of the export.
+      path: Where it is now.
       form: The name of its format.
       runtime: What answers with it.
       held: The pictures.
@@ -247,7 +255,7 @@ def check(
     found = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     probabilities = found[PROBABILITIES].astype(np.float64)
     if not np.allclose(probabilities.sum(axis=1), 1, atol=1e-3):
-        raise FailedCheckError(f"{file.name} gives numbers that are no probabilities.")
+        raise FailedCheckError(f"{file} gives numbers that are no probabilities.")
     labels, own = probabilities.argmax(axis=1), held.probabilities
     below = own.max(axis=1) - np.take_along_axis(own, labels[:, None], axis=1)[:, 0]
     distance = None
@@ -256,10 +264,10 @@ def check(
     measured, reference = held.measured(probabilities), held.measured(held.probabilities)
     times = time_calls(lambda: runtime(held.images[:1]), least=10, most=200)
     return Certificate(
-        file=file.name,
+        file=file,
         format=form,
-        sha256=hashlib.sha256(file.read_bytes()).hexdigest(),
-        bytes=file.stat().st_size,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        bytes=path.stat().st_size,
         runtime=runtime.name,
         split=held.split,
         n=len(held.images),

@@ -1,25 +1,21 @@
 """`bcjax.export`: writes a run for other runtimes, each file checked before it is kept."""
 
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
-from types import ModuleType
 
 from bcjax.evaluation.trained_network import TrainedNetwork
-from bcjax.exports import certificate, onnx_file, onnx_int8, stablehlo_file
+from bcjax.exports import certificate
 from bcjax.exports.certificate import Certificate, FailedCheckError
+from bcjax.exports.formats import FORMATS
 from bcjax.exports.servable import in_float32, servable
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
 
-# A format is a module with NAME, the name of its file, `write(servable, path)` and `Runtime(path)`.
-FORMATS: dict[str, ModuleType] = {
-    "onnx": onnx_file, "onnx_int8": onnx_int8, "stablehlo": stablehlo_file,
-}  # fmt: skip
-# Formats with other numbers than the network's; their `write` takes typical pictures, too.
-QUANTISED = ("onnx_int8",)
 PAGE, CERTIFICATE = "model.json", "certificate.json"
 
 
@@ -74,30 +70,51 @@ def export(
         raise UserError(f"{out} is a file: give a folder to export to.")
     if not 0 <= max_loss <= 1:
         raise UserError(f"max_loss={max_loss:g} is no share of the pictures: give one in 0..1.")
-    net = in_float32(net)
-    most = certificate.MANY if set(formats) & set(QUANTISED) else certificate.PICTURES
-    held, written = certificate.held_out(net, most), servable(net)
+    chosen = {name: FORMATS[name] for name in formats}
+    written, net = servable(net), in_float32(net)
+    all_exact = all(each.exact for each in chosen.values())
+    held = certificate.held_out(net, certificate.PICTURES if all_exact else certificate.MANY)
+    typical = cache(lambda: certificate.typical(net))
     certificates = []
-    with tempfile.TemporaryDirectory(prefix="bcjax-export-") as folder:
-        for name in dict.fromkeys(formats):
-            module, exact = FORMATS[name], name not in QUANTISED
-            file = Path(folder) / module.NAME
-            module.write(written, file, *(() if exact else (certificate.typical(net),)))
-            shown = held.some(certificate.PICTURES) if exact else held
+    with tempfile.TemporaryDirectory(prefix="bcjax-export-") as made:
+        for name, form in chosen.items():
+            path = form.written(written, Path(made), typical)
             checked = certificate.check(
-                file, name, module.Runtime(file), shown, exact=exact, max_loss=max_loss
+                form.file,
+                path,
+                name,
+                form.runtime(path),
+                held.some(certificate.PICTURES) if form.exact else held,
+                exact=form.exact,
+                max_loss=max_loss,
             )
             if checked.fault:
                 raise FailedCheckError(checked.fault)
             certificates.append(checked)
         out.mkdir(parents=True, exist_ok=True)
-        for module in FORMATS.values():
-            (out / module.NAME).unlink(missing_ok=True)
-        for each in certificates:
-            files.write_bytes(out / each.file, (Path(folder) / each.file).read_bytes())
+        for form in FORMATS.values():
+            _delete(form.top(out))
+        for form in chosen.values():
+            _copy(form.top(Path(made)), form.top(out))
     exported = Exported(out, tuple(certificates), tuple(written.page["cautions"]))
     files.write_json(out / PAGE, written.page)
     files.write_json(
         out / CERTIFICATE, {"certificates": [each.to_dict() for each in exported.certificates]}
     )
     return exported
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copies a file or a folder, which is there as a whole or not at all."""
+    with files.atomic(target) as partial:
+        if source.is_dir():
+            shutil.copytree(source, partial)
+        else:
+            shutil.copyfile(source, partial)

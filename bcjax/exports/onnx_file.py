@@ -20,7 +20,6 @@ from bcjax.runtime.errors import UserError
 if TYPE_CHECKING:
     import onnx
 
-NAME = "model.onnx"
 OPSET = 21
 
 

@@ -17,14 +17,11 @@ from jaxtyping import UInt8
 from bcjax.exports import onnx_file
 from bcjax.exports.servable import INPUT, Servable
 
-NAME = "model_int8.onnx"
 _BATCH = 16
 _QUANTISED: list[Any] = [
     "Add", "AveragePool", "Clip", "Concat", "Conv", "Gemm", "GlobalAveragePool", "MatMul",
     "MaxPool", "Mul", "Relu",
 ]  # fmt: skip
-
-Runtime = onnx_file.Runtime
 
 
 def write(servable: Servable, path: Path, typical: UInt8[np.ndarray, "N H W 3"]) -> None:

@@ -14,13 +14,14 @@ from bcjax import config as configs
 from bcjax.config import ImageSize
 from bcjax.engine import network
 from bcjax.engine.step import normalise
+from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.calibration.outliers import Outliers
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.models import portable
 
 FORMAT_VERSION = 1  # of the page about a file
 INPUT = "images"
-PROBABILITIES, DISTANCE = "probabilities", "distance"  # the outputs
+PROBABILITIES, LOGITS, DISTANCE = "probabilities", "logits", "distance"  # the outputs
 
 Outputs = dict[str, Float[Array, "B *rest"]]
 
@@ -30,16 +31,18 @@ class Servable:
     """A trained network for other runtimes.
 
     Attributes:
+      net: The network as its run has it.
       answer: The function (B, height, width, 3) uint8 -> outputs by name, to be traced: calibrated
-        probabilities (B, C) float32 and, if outliers can be told, distances (B,) float32. Its
-        constants are NumPy arrays, batch norm is part of the convolutions, and it computes in
-        float32 whatever the run did.
+        probabilities (B, C) float32, the logits that they are made of, (B, C) float32, and, if
+        outliers can be told, distances (B,) float32. Its constants are NumPy arrays, batch norm is
+        part of the convolutions, and it computes in float32 whatever the run did.
       size: Height and width of the pictures, in pixels.
       classes: The names of the C classes.
       outputs: The names of the outputs, in their order.
       page: What must be known to use it, ready for JSON; see `docs/export.md`.
     """
 
+    net: TrainedNetwork
     answer: Callable[[UInt8[Array, "B height width 3"]], Outputs]
     size: ImageSize
     classes: tuple[str, ...]
@@ -47,7 +50,7 @@ class Servable:
     page: dict[str, Any]
 
     def probabilities_alone(self) -> Self:
-        """Returns it without the distance, whose matrix may be larger than the network."""
+        """Returns it without the logits and the distance, whose matrix may be larger than it."""
 
         def answer(images: UInt8[Array, "B height width 3"]) -> Outputs:
             return {PROBABILITIES: self.answer(images)[PROBABILITIES]}
@@ -64,7 +67,7 @@ def in_float32(net: TrainedNetwork) -> TrainedNetwork:
 
 def servable(net: TrainedNetwork) -> Servable:
     """Returns a trained network as other runtimes can have it."""
-    net = in_float32(net)
+    trained, net = net, in_float32(net)
     config, model = net.config, net.model
     variables = jax.tree.map(np.asarray, jax.device_get(net.variables))
     temperature = net.calibration.temperature if net.calibration else 1.0
@@ -78,15 +81,15 @@ def servable(net: TrainedNetwork) -> Servable:
         with portable.tracing():
             pixels = normalise(images.astype(jnp.float32) / 255, mean, std)
             if outliers is None:
-                return {PROBABILITIES: jax.nn.softmax(apply(pixels, "__call__") / temperature)}
-            features = apply(pixels, "features")
-            return {
-                PROBABILITIES: jax.nn.softmax(apply(features, "classify") / temperature),
-                DISTANCE: _distance(features, outliers),
-            }
+                logits, distance = apply(pixels, "__call__"), {}
+            else:
+                features = apply(pixels, "features")
+                logits = apply(features, "classify")
+                distance = {DISTANCE: _distance(features, outliers)}
+            return {PROBABILITIES: jax.nn.softmax(logits / temperature), LOGITS: logits} | distance
 
-    outputs = (PROBABILITIES,) if outliers is None else (PROBABILITIES, DISTANCE)
-    return Servable(answer, net.image_size, net.classes, outputs, _page(net, outputs))
+    outputs = (PROBABILITIES, LOGITS, *((DISTANCE,) if outliers else ()))
+    return Servable(trained, answer, net.image_size, net.classes, outputs, _page(net, outputs))
 
 
 def _distance(features: Float[Array, "B D"], outliers: Outliers) -> Float[Array, "B"]:
@@ -98,19 +101,24 @@ def _distance(features: Float[Array, "B D"], outliers: Outliers) -> Float[Array,
     return jnp.sqrt(jnp.min(jnp.concatenate(squares, axis=1), axis=1))
 
 
+def fitted(calibration: Calibration | None) -> dict[str, Any] | None:
+    """Returns what the page of a file says of a calibration."""
+    if calibration is None:
+        return None
+    return {
+        "split": calibration.split, "n": calibration.n,
+        "temperature": calibration.temperature,
+        "conformal": calibration.conformal.to_dict(),
+        "abstention": calibration.abstention.to_dict(),
+        "distance_threshold": calibration.outliers and calibration.outliers.distance_threshold,
+    }  # fmt: skip
+
+
 def _page(net: TrainedNetwork, outputs: tuple[str, ...]) -> dict[str, Any]:
     data, calibration = net.config.data, net.calibration
-    fitted = None
-    if calibration:
-        fitted = {
-            "split": calibration.split, "n": calibration.n,
-            "temperature": calibration.temperature,
-            "conformal": calibration.conformal.to_dict(),
-            "abstention": calibration.abstention.to_dict(),
-            "distance_threshold": calibration.outliers and calibration.outliers.distance_threshold,
-        }  # fmt: skip
     meanings = {
         PROBABILITIES: "Calibrated probability of each class, float32: (batch, classes).",
+        LOGITS: "What the probabilities are of, before calibration, float32: (batch, classes).",
         DISTANCE: "How strange a picture is, float32: (batch,); above calibration's "
         "distance_threshold it is unlike what the network was trained on.",
     }
@@ -143,7 +151,7 @@ def _page(net: TrainedNetwork, outputs: tuple[str, ...]) -> dict[str, Any]:
             "INTER_AREA and INTER_LINEAR)",
             "mask": data.mask, "stain": data.stain,
         },
-        "calibration": fitted,
+        "calibration": fitted(calibration),
         "cautions": cautions,
         "data": {"source": str(data.source).rstrip("/").rsplit("/", 1)[-1], "licence": "unknown"},
     }  # fmt: skip

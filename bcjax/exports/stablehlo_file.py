@@ -13,7 +13,6 @@ from jaxtyping import Float, UInt8
 from bcjax.exports.servable import Servable
 from bcjax.runtime import extras
 
-NAME = "model.stablehlo"
 PLATFORMS = ("cpu", "cuda", "tpu")
 
 

@@ -14,7 +14,11 @@ EXTRAS = {
     "pandas": "pandas",
     "jax2onnx": "export",
     "flatbuffers": "export",
+    "ai_edge_litert": "litert",
+    "ai_edge_quantizer": "litert",
 }
+# What no extra can name, for what it asks for contradicts what others ask for, and is not needed.
+ALONE = {"litert_converter": "--no-deps litert-converter"}
 
 
 def check(module: str, purpose: str) -> None:
@@ -28,5 +32,5 @@ def check(module: str, purpose: str) -> None:
       UserError: If it is not installed, with the line that installs it.
     """
     if importlib.util.find_spec(module) is None:
-        wanted = f"'bcjax[{EXTRAS[module]}]'" if module in EXTRAS else module
+        wanted = f"'bcjax[{EXTRAS[module]}]'" if module in EXTRAS else ALONE.get(module, module)
         raise UserError(f"{purpose} needs {module}, which is not installed: pip install {wanted}.")

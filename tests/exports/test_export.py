@@ -1,18 +1,28 @@
 """`bcjax export` and `bcjax.export`: files that answer as the run does, or none."""
 
 import hashlib
+import importlib.util
 import json
 import shutil
 
+import jax
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 from commandline import contents, refused
+from flax import traverse_util
+from safetensors.numpy import load_file, save_file
 
 import bcjax as library
+from bcjax import config as configs
+from bcjax.engine import weights
 from bcjax.exports import onnx_file
 from bcjax.exports.export import FailedCheckError
+from bcjax.exports.formats import FORMATS
+from bcjax.runtime.errors import UserError
+
+LITERT = importlib.util.find_spec("litert_converter") is not None
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +34,16 @@ def calibrated(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(calibrated):
-    return library.export(calibrated, formats=("onnx", "onnx_int8", "stablehlo"), max_loss=1)
+    formats = [name for name in FORMATS if LITERT or not name.startswith("litert")]
+    return library.export(calibrated, formats=formats, max_loss=1)
+
+
+@pytest.fixture(scope="module")
+def certificates(exported):
+    return {each.format: each for each in exported.certificates}
+
+
+needs_litert = pytest.mark.skipif(not LITERT, reason="the format litert is not installed")
 
 
 def read(folder, name):
@@ -34,23 +53,25 @@ def read(folder, name):
 def test_the_files_lie_in_the_folder_of_the_run_with_their_certificates(calibrated, exported):
     folder = calibrated / "export"
     assert exported.folder == folder
-    assert {path.name for path in folder.iterdir()} == {
-        "model.onnx", "model_int8.onnx", "model.stablehlo", "model.json", "certificate.json",
+    expected = {FORMATS[each.format].top(folder).name for each in exported.certificates}
+    assert len(expected) >= 4
+    assert {path.name for path in folder.iterdir()} == expected | {
+        "model.json", "certificate.json",
     }  # fmt: skip
     for certificate in read(folder, "certificate.json")["certificates"]:
         content = (folder / certificate["file"]).read_bytes()
         assert certificate["bytes"] == len(content)
         assert certificate["sha256"] == hashlib.sha256(content).hexdigest()
         assert certificate["split"] == "test"
-        if certificate["format"] != "onnx_int8":
+        if FORMATS[certificate["format"]].exact:
             assert certificate["same_label"] == certificate["n"] > 0
             assert certificate["difference"] < 1e-5
             assert certificate["distance_difference"] < 1e-3
             assert certificate["loss"]["value"] == 0
 
 
-def test_eight_bits_take_a_quarter_of_the_place_and_answer_nearly_the_same(exported):
-    whole, small, _ = exported.certificates
+def test_eight_bits_take_a_quarter_of_the_place_and_answer_nearly_the_same(exported, certificates):
+    whole, small = certificates["onnx"], certificates["onnx_int8"]
     assert small.bytes < 0.4 * whole.bytes
     assert small.tolerance is small.distance_difference is None
     assert 0 < small.difference < 0.2
@@ -58,6 +79,95 @@ def test_eight_bits_take_a_quarter_of_the_place_and_answer_nearly_the_same(expor
     assert {node.op_type for node in model.graph.node} >= {"QuantizeLinear", "DequantizeLinear"}
     page = json.loads({each.key: each.value for each in model.metadata_props}["bcjax"])
     assert list(page["outputs"]) == ["probabilities"]
+
+
+@needs_litert
+def test_litert_takes_half_and_a_quarter_of_the_place(certificates):
+    whole, half, quarter = (certificates[f"litert{end}"] for end in ("", "_float16", "_int8"))
+    assert half.bytes < 0.7 * whole.bytes
+    assert quarter.bytes < 0.5 * whole.bytes
+    assert 0 < half.difference < 1e-2 < 0.2
+    assert 0 < quarter.difference < 0.2
+
+
+def test_a_folder_of_hugging_face_is_read_back_as_the_network(
+    calibrated, exported, snapshots, tmp_path
+):
+    published = exported.folder / "huggingface"
+    page = read(published, "config.json")
+    net = library.load(calibrated)
+    assert page["id2label"] == {str(k): name for k, name in enumerate(net.classes)}
+    names = traverse_util.flatten_dict(dict(net.variables), sep="/").keys()
+    assert load_file(published / "model.safetensors").keys() == names
+    pictures = sorted(snapshots(tmp_path).glob("*/*"))
+    again = library.load(published)
+    assert (again.step, again.workdir) == (net.step, published)
+    expected, found = net.predict(pictures), again.predict(pictures)
+    np.testing.assert_array_equal(found.probabilities, expected.probabilities)
+    np.testing.assert_array_equal(found.distance, expected.distance)
+    np.testing.assert_array_equal(found.sets, expected.sets)
+
+
+def test_a_run_begins_with_the_weights_of_a_folder_of_hugging_face(calibrated, exported):
+    published = exported.folder / "huggingface"
+    config = configs.replaced(configs.load(calibrated), {"model.weights_head": "keep"})
+    imported = weights.read(published, config)
+    net = library.load(calibrated)
+    assert imported.classes == net.classes
+    jax.tree.map(np.testing.assert_array_equal, imported.variables, dict(net.variables))
+    assert [each.origin for each in imported.ancestry.all] == ["known"]
+
+
+def test_a_damaged_folder_of_hugging_face_is_one_sentence(exported, tmp_path):
+    published = shutil.copytree(exported.folder / "huggingface", tmp_path / "published")
+    file = published / "model.safetensors"
+    with pytest.raises(UserError, match=r"checkpoint .* alone"):
+        library.load(published, 77)
+    tensors = load_file(file)
+    missing = next(iter(tensors))
+    save_file({name: each for name, each in tensors.items() if name != missing}, file)
+    with pytest.raises(UserError, match=f"{missing} is missing in it, not of shape"):
+        library.load(published)
+    file.write_bytes(file.read_bytes()[:-1])
+    with pytest.raises(UserError, match="is not whole"):
+        library.load(published)
+
+
+def test_a_network_answers_by_its_onnx_file_as_by_itself(calibrated, exported, snapshots, tmp_path):
+    pictures = sorted(snapshots(tmp_path).glob("*/*"))
+    expected = library.load(calibrated).predict(pictures)
+    net = library.load(calibrated, backend="onnx")
+    found = net.predict(pictures)
+    assert found.labels == expected.labels
+    for name in ("probabilities", "logits", "energy"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), atol=1e-4)
+    np.testing.assert_allclose(found.distance, expected.distance, rtol=1e-3)
+    assert "ONNX Runtime" in repr(net)
+
+
+def test_an_onnx_file_that_is_not_of_the_checkpoint_is_refused(calibrated, exported, tmp_path):
+    run = shutil.copytree(calibrated, tmp_path / "run")
+    shutil.copytree(exported.folder, run / "export", dirs_exist_ok=True)
+    page, file = read(run / "export", "model.json"), run / "export" / "model.onnx"
+    library.load(run, backend="onnx")
+    with pytest.raises(UserError, match="no backend"):
+        library.load(run, backend="torch")
+    with pytest.raises(UserError, match="by JAX alone"):
+        library.load([run, calibrated], backend="onnx")
+    for change, said in (
+        ({"checkpoint": 0}, "is of checkpoint 0, not of"),
+        ({"calibration": None}, "another calibration"),
+    ):
+        (run / "export" / "model.json").write_text(json.dumps(page | change))
+        with pytest.raises(UserError, match=said):
+            library.load(run, backend="onnx")
+    (run / "export" / "model.json").write_text(json.dumps(page))
+    file.write_bytes(file.read_bytes()[:-1] + b"x")
+    with pytest.raises(UserError, match="not as it was written: run bcjax export"):
+        library.load(run, backend="onnx")
+    file.unlink()
+    with pytest.raises(UserError, match="no ONNX file to answer with: run bcjax export"):
+        library.load(run, backend="onnx")
 
 
 def test_a_file_and_its_page_are_enough_to_answer_as_predict_does(
@@ -69,8 +179,11 @@ def test_a_file_and_its_page_are_enough_to_answer_as_predict_does(
     page = read(exported.folder, "model.json")
     session = onnxruntime.InferenceSession(exported.folder / "model.onnx")
     assert json.loads(session.get_modelmeta().custom_metadata_map["bcjax"]) == page
-    probabilities, distance = session.run(None, {page["input"]["name"]: net.preprocess(pictures)})
+    probabilities, logits, distance = session.run(
+        None, {page["input"]["name"]: net.preprocess(pictures)}
+    )
     np.testing.assert_allclose(probabilities, expected.probabilities, atol=1e-5)
+    np.testing.assert_allclose(logits, expected.logits, atol=1e-4)
     np.testing.assert_allclose(distance, expected.distance, rtol=1e-3)
     assert tuple(page["classes"]) == expected.classes
     fitted = page["calibration"]
@@ -158,7 +271,7 @@ def test_mistakes_are_refused_and_write_nothing(bcjax, own_run, tmp_path):
     refused(
         bcjax("export", f"--workdir={own_run}", "--format=coreml"),
         "coreml",
-        "onnx, onnx_int8, stablehlo",
+        "onnx, onnx_int8, litert",
     )
     refused(bcjax("export", f"--workdir={own_run}", "--format="), "format", "onnx")
     refused(bcjax("export", f"--workdir={own_run}", "--checkpoint=77"), "77")

@@ -12,7 +12,7 @@ from jax import numpy as jnp
 from bcjax import models
 from bcjax.config import ImageSize
 from bcjax.exports import onnx_file
-from bcjax.exports.export import FORMATS
+from bcjax.exports.formats import FORMATS
 from bcjax.exports.servable import Servable
 from bcjax.models import portable
 from bcjax.runtime.errors import UserError
@@ -46,7 +46,7 @@ def of(model, variables):
         return {"probabilities": jax.nn.softmax(logits)}
 
     page = {"use": "For tests.", "classes": ["a", "b", "c"]}
-    return Servable(answer, ImageSize(SIDE, SIDE), ("a", "b", "c"), ("probabilities",), page)
+    return Servable(None, answer, ImageSize(SIDE, SIDE), ("a", "b", "c"), ("probabilities",), page)
 
 
 def pictures(count):
@@ -56,12 +56,13 @@ def pictures(count):
 @pytest.mark.parametrize(
     ("form", "name"),
     [("onnx", name) for name in (*networks.TINY, *SMALL)]
+    + [("litert", name) for name in (*networks.TINY, *SMALL)]
     + [("stablehlo", name) for name in ("basic", "averaged", "vit", "mobilenet_v2_035")],
 )
 def test_a_file_answers_as_the_network_in_batches_of_any_size(form, name, tmp_path):
-    file = tmp_path / FORMATS[form].NAME
-    FORMATS[form].write(of(*network(name)), file)
-    runtime = FORMATS[form].Runtime(file)
+    if form == "litert":
+        pytest.importorskip("litert_converter", reason="the format litert is not installed")
+    runtime = FORMATS[form].runtime(FORMATS[form].written(of(*network(name)), tmp_path, None))
     for expected in answers(name):
         found = runtime(pictures(len(expected)))["probabilities"]
         np.testing.assert_allclose(found, expected, atol=2e-6)
@@ -69,7 +70,7 @@ def test_a_file_answers_as_the_network_in_batches_of_any_size(form, name, tmp_pa
 
 @pytest.mark.parametrize("name", ["basic", "mobilenet_v2_035"])
 def test_an_onnx_graph_holds_little_but_convolutions(name, tmp_path):
-    file = tmp_path / onnx_file.NAME
+    file = tmp_path / "model.onnx"
     onnx_file.write(of(*network(name)), file)
     model = onnx.load(file)
     onnx.checker.check_model(model, full_check=True)
@@ -78,6 +79,21 @@ def test_an_onnx_graph_holds_little_but_convolutions(name, tmp_path):
     assert kinds.count("Transpose") <= 2  # to channels first, and back before the classifier
     assert not {"BatchNormalization", "Expand", "Max", "Min"} & set(kinds)
     assert '"classes": ["a", "b", "c"]' in model.metadata_props[0].value
+
+
+@pytest.mark.parametrize("name", ["basic", "mobilenet_v2_035", "lenet"])
+def test_a_litert_graph_holds_built_in_operators_in_the_layout_of_the_network(name):
+    pytest.importorskip("litert_converter", reason="the format litert is not installed")
+    from ai_edge_litert import schema_py_generated as schema
+
+    from bcjax.exports import litert_file
+
+    model = schema.ModelT.InitFromPackedBuf(litert_file.converted(of(*network(name))), 0)
+    (graph,) = model.subgraphs
+    names = {value: key for key, value in vars(schema.BuiltinOperator).items()}
+    kinds = {names[model.operatorCodes[node.opcodeIndex].builtinCode] for node in graph.operators}
+    assert not {"CUSTOM", "TRANSPOSE", "BROADCAST_TO"} & kinds
+    assert list(graph.tensors[graph.inputs[0]].shapeSignature) == [-1, SIDE, SIDE, 3]
 
 
 class Unusual(networks.Average):
