@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
+from typing import Self
 
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.exports import certificate
@@ -24,19 +25,31 @@ class Exported(Result):
     """The files that an export wrote.
 
     Attributes:
-      folder: Their folder.
-      certificates: What was checked of each.
+      checkpoint: The step of the network's checkpoint.
+      certificates: What was checked of each file.
       cautions: Sentences that whoever uses the files must know.
+      folder: Their folder.
     """
 
-    folder: Path
+    checkpoint: int
     certificates: tuple[Certificate, ...]
     cautions: tuple[str, ...]
+    folder: Path = dataclasses.field(default=Path(), compare=False)
 
     @property
     def paths(self) -> tuple[Path, ...]:
         """The files that answer, in the order of `certificates`."""
         return tuple(self.folder / each.file for each in self.certificates)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Reads what an earlier export wrote to a folder.
+
+        Raises:
+          UserError: If its certificates are missing or damaged.
+        """
+        found = cls.read_file(folder / CERTIFICATE, "export the run anew")
+        return dataclasses.replace(found, folder=folder)
 
 
 def export(
@@ -96,11 +109,9 @@ def export(
             _delete(form.top(out))
         for form in chosen.values():
             _copy(form.top(Path(made)), form.top(out))
-    exported = Exported(out, tuple(certificates), tuple(written.page["cautions"]))
+    exported = Exported(net.step, tuple(certificates), tuple(written.page["cautions"]), out)
     files.write_json(out / PAGE, written.page)
-    files.write_json(
-        out / CERTIFICATE, {"certificates": [each.to_dict() for each in exported.certificates]}
-    )
+    files.write_json(out / CERTIFICATE, exported.to_dict())
     return exported
 
 

@@ -13,6 +13,7 @@ from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.predictor import Outputs, Pixels, Predictor
 from bcjax.exports import onnx_file
+from bcjax.exports.export import PAGE, Exported
 from bcjax.exports.formats import FORMATS
 from bcjax.exports.servable import DISTANCE, LOGITS, fitted
 from bcjax.runtime import extras, files
@@ -80,13 +81,13 @@ def load(
     mend = f"run bcjax export --workdir={workdir} --checkpoint={step}"
     if not path.exists():
         raise UserError(f"{workdir} has no ONNX file to answer with: {mend}.")
-    page = files.read_json(run.exported / "model.json", f"{mend} anew")
+    page = files.read_json(run.exported / PAGE, f"{mend} anew")
     if page["checkpoint"] != step:
         raise UserError(f"{path} is of checkpoint {page['checkpoint']}, not of {step}: {mend}.")
     calibration = calibrations.read(workdir, step)
     if page["calibration"] != json.loads(json.dumps(fitted(calibration))):
         raise UserError(f"{path} was written with another calibration: {mend} anew.")
-    _check_digest(path, run.exported / "certificate.json", mend)
+    _check_digest(path, mend)
     config = configs.load(workdir)
     if max_pixels is not None:
         configs.check_argument("max_pixels", max_pixels, like="data.max_pixels")
@@ -97,8 +98,8 @@ def load(
     return exported
 
 
-def _check_digest(path: Path, certificate: Path, mend: str) -> None:
-    checked = files.read_json(certificate, f"{mend} anew")["certificates"]
+def _check_digest(path: Path, mend: str) -> None:
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if digest not in [each["sha256"] for each in checked if each["file"] == path.name]:
+    checked = Exported.read(path.parent).certificates
+    if digest not in [each.sha256 for each in checked if each.file == path.name]:
         raise UserError(f"{path} is not as it was written: {mend} anew.")

@@ -1,15 +1,16 @@
 """Simplifies an ONNX graph: constants computed, layouts joined, activations by their names."""
 
 import tempfile
-from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 import onnxslim
-from onnx import ModelProto, NodeProto, helper, numpy_helper
+from onnx import ModelProto, numpy_helper
+
+from bcjax.exports import onnx_layout
+from bcjax.exports.onnx_editing import Graph, shapes_of
 
 # What broadcasts by itself, so that an Expand before it does nothing.
 _BROADCASTING = ("Add", "Sub", "Mul", "Div", "Max", "Min")
@@ -22,6 +23,7 @@ def simplified(model: ModelProto) -> ModelProto:
     _drop_expansions(model)
     model = _by_runtime(model)
     _name_means(model)
+    onnx_layout.join(model)
     return model
 
 
@@ -45,59 +47,9 @@ def _by_runtime(model: ModelProto) -> ModelProto:
     return found
 
 
-class _Graph:
-    """A graph's constants and the nodes that make and read each value."""
-
-    def __init__(self, model: ModelProto):
-        self.graph = model.graph
-        self.constants = {each.name: each for each in self.graph.initializer}
-        self.maker = {name: node for node in self.graph.node for name in node.output}
-        self.readers = Counter(name for node in self.graph.node for name in node.input)
-        self.readers.update(each.name for each in self.graph.output)
-
-    def number(self, name: str) -> float | None:
-        """Returns the value of a constant that is one number, or None."""
-        if name not in self.constants:
-            return None
-        value = numpy_helper.to_array(self.constants[name])
-        return float(value.reshape(-1)[0]) if value.size == 1 else None
-
-    def split(self, node: NodeProto) -> tuple[str, float] | None:
-        """Returns the variable and the number that a node of two inputs has, or None."""
-        for value, constant in (node.input, node.input[::-1]):
-            if (number := self.number(constant)) is not None and value not in self.constants:
-                return value, number
-        return None
-
-    def replace(self, node: NodeProto, op: str, inputs: list[str], **attributes: Any) -> None:
-        """Makes another operation of a node, with the same name and output."""
-        new = helper.make_node(op, inputs, list(node.output), name=node.name, **attributes)
-        node.CopyFrom(new)
-
-    def add(self, name: str, value: np.ndarray) -> str:
-        """Adds a constant and returns its name."""
-        if name not in self.constants:
-            self.constants[name] = numpy_helper.from_array(value, name)
-            self.graph.initializer.append(self.constants[name])
-        return name
-
-    def sweep(self) -> None:
-        """Takes out what nobody reads any more."""
-        while True:
-            read = {name for node in self.graph.node for name in node.input}
-            read |= {each.name for each in self.graph.output}
-            dead = [node for node in self.graph.node if not read.intersection(node.output)]
-            if not dead:
-                break
-            for node in dead:
-                self.graph.node.remove(node)
-        for constant in [each for each in self.graph.initializer if each.name not in read]:
-            self.graph.initializer.remove(constant)
-
-
 def _name_clips(model: ModelProto) -> None:
     """Makes Relu of max(x, 0), and Clip of min(max(x, 0), 6), which runtimes join to a Conv."""
-    graph = _Graph(model)
+    graph = Graph(model)
     for node in graph.graph.node:
         if node.op_type == "Max" and len(node.input) == 2:
             found = graph.split(node)
@@ -120,7 +72,7 @@ def _drop_expansions(model: ModelProto) -> None:
 
     Only an Expand that keeps the rank goes: one that adds axes says where they are.
     """
-    graph = _Graph(model)
+    graph = Graph(model)
     ranks = {
         each.name: len(each.type.tensor_type.shape.dim)
         for each in (*graph.graph.value_info, *graph.graph.input)
@@ -143,12 +95,7 @@ def _drop_expansions(model: ModelProto) -> None:
 
 def _name_means(model: ModelProto) -> None:
     """Makes ReduceMean of a sum that is divided by the number of what was added."""
-    graph = _Graph(model)
-    known = onnx.shape_inference.infer_shapes(model)
-    shapes = {
-        each.name: [dim.dim_value for dim in each.type.tensor_type.shape.dim]
-        for each in (*known.graph.value_info, *known.graph.input)
-    }
+    graph, shapes = Graph(model), shapes_of(model)
     for node in graph.graph.node:
         if node.op_type != "Div":
             continue

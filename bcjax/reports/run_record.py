@@ -16,6 +16,7 @@ from bcjax.evaluation.evaluation import Evaluation, check_together
 from bcjax.evaluation.explanation.summary import ExplanationSummary
 from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.inference_cost import InferenceCost
+from bcjax.exports.export import CERTIFICATE, Exported
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.files import read_json_lines
 from bcjax.runtime.run_dir import RunDir, TrainedOn
@@ -103,6 +104,12 @@ class RunRecord:
         if not path.exists():
             return None
         return ExplanationSummary.read_file(path, "explain the run anew")
+
+    @functools.cached_property
+    def exported(self) -> Exported | None:
+        """What `bcjax export` wrote to the run's folder; None if it was not run."""
+        folder = self.run_dir.exported
+        return Exported.read(folder) if (folder / CERTIFICATE).exists() else None
 
     @property
     def inference_cost(self) -> InferenceCost | None:

@@ -68,7 +68,7 @@ def test_a_file_answers_as_the_network_in_batches_of_any_size(form, name, tmp_pa
         np.testing.assert_allclose(found, expected, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", ["basic", "mobilenet_v2_035"])
+@pytest.mark.parametrize("name", ["basic", "mobilenet_v2_035", "deep_efficientnet", "googlenet"])
 def test_an_onnx_graph_holds_little_but_convolutions(name, tmp_path):
     file = tmp_path / "model.onnx"
     onnx_file.write(of(*network(name)), file)
@@ -76,7 +76,9 @@ def test_an_onnx_graph_holds_little_but_convolutions(name, tmp_path):
     onnx.checker.check_model(model, full_check=True)
     kinds = [node.op_type for node in model.graph.node]
     assert {node.domain for node in model.graph.node} <= {""}
-    assert kinds.count("Transpose") <= 2  # to channels first, and back before the classifier
+    assert kinds.count("Transpose") == 1  # of the pictures, while they are uint8
+    assert kinds[:2] == ["Transpose", "Cast"]
+    assert "GlobalAveragePool" in kinds
     assert not {"BatchNormalization", "Expand", "Max", "Min"} & set(kinds)
     assert '"classes": ["a", "b", "c"]' in model.metadata_props[0].value
 

@@ -190,7 +190,8 @@ def test_the_gallery_shows_the_confused_pairs_and_the_surest_errors(page, workdi
 def test_what_is_absent_is_left_out_and_the_command_that_makes_it_named(own):
     change(own / "eval" / "test.json", lambda result: result.pop("calibration", None))
     text = markdown_of(own)
-    for command in ("calibrate", "explain", "evaluate .*--corruptions", "evaluate .*--data.source"):
+    evaluations = ("evaluate .*--corruptions", "evaluate .*--data.source")
+    for command in ("calibrate", "explain", "export", *evaluations):
         assert re.search(f"`bcjax {command}", text), command
     (own / "eval" / "test.parquet").unlink()
     (own / "metrics.jsonl").unlink()

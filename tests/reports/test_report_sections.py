@@ -32,8 +32,11 @@ from bcjax.evaluation.explanation.summary import (
     RandomisationTest,
 )
 from bcjax.evaluation.member_summary import summarise_members
+from bcjax.exports.certificate import Certificate
+from bcjax.exports.export import Exported
 from bcjax.metrics import Estimate
-from bcjax.metrics.resampling import Resampled
+from bcjax.metrics.intervals import proportion
+from bcjax.metrics.resampling import Difference, Resampled
 from bcjax.reports.pages.page import to_markdown
 from bcjax.reports.run.calibration import confidence_charts
 from bcjax.reports.run.model_card import model_card
@@ -219,6 +222,31 @@ def test_explained_pictures_stand_with_the_figures_about_them(run):
     assert "the cell's share of the picture: 25.0 %" in text
     write_json(path, dataclasses.replace(page, checkpoint=7).to_dict())
     assert "**Caution.** The maps are of checkpoint 7" in markdown_of(workdir)
+
+
+def test_exported_files_stand_with_what_was_checked_of_them(run):
+    workdir = run()
+    certificate = Certificate(
+        file="model_int8.onnx", format="onnx_int8", sha256="0" * 64, bytes=650_000,
+        runtime="ONNX Runtime 1", split="test", n=1000, same_label=990, difference=0.0625,
+        distance_difference=None, tolerance=None, max_loss=0.02,
+        accuracy=proportion(np.array([True, False])),
+        loss=Difference(0.0125, "bootstrap", None, -0.005, 0.03), calibration_error=0.03,
+        own_calibration_error=0.02, p50_ms=1.5, p99_ms=2.25, hardware="2 cores of a processor",
+    )  # fmt: skip
+    exported = Exported(checkpoint=20, certificates=(certificate,), cautions=())
+    path = RunDir(workdir).exported / "certificate.json"
+    write_json(path, exported.to_dict())
+    assert Exported.read(path.parent).paths == (path.parent / "model_int8.onnx",)
+    text = markdown_of(workdir)
+    row = (
+        "| model_int8.onnx | ONNX Runtime 1 | 650 kB | 990 of 1,000 | 6.2e-02 | 50.0 % | "
+        "1.2 % (-0.5 % to 3.0 %) | 0.0300 | 1.50 ms | 2.25 ms |"
+    )
+    assert row in text
+    assert row in model_card(read_run(workdir))
+    write_json(path, dataclasses.replace(exported, checkpoint=7).to_dict())
+    assert "**Caution.** The files are of checkpoint 7" in markdown_of(workdir)
 
 
 def test_of_many_classes_the_worst_have_curves_and_the_table_is_folded(tmp_path):

@@ -18,6 +18,7 @@ from bcjax.metrics.names import metric_name
 from bcjax.reports import cost
 from bcjax.reports.pages import page
 from bcjax.reports.pages.formatting import enumeration, interval, number, percent_interval
+from bcjax.reports.run import other_runtimes
 from bcjax.reports.run.calibration import temperature_in_words
 from bcjax.reports.run.performance import HEADLINE
 from bcjax.reports.run_record import RunRecord
@@ -58,6 +59,8 @@ def model_card(run: RunRecord) -> str:
         limitations=limitations(run),
         calibration=_calibration(run),
         costs=_costs(run),
+        files_head=other_runtimes.HEAD,
+        files=other_runtimes.rows(run),
     )
 
 

@@ -11,6 +11,7 @@ from bcjax.reports.run import (
     latex_tables,
     model_card,
     other_evaluations,
+    other_runtimes,
     performance,
     training,
 )
@@ -85,6 +86,7 @@ def report_page(run: RunRecord) -> Page:
             "Other data", [*other_evaluations.other_data(run), *other_evaluations.corruptions(run)]
         ),
         *([Section("Averages", averages)] if averages else []),
+        Section("Other runtimes", other_runtimes.other_runtimes(run)),
         Section("Data", training.data(run)),
         Section("Training", training.training(run)),
         Section("Limitations", [Text(each) for each in model_card.limitations(run)]),
