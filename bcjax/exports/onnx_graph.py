@@ -24,7 +24,7 @@ def simplified(model: ModelProto) -> ModelProto:
     model = _by_runtime(model)
     _name_means(model)
     onnx_layout.join(model)
-    return model
+    return _by_runtime(model)
 
 
 def _by_runtime(model: ModelProto) -> ModelProto:

@@ -85,47 +85,71 @@ def _pool_within(model: ModelProto) -> None:
 
 
 def _pool_at_the_end(model: ModelProto) -> None:
-    """Computes what stands between the last convolution and the mean in channels first, too."""
-    graph = Graph(model)
+    """Computes what stands between the last convolutions and the mean in channels first, too."""
+    graph, shapes = Graph(model), shapes_of(model)
     for mean in graph.graph.node:
-        axes = graph.array(mean.input[1]) if mean.op_type == "ReduceMean" else None
+        axes = graph.array(mean.input[1]) if mean.op_type in ("ReduceMean", "ReduceSum") else None
         if axes is None or list(axes) != [1, 2] or graph.attribute(mean, "keepdims", 1):
             continue
-        turn, between = _back_to_turn(graph, mean)
-        if turn is None or len(graph.readers_of(turn.output[0])) != len(
-            [each for each in (*between, mean) if turn.output[0] in each.input]
-        ):
+        of_one = shapes.get(mean.input[0], [])[1:3] == [1, 1]
+        between = _back_to_turns(graph, mean)
+        if not between or not (mean.op_type == "ReduceMean" or of_one):
             continue
-        for each in (*between, mean):
-            for place, name in enumerate(each.input):
-                if name == turn.output[0]:
-                    each.input[place] = turn.input[0]
+        for node in between:
+            _turn(graph, node)
         pooled = f"{mean.output[0]}_pooled"
-        pool = helper.make_node("GlobalAveragePool", [mean.input[0]], [pooled], name=pooled)
+        before = graph.maker.get(mean.input[0])
+        within = before.input[0] if before in between and _is_turn(graph, before) else None
+        pool = helper.make_node(
+            "GlobalAveragePool", [within or mean.input[0]], [pooled], name=pooled
+        )
         graph.graph.node.insert(list(graph.graph.node).index(mean), pool)
         graph.replace(mean, "Flatten", [pooled], axis=1)
         break
     graph.sweep()
 
 
-def _back_to_turn(graph: Graph, mean: NodeProto) -> tuple[NodeProto | None, list[NodeProto]]:
-    """Returns the Transpose that a mean is of, and the operations on each number between them."""
-    between: list[NodeProto] = []
-    turn, waiting = None, [mean.input[0]]
+def _back_to_turns(graph: Graph, mean: NodeProto) -> list[NodeProto]:
+    """Returns the operations between a mean and the Transposes that it is of, and these.
+
+    None are returned if others read them, or one of them is not about each number alone.
+    """
+    found: list[NodeProto] = []
+    waiting = [mean.input[0]]
     while waiting:
         name = waiting.pop()
         maker = graph.maker.get(name)
-        if maker is None or maker in between:
-            if maker is None and graph.number(name) is None:
-                return None, []
+        if name in graph.constants or maker in found:
             continue
-        if maker.op_type == "Transpose" and graph.attribute(maker, "perm") == _TO_LAST:
-            if turn is not None and turn != maker:
-                return None, []
-            turn = maker
-        elif maker.op_type in _ELEMENTWISE:
-            between.append(maker)
+        if maker is None:
+            return []
+        found.append(maker)
+        if not _is_turn(graph, maker):
+            joins = maker.op_type == "Concat" and graph.attribute(maker, "axis") in (3, -1)
+            if maker.op_type not in _ELEMENTWISE and not joins:
+                return []
             waiting += maker.input
-        else:
-            return None, []
-    return turn, between
+    outputs = {name for node in found for name in node.output}
+    among = [*found, mean]
+    others = [n for n in graph.graph.node if n not in among and outputs.intersection(n.input)]
+    return [] if others else found
+
+
+def _is_turn(graph: Graph, node: NodeProto) -> bool:
+    return node.op_type == "Transpose" and graph.attribute(node, "perm") == _TO_LAST
+
+
+def _turn(graph: Graph, node: NodeProto) -> None:
+    """Makes an operation one of channels first: of what its Transposes are of."""
+    if _is_turn(graph, node):
+        return
+    for place, name in enumerate(node.input):
+        maker, constant = graph.maker.get(name), graph.array(name)
+        if maker is not None and _is_turn(graph, maker):
+            node.input[place] = maker.input[0]
+        elif constant is not None and constant.size > 1:
+            turned = constant.reshape(-1, 1, 1)
+            node.input[place] = graph.add(f"{name}_channels_first", turned)
+    for attribute in node.attribute:
+        if attribute.name == "axis":
+            attribute.i = 1
