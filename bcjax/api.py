@@ -337,11 +337,11 @@ def calibrate(
 @disk_faults_told()
 @jax_settings.fixed()
 def export(
-    run: "Run",
+    run: "Run | list[Run] | tuple[Run, ...]",
     out: str | Path | None = None,
     *,
     formats: str | Sequence[str] = ("onnx",),
-    checkpoint: Checkpoint | None = None,
+    checkpoint: Checkpoint | Sequence[Checkpoint] | None = None,
     max_loss: float = 0.02,
 ) -> "Exported":
     """Writes a trained network for other runtimes, and checks each file there before it is kept.
@@ -355,11 +355,13 @@ def export(
       >>> exported.certificates[0].difference                        # doctest: +SKIP
 
     Args:
-      run: The run, such as its folder, or the network.
-      out: The folder to write to; None: `export/` in the run's folder.
+      run: The run, such as its folder, or the network. A list of runs is an ensemble, the mean of
+        whose probabilities answers, in one file.
+      out: The folder to write to; None: `export/` in the run's folder. An ensemble needs one.
       formats: "onnx", "onnx_int8", "litert", "litert_float16", "litert_int8", "stablehlo",
         "safetensors", or several.
-      checkpoint: "best", "latest" or a step; None: that of the network, or the best.
+      checkpoint: "best", "latest" or a step; None: that of the network, or the best. Of a list of
+        runs also several.
       max_loss: How much the accuracy may fall in formats of fewer bits, in 0..1.
 
     Returns:
@@ -371,17 +373,20 @@ def export(
       FailedCheckError: If a file answers otherwise than the network, or loses more accuracy than
         `max_loss`; nothing is written then.
     """
-    workdir = _workdir(run)
-    folder = RunDir(workdir).exported if out is None else files.user_path(out)
-    from bcjax.evaluation import trained_network
     from bcjax.exports import export as exporting
-    from bcjax.runtime import compilation
 
-    compilation.use_cache()
-    which = _checkpoint(run) if checkpoint is None else checkpoint
-    net = trained_network.load(workdir, which)
+    net: TrainedNetwork | TrainedEnsemble
+    if isinstance(run, list | tuple):
+        if out is None:
+            raise UserError("Several networks belong to no run: name the folder to export them to.")
+        net = load(run, checkpoint or "best")
+    elif checkpoint is None or isinstance(checkpoint, str | int):
+        net = load(run, _checkpoint(run) if checkpoint is None else checkpoint)
+        out = RunDir(net.workdir).exported if out is None else out
+    else:
+        raise UserError(f"Several checkpoints are an ensemble: write export([{shown(run)}], ...).")
     names = (formats,) if isinstance(formats, str) else tuple(formats)
-    return exporting.export(net, folder, names, max_loss)
+    return exporting.export(net, files.user_path(out), names, max_loss)
 
 
 @disk_faults_told()

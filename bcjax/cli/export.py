@@ -12,6 +12,9 @@ pictures that the network was not trained on: it must give the same classes, and
 differ by less than 0.0001. Of formats with fewer bits the accuracy on 1,000 pictures may fall by
 --max-loss. Otherwise nothing is written and the exit status is 1. Beside the files are
 model.json (classes, preparation of pictures, thresholds) and certificate.json (what was checked).
+
+Several runs (--with), checkpoints or the members of a run become one file, which answers by the
+mean of their probabilities.
 """
 
 import dataclasses
@@ -24,6 +27,7 @@ from rich.table import Table
 
 from bcjax.cli import flags
 from bcjax.cli.flags import CHECKPOINT, Arguments, Flag
+from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
     from bcjax.exports.export import Exported
@@ -31,7 +35,10 @@ if TYPE_CHECKING:
 
 FLAGS = (
     flags.workdir("the run to export"),
-    dataclasses.replace(CHECKPOINT, meaning="best, latest or a step."),
+    dataclasses.replace(
+        CHECKPOINT, meaning="best, latest or a step; several, by comma, are averaged."
+    ),
+    Flag("with", "Further runs, by comma, to average with --workdir.", [], list, path=True),
     Flag("format", "Formats, by comma; see above.", ["onnx"], list),
     Flag("max-loss", "How much the accuracy may fall in formats with fewer bits.", 0.02, float),
     Flag("out", "The folder to write to; default: export/ in the workdir.", kind=Path),
@@ -43,12 +50,14 @@ def run(arguments: Arguments) -> None:
     from bcjax.cli import tables
     from bcjax.exports.export import FailedCheckError
 
+    workdirs, checkpoint = [arguments.workdir, *getattr(arguments, "with")], arguments.checkpoint
+    several = len(workdirs) > 1 or "," in checkpoint or RunDir(arguments.workdir).members()
     try:
         exported = api.export(
-            arguments.workdir,
+            workdirs if several else arguments.workdir,
             arguments.out,
             formats=arguments.format,
-            checkpoint=arguments.checkpoint,
+            checkpoint=checkpoint,
             max_loss=arguments.max_loss,
         )
     except FailedCheckError as error:

@@ -13,6 +13,7 @@ from bcjax.data.input_transform import InputTransform
 from bcjax.data.preparation import prepare
 from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation.answer_times import time_calls
+from bcjax.evaluation.trained_ensemble import TrainedEnsemble
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.exports.servable import DISTANCE, PROBABILITIES
 from bcjax.metrics import resampling
@@ -158,23 +159,24 @@ class HeldOut:
         return resampling.resample(predictions, self.groups, resamples=_RESAMPLES)
 
 
-def held_out(net: TrainedNetwork, most: int = PICTURES) -> HeldOut:
+def held_out(net: TrainedNetwork | TrainedEnsemble, most: int = PICTURES) -> HeldOut:
     """Reads pictures of the run's test split, or of val if it has none, evenly over the split.
 
     Args:
-      net: The network, in float32.
+      net: The network, in float32. Of several the first one's run is meant.
       most: How many pictures at most.
 
     Raises:
       UserError: If the pictures are gone, or none was held out.
     """
-    prepared, split = _prepared(net, ("test", "val"))
+    first = _first(net)
+    prepared, split = _prepared(first, ("test", "val"))
     rows = _rows(prepared, split, most)
     encoded = _encoded(prepared, split, rows)
     answered = net.predict(encoded)
     return HeldOut(
         split,
-        _decoded(net, encoded),
+        _decoded(first, encoded),
         labels=np.array(prepared.labels(split))[rows],
         groups=tuple(np.array(prepared.groups(split))[rows]),
         classes=net.classes,
@@ -183,14 +185,19 @@ def held_out(net: TrainedNetwork, most: int = PICTURES) -> HeldOut:
     )
 
 
-def typical(net: TrainedNetwork) -> UInt8[np.ndarray, "N height width 3"]:
+def typical(net: TrainedNetwork | TrainedEnsemble) -> UInt8[np.ndarray, "N height width 3"]:
     """Reads up to 200 pictures of val, or of train if there is no val, evenly over the split.
 
     Raises:
       UserError: If the pictures are gone.
     """
-    prepared, split = _prepared(net, ("val", "train"))
-    return _decoded(net, _encoded(prepared, split, _rows(prepared, split, PICTURES)))
+    first = _first(net)
+    prepared, split = _prepared(first, ("val", "train"))
+    return _decoded(first, _encoded(prepared, split, _rows(prepared, split, PICTURES)))
+
+
+def _first(net: TrainedNetwork | TrainedEnsemble) -> TrainedNetwork:
+    return net.networks[0] if isinstance(net, TrainedEnsemble) else net
 
 
 def _prepared(net: TrainedNetwork, splits: tuple[str, ...]) -> tuple[PreparedSet, str]:

@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Self
 
+from bcjax.evaluation.trained_ensemble import TrainedEnsemble
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.exports import certificate
 from bcjax.exports.certificate import Certificate, FailedCheckError
@@ -25,7 +26,7 @@ class Exported(Result):
     """The files that an export wrote.
 
     Attributes:
-      checkpoint: The step of the network's checkpoint.
+      checkpoint: The step of the network's checkpoint; of several the first one's.
       certificates: What was checked of each file.
       cautions: Sentences that whoever uses the files must know.
       folder: Their folder.
@@ -53,7 +54,10 @@ class Exported(Result):
 
 
 def export(
-    net: TrainedNetwork, out: Path, formats: Sequence[str] = ("onnx",), max_loss: float = 0.02
+    net: TrainedNetwork | TrainedEnsemble,
+    out: Path,
+    formats: Sequence[str] = ("onnx",),
+    max_loss: float = 0.02,
 ) -> Exported:
     """Writes a network in formats of other runtimes, and what must be known to use the files.
 
@@ -63,7 +67,7 @@ def export(
     is written if a file fails.
 
     Args:
-      net: The network.
+      net: The network, or several that answer together: one file holds them all.
       out: The folder to write to. Files of an earlier export are replaced, and those in formats
         that are not asked for now are deleted, for `model.json` would no longer be about them.
       formats: Names of formats.
@@ -109,7 +113,9 @@ def export(
             _delete(form.top(out))
         for form in chosen.values():
             _copy(form.top(Path(made)), form.top(out))
-    exported = Exported(net.step, tuple(certificates), tuple(written.page["cautions"]), out)
+    exported = Exported(
+        written.page["checkpoint"], tuple(certificates), tuple(written.page["cautions"]), out
+    )
     files.write_json(out / PAGE, written.page)
     files.write_json(out / CERTIFICATE, exported.to_dict())
     return exported

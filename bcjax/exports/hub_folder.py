@@ -14,6 +14,7 @@ from bcjax.engine import published
 from bcjax.evaluation import trained_network
 from bcjax.exports.servable import DISTANCE, LOGITS, PROBABILITIES, Servable, in_float32
 from bcjax.runtime import files
+from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 
 _CARD = """\
@@ -36,8 +37,13 @@ def write(servable: Servable, path: Path) -> None:
     Args:
       servable: The network.
       path: The file of weights; the others are written beside it.
+
+    Raises:
+      UserError: If it is several networks.
     """
     net, folder = servable.net, path.parent
+    if net is None:
+        raise UserError("The format safetensors holds one network: export each of them for itself.")
     published.write(folder, net.config, net.classes, net.variables, net.step)
     run = RunDir(net.workdir)
     calibration = run.calibration(net.step)

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from importlib import metadata
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,10 @@ from bcjax.engine import network
 from bcjax.engine.step import normalise
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.calibration.outliers import Outliers
+from bcjax.evaluation.trained_ensemble import TrainedEnsemble
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.models import portable
+from bcjax.runtime.errors import UserError
 
 FORMAT_VERSION = 1  # of the page about a file
 INPUT = "images"
@@ -31,7 +33,7 @@ class Servable:
     """A trained network for other runtimes.
 
     Attributes:
-      net: The network as its run has it.
+      net: The network as its run has it; None: it is several networks, or was made otherwise.
       answer: The function (B, height, width, 3) uint8 -> outputs by name, to be traced: calibrated
         probabilities (B, C) float32, the logits that they are made of, (B, C) float32, and, if
         outliers can be told, distances (B,) float32. Its constants are NumPy arrays, batch norm is
@@ -42,7 +44,7 @@ class Servable:
       page: What must be known to use it, ready for JSON; see `docs/export.md`.
     """
 
-    net: TrainedNetwork
+    net: TrainedNetwork | None
     answer: Callable[[UInt8[Array, "B height width 3"]], Outputs]
     size: ImageSize
     classes: tuple[str, ...]
@@ -59,37 +61,84 @@ class Servable:
         return dataclasses.replace(self, answer=answer, outputs=(PROBABILITIES,), page=page)
 
 
-def in_float32(net: TrainedNetwork) -> TrainedNetwork:
-    """Returns a network that computes in float32, whatever its run did."""
+Trained = TypeVar("Trained", bound=TrainedNetwork | TrainedEnsemble)
+
+
+def in_float32(net: Trained) -> Trained:
+    """Returns a network, or several, that compute in float32, whatever their runs did."""
+    if isinstance(net, TrainedEnsemble):
+        return dataclasses.replace(net, networks=tuple(map(in_float32, net.networks)))
     config = configs.replaced(net.config, {"model.dtype": "float32"})
     return dataclasses.replace(net, config=config, model=network.build(config, len(net.classes)))
 
 
-def servable(net: TrainedNetwork) -> Servable:
-    """Returns a trained network as other runtimes can have it."""
+def servable(net: TrainedNetwork | TrainedEnsemble) -> Servable:
+    """Returns a trained network, or several that answer together, as other runtimes can have it.
+
+    Raises:
+      UserError: If several networks read pictures otherwise than each other.
+    """
+    if isinstance(net, TrainedEnsemble):
+        return _together(net)
     trained, net = net, in_float32(net)
-    config, model = net.config, net.model
-    variables = jax.tree.map(np.asarray, jax.device_get(net.variables))
     temperature = net.calibration.temperature if net.calibration else 1.0
     outliers = net.calibration.outliers if net.calibration else None
-    mean, std = config.model.mean, config.model.std
-
-    def apply(images: Array, method: str) -> Array:
-        return cast(Array, model.apply(variables, images, train=False, method=method))
+    method = _methods(net)
 
     def answer(images: UInt8[Array, "B height width 3"]) -> Outputs:
         with portable.tracing():
-            pixels = normalise(images.astype(jnp.float32) / 255, mean, std)
             if outliers is None:
-                logits, distance = apply(pixels, "__call__"), {}
+                logits, distance = method(images, "__call__"), {}
             else:
-                features = apply(pixels, "features")
-                logits = apply(features, "classify")
+                features = method(images, "features")
+                logits = method(features, "classify")
                 distance = {DISTANCE: _distance(features, outliers)}
             return {PROBABILITIES: jax.nn.softmax(logits / temperature), LOGITS: logits} | distance
 
     outputs = (PROBABILITIES, LOGITS, *((DISTANCE,) if outliers else ()))
     return Servable(trained, answer, net.image_size, net.classes, outputs, _page(net, outputs))
+
+
+def _together(ensemble: TrainedEnsemble) -> Servable:
+    """Returns networks whose probabilities are averaged, as `TrainedEnsemble.predict` does."""
+    networks = in_float32(ensemble).networks
+    first, *others = networks
+    for other in others:
+        if other.transform != first.transform:
+            raise UserError(
+                f"{other.workdir} reads pictures of another size, or prepared otherwise, than "
+                f"{first.workdir}: one file takes one kind of pictures. Export them one by one."
+            )
+    calibration = ensemble.calibration
+    temperature = calibration.temperature if calibration else 1.0
+    methods = [_methods(each) for each in networks]
+
+    def answer(images: UInt8[Array, "B height width 3"]) -> Outputs:
+        with portable.tracing():
+            each = [jax.nn.softmax(method(images, "__call__")) for method in methods]
+            logits = jnp.log(sum(each[1:], each[0]) / len(each))
+            return {PROBABILITIES: jax.nn.softmax(logits / temperature), LOGITS: logits}
+
+    outputs = (PROBABILITIES, LOGITS)
+    page = _page(dataclasses.replace(first, calibration=calibration), outputs)
+    page["networks"] = [
+        {"network": each.config.model.name, "run": each.workdir.name, "checkpoint": each.step}
+        for each in networks
+    ]
+    return Servable(None, answer, first.image_size, first.classes, outputs, page)
+
+
+def _methods(net: TrainedNetwork) -> Callable[[Array, str], Array]:
+    """Returns (images or features, name of a method) -> what it gives; images are normalised."""
+    variables = jax.tree.map(np.asarray, jax.device_get(net.variables))
+    mean, std = net.config.model.mean, net.config.model.std
+
+    def method(x: Array, name: str) -> Array:
+        if x.dtype == jnp.uint8:
+            x = normalise(x.astype(jnp.float32) / 255, mean, std)
+        return cast(Array, net.model.apply(variables, x, train=False, method=name))
+
+    return method
 
 
 def _distance(features: Float[Array, "B D"], outliers: Outliers) -> Float[Array, "B"]:

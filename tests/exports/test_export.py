@@ -170,6 +170,28 @@ def test_an_onnx_file_that_is_not_of_the_checkpoint_is_refused(calibrated, expor
         library.load(run, backend="onnx")
 
 
+def test_several_networks_are_one_file_that_answers_by_their_mean(
+    bcjax, calibrated, own_run, snapshots, tmp_path
+):
+    steps = sorted(int(path.name) for path in (own_run / "checkpoints").iterdir())[-2:]
+    out = tmp_path / "out"
+    checkpoints = ",".join(map(str, steps))
+    ran = bcjax("export", f"--workdir={own_run}", f"--checkpoint={checkpoints}", f"--out={out}")
+    assert ran.status == 0, ran.err
+    page = read(out, "model.json")
+    assert [each["checkpoint"] for each in page["networks"]] == steps
+    assert list(page["outputs"]) == ["probabilities", "logits"]
+    ensemble = library.load([own_run], steps)
+    (tmp_path / "cells").mkdir()
+    pictures = sorted(snapshots(tmp_path / "cells").glob("*/*"))
+    session = onnxruntime.InferenceSession(out / "model.onnx")
+    (found,) = session.run(["probabilities"], {"images": ensemble.networks[0].preprocess(pictures)})
+    np.testing.assert_allclose(found, ensemble.predict(pictures).probabilities, atol=1e-5)
+    refused(bcjax("export", f"--workdir={own_run}", f"--checkpoint={checkpoints}"), "folder")
+    one_network = ("--format=safetensors", f"--out={out}", f"--checkpoint={checkpoints}")
+    refused(bcjax("export", f"--workdir={own_run}", *one_network), "holds one network")
+
+
 def test_a_file_and_its_page_are_enough_to_answer_as_predict_does(
     calibrated, exported, snapshots, tmp_path
 ):
