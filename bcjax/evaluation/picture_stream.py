@@ -199,13 +199,17 @@ class _Zip:
     path: Path
 
     def each(self) -> Iterator[Found]:
-        return (Found(f"{self.path}/{member}", member) for member in self._members)
+        for member in self._members:
+            # With the checksum, so that other content is another picture.
+            crc = self._file.getinfo(member).CRC
+            yield Found(f"{self.path}/{member}", f"{crc:08x} {member}")
 
     def read(self, key: str) -> bytes:
+        member = key.partition(" ")[2]
         try:
-            if (size := self._file.getinfo(key).file_size) > _LARGEST:
+            if (size := self._file.getinfo(member).file_size) > _LARGEST:
                 raise BadImageError(f"{size:,} bytes in the zip file, more than {_LARGEST:,}")
-            return self._file.read(key)
+            return self._file.read(member)
         except _UNZIPPABLE as error:
             raise BadImageError(f"it cannot be taken out of the zip file: {error}") from error
 
