@@ -188,7 +188,7 @@ def _row_groups(parts: Sequence[Path]) -> Iterator[pa.Table]:
     """Yields the rows of parts, so many at a time whatever the parts are."""
     held: list[pa.Table] = []
     for part in parts:
-        held.append(parquet.read_table(part))
+        held.append(parquet.ParquetFile(part).read())
         while sum(map(len, held)) >= _ROW_GROUP:
             together = pa.concat_tables(held)
             yield together.slice(0, _ROW_GROUP)
