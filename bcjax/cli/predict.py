@@ -149,9 +149,8 @@ def _print_csv(predictions: "Predictions") -> None:
     from bcjax.evaluation import prediction_formats
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    names = prediction_formats.columns(predictions)
-    writer.writerow(prediction_formats.header(predictions))
-    writer.writerows(prediction_formats.csv_row(each, names) for each in predictions)
+    writer.writerow(prediction_formats.csv_header(predictions))
+    writer.writerows(prediction_formats.csv_rows(predictions))
 
 
 def _table(predictions: "Predictions", caption: str) -> Table:

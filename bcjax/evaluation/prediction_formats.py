@@ -3,6 +3,7 @@
 import abc
 import csv
 import io
+import itertools
 import json
 import shutil
 from collections.abc import Iterator, Sequence
@@ -12,41 +13,49 @@ from typing import Any, ClassVar
 import pyarrow as pa
 from pyarrow import parquet
 
-from bcjax.evaluation.predictions import Prediction, Predictions, Unreadable
+from bcjax.evaluation.predictions import Predictions, Unreadable
 from bcjax.runtime.errors import UserError
 
 _ROW_GROUP = 8192  # rows of a Parquet file that are held in memory at a time
 
 
-def columns(predictions: Predictions) -> list[str]:
-    """Returns the columns between the label and the probabilities: those that there are."""
-    names = []
+def _columns(predictions: Predictions) -> dict[str, list[Any]]:
+    """Returns the columns between the label and the probabilities: those that there are.
+
+    Whole columns, because an object for each picture would take longer than all else here.
+    """
+    found: dict[str, list[Any]] = {}
+    count = len(predictions)
     if predictions.sets is not None:
-        names += ["set", "uncertain", "outlier", "distance", "energy"]
+        classes = predictions.classes
+        found["set"] = [list(itertools.compress(classes, row)) for row in predictions.sets.tolist()]
+        names = ["uncertain", "outlier", "distance", "energy"]
+    else:
+        names = []
     if predictions.entropy is not None:
         names += ["entropy", "mutual_information"]
-    return [*names, "prevalence"] if predictions.prevalence else names
+    for name in names:
+        values = getattr(predictions, name)
+        found[name] = [None] * count if values is None else values.tolist()
+    if predictions.prevalence:
+        stated = predictions.prevalence.stated.items()
+        found["prevalence"] = [";".join(f"{name}={share:g}" for name, share in stated)] * count
+    return found
 
 
-def header(predictions: Predictions) -> list[str]:
-    """Returns the names of the columns of `csv_row`."""
-    return ["filename", "label", *columns(predictions), *predictions.classes]
+def csv_rows(predictions: Predictions) -> Iterator[Sequence[Any]]:
+    """Yields the cells of a row for each picture, below `csv_header`."""
+    columns = _columns(predictions)
+    if "set" in columns:
+        columns["set"] = [";".join(names) for names in columns["set"]]
+    probabilities = predictions.probabilities.T.tolist()
+    texts = ([f"{value:.6f}" for value in column] for column in probabilities)
+    return zip(predictions.names, predictions.labels, *columns.values(), *texts, strict=True)
 
 
-def csv_row(prediction: Prediction, names: Sequence[str]) -> list[Any]:
-    """Returns the cells of a prediction in a CSV file.
-
-    Args:
-      prediction: The prediction.
-      names: Its columns, from `columns`.
-    """
-    cells = {name: getattr(prediction, name) for name in names}
-    if "set" in cells:
-        cells["set"] = ";".join(prediction.set or ())
-    if prediction.prevalence:
-        cells["prevalence"] = _shares(prediction.prevalence)
-    probabilities = (f"{value:.6f}" for value in prediction.probabilities.values())
-    return [prediction.name, prediction.label, *cells.values(), *probabilities]
+def csv_header(predictions: Predictions) -> list[str]:
+    """Returns the names of the columns of a CSV file."""
+    return ["filename", "label", *_columns(predictions), *predictions.classes]
 
 
 class Format(abc.ABC):
@@ -82,9 +91,7 @@ class Csv(Format):
     suffix = ".csv"
 
     def write(self, predictions: Predictions, path: Path, *, first: bool) -> None:
-        names = columns(predictions)
-        rows = (csv_row(each, names) for each in predictions)
-        _write_csv(path, header(predictions) if first else None, rows)
+        _write_csv(path, csv_header(predictions) if first else None, csv_rows(predictions))
 
 
 class JsonLines(Format):
@@ -146,7 +153,7 @@ def join_unreadable(parts: Sequence[Path], path: Path) -> int:
     return count
 
 
-def _write_csv(path: Path, head: list[str] | None, rows: Iterator[list[Any]]) -> None:
+def _write_csv(path: Path, head: list[str] | None, rows: Iterator[Sequence[Any]]) -> None:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     if head:
@@ -156,8 +163,12 @@ def _write_csv(path: Path, head: list[str] | None, rows: Iterator[list[Any]]) ->
     path.write_bytes(text.getvalue().encode("utf-8", "surrogateescape"))
 
 
-def _shares(prevalence: dict[str, float]) -> str:
-    return ";".join(f"{name}={share:g}" for name, share in prevalence.items())
+_KINDS = {
+    "set": pa.list_(pa.string()),
+    "uncertain": pa.bool_(),
+    "outlier": pa.bool_(),
+    "prevalence": pa.string(),
+}  # all others are numbers
 
 
 def _table(predictions: Predictions) -> pa.Table:
@@ -165,20 +176,8 @@ def _table(predictions: Predictions) -> pa.Table:
     names = [name.encode("utf-8", "backslashreplace").decode() for name in predictions.names]
     found = {"filename": pa.array(names, pa.string())}
     found["label"] = pa.array(predictions.labels, pa.string())
-    kinds = {"set": pa.list_(pa.string()), "uncertain": pa.bool_(), "outlier": pa.bool_()}
-    for name in columns(predictions):
-        if name == "set":
-            values: Any = [each.set for each in predictions]
-        elif name == "prevalence":
-            assert predictions.prevalence
-            values = [_shares(dict(predictions.prevalence.stated))] * len(predictions)
-        else:
-            values = getattr(predictions, name)
-        kind = pa.string() if name == "prevalence" else kinds.get(name, pa.float64())
-        if values is None:
-            found[name] = pa.nulls(len(predictions), kind)
-        else:
-            found[name] = pa.array(values, kind)
+    for name, values in _columns(predictions).items():
+        found[name] = pa.array(values, _KINDS.get(name, pa.float64()))
     probabilities = [pa.array(column, pa.float64()) for column in predictions.probabilities.T]
     # Not as a mapping: a class may be called like one of the columns before.
     return pa.table([*found.values(), *probabilities], [*found, *predictions.classes])

@@ -182,8 +182,10 @@ class Predictor(abc.ABC):
         at = self.prevalence(prevalence)
         found = each_image(images, self.config.data.max_pixels)
         answered = self.answers(found, batch_size, start=start, threads=threads)
+        calibration = self.calibration and self.calibration.at(at)  # fitted once
         return (
-            self.predictions(each.outputs, each.names, each.unreadable, at) for each in answered
+            self._predictions(each.outputs, each.names, each.unreadable, at, calibration)
+            for each in answered
         )
 
     def nothing(self, prevalence: Stated | None = None) -> Predictions:
@@ -238,13 +240,24 @@ class Predictor(abc.ABC):
           unreadable: Further images, which could not be read.
           prevalence: The prevalence at which it answers; None: that of the training.
         """
+        calibration = self.calibration and self.calibration.at(prevalence)
+        return self._predictions(outputs, names, unreadable, prevalence, calibration)
+
+    def _predictions(
+        self,
+        outputs: Outputs,
+        names: Sequence[str],
+        unreadable: Sequence[Unreadable],
+        prevalence: Prevalence | None,
+        calibration: Calibration | None,
+    ) -> Predictions:
+        """Returns `predictions` by the calibration at the prevalence."""
         logits, distances = outputs.logits, outputs.distances
-        calibration = self._calibration_at(prevalence)
         predictions = calibrated(logits, names, self.classes, unreadable, calibration, prevalence)
-        if self.calibration is None:
+        if calibration is None:
             return predictions
         predictions = dataclasses.replace(predictions, energy=outliers.energy(logits))
-        if (known := self.calibration.outliers) is None or distances is None:
+        if (known := calibration.outliers) is None or distances is None:
             return predictions
         return dataclasses.replace(predictions, outlier=known.are(distances), distance=distances)
 
@@ -340,19 +353,6 @@ class Predictor(abc.ABC):
                 yield _computed(*begun.popleft())
         if several:
             log.warning(first_frames(several))
-
-    def _calibration_at(self, prevalence: Prevalence | None) -> Calibration | None:
-        """Returns the calibration at a prevalence, which is fitted once."""
-        if self.calibration is None or prevalence is None:
-            return self.calibration
-        key = tuple(prevalence.stated.items())
-        if key not in self._calibrations:
-            self._calibrations[key] = self.calibration.at(prevalence)
-        return self._calibrations[key]
-
-    @cached_property
-    def _calibrations(self) -> dict[tuple[tuple[str, float], ...], Calibration]:
-        return {}
 
     @cached_property
     def _computing(self) -> ThreadPoolExecutor:

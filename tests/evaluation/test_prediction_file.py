@@ -254,6 +254,6 @@ def test_an_ending_that_is_no_formats_is_refused(cells, tmp_path, name):
 
 def test_answers_of_no_picture_have_a_row_of_names_alone():
     predictions = Means(None).nothing()
-    assert prediction_formats.header(predictions) == ["filename", "label", *predictions.classes]
+    assert prediction_formats.csv_header(predictions) == ["filename", "label", *predictions.classes]
     assert predictions.logits.shape == (0, 3)
     assert predictions.logits.dtype == np.float32

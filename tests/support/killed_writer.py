@@ -9,6 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
+import pyarrow
 from many_pictures import Means
 
 from bcjax.evaluation import prediction_file
@@ -17,6 +18,7 @@ from bcjax.evaluation.picture_stream import open_pictures
 pictures, folder, ending = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 prediction_file._PART = 4
 put = os.replace
+pyarrow.array([""])  # imports pandas for itself: here once, not in each child
 
 
 def write(out: Path) -> None:
