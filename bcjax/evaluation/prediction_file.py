@@ -20,7 +20,7 @@ import dataclasses
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -195,19 +195,22 @@ class _Parts:
         self.reached = self._written = max((stop for _, stop, _ in self._parts()), default=0)
         return self._written
 
-    def fill(self, stream: Iterator[Predictions], progress: Callable[[int], None]) -> None:
+    def fill(
+        self, stream: Generator[Predictions, None, None], progress: Callable[[int], None]
+    ) -> None:
         """Writes the predictions for all pictures that are left, part by part.
 
         What was there when something ended it, such as Ctrl-C, is written as well.
         """
         try:
-            for predictions in stream:
-                self._held.append(predictions)
-                self.reached += len(predictions) + len(predictions.unreadable)
-                waited = time.monotonic() - self._since
-                if self.reached - self._written >= _PART or waited >= _SECONDS:
-                    self._flush()
-                progress(self.reached)
+            with contextlib.closing(stream):
+                for predictions in stream:
+                    self._held.append(predictions)
+                    self.reached += len(predictions) + len(predictions.unreadable)
+                    waited = time.monotonic() - self._since
+                    if self.reached - self._written >= _PART or waited >= _SECONDS:
+                        self._flush()
+                    progress(self.reached)
         finally:
             self._flush()
 

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
@@ -152,7 +152,7 @@ class Predictor(abc.ABC):
         prevalence: Stated | None = None,
         start: int = 0,
         threads: int | None = None,
-    ) -> Iterator[Predictions]:
+    ) -> Generator[Predictions, None, None]:
         """Answers images batch after batch, in order, in memory that does not grow with them.
 
         Threads read and decode the images of later batches while a device computes with one, and

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +74,7 @@ class TrainedEnsemble:
         prevalence: Stated | None = None,
         start: int = 0,
         threads: int | None = None,
-    ) -> Iterator[Predictions]:
+    ) -> Generator[Predictions, None, None]:
         """Answers images batch after batch, as `TrainedNetwork.stream`.
 
         Each network decodes the images as it was trained on them: an image is read once by each.
