@@ -97,7 +97,8 @@ def open_pictures(words: Sequence[str | Path]) -> Pictures:
     Args:
       words: Each the path of a picture, a folder (all pictures below it), a CSV file with a column
         of paths (`tables.COLUMNS`; they start from its folder), a zip file or a prepared set; or
-        a pattern such as "scans/*/cells", which stands for all that it matches, sorted.
+        a pattern such as "scans/*/cells", which stands for the pictures and folders that it
+        matches, sorted, and for other files with its own ending: "*.zip".
 
     Raises:
       UserError: If there is no such path, a pattern matches nothing, a place holds no picture, or
@@ -111,14 +112,23 @@ def _places(path: Path) -> list[Place]:
         return [_place(path)]
     if not glob.has_magic(str(path)):
         raise UserError(f"There is no picture or folder {path}.")
-    matched = sorted(map(Path, glob.iglob(str(path), recursive=True)))
-    matched = [each for each in matched if not is_litter(each.name)]
-    if not matched:
+    found = sorted(map(Path, glob.iglob(str(path), recursive=True)))
+    matched = _Matched(path, [each for each in found if _is_meant(each, path)])
+    if not matched.paths:
         raise UserError(f"Nothing matches the pattern {path}.")
-    return [_Matched(path, matched)]
+    if next(matched.each(), None) is None:
+        raise UserError(f"What matches the pattern {path} holds no picture.")
+    return [matched]
 
 
-def _place(path: Path) -> Place:
+def _is_meant(path: Path, pattern: Path) -> bool:
+    """Whether a pattern means a path that it matches: what is no picture must be asked for."""
+    if is_litter(path.name):
+        return False
+    return path.is_dir() or is_picture(path) or path.suffix == pattern.suffix != ""
+
+
+def _place(path: Path, *, may_be_empty: bool = False) -> Place:
     """Returns the place at a path that exists."""
     kind: Callable[[Path], Place]
     kind, noun = _File, ""
@@ -131,7 +141,7 @@ def _place(path: Path) -> Place:
     elif path.suffix.lower() in tables.WORKBOOKS:
         raise UserError(f"{path} cannot be read: {tables.SAVE_WORKBOOK}.")
     place = kind(path)
-    if noun and next(place.each(), None) is None:
+    if noun and not may_be_empty and next(place.each(), None) is None:
         raise UserError(f"The {noun} {path} holds no picture.")
     return place
 
@@ -189,7 +199,7 @@ class _Matched:
 
     @cached_property
     def _places(self) -> list[Place]:
-        return [_place(path) for path in self.paths]
+        return [_place(path, may_be_empty=True) for path in self.paths]
 
 
 @dataclasses.dataclass(frozen=True)

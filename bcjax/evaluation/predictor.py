@@ -347,7 +347,7 @@ class Predictor(abc.ABC):
             for turn, batch in enumerate(decoded):
                 several += batch.several
                 begun.append((batch, begin(batch.pixels, turn)))
-                if len(begun) > self.at_once:
+                if len(begun) == 2 * self.at_once:  # each device has its next one already
                     yield _computed(*begun.popleft())
             while begun:
                 yield _computed(*begun.popleft())

@@ -110,9 +110,13 @@ def test_a_name_with_brackets_is_a_name_where_there_is_one(tmp_path):
 def test_a_pattern_stands_for_what_it_matches_in_order(paths, tmp_path):
     zipped(paths[:1], tmp_path / "a.zip")
     (tmp_path / "thumbs.db").write_bytes(b"")
-    found = names(f"{tmp_path}/*")
-    assert found == [f"{tmp_path}/a.zip/inside/000.png", *map(str, paths)]
+    (tmp_path / "labels.csv").write_text("name\n")
+    (tmp_path / "empty").mkdir()
+    assert names(f"{tmp_path}/*") == [str(path) for path in paths]
+    assert names(f"{tmp_path}/*.zip") == [f"{tmp_path}/a.zip/inside/000.png"]
     assert names(f"{tmp_path}/**/001.png") == [str(paths[1])]
+    refused_because("What matches the pattern .*e.* holds no picture", f"{tmp_path}/e*")
+    refused_because("Nothing matches the pattern", f"{tmp_path}/t*")
 
 
 def refused_because(sentence, *words):
