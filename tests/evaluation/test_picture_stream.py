@@ -46,9 +46,15 @@ def test_a_prepared_set_gives_all_of_its_splits():
     prepared = prepare(config.data)
     expected = [f"{prepared.path}/{name}" for s in prepared.counts for name in prepared.ids(s)]
     assert names(prepared.path) == expected
-    (last,) = prepared.examples("test")[[prepared.size("test") - 1]]
-    found = dict(zip(expected, encoded(prepared.path), strict=True))
-    assert found[f"{prepared.path}/{prepared.ids('test')[-1]}"] == last.image
+    assert len(expected) > 2 * 32  # they are read in blocks
+    held = [
+        example.image
+        for split in prepared.counts
+        for example in prepared.examples(split)[range(prepared.size(split))]
+    ]
+    assert encoded(prepared.path) == held
+    backwards = list(open_pictures([prepared.path]))[::-1]
+    assert [each.read() for each in backwards] == held[::-1]
 
 
 def test_pictures_are_found_anew_and_nothing_is_read_before_its_turn(paths, tmp_path):
