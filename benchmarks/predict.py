@@ -61,9 +61,9 @@ def main() -> None:
     page = pages.begin()
     with tempfile.TemporaryDirectory() as folder:
         page |= measure(Path(folder), options)
-    if options.out:
-        pages.write(page, options.out)
-    print(table(page))
+        if options.out:  # before 100,000 files are deleted, which takes minutes on some disks
+            pages.write(page, options.out)
+        print(table(page), flush=True)
 
 
 def measure(folder: Path, options: argparse.Namespace) -> dict:
