@@ -1,8 +1,8 @@
 """Images as people have them: files, folders, PIL images, arrays, encoded bytes."""
 
-import dataclasses
 import io
-from collections.abc import Callable, Iterable, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, Union
@@ -11,32 +11,26 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from bcjax.data.decode import MAX_PIXELS, BadImageError, check_size, read_file
+from bcjax.data.decode import MAX_PIXELS, BadImageError, check_size
 from bcjax.data.sources.walk import pictures_below
+from bcjax.evaluation.picture_stream import NamedImage, Pictures, open_pictures
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 # One image, or several: anything that `collect` takes.
 Images: TypeAlias = Union[
-    str, Path, bytes, np.ndarray, Image.Image, "Iterable[str | Path | bytes | np.ndarray]"
+    str,
+    Path,
+    bytes,
+    np.ndarray,
+    Image.Image,
+    Pictures,
+    "Iterable[str | Path | bytes | np.ndarray | Image.Image | NamedImage]",
 ]
 
 # What a PNG file can hold as it is; images of other modes are converted to RGB first.
 _PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I", "I;16")
 _CHANNELS = (1, 3, 4)
-
-
-@dataclasses.dataclass(frozen=True)
-class NamedImage:
-    """An image that has not been read yet.
-
-    Attributes:
-      name: The path of a file; "image 0", "image 1", ... by position for what is in memory.
-      read: Returns the encoded image; raises OSError or BadImageError if it cannot be read.
-    """
-
-    name: str
-    read: Callable[[], bytes]
 
 
 def collect(images: Images, max_pixels: int = MAX_PIXELS) -> list[NamedImage]:
@@ -47,17 +41,21 @@ def collect(images: Images, max_pixels: int = MAX_PIXELS) -> list[NamedImage]:
     laid over white, the EXIF rotation of a PIL image is undone.
 
     Args:
-      images: A path; a folder, of which all pictures below are taken; the bytes of an encoded
-        file; a PIL image; an array of uint8 or uint16 and of shape (H, W), (H, W, 1), (H, W, 3)
-        or (H, W, 4), RGB; an array (N, H, W, 1 | 3 | 4) of several; or an iterable of any of these.
+      images: A path, see `open_pictures`: a picture; a folder, of which all pictures below are
+        taken; a pattern; a CSV file, a zip file or a prepared set; the bytes of an encoded file; a
+        PIL image; an array of uint8 or uint16 and of shape (H, W), (H, W, 1), (H, W, 3) or
+        (H, W, 4), RGB; an array (N, H, W, 1 | 3 | 4) of several; or an iterable of any of these.
       max_pixels: The most pixels of a PIL image, which may not be decoded yet.
 
     Raises:
       UserError: If a path does not exist, a folder holds no picture, or something is no image.
     """
-    found: list[NamedImage] = []
-    _add(images, found, max_pixels)
-    return found
+    return list(each_image(images, max_pixels))
+
+
+def each_image(images: Images, max_pixels: int = MAX_PIXELS) -> Iterator[NamedImage]:
+    """Yields what `collect` returns; an iterable is asked for the next when its turn comes."""
+    yield from _each(images, itertools.count(), max_pixels)
 
 
 def find_pictures(names: Sequence[str | Path]) -> list[Path]:
@@ -77,28 +75,28 @@ def find_pictures(names: Sequence[str | Path]) -> list[Path]:
     return found
 
 
-def _add(images: Any, found: list[NamedImage], max_pixels: int) -> None:
-    name = f"image {len(found)}"
+def _each(images: Any, position: Iterator[int], max_pixels: int) -> Iterator[NamedImage]:
+    """Yields images; `position` counts them, for the names of those that have none."""
     if isinstance(images, (str, Path)):
-        found += [
-            NamedImage(str(path), partial(read_file, path)) for path in find_pictures([images])
-        ]
+        for image in open_pictures([images]):
+            next(position)
+            yield image
+    elif isinstance(images, NamedImage):
+        next(position)
+        yield images
     elif isinstance(images, (bytes, bytearray, memoryview)):
-        encoded = bytes(images)
-        found.append(NamedImage(name, lambda: encoded))
+        encoded = bytes(images)  # now: what a buffer holds may change
+        yield NamedImage(f"image {next(position)}", lambda: encoded)
     elif isinstance(images, Image.Image):
-        found.append(NamedImage(name, lambda: _encode_pil(images, max_pixels)))
+        yield NamedImage(f"image {next(position)}", partial(_encode_pil, images, max_pixels))
     elif hasattr(images, "__array__"):
         array = np.asarray(images)
         _check(array)
-        if array.ndim == 4:
-            for image in array:
-                _add(image, found, max_pixels)
-        else:
-            found.append(NamedImage(name, lambda: _encode_array(array)))
+        for pixels in array if array.ndim == 4 else [array]:
+            yield NamedImage(f"image {next(position)}", partial(_encode_array, pixels))
     elif isinstance(images, Iterable):
         for image in images:
-            _add(image, found, max_pixels)
+            yield from _each(image, position, max_pixels)
     else:
         raise UserError(
             f"{images!r} is no image: give a path, a folder, encoded bytes, a PIL image, an array "

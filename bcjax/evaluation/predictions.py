@@ -2,7 +2,8 @@
 
 import dataclasses
 import html
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -242,6 +243,22 @@ class Predictions:
         notes += [self.prevalence.sentence] if self.prevalence else []
         notes += [f"unreadable: {each.name} ({each.reason})" for each in self.unreadable]
         return _html_table(head, rows) + "".join(f"<p>{html.escape(note)}</p>" for note in notes)
+
+
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Returns the answers for the images of one stream, of which each part holds some.
+
+    Args:
+      parts: One or more, by the same network.
+    """
+    rows: dict[str, Any] = {}
+    for field in dataclasses.fields(Predictions):
+        columns = [getattr(part, field.name) for part in parts]
+        if isinstance(columns[0], np.ndarray):
+            rows[field.name] = np.concatenate(columns)
+        elif field.name in ("names", "unreadable"):
+            rows[field.name] = tuple(itertools.chain.from_iterable(columns))
+    return dataclasses.replace(parts[0], **rows)
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,9 @@ from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.disagreement import Disagreement, log_mean
 from bcjax.evaluation.ensemble import difference
-from bcjax.evaluation.images import Images, collect
-from bcjax.evaluation.predictions import Predictions
-from bcjax.evaluation.predictor import calibrated
+from bcjax.evaluation.images import Images, collect, each_image
+from bcjax.evaluation.predictions import Predictions, joined
+from bcjax.evaluation.predictor import Computed, Outputs, calibrated
 from bcjax.evaluation.prevalence import Prevalence, Stated
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.evaluation.trained_network import load as load_network
@@ -62,16 +62,69 @@ class TrainedEnsemble:
         Raises:
           UserError: As `TrainedNetwork.predict`.
         """
-        stated = [each for net in self.networks if (each := net.prevalence(prevalence))]
-        at = Prevalence.of_several(stated) if stated else None
         found = collect(images, self.networks[0].config.data.max_pixels)
-        answered = [network.answer(found, batch_size) for network in self.networks]
-        outputs, names, unreadable = zip(*answered, strict=True)
-        logits = np.stack([each.logits for each in outputs])
+        parts = list(self.stream(found, batch_size, prevalence=prevalence))
+        return joined(parts) if parts else self._nothing(prevalence)
+
+    def stream(
+        self,
+        images: Images,
+        batch_size: int = 64,
+        *,
+        prevalence: Stated | None = None,
+        start: int = 0,
+        threads: int | None = None,
+    ) -> Generator[Predictions, None, None]:
+        """Answers images batch after batch, as `TrainedNetwork.stream`.
+
+        Each network decodes the images as it was trained on them: an image is read once by each.
+
+        Args:
+          images: As for `TrainedNetwork.stream`, as all that follows.
+          batch_size: Images in one call of a compiled program, and in one of the predictions.
+          prevalence: The share of each class among these images.
+          start: How many images were answered before: a multiple of `batch_size`.
+          threads: The threads that decode for each network; None: one for each core.
+
+        Yields:
+          The answers for `batch_size` images, as those of `predict`.
+
+        Raises:
+          UserError: As `TrainedNetwork.stream`.
+        """
+        at = self._at(prevalence)
+        calibration = self.calibration and self.calibration.at(at)
+        found = each_image(images, self.networks[0].config.data.max_pixels)
+        answered = [
+            network.answers(copy, batch_size, start=start, threads=threads)
+            for network, copy in zip(
+                self.networks, itertools.tee(found, len(self.networks)), strict=True
+            )
+        ]
+        return (self._together(each, calibration, at) for each in zip(*answered, strict=True))
+
+    def _at(self, prevalence: Stated | None) -> Prevalence | None:
+        stated = [each for net in self.networks if (each := net.prevalence(prevalence))]
+        return Prevalence.of_several(stated) if stated else None
+
+    def _together(
+        self,
+        computed: Sequence[Computed[Outputs]],
+        calibration: Calibration | None,
+        at: Prevalence | None,
+    ) -> Predictions:
+        """Returns the answers to a batch, for which each network has computed its own."""
+        logits = np.stack([each.outputs.logits for each in computed])
         each = log_softmax(logits.astype(np.float64), axis=-1)
-        mean = log_mean(each).astype(np.float32)
-        predictions = calibrated(mean, names[0], self.classes, unreadable[0], self.calibration, at)
+        mean, first = log_mean(each).astype(np.float32), computed[0]
+        predictions = calibrated(mean, first.names, self.classes, first.unreadable, calibration, at)
         return dataclasses.replace(predictions, **vars(Disagreement.of(each)))
+
+    def _nothing(self, prevalence: Stated | None) -> Predictions:
+        none = np.zeros((0, len(self.classes)), np.float32)
+        computed = [Computed(Outputs(none, None), (), ()) for _ in self.networks]
+        at = self._at(prevalence)
+        return self._together(computed, self.calibration and self.calibration.at(at), at)
 
     def __repr__(self) -> str:
         of = ", ".join(f"{each.workdir} (step {each.step})" for each in self.networks)

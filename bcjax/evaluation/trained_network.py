@@ -1,7 +1,7 @@
 """Answers for images from anywhere, with a trained network."""
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -58,10 +58,57 @@ class TrainedNetwork(RestoredNetwork, Predictor):
           pixels: uint8, of the network's size; `preprocess` makes them. Each other size of a batch
             takes a compilation.
         """
-        logits, features = jax.device_get(self._answer(self.variables, pixels))
+        return self.begin(pixels)()
+
+    @property
+    def at_once(self) -> int:
+        """How many batches are computed at the same time: one for each device."""
+        return len(self._copies)
+
+    @jax_settings.fixed()
+    def begin(self, pixels: Pixels, turn: int = 0) -> Callable[[], Outputs]:
+        """Sends preprocessed images to a device; returns what waits for its answer.
+
+        Args:
+          pixels: As for `outputs`; they must not be changed before the outputs are there.
+          turn: The number of the batch: devices take turns.
+        """
+        wait = self._dispatch(self._answer, pixels, turn)
         known = self.calibration.outliers if self.calibration else None
-        distances = None if known is None or features is None else known.distance(features)
-        return Outputs(logits, distances)
+
+        def outputs() -> Outputs:
+            logits, features = wait()
+            distances = None if known is None or features is None else known.distance(features)
+            return Outputs(logits, distances)
+
+        return outputs
+
+    def _dispatch(self, compiled: Any, pixels: Pixels, turn: int) -> Callable[[], Any]:
+        """Calls a compiled (variables, images) on the device whose turn it is."""
+        device, variables = self._copies[turn % len(self._copies)]
+        answer = compiled(variables, jax.device_put(pixels, device))
+        for leaf in jax.tree.leaves(answer):
+            leaf.copy_to_host_async()
+        return partial(jax.device_get, answer)
+
+    @cached_property
+    def _copies(self) -> list[tuple[jax.Device, Variables]]:
+        """The devices of this process, and the variables on each of them.
+
+        Each device computes whole batches by itself, so that the program, and with it each bit of
+        an answer, is the same on one device and on several.
+        """
+
+        def copy(leaf: Any, device: jax.Device) -> Array:
+            for shard in getattr(leaf, "addressable_shards", ()):
+                if shard.device == device and shard.data.shape == leaf.shape:
+                    return shard.data
+            return jax.device_put(leaf, device)
+
+        return [
+            (device, jax.tree.map(partial(copy, device=device), self.variables))
+            for device in jax.local_devices()
+        ]
 
     @jax_settings.fixed()
     def embed(self, images: Images, batch_size: int = 64) -> Embeddings:
@@ -75,8 +122,8 @@ class TrainedNetwork(RestoredNetwork, Predictor):
           UserError: As `predict`.
         """
         found = collect(images, self.config.data.max_pixels)
-        compute = partial(self._features, self.variables)
-        features, names, unreadable = self.run(compute, found, batch_size)
+        begin = partial(self._dispatch, self._features)
+        features, names, unreadable = self.run(begin, found, batch_size)
         return Embeddings(names, features, unreadable)
 
     @jax_settings.fixed()

@@ -3,14 +3,12 @@
 import dataclasses
 import itertools
 import math
-import time
 
 import jax
 from flax import traverse_util
 from ml_collections import ConfigDict
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 
 from bcjax.config import ImageSize
@@ -19,6 +17,7 @@ from bcjax.engine.state import State
 from bcjax.engine.trainable import stage_of
 from bcjax.evaluation.guards.pictures import about_start
 from bcjax.metrics.names import describe, sign
+from bcjax.runtime.live_line import LiveLine
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.training_sessions import Changes, different_conditions, read_sessions
 from bcjax.training.loggers.sessions import session_now
@@ -109,28 +108,14 @@ def _what_trains(run: Run, state: State) -> Table:
 
 
 class ProgressLine:
-    """One live line: epoch, step, loss, accuracy, images/s, time left.
-
-    Where there is no terminal it prints plain lines, at most one every `seconds`.
-    """
+    """One live line: epoch, step, loss, accuracy, images/s, time left; see `LiveLine`."""
 
     def __init__(self, console: Console, total: int, start: int, seconds: float = 10.0):
-        self._console = console
         self._total = total
-        self._start = start
-        self._seconds = seconds
-        self._began = self._shown = time.monotonic()
-        self._live = None
-        if console.is_terminal:
-            self._live = Progress(
-                BarColumn(bar_width=20), TextColumn("{task.description}"), console=console
-            )
-            self._live.start()
-            self._task: TaskID = self._live.add_task("compiling ...", total=total, completed=start)
+        self._line = LiveLine(console, total, start, "compiling ...", seconds)
 
     def show(self, step: int, epoch: float, values: dict[str, float]) -> None:
         """Shows how far the run is, with metrics as they are written to the metrics file."""
-        now = time.monotonic()
         text = (
             f"epoch {epoch:.1f}  step {step:,}/{self._total:,}  loss {values['loss']:.4f}  "
             f"accuracy {values['accuracy']:.1%}"
@@ -138,21 +123,16 @@ class ProgressLine:
         if values["images_per_s"]:
             text += f"  {values['images_per_s']:,.0f} images/s"
         if step < self._total:
-            left = (now - self._began) / max(1, step - self._start) * (self._total - step)
-            text += f"  {_clock(left)} left" if values["images_per_s"] else "  compiling"
-        if self._live is not None:
-            self._live.update(self._task, completed=step, description=text)
-        elif now - self._shown >= self._seconds or step == self._total:
-            self._shown = now
-            self._console.print(text, highlight=False)
+            left = self._line.time_left(step)
+            text += f"  {left} left" if values["images_per_s"] else "  compiling"
+        self._line.show(step, text)
 
     def restart_clock(self, step: int) -> None:
         """Begins the estimate of the time left at `step`, since the first step compiles."""
-        self._began, self._start = time.monotonic(), step
+        self._line.restart_clock(step)
 
     def close(self) -> None:
-        if self._live is not None:
-            self._live.stop()
+        self._line.close()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,9 +192,3 @@ def print_evaluation(
         text.append(f"the best is that of step {best.step:,}")
     console.print("  ".join([member] * bool(member) + text), highlight=False, soft_wrap=True)
     return best
-
-
-def _clock(seconds: float) -> str:
-    minutes, seconds = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"

@@ -5,13 +5,16 @@ import csv
 import dataclasses
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from bcjax.data.boxes import BOX_SIDES
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
+
+if TYPE_CHECKING:
+    import _csv
 
 # The names of a column. Where a file has several of them, the first counts: a patient has several
 # slides.
@@ -78,15 +81,7 @@ def read(path: Path) -> Table:
       UserError: If it lists pictures and is not CSV throughout.
       OSError: If it is not a regular file, or cannot be read.
     """
-    text, notes = _text(path)
-    file = io.StringIO(text, newline="")
-    first = file.readline()
-    marked = _SEPARATOR.fullmatch(first)
-    delimiter = marked[1] if marked else max(",;\t", key=first.count)
-    above = 1 if marked else 0  # lines above the header
-    if not marked:
-        file.seek(0)
-    reader = csv.reader(file, delimiter=delimiter, strict=True)
+    reader, above, notes = _open(path)
     header: list[str] = []
     lines: list[tuple[int, list[str]]] = []
     try:
@@ -129,6 +124,33 @@ def read(path: Path) -> Table:
     return Table(known, rows, tuple(one_hot), notes, lacks if missing else "")
 
 
+def read_filenames(path: Path) -> Iterator[str]:
+    """Yields the file names in a CSV file, one after the other; rows without one are passed over.
+
+    Raises:
+      UserError: If it has no column of them, or is not CSV throughout.
+      OSError: As `read`.
+    """
+    reader, above, _ = _open(path)
+    try:
+        header = [cell.strip() for cell in next(reader, [])]
+        position = _columns(header).get("filename")
+        if position is None:
+            names = " or ".join(COLUMNS["filename"])
+            raise UserError(
+                f"{path} has no column {names} (it has {', '.join(header) or 'none'}): name the "
+                "column of the pictures' paths so."
+            )
+        for line in reader:
+            if name := "".join(line[position : position + 1]).strip():
+                yield name.replace("\\", "/")  # written on Windows
+    except csv.Error as error:
+        raise UserError(
+            f"{path} cannot be read after line {reader.line_num + above} ({error}): save it as a "
+            "CSV file in UTF-8."
+        ) from error
+
+
 def is_no_value(cell: str) -> bool:
     """Returns whether a cell, of a group for example, is empty or says so in a word."""
     return cell.strip().lower() in _NO_VALUE
@@ -137,6 +159,18 @@ def is_no_value(cell: str) -> bool:
 def is_missing(label: str) -> bool:
     """Returns whether a cell says that there is no label."""
     return label.strip().lower() in MISSING
+
+
+def _open(path: Path) -> "tuple[_csv.Reader, int, tuple[str, ...]]":
+    """Returns a reader of a file's lines, how many lines are above them, and notes on the file."""
+    text, notes = _text(path)
+    file = io.StringIO(text, newline="")
+    first = file.readline()
+    marked = _SEPARATOR.fullmatch(first)
+    delimiter = marked[1] if marked else max(",;\t", key=first.count)
+    if not marked:
+        file.seek(0)
+    return csv.reader(file, delimiter=delimiter, strict=True), 1 if marked else 0, notes
 
 
 def _text(path: Path) -> tuple[str, tuple[str, ...]]:
