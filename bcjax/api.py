@@ -147,6 +147,7 @@ def load(
     checkpoint: Checkpoint | Sequence[Checkpoint] = "best",
     *,
     max_pixels: int | None = None,
+    backend: Literal["jax", "onnx"] = "jax",
 ) -> "TrainedEnsemble": ...
 @disk_faults_told()
 @jax_settings.fixed()

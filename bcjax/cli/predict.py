@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from bcjax.evaluation.calibration.calibration import Calibration
     from bcjax.evaluation.picture_stream import Pictures
     from bcjax.evaluation.predictions import Predictions
+    from bcjax.evaluation.predictor import Predictor
     from bcjax.evaluation.prevalence import Prevalence
     from bcjax.evaluation.trained_ensemble import TrainedEnsemble
-    from bcjax.evaluation.trained_network import TrainedNetwork
 
 TAKES_WORDS = True
 FLAGS = (
@@ -53,6 +53,12 @@ FLAGS = (
     PREVALENCE,
     dataclasses.replace(BATCH_SIZE, default=64),
     Flag("data.max_pixels", "The most pixels of a picture; else as the run's.", kind=int, least=1),
+    Flag(
+        "backend",
+        "jax, or onnx for the file that bcjax export wrote to the run.",
+        "jax",
+        ("jax", "onnx"),
+    ),
     JSON,
     Flag("csv", "Print CSV instead of a table.", False, bool),
     Flag("out", "Write to this file instead: .parquet, .csv or .jsonl.", kind=Path),
@@ -74,7 +80,9 @@ def run(arguments: Arguments) -> None:
     workdirs, checkpoint = [arguments.workdir, *getattr(arguments, "with")], arguments.checkpoint
     several = len(workdirs) > 1 or "," in checkpoint or RunDir(arguments.workdir).members()
     run = workdirs if several else arguments.workdir
-    network = api.load(run, checkpoint, max_pixels=arguments.data_max_pixels)
+    network = api.load(
+        run, checkpoint, max_pixels=arguments.data_max_pixels, backend=arguments.backend
+    )
     if arguments.out:
         _write(network, pictures, arguments)
         return
@@ -93,7 +101,7 @@ def run(arguments: Arguments) -> None:
 
 
 def _write(
-    network: "TrainedNetwork | TrainedEnsemble", pictures: "Pictures", arguments: Arguments
+    network: "Predictor | TrainedEnsemble", pictures: "Pictures", arguments: Arguments
 ) -> None:
     """Writes the predictions to a file, and says how far it is."""
     from bcjax.evaluation import prediction_file

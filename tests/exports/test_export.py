@@ -145,6 +145,15 @@ def test_a_network_answers_by_its_onnx_file_as_by_itself(calibrated, exported, s
     assert "ONNX Runtime" in repr(net)
 
 
+def test_predict_answers_by_the_onnx_file(bcjax, calibrated, exported, snapshots, tmp_path):
+    folder = snapshots(tmp_path)
+    ran = bcjax("predict", f"--workdir={calibrated}", "--backend=onnx", "--json", folder)
+    assert ran.status == 0, ran.err
+    expected = library.load(calibrated).predict(folder)
+    assert [row["label"] for row in json.loads(ran.out)] == list(expected.labels)
+    refused(bcjax("predict", f"--workdir={calibrated}", "--backend=torch", folder), "backend")
+
+
 def test_an_onnx_file_that_is_not_of_the_checkpoint_is_refused(calibrated, exported, tmp_path):
     run = shutil.copytree(calibrated, tmp_path / "run")
     shutil.copytree(exported.folder, run / "export", dirs_exist_ok=True)
