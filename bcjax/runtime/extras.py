@@ -14,6 +14,10 @@ EXTRAS = {
     "pandas": "pandas",
     "jax2onnx": "export",
     "flatbuffers": "export",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+    "python_multipart": "serve",
 }
 
 
