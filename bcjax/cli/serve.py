@@ -4,12 +4,13 @@
   bcjax serve --workdir=cells=runs/a,platelets=runs/b --port=8080
   curl -F pictures=@cell.jpg http://127.0.0.1:8000/v1/predict
 
-POST /v1/predict takes a form with one or many pictures, JSON, or a picture as it is; /v2 is the Open
-Inference Protocol; /metrics is for Prometheus; /openapi.json tells all of it; / is a page to try it.
-Pictures of several requests are answered together. What is too large, too much or too slow is
-refused with a sentence. A newer checkpoint of the run takes over without a lost request. It listens
-to this machine alone unless --host says otherwise; --token-file, or BCJAX_TOKEN in the environment,
-asks clients for a token. SIGTERM ends it when all that was begun is answered. For research only.
+POST /v1/predict takes a form with one or many pictures, JSON, or a picture as it is; /v2 is the
+Open Inference Protocol; /metrics is for Prometheus; /openapi.json tells all of it; / is a page to
+try it. Pictures of several requests are answered together. What is too large, too much or too slow
+is refused with a sentence. A newer checkpoint of the run takes over without a lost request. It
+listens to this machine alone unless --host says otherwise; --token-file, or BCJAX_TOKEN in the
+environment, asks clients for a token. SIGTERM ends it when all that was begun is answered. For
+research only.
 """
 
 import os
@@ -35,8 +36,8 @@ FLAGS = (
     Flag("port", "The port; 0: any that is free.", 8000, int, least=0),
     Flag(
         "backend",
-        "What computes: onnx (ONNX Runtime with the file of bcjax export), jax, or auto: onnx where "
-        "there is that file.",
+        "What computes: onnx (ONNX Runtime with the file of bcjax export), jax, or auto: onnx "
+        "where there is that file.",
         "auto",
         ("auto", "jax", "onnx"),
     ),

@@ -2,13 +2,13 @@
 
 import contextlib
 from collections.abc import AsyncIterator
+from importlib import metadata
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-import bcjax
-from bcjax.serve import guards, health_api, predict_api
+from bcjax.serve import guards, health_api, inference_protocol, page_api, predict_api
 from bcjax.serve.answers import Json
 from bcjax.serve.refusals import Refused
 from bcjax.serve.request_records import RequestRecords, request_id
@@ -22,8 +22,8 @@ OPEN = (
 
 _ABOUT = (
     "Answers pictures of blood cells with a trained run. For research only: it is no medical "
-    "device. Every answer has the header X-Request-ID; every refusal is a JSON object with `error`, "
-    "one sentence, and `request_id`."
+    "device. Every answer has the header X-Request-ID; every refusal is a JSON object with "
+    "`error`, one sentence, and `request_id`."
 )
 
 
@@ -38,7 +38,7 @@ def create(service: Service) -> FastAPI:
 
     app = FastAPI(
         title="bcjax serve",
-        version=bcjax.__version__,
+        version=metadata.version("bcjax"),
         description=_ABOUT,
         lifespan=lifespan,
         # FastAPI's own pages load their scripts from another host; `/` shows the same.
@@ -46,7 +46,7 @@ def create(service: Service) -> FastAPI:
         redoc_url=None,
     )
     app.state.service = service
-    for module in (predict_api, health_api):
+    for module in (predict_api, inference_protocol, health_api, page_api):
         app.include_router(module.router)
     app.add_exception_handler(Refused, _refused)
     app.add_exception_handler(HTTPException, _no_such_road)

@@ -1,4 +1,4 @@
-"""What each request passes before it is read: its token, and bounds of its body in bytes and time."""
+"""What each request passes before it is read: its token, and bounds of its body."""
 
 import asyncio
 import hmac

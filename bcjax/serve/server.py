@@ -1,4 +1,4 @@
-"""The process that listens: its socket, slow heads of requests, and an end without a lost request."""
+"""The process that listens: its socket, slow senders, and an end without a lost request."""
 
 import contextlib
 import logging
