@@ -93,7 +93,8 @@ def run(arguments: Arguments) -> None:
     host, port = bound.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
     print(f"ready: http://{shown}:{port}/", file=sys.stderr, flush=True)
-    server.run(app.create(Service(runs, settings)), bound, settings.timeout)
+    application = app.create(Service(runs, settings))
+    server.server(application, settings.timeout).run(sockets=[bound])
 
 
 def _named(words: list[str]) -> dict[str, Path]:

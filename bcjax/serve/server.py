@@ -4,6 +4,7 @@ import contextlib
 import logging
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
@@ -41,12 +42,13 @@ def listen(host: str, port: int) -> socket.socket:
     return bound
 
 
-def run(app: FastAPI, bound: socket.socket, timeout: float) -> None:
-    """Serves until SIGTERM or SIGINT; requests that have begun are answered before it returns.
+def server(app: FastAPI, timeout: float) -> uvicorn.Server:
+    """Returns a server, whose `run(sockets=[listen(...)])` serves until SIGTERM or SIGINT.
+
+    Requests that have begun are answered before it returns.
 
     Args:
       app: The application.
-      bound: From `listen`.
       timeout: Seconds that a request may take; its head must arrive in that time, too.
     """
     config = uvicorn.Config(
@@ -61,7 +63,7 @@ def run(app: FastAPI, bound: socket.socket, timeout: float) -> None:
         timeout_graceful_shutdown=int(2 * timeout + _GRACE),
     )
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
-    _Server(config).run(sockets=[bound])
+    return _Server(config)
 
 
 class _Server(uvicorn.Server):
@@ -69,6 +71,10 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:  # type: ignore[override]
+        if threading.current_thread() is not threading.main_thread():
+            yield  # no other thread can handle signals
+            return
+
         def note(number: int, frame: FrameType | None) -> None:
             self.force_exit = self.should_exit  # asked twice
             self.should_exit = True

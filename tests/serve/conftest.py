@@ -17,15 +17,15 @@ from places import ROOT
 
 pytest.importorskip("fastapi", reason="the extra 'serve' is not installed")
 
-from fastapi.testclient import TestClient  # noqa: E402
-from patience import PATIENCE  # noqa: E402
-from PIL import Image  # noqa: E402
+from fastapi.testclient import TestClient
+from patience import PATIENCE
+from PIL import Image
 
-import bcjax as library  # noqa: E402
-from bcjax.serve import app  # noqa: E402
-from bcjax.serve.served_run import ServedRun  # noqa: E402
-from bcjax.serve.service import Service  # noqa: E402
-from bcjax.serve.settings import Settings  # noqa: E402
+import bcjax as library
+from bcjax.serve import app, server
+from bcjax.serve.served_run import ServedRun
+from bcjax.serve.service import Service
+from bcjax.serve.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -57,6 +57,24 @@ def serve(runs):
 @pytest.fixture
 def client(serve) -> TestClient:
     return serve()
+
+
+@pytest.fixture
+def threads(runs):
+    """Returns a function that serves in a thread of this process, and returns the address."""
+    with contextlib.ExitStack() as stack:
+
+        def start(**limits) -> tuple[str, int]:
+            settings = Settings(reload=0, max_batch=4, **limits)
+            listening = stack.enter_context(server.listen("127.0.0.1", 0))
+            running = server.server(app.create(Service(runs, settings)), settings.timeout)
+            thread = threading.Thread(target=running.run, args=([listening],))
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(setattr, running, "should_exit", True)
+            return listening.getsockname()
+
+        yield start
 
 
 def encoded(pixels: np.ndarray, kind: str = "PNG") -> bytes:

@@ -38,7 +38,8 @@ def assert_same(page, expected):
     assert found["label"]["data"] == [each.label for each in expected]
     sets = np.reshape(found["set"]["data"], found["set"]["shape"])
     assert [
-        tuple(np.array(list(each.probabilities))[row]) for each, row in zip(expected, sets, strict=True)
+        tuple(np.array(list(each.probabilities))[row])
+        for each, row in zip(expected, sets, strict=True)
     ] == [each.set for each in expected]
     assert found["outlier"]["data"] == [each.outlier for each in expected]
     np.testing.assert_allclose(found["distance"]["data"], [e.distance for e in expected], rtol=1e-4)
