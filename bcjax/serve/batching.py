@@ -1,8 +1,10 @@
 """Dynamic batching: one thread answers the pictures of several requests together.
 
-A picture waits at most `max_wait` for others, and not at all where no other picture is on its way:
-a single client is answered as soon as without batching. While the thread computes, further pictures
-gather, so that batches grow by themselves with the load.
+While the thread computes, further pictures gather, so that batches grow by themselves with the load.
+A thread that is free waits at most `max_wait` for more, and only where more are to be expected:
+where others are being decoded, or as many as lately were inside have not come again. A single
+client is therefore answered as soon as without batching, and of many clients, who come again when
+they have their answers, not one half is always computed while the other half waits.
 """
 
 import collections
@@ -65,7 +67,7 @@ class Batcher:
 
         Args:
           max_batch: The most pictures of a batch.
-          max_wait: Seconds that a picture waits at most for others while the thread is idle.
+          max_wait: Seconds that the thread waits at most for more pictures.
           capacity: The most pictures in `room`.
           observe: Called after each batch with the network, the pictures and the seconds it took.
         """
@@ -75,6 +77,7 @@ class Batcher:
         self._waiting: dict[Answers, collections.deque[Waiting]] = {}
         self._inside = 0  # pictures with a place: being decoded, waiting, or answered
         self._queued = 0  # of these, those that wait
+        self._lately = 0  # pictures inside when the last batch was taken
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
 
@@ -139,20 +142,21 @@ class Batcher:
                     return None
                 self._changed.wait()
             network, queue = min(self._waiting.items(), key=lambda item: item[1][0].since)
-            until = queue[0].since + self._max_wait
-            while len(queue) < self._max_batch and self._others_are_on_their_way():
+            until = time.monotonic() + self._max_wait
+            while len(queue) < self._max_batch and self._more_are_expected():
                 if (left := until - time.monotonic()) <= 0:
                     break
                 self._changed.wait(left)
             taken = [queue.popleft() for _ in range(min(len(queue), self._max_batch))]
             self._queued -= len(taken)
+            self._lately = self._inside
             if not queue:
                 del self._waiting[network]
         # A request that timed out has cancelled its pictures.
         return network, [each for each in taken if each.future.set_running_or_notify_cancel()]
 
-    def _others_are_on_their_way(self) -> bool:
-        return not self._closed and self._inside > self._queued
+    def _more_are_expected(self) -> bool:
+        return not self._closed and self._queued < max(self._inside, self._lately)
 
     def _answer(self, network: Answers, pictures: list[Waiting]) -> None:
         began = time.monotonic()
