@@ -48,7 +48,7 @@ def load(workdir: Path, checkpoint: str, backend: str) -> Chosen:
         return Chosen(_onnx(workdir, checkpoint), "onnx", "for the run was exported")
     except UserError as error:
         network = _jax(workdir, checkpoint)  # raises what is wrong with the run itself
-        return Chosen(network, "jax", f"for there is no ONNX file to answer with ({error})")
+        return Chosen(network, "jax", f"for there is no ONNX file of it ({str(error).rstrip('.')})")
 
 
 def _jax(workdir: Path, checkpoint: str) -> Predictor:

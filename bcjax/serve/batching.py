@@ -1,10 +1,10 @@
 """Dynamic batching: one thread answers the pictures of several requests together.
 
-While the thread computes, further pictures gather, so that batches grow by themselves with the load.
-A thread that is free waits at most `max_wait` for more, and only where more are to be expected:
-where others are being decoded, or as many as lately were inside have not come again. A single
-client is therefore answered as soon as without batching, and of many clients, who come again when
-they have their answers, not one half is always computed while the other half waits.
+While the thread computes, further pictures gather: batches grow by themselves with the load. A
+thread that is free waits at most `max_wait` for more, and only where more are to be expected: where
+others are being decoded, or as many as lately were inside have not come again. A single client is
+therefore answered as soon as without batching, and of many clients, who come again when they have
+their answers, not one half is always computed while the other half waits.
 """
 
 import collections
