@@ -187,15 +187,17 @@ async def infer(
     """
     service: Service = request.app.state.service
     run = _run(request, name, version)
-    page, following = tensors.request_parts(await request.body(), inference_header_content_length)
     network = run.loaded
+    page, following = tensors.request_parts(await request.body(), inference_header_content_length)
     # Numbers as text take long to read, and other requests go on meanwhile.
     pictures = await run_in_threadpool(tensors.pictures, page, following, network)
     outputs = tensors.wanted_outputs(page, network)
     identity = page.get("id")
     note(request.scope, model=run.name, pictures=len(pictures))
-    answer = service.answer if isinstance(pictures, list) else service.answer_pixels
-    answered = await answer(run, pictures)  # type: ignore[arg-type]
+    if isinstance(pictures, list):
+        answered = await service.answer(run.name, network, pictures)
+    else:
+        answered = await service.answer_pixels(run.name, network, pictures)
     answers = []
     for each in answered.answers:
         if isinstance(each, Unanswered):

@@ -75,7 +75,7 @@ async def predict(
     run = service.run(model)
     pictures = await bodies.pictures(request, service.settings)
     note(request.scope, model=run.name, pictures=len(pictures))
-    answered = await service.answer(run, pictures)
+    answered = await service.answer(run.name, run.loaded, pictures)
     (first, *others) = answered.answers
     if isinstance(first, Unanswered) and not others:
         raise Refused(first.status, first.error)

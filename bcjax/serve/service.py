@@ -119,37 +119,38 @@ class Service:
             )
         return self.runs[name]
 
-    async def answer(self, run: ServedRun, pictures: Sequence[Picture]) -> Answered:
+    async def answer(
+        self, name: str, network: LoadedNetwork, pictures: Sequence[Picture]
+    ) -> Answered:
         """Answers encoded pictures.
+
+        Args:
+          name: The name of the run, for the metrics.
+          network: Its network, which answers all of them, whatever is loaded meanwhile.
+          pictures: The pictures.
 
         Raises:
           Refused: If there are too many, the queue is full, or the answer takes too long.
         """
-        network = run.loaded
         with self._room(len(pictures)):
             futures = []
             for picture in pictures:
                 future: Future[Any] = Future()
                 futures.append(future)
                 self._decoders.submit(self._decode, network, picture, future)
-            return await self._answered(run, network, futures)
+            return await self._answered(name, network, futures)
 
     async def answer_pixels(
-        self, run: ServedRun, pixels: UInt8[np.ndarray, "B height width 3"]
+        self, name: str, network: LoadedNetwork, pixels: UInt8[np.ndarray, "B height width 3"]
     ) -> Answered:
-        """Answers pictures that are decoded and of the network's size already.
-
-        Raises:
-          Refused: As `answer`.
-        """
-        network = run.loaded
+        """Answers pictures that are decoded and of the network's size already, as `answer`."""
         with self._room(len(pixels)):
             futures = []
             for position, each in enumerate(pixels):
                 future: Future[Any] = Future()
                 futures.append(future)
                 self._batcher.put(network, Waiting(f"image {position}", each, future))
-            return await self._answered(run, network, futures)
+            return await self._answered(name, network, futures)
 
     def _room(self, pictures: int) -> Any:
         if pictures > self.settings.max_pictures:
@@ -161,7 +162,7 @@ class Service:
         return self._batcher.room(pictures)
 
     async def _answered(
-        self, run: ServedRun, network: LoadedNetwork, futures: Sequence["Future[Any]"]
+        self, name: str, network: LoadedNetwork, futures: Sequence["Future[Any]"]
     ) -> Answered:
         try:
             async with asyncio.timeout(self.settings.timeout):
@@ -173,7 +174,7 @@ class Service:
                 retry_after=1,
             ) from error
         answers = tuple(_finite(each) for each in found)
-        self.metrics.count_answers(run.name, answers)
+        self.metrics.count_answers(name, answers)
         return Answered(network, answers)
 
     def _decode(self, network: LoadedNetwork, picture: Picture, future: "Future[Any]") -> None:
