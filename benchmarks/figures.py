@@ -21,9 +21,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results"
 DOCS = ROOT / "docs"
-PAGES = (
-    DOCS / "benchmarks.md", DOCS / "published" / "claims.md", DOCS / "serving.md", ROOT / "README.md",
-)  # fmt: skip
+SHOWING = ("benchmarks.md", "published/claims.md", "serving.md")
+PAGES = (*(DOCS / name for name in SHOWING), ROOT / "README.md")
 MARKS = re.compile(r"(<!-- figures:(\S+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 HEADLINES = "headlines"
 

@@ -10,6 +10,7 @@ random weights, which take as long as trained ones.
 
 import argparse
 import contextlib
+import dataclasses
 import http.client
 import re
 import statistics
@@ -18,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,14 +31,26 @@ from bcjax.benchmark import machine
 
 CLIENTS = 16
 CLASSES = tuple("abcdefgh")
-# By name: the network, the side of its pictures in px, and its options.
-NETWORKS = {
-    "MobileNetV2 0.35": ("mobilenet_v2", 96, {"alpha": 0.35}),
-    "AlexNet": ("alexnet", 96, {}),
-}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """A network of bcjax, the side of its pictures in px, and its options."""
+
+    title: str
+    name: str
+    size: int
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+NETWORKS = (
+    Network("MobileNetV2 0.35", "mobilenet_v2", 96, {"alpha": 0.35}),
+    Network("AlexNet", "alexnet", 96),
+    Network("AlexNet", "alexnet", 64),
+)
+FUZZED = Network("LeNet-5", "lenet5", 32)
 SIDES = {"without": ("--max-batch=1",), "with": (f"--max-batch={CLIENTS}",)}
 PHOTOGRAPH = 360  # px, the side of what is sent: JPEG
-FUZZED = "LeNet-5"
 
 
 def main() -> None:
@@ -52,10 +65,10 @@ def main() -> None:
     page = pages.begin() | {"setting": setting | {"photograph": PHOTOGRAPH}, "loads": []}
     with tempfile.TemporaryDirectory(prefix="bcjax-serve-") as folder:
         if options.turns:
-            for name in NETWORKS:
+            for each in NETWORKS:
                 for backend in options.backends.split(","):
-                    workdir = made(name, Path(folder), backend)
-                    page["loads"].append(compared(name, backend, workdir, options))
+                    workdir = made(each, Path(folder), backend)
+                    page["loads"].append(compared(each, backend, workdir, options))
                     pages.write(page, options.out)
         if options.fuzz:
             page["fuzz"] = fuzzed(options.fuzz, Path(folder))
@@ -63,7 +76,7 @@ def main() -> None:
     print(table(page))
 
 
-def made(name: str, folder: Path, backend: str) -> Path:
+def made(wanted: Network, folder: Path, backend: str) -> Path:
     """Writes a run of a network with random weights, and for ONNX its file; returns its folder."""
     import jax
     import numpy as np
@@ -73,10 +86,10 @@ def made(name: str, folder: Path, backend: str) -> Path:
     from bcjax import engine
     from bcjax.engine import network
 
-    kind, side, model = NETWORKS.get(name, ("lenet5", 32, {}))
-    workdir = folder / f"{kind}-{backend}"
-    values = {f"model.{key}": value for key, value in model.items()}
-    values |= {"model.name": kind, "data.image_size": side, "data.source": "synthetic"}
+    side = wanted.size
+    workdir = folder / f"{wanted.name}-{side}-{backend}"
+    values = {f"model.{key}": value for key, value in wanted.options.items()}
+    values |= {"model.name": wanted.name, "data.image_size": side, "data.source": "synthetic"}
     values |= {"data.synthetic_images": 240}
     config = engine.resolve(configs.replaced(configs.default(), values))
     picture = np.zeros((1, side, side, 3), np.float32)
@@ -134,7 +147,9 @@ def serving(workdir: Path, *flags: str) -> Iterator[Service]:
         service.end()
 
 
-def compared(name: str, backend: str, workdir: Path, options: argparse.Namespace) -> dict:
+def compared(
+    network: Network, backend: str, workdir: Path, options: argparse.Namespace
+) -> dict[str, Any]:
     """Returns what a network's service carries with and without batching, in turns."""
     sent = photographs()
     turns: list[dict[str, Any]] = []
@@ -149,12 +164,11 @@ def compared(name: str, backend: str, workdir: Path, options: argparse.Namespace
         for turn in range(options.turns):
             turns.append({s: load(each, sent, options.seconds) for s, each in services.items()})
             said = (f"{s} {turns[-1][s]['requests_per_s']:.1f}/s" for s in SIDES)
-            print(f"{name}, {backend}, turn {turn + 1}: {', '.join(said)}", file=sys.stderr)
+            print(f"{workdir.name}, turn {turn + 1}: {', '.join(said)}", file=sys.stderr)
         after = {side: service.rss() for side, service in services.items()}
-    image_size = NETWORKS[name][1]
     figures = ("requests_per_s", "p50_ms", "p99_ms", "pictures_per_batch")
     return {
-        "network": name, "image_size": image_size, "backend": backend,
+        "network": network.title, "image_size": network.size, "backend": backend,
         **{
             side: {figure: statistics.median(each[side][figure] for each in turns)
                    for figure in figures}

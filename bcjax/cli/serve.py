@@ -42,7 +42,7 @@ FLAGS = (
         ("auto", "jax", "onnx"),
     ),
     Flag("max-batch", "The most pictures answered at once; 1: no batching.", 32, int, least=1),
-    Flag("max-wait-ms", "How long the network waits for more pictures at most.", 20.0, float),
+    Flag("max-wait-ms", "How long the network waits for more pictures at most.", 50.0, float),
     Flag("queue", "The most pictures inside; more: 429.", 256, int, least=1),
     Flag("max-body-mb", "The most megabytes of a request; more: 413.", 16.0, float),
     Flag("max-pixels", "The most pixels of a picture; more: 413.", 25_000_000, int, least=1),

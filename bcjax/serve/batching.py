@@ -1,10 +1,11 @@
 """Dynamic batching: one thread answers the pictures of several requests together.
 
 While the thread computes, further pictures gather: batches grow by themselves with the load. A
-thread that is free waits at most `max_wait` for more, and only where more are to be expected: where
-others are being decoded, or as many as lately were inside have not come again. A single client is
-therefore answered as soon as without batching, and of many clients, who come again when they have
-their answers, not one half is always computed while the other half waits.
+thread that is free waits for more at most `max_wait`, and no longer than the batch before took; and
+only where more are to be expected: where others are being decoded, or as many as lately were inside
+have not come again. A single client is therefore answered as soon as without batching, and of many
+clients, who come again when they have their answers, not one half is always computed while the
+other half waits.
 """
 
 import collections
@@ -78,6 +79,7 @@ class Batcher:
         self._inside = 0  # pictures with a place: being decoded, waiting, or answered
         self._queued = 0  # of these, those that wait
         self._lately = 0  # pictures inside when the last batch was taken
+        self._took = max_wait  # seconds of the last batch
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="inference", daemon=True)
 
@@ -142,7 +144,7 @@ class Batcher:
                     return None
                 self._changed.wait()
             network, queue = min(self._waiting.items(), key=lambda item: item[1][0].since)
-            until = time.monotonic() + self._max_wait
+            until = time.monotonic() + min(self._max_wait, self._took)
             while len(queue) < self._max_batch and self._more_are_expected():
                 if (left := until - time.monotonic()) <= 0:
                     break
@@ -170,6 +172,7 @@ class Batcher:
             for each in pictures:
                 each.future.set_exception(error)
             return
-        self._observe(network, len(pictures), time.monotonic() - began)
+        self._took = time.monotonic() - began
+        self._observe(network, len(pictures), self._took)
         for each, answer in zip(pictures, answers, strict=True):
             each.future.set_result(answer)

@@ -16,7 +16,8 @@ class Settings:
 
     Attributes:
       max_batch: The most pictures that a network answers at once; 1: no batching.
-      max_wait: Seconds that a network waits at most for more pictures to answer together.
+      max_wait: Seconds that a network waits at most for more pictures to answer together; it never
+        waits longer than the batch before took.
       queue: The most pictures that are decoded, wait or are answered at a time; a request that
         would make it more is refused with 429.
       max_body: The most bytes of a request's body, else 413.
@@ -29,7 +30,7 @@ class Settings:
     """
 
     max_batch: int = 32
-    max_wait: float = 0.02
+    max_wait: float = 0.05
     queue: int = 256
     max_body: int = 16 << 20
     max_pixels: int = 25_000_000
