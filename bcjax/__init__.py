@@ -79,7 +79,7 @@ _NAMES = {
 }
 _ROOMS = (
     "augment", "benchmark", "config", "data", "engine", "evaluation", "exports", "metrics",
-    "models", "register", "reports", "runtime", "training", "tune",
+    "models", "register", "reports", "runtime", "serve", "training", "tune",
 )  # fmt: skip
 
 __all__ = ["__version__", *_NAMES]

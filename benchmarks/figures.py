@@ -21,12 +21,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results"
 DOCS = ROOT / "docs"
-PAGES = (
-    DOCS / "benchmarks.md",
-    DOCS / "predicting.md",
-    DOCS / "published" / "claims.md",
-    ROOT / "README.md",
-)
+SHOWING = ("benchmarks.md", "predicting.md", "published/claims.md", "serving.md")
+PAGES = (*(DOCS / name for name in SHOWING), ROOT / "README.md")
 MARKS = re.compile(r"(<!-- figures:(\S+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 HEADLINES = "headlines"
 

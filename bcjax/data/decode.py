@@ -57,6 +57,19 @@ class BadImageError(ValueError):
     """The bytes are not a whole picture; the message says what is wrong with them."""
 
 
+class TooLargeError(BadImageError):
+    """A picture has more pixels than are allowed.
+
+    Attributes:
+      width: As its header gives it.
+      height: As its header gives it.
+    """
+
+    def __init__(self, message: str, width: int = 0, height: int = 0):  # 0: to be unpickled
+        super().__init__(message)
+        self.width, self.height = width, height
+
+
 def read_file(path: Path) -> bytes:
     """Returns the encoded picture in a file.
 
@@ -110,15 +123,17 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
     """Refuses a picture of more than `max_pixels`.
 
     Raises:
-      BadImageError: If it is larger.
+      TooLargeError: If it is larger.
     """
     if width * height > _MOST:
-        raise BadImageError(f"{_DAMAGED}: its header says {width:,} x {height:,} pixels")
+        told = f"{_DAMAGED}: its header says {width:,} x {height:,} pixels"
+        raise TooLargeError(told, width, height)
     if width * height > max_pixels:
-        raise BadImageError(
+        told = (
             f"its {width:,} x {height:,} pixels are more than data.max_pixels={max_pixels}: if you "
             f"trust the file, set data.max_pixels={width * height}"
         )
+        raise TooLargeError(told, width, height)
 
 
 def count_frames(encoded: bytes) -> int:

@@ -16,6 +16,10 @@ EXTRAS = {
     "flatbuffers": "export",
     "ai_edge_litert": "litert",
     "ai_edge_quantizer": "litert",
+    "fastapi": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
+    "python_multipart": "serve",
 }
 # What no extra can name, for what it asks for contradicts what others ask for, and is not needed.
 ALONE = {"litert_converter": "--no-deps litert-converter"}
