@@ -1,6 +1,7 @@
 """`bcjax.export`: writes a run for other runtimes, each file checked before it is kept."""
 
 import dataclasses
+import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,13 +11,14 @@ from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.exports import certificate, onnx_file, onnx_int8, stablehlo_file
 from bcjax.exports.certificate import Certificate, FailedCheckError
 from bcjax.exports.servable import in_float32, servable
+from bcjax.exports.webapp import folder as webapp
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
 
 # A format is a module with NAME, the name of its file, `write(servable, path)` and `Runtime(path)`.
 FORMATS: dict[str, ModuleType] = {
-    "onnx": onnx_file, "onnx_int8": onnx_int8, "stablehlo": stablehlo_file,
+    "onnx": onnx_file, "onnx_int8": onnx_int8, "stablehlo": stablehlo_file, "webapp": webapp,
 }  # fmt: skip
 # Formats with other numbers than the network's; their `write` takes typical pictures, too.
 QUANTISED = ("onnx_int8",)
@@ -89,12 +91,17 @@ def export(
             )
             if checked.fault:
                 raise FailedCheckError(checked.fault)
+            if name == "webapp":
+                checked = webapp.finish(file, written.page, checked)
             certificates.append(checked)
         out.mkdir(parents=True, exist_ok=True)
         for module in FORMATS.values():
             (out / module.NAME).unlink(missing_ok=True)
+        shutil.rmtree(out / webapp.FOLDER, ignore_errors=True)
         for each in certificates:
             files.write_bytes(out / each.file, (Path(folder) / each.file).read_bytes())
+        if "webapp" in formats:
+            shutil.copytree(Path(folder) / webapp.FOLDER, out / webapp.FOLDER, dirs_exist_ok=True)
     exported = Exported(out, tuple(certificates), tuple(written.page["cautions"]))
     files.write_json(out / PAGE, written.page)
     files.write_json(
