@@ -1,15 +1,22 @@
-// From a file to upright RGB: the browser decodes, and transparency is laid over white.
+// From a file to upright RGB: the browser decodes what is no JPEG, and transparency is laid over
+// white.
 
-import { Told, number } from "./strings.js";
 import { pixelsInHeader } from "./header.js";
+import { decodeJpeg } from "./jpeg.js";
+import { JpegError } from "./jpeg_coefficients.js";
+import { Told, number } from "./strings.js";
 
 const STRIP = 1 << 22; // pixels that are read from a canvas at a time: telephones have small ones
 
 // Returns {width, height, data} of a Blob.
-export async function decode(blob, mostPixels) {
+//   atLeast: no side of a JPEG may be decoded to less, see jpeg.js.
+export async function decode(blob, atLeast, mostPixels) {
   if (!blob.size) throw new Told("faultEmpty");
-  const size = pixelsInHeader(new Uint8Array(await blob.slice(0, 1 << 20).arrayBuffer()));
+  const bytes = new Uint8Array(await blob.arrayBuffer());
+  const size = pixelsInHeader(bytes);
   if (size) check(size, mostPixels);
+  const jpeg = bytes[0] === 0xff && bytes[1] === 0xd8 ? ownJpeg(bytes, atLeast) : null;
+  if (jpeg) return jpeg;
   const bitmap = await bitmapOf(blob);
   try {
     check(bitmap, mostPixels);
@@ -26,6 +33,15 @@ function check({ width, height }, mostPixels) {
     height: number(height),
     most: number(Math.floor(mostPixels / 1e6)),
   });
+}
+
+function ownJpeg(bytes, atLeast) {
+  try {
+    return decodeJpeg(bytes, atLeast);
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof JpegError) throw new Told("faultNoPicture");
+    throw error;
+  }
 }
 
 async function bitmapOf(blob) {

@@ -9,7 +9,7 @@ import { History } from "./history.js";
 import { HistoryView } from "./history_view.js";
 import { judge } from "./judge.js";
 import { checkBrowser, loadNetwork } from "./network.js";
-import { prepare } from "./resize.js";
+import { filled, prepare } from "./resize.js";
 import { loadStrings, number, text, Told } from "./strings.js";
 import { Tally } from "./tally.js";
 import { TallyView } from "./tally_view.js";
@@ -22,6 +22,7 @@ class App {
     this.page = app.page;
     this.mostPixels = app.most_pixels;
     this.shape = app.page.input.shape.slice(1, 3);
+    this.atLeast = Math.max(...filled(this.shape, app.page.preparation));
     this.network = network;
     this.camera = new Camera(element("video"));
     this.answers = new AnswerView(app.page.classes);
@@ -70,7 +71,7 @@ class App {
       const name = file.name || text("pasted");
       if (files.length > 1) say(text("progress", { done, total: files.length }));
       try {
-        await this.keep(name, await decode(file, this.mostPixels));
+        await this.keep(name, await decode(file, this.atLeast, this.mostPixels));
       } catch (error) {
         this.#tell(text("faultOf", { name, fault: told(error) }));
       }
