@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.exports import certificate, onnx_file, onnx_int8, stablehlo_file
@@ -84,7 +85,7 @@ def export(
         for name in dict.fromkeys(formats):
             module, exact = FORMATS[name], name not in QUANTISED
             file = Path(folder) / module.NAME
-            module.write(written, file, *(() if exact else (certificate.typical(net),)))
+            module.write(written, file, *_further(name, net))
             shown = held.some(certificate.PICTURES) if exact else held
             checked = certificate.check(
                 file, name, module.Runtime(file), shown, exact=exact, max_loss=max_loss
@@ -108,3 +109,10 @@ def export(
         out / CERTIFICATE, {"certificates": [each.to_dict() for each in exported.certificates]}
     )
     return exported
+
+
+def _further(name: str, net: TrainedNetwork) -> tuple[Any, ...]:
+    """Returns what the `write` of a format takes beside the servable and the path."""
+    if name in QUANTISED:
+        return (certificate.typical(net),)
+    return (net,) if name == "webapp" else ()

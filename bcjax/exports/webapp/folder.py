@@ -14,7 +14,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from bcjax.exports import onnx_file
+from bcjax.evaluation.trained_network import TrainedNetwork
+from bcjax.exports import onnx_file, small_distance
+from bcjax.exports import servable as servables
 from bcjax.exports.certificate import Certificate
 from bcjax.exports.servable import Servable
 from bcjax.exports.webapp import onnxruntime_web
@@ -36,8 +38,13 @@ POLICY = (
 Runtime = onnx_file.Runtime
 
 
-def write(servable: Servable, path: Path) -> None:
-    """Writes the network of the app, as ONNX.
+def write(servable: Servable, path: Path, net: TrainedNetwork) -> None:
+    """Writes the network of the app, as ONNX, whose distance takes few bytes.
+
+    Args:
+      servable: The network as other runtimes have it.
+      path: The file.
+      net: The network itself, in float32.
 
     Raises:
       UserError: As `onnx_file.write`; also if pictures are prepared in a way that the app lacks.
@@ -49,7 +56,16 @@ def write(servable: Servable, path: Path) -> None:
                 f"The app cannot {lacks}, and this run does (data.{key}={preparation[key]}): "
                 "export it as onnx, or train a network without that."
             )
-    onnx_file.write(servable, path)
+    net, whitening = small_distance.with_small_distance(net)
+    if whitening is None:
+        onnx_file.write(servable, path)
+        return
+    onnx_file.write(servables.servable(net), path)
+    import onnx
+
+    model = onnx.load(path)
+    whitening.put_into(model)
+    path.write_bytes(model.SerializeToString())
 
 
 def finish(network: Path, page: dict[str, Any], certificate: Certificate) -> Certificate:
