@@ -93,7 +93,7 @@ def export(
             if checked.fault:
                 raise FailedCheckError(checked.fault)
             if name == "webapp":
-                checked = webapp.finish(file, written.page, checked)
+                checked = webapp.finish(file, net, written.page, checked)
             certificates.append(checked)
         out.mkdir(parents=True, exist_ok=True)
         for module in FORMATS.values():

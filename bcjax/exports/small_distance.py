@@ -18,7 +18,7 @@ from bcjax.evaluation.calibration.outliers import Outliers
 from bcjax.evaluation.trained_network import TrainedNetwork
 
 if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto
+    from onnx import GraphProto, ModelProto, TensorProto
 
 _LEAST = 256  # features: of fewer, the matrix is small as it is
 _LEVELS = 63  # of the largest number of a column: 127 would take a sixth more bytes
@@ -78,7 +78,7 @@ class SmallWhitening:
                 self._put(graph, name)
                 return
 
-    def _is(self, stored: object) -> bool:
+    def _is(self, stored: "TensorProto") -> bool:
         from onnx import numpy_helper
 
         return np.allclose(numpy_helper.to_array(stored), self.matrix, rtol=1e-5)

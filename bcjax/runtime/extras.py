@@ -14,6 +14,8 @@ EXTRAS = {
     "pandas": "pandas",
     "jax2onnx": "export",
     "flatbuffers": "export",
+    "trustme": "app",
+    "segno": "app",
 }
 
 

@@ -14,6 +14,9 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
+
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.exports import onnx_file, small_distance
 from bcjax.exports import servable as servables
@@ -68,11 +71,14 @@ def write(servable: Servable, path: Path, net: TrainedNetwork) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def finish(network: Path, page: dict[str, Any], certificate: Certificate) -> Certificate:
-    """Makes the folder of the app from a checked network.
+def finish(
+    network: Path, net: TrainedNetwork, page: dict[str, Any], certificate: Certificate
+) -> Certificate:
+    """Makes the folder of the app from a checked file.
 
     Args:
-      network: The network, which is moved into the folder `webapp` beside it.
+      network: The file, which is moved into the folder `webapp` beside it.
+      net: The network in it.
       page: What must be known to use the network.
       certificate: What was checked of it.
 
@@ -96,6 +102,7 @@ def finish(network: Path, page: dict[str, Any], certificate: Certificate) -> Cer
     )
     app = {
         "format_version": 1,
+        "made_from": fingerprint(net, page),
         "model": model | {"bits": 32},
         "runtime": _compressed(folder, _PROGRAM, runtime[onnxruntime_web.PROGRAM])
         | {
@@ -110,6 +117,26 @@ def finish(network: Path, page: dict[str, Any], certificate: Certificate) -> Cer
     files.write_json(folder / APP, app)
     _write_worker(folder)
     return certificate
+
+
+def made_from(folder: Path) -> str | None:
+    """Returns the `fingerprint` of what an app was made from; None where there is no whole one."""
+    try:
+        return files.read_json(folder / APP)["made_from"]
+    except (OSError, UserError, LookupError, TypeError):
+        return None
+
+
+def fingerprint(net: TrainedNetwork, page: dict[str, Any]) -> str:
+    """Returns a digest of all that an app is made of: the network, its page and the app's files."""
+    digest = hashlib.sha256(json.dumps(page, sort_keys=True).encode())
+    digest.update(onnxruntime_web.INTEGRITY.encode())
+    for leaf in jax.tree.leaves(net.variables):
+        digest.update(np.asarray(leaf).tobytes())
+    with resources.as_file(resources.files(__package__).joinpath("static")) as static:
+        for path in sorted(path for path in static.rglob("*") if path.is_file()):
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def _write_static(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """A small server of one folder of files: HTTPS, compression, and headers that keep pages strict."""
 
+import errno
 import gzip
 import hashlib
 import http.server
@@ -9,6 +10,7 @@ import ssl
 import urllib.parse
 from http import HTTPStatus
 from pathlib import Path
+from typing import Any
 
 from bcjax.runtime.errors import UserError
 
@@ -22,14 +24,14 @@ _TYPES = {
     ".gz": "application/octet-stream",  # the page decompresses it itself
 }
 _COMPRESSED = (".js", ".html", ".css", ".json", ".webmanifest", ".svg")
+_LAST_PORT = 65535
 _TIMEOUT = 30  # seconds that a client may be silent
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Serves the files of a folder, each client in a thread.
+    """Serves the files of a folder, each client in a thread; nothing before `publish`.
 
     Args:
-      folder: The folder. What is outside cannot be asked for, and folders are not listed.
       host: The address to listen at.
       port: The port; 0: any that is free.
       policy: The Content-Security-Policy of each answer.
@@ -41,10 +43,8 @@ class Server(http.server.ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(
-        self, folder: Path, host: str, port: int, policy: str, context: ssl.SSLContext | None
-    ):
-        self.files = _read(folder)
+    def __init__(self, host: str, port: int, policy: str, context: ssl.SSLContext | None):
+        self.files: dict[str, _File] = {}
         self.policy = policy
         self.context = context
         if ":" in host:
@@ -54,18 +54,23 @@ class Server(http.server.ThreadingHTTPServer):
         except (OSError, OverflowError) as error:
             raise UserError(_no_port(host, port, error)) from error
 
+    def publish(self, folder: Path) -> None:
+        """Reads a folder's files; what is outside cannot be asked for, and nothing is listed."""
+        paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
+        self.files = {f"/{path.relative_to(folder).as_posix()}": _File(path) for path in paths}
+
     @property
     def port(self) -> int:
         return self.server_address[1]
 
-    def finish_request(self, request: socket.socket, client_address: object) -> None:
+    def finish_request(self, request: Any, client_address: Any) -> None:
         """Encrypts in the client's own thread, so that a silent one keeps nobody waiting."""
         request.settimeout(_TIMEOUT)
         if self.context:
             request = self.context.wrap_socket(request, server_side=True)
         super().finish_request(request, client_address)
 
-    def handle_error(self, request: object, client_address: object) -> None:
+    def handle_error(self, request: Any, client_address: Any) -> None:
         """Says nothing: phones that do not trust the certificate yet, or are gone, are no news."""
 
 
@@ -78,11 +83,6 @@ class _File:
         guessed = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
         self.type = _TYPES.get(path.suffix, guessed)
         self.tag = f'"{hashlib.sha256(self.content).hexdigest()[:32]}"'
-
-
-def _read(folder: Path) -> dict[str, _File]:
-    paths = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    return {f"/{path.relative_to(folder).as_posix()}": _File(path) for path in paths}
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -140,8 +140,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
 def _no_port(host: str, port: int, error: Exception) -> str:
     reason = getattr(error, "strerror", None) or error
-    if isinstance(error, PermissionError):
-        return f"Port {port} may not be listened at ({reason}): give one above 1023, as --port=8443."
-    if isinstance(error, OSError) and error.errno in (98, 48, 10048):  # EADDRINUSE by system
-        return f"Port {port} is taken: stop what listens there, or give another, as --port={port + 1}."
+    code = getattr(error, "errno", None)
+    if code == errno.EACCES:
+        return f"Port {port} may not be listened at: give one above 1023, such as --port=8443."
+    if code == errno.EADDRINUSE:
+        other = port + 1 if port < _LAST_PORT else 8443
+        return f"Port {port} is taken: end what listens there, or give another, as --port={other}."
     return f"Nothing can listen at {host}, port {port} ({reason}): give another --host or --port."
