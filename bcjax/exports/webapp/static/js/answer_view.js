@@ -18,6 +18,8 @@ export class AnswerView {
     element("verdict").hidden = false;
     element("verdict").classList.toggle("doubtful", Boolean(unsure || strange));
     element("label").textContent = live ? `${text("live")}: ${label}` : label;
+    const short = unsure || strange ? text("liveDoubtful", { label }) : label;
+    element("live").textContent = `${short} ${percent(probabilities[order[0]], 0)}`;
     fill("unsure", doubt);
     fill("strange", strange ? text("strange") : "");
     element("bars").replaceChildren(

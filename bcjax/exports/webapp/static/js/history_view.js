@@ -45,7 +45,8 @@ export class HistoryView {
 }
 
 function entry({ label, probability, sure, time, thumbnail }) {
-  const words = `${label} ${percent(probability, 0)}${sure ? "" : " ?"}`;
+  const key = sure ? "historyEntry" : "historyUnsure";
+  const words = text(key, { label, probability: percent(probability, 0) });
   const when = new Date(time).toLocaleString(document.documentElement.lang);
   return make("li", { title: when }, make("img", { src: thumbnail, alt: "" }), words);
 }

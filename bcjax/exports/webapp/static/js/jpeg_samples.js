@@ -24,9 +24,11 @@ export function pixelsOfBlocks(component, side) {
 // First the columns, kept with two binary places as libjpeg keeps them, then the rows.
 function inverse(scaled, rows, unit, columns, data, corner, stride) {
   const side = rows.length;
+  let lastColumn = 0; // beyond it, and below `last`, all is zero: most blocks have few coefficients
   for (let column = 0; column < SIDE; column++) {
     let last = SIDE - 1;
     while (last > 0 && scaled[last * SIDE + column] === 0) last--;
+    if (last || scaled[column]) lastColumn = column;
     for (let y = 0; y < side; y++) {
       const weights = rows[y];
       let sum = unit * scaled[column];
@@ -39,7 +41,7 @@ function inverse(scaled, rows, unit, columns, data, corner, stride) {
     for (let x = 0; x < side; x++) {
       const weights = rows[x];
       let sum = unit * columns[row];
-      for (let k = 1; k < SIDE; k++) sum += weights[k] * columns[row + k];
+      for (let k = 1; k <= lastColumn; k++) sum += weights[k] * columns[row + k];
       data[corner + y * stride + x] = Math.floor(sum / (32 * unit) + 0.5) + 128;
     }
   }

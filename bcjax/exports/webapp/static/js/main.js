@@ -40,7 +40,7 @@ class App {
     return { ...verdict, ...found, milliseconds: performance.now() - begun };
   }
 
-  // Answers a picture that stays: shows it, counts it, keeps it.
+  // Answers a picture that stays: shows it, counts it, keeps it. Returns whether it was counted.
   async keep(name, pixels) {
     const answer = await this.answer(pixels);
     const image = thumbnail(pixels);
@@ -49,7 +49,8 @@ class App {
     const label = this.page.classes[answer.order[0]];
     const sure = !answer.unsure && !answer.strange;
     const parts = [text("answered", { name, verdict: said })];
-    if (element("automatic").checked) {
+    const counts = element("automatic").checked;
+    if (counts) {
       if (sure) this.tally.add(answer.order[0]);
       parts.push(sure ? text("counted", { label }) : text("notCounted"));
     }
@@ -61,21 +62,25 @@ class App {
       time: Date.now(),
       thumbnail: image,
     });
+    return counts && sure;
   }
 
   async takeFiles(files) {
     this.#clearFaults();
-    let done = 0;
+    const total = files.length;
+    let [done, answered, counted] = [0, 0, 0];
     for (const file of files) {
       done += 1;
       const name = file.name || text("pasted");
-      if (files.length > 1) say(text("progress", { done, total: files.length }));
+      say(text("progress", { done, total }));
       try {
-        await this.keep(name, await decode(file, this.atLeast, this.mostPixels));
+        counted += await this.keep(name, await decode(file, this.atLeast, this.mostPixels));
+        answered += 1;
       } catch (error) {
         this.#tell(text("faultOf", { name, fault: told(error) }));
       }
     }
+    if (total > 1 || !answered) say(text("progressDone", { answered, total, counted }));
   }
 
   async toggleCamera() {
@@ -118,7 +123,7 @@ class App {
     const video = this.camera.video;
     element("camera").textContent = text(on ? "stopCamera" : "startCamera");
     element("camera").classList.toggle("main", !on);
-    element("take").hidden = element("frame").hidden = video.hidden = !on;
+    for (const id of ["take", "frame", "video", "live"]) element(id).hidden = !on;
     element("still").hidden = on || !element("still").src;
     element("hint").hidden = on || Boolean(element("still").src);
     element("stage").classList.toggle("filled", element("hint").hidden);

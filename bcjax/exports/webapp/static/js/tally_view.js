@@ -40,13 +40,15 @@ export class TallyView {
   #show() {
     const rows = [...element("tally-rows").children];
     const { total } = this.tally;
-    const write = (cells, values) => values.forEach((value, at) => (cells[at + 1].textContent = value));
     this.tally.rows().forEach(({ count, share, low, high }, index) => {
+      const cells = rows[index].children;
+      cells[1].textContent = number(count);
       const interval = `${percent(low, 0)} – ${percent(high, 0)}`;
-      const shares = total ? [percent(share), interval] : ["", ""];
-      write(rows[index].children, [number(count), ...shares]);
+      cells[2].replaceChildren(
+        ...(total ? [percent(share), " ", make("small", { textContent: `(${interval})` })] : []),
+      );
     });
-    write(rows.at(-1).children, [number(total), total ? percent(1, 0) : "", ""]);
+    rows.at(-1).children[1].textContent = number(total);
     const key = total === 1 ? "tallySaidOne" : "tallySaid";
     element("tally-said").textContent = text(key, { total: number(total) });
   }
@@ -86,7 +88,6 @@ function row(name, last) {
     make("th", { scope: "row", textContent: name }),
     make("td"),
     make("td"),
-    make("td", { className: "interval" }),
     make("td", { className: "no-print" }, last),
   );
 }
