@@ -211,12 +211,17 @@ async function start() {
   element("start-progress").hidden = false;
   try {
     await loadStrings(["en"]);
+  } catch {
+    return failed(element("start-offline").textContent); // there are no other texts
+  }
+  try {
     checkBrowser();
-    const app = await (await fetch("app.json")).json();
+    const app = await about();
     const total = app.model.bytes + app.runtime.bytes;
     let loaded = 0;
     const megabytes = (bytes) => number(Math.round(bytes / 1e5) / 10);
     const network = await loadNetwork(app, (bytes) => {
+      if (element("start").classList.contains("fault")) return; // of another file
       loaded += bytes;
       element("start-progress").value = loaded / total;
       element("start-said").textContent = text("loadingNetwork", {
@@ -236,11 +241,23 @@ async function start() {
     navigator.serviceWorker?.register("sw.js").catch(console.error);
   } catch (error) {
     if (error.key === "faultDamaged") await forget();
-    element("start-said").textContent = told(error);
-    element("start").classList.add("fault");
-    element("start-progress").hidden = true;
-    element("start-again").hidden = false;
+    failed(told(error));
   }
+}
+
+async function about() {
+  try {
+    return await (await fetch("app.json")).json();
+  } catch {
+    throw new Told("faultOffline");
+  }
+}
+
+function failed(sentence) {
+  element("start-said").textContent = sentence;
+  element("start").classList.add("fault");
+  element("start-progress").hidden = true;
+  element("start-again").hidden = false;
 }
 
 element("start-again").addEventListener("click", () => location.reload());
