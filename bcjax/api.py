@@ -337,7 +337,7 @@ def export(
     Args:
       run: The run, such as its folder, or the network.
       out: The folder to write to; None: `export/` in the run's folder.
-      formats: "onnx", "onnx_int8", "stablehlo", or several.
+      formats: "onnx", "onnx_int8", "stablehlo", "webapp", or several.
       checkpoint: "best", "latest" or a step; None: that of the network, or the best.
       max_loss: How much the accuracy may fall in 8 bits, in 0..1.
 

@@ -21,7 +21,9 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results"
 DOCS = ROOT / "docs"
-PAGES = (DOCS / "benchmarks.md", DOCS / "published" / "claims.md", ROOT / "README.md")
+PAGES = (
+    DOCS / "app.md", DOCS / "benchmarks.md", DOCS / "published" / "claims.md", ROOT / "README.md",
+)  # fmt: skip
 MARKS = re.compile(r"(<!-- figures:(\S+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 HEADLINES = "headlines"
 

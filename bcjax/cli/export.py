@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 FLAGS = (
     flags.workdir("the run to export"),
     dataclasses.replace(CHECKPOINT, meaning="best, latest or a step."),
-    Flag("format", "Formats, by comma: onnx, onnx_int8, stablehlo.", ["onnx"], list),
+    Flag("format", "Formats, by comma: onnx, onnx_int8, stablehlo, webapp.", ["onnx"], list),
     Flag("max-loss", "How much the accuracy of a format of 8 bits may fall.", 0.02, float),
     Flag("out", "The folder to write to; default: export/ in the workdir.", kind=Path),
 )
