@@ -6,6 +6,7 @@ from typing import NamedTuple
 import pytest
 from commandline import TINY, run_bcjax
 from phone import chromium, opened, served
+from playwright.sync_api import sync_playwright
 from webpage import CHROMIUM
 
 import bcjax as library
@@ -32,10 +33,17 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> App:
 
 
 @pytest.fixture(scope="session")
-def browser():
+def playwright():
+    """What drives browsers, of which a process has one."""
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine")
-    with chromium() as found:
+    with sync_playwright() as driver:
+        yield driver
+
+
+@pytest.fixture(scope="session")
+def browser(playwright):
+    with chromium(playwright) as found:
         yield found
 
 

@@ -9,7 +9,6 @@ import pytest
 from phone import cells, encoded
 from PIL import Image
 from playwright.sync_api import expect
-from webpage import CHROMIUM
 
 import bcjax as library
 from bcjax.config import ImageSize
@@ -82,7 +81,7 @@ def test_a_grey_jpeg_and_one_that_lies_on_its_side_are_upright_rgb(page):
         turned[0x0112] = orientation
         for kind in ("JPEG", "PNG"):
             picture = encoded(cell, kind, exif=turned)
-            found = page.evaluate(DECODED, [as_text(picture), 0])
+            found = page.evaluate(DECODED, [as_text(picture), 400])
             np.testing.assert_array_equal(as_array(found), decode(picture))
 
 
@@ -120,10 +119,10 @@ def test_a_picture_is_prepared_as_for_the_network(page, preparation, size):
         assert (difference > 0).mean() < (1e-9 if shrinks else 0.02)
 
 
-def test_what_the_camera_shows_in_the_frame_gets_the_label_of_predict(app, address, tmp_path):
+def test_what_the_camera_shows_in_the_frame_gets_the_label_of_predict(
+    app, playwright, address, tmp_path
+):
     """The browser takes a file of frames for its camera."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
     shown, side = cells(8, 336, 336), 336
     net = library.load(app.workdir)
     surest = int(net.predict(shown).probabilities.max(axis=1).argmax())
@@ -135,7 +134,8 @@ def test_what_the_camera_shows_in_the_frame_gets_the_label_of_predict(app, addre
     file.write_bytes(header + 2 * (b"FRAME\n" + film.tobytes()))
     decoded = cv2.cvtColor(film, cv2.COLOR_YUV2RGB_I420)[72 : 72 + side, 152 : 152 + side]
     expected = net.predict(decoded)
-    with phone.chromium(*phone.CAMERA, f"--use-file-for-fake-video-capture={file}") as browser:
+    film = f"--use-file-for-fake-video-capture={file}"
+    with phone.chromium(playwright, *phone.CAMERA, film) as browser:
         page = phone.opened(browser.new_context(permissions=["camera"]), address)
         page.click("#camera")
         expect(page.locator("#live")).to_contain_text(expected.labels[0])

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import phone
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -89,7 +90,7 @@ def test_the_tally_counts_by_hand_and_keys_undoes_resets_and_is_saved(page):
         page.click("#csv")
     header, first, second, *_ = download.value.path().read_text().splitlines()
     assert header == "class,count,share,low_95,high_95"
-    exact = proportion([True, True, True, False])
+    exact = proportion(np.array([True, True, True, False]))
     assert first == f"basophil,3,0.7500,{exact.low:.4f},{exact.high:.4f}"
     assert second.startswith("eosinophil,1,0.2500,")
     page.click("#undo")

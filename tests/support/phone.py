@@ -48,14 +48,11 @@ def served(folder: Path):
 
 
 @contextlib.contextmanager
-def chromium(*further: str):
+def chromium(playwright, *further: str):
     """Yields a browser without a window."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *further])
-        yield browser
-        browser.close()
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, *further])
+    yield browser
+    browser.close()
 
 
 def opened(context, address: str):
