@@ -236,9 +236,8 @@ def camera(folder: Path) -> list[str]:
     """Returns the flags by which Chromium takes a drawn field for what its camera sees."""
     import cv2
 
-    field = synthetic.draw(6, 5, seed=11, size=480).image
-    frame = np.full((480, 640, 3), field.reshape(-1, 3).max(axis=0), np.uint8)
-    frame[:, 80:560] = field
+    cell = synthetic.draw(6, 1, seed=11, size=336).image  # as large as the frame
+    frame = cv2.copyMakeBorder(cell, 72, 72, 152, 152, cv2.BORDER_REFLECT)
     film = cv2.cvtColor(frame, cv2.COLOR_RGB2YUV_I420).tobytes()
     file = folder / "film.y4m"
     header = b"YUV4MPEG2 W640 H480 F10:1 Ip A1:1 C420jpeg\n"
