@@ -360,7 +360,7 @@ def export(
         whose probabilities answers, in one file.
       out: The folder to write to; None: `export/` in the run's folder. An ensemble needs one.
       formats: "onnx", "onnx_int8", "litert", "litert_float16", "litert_int8", "stablehlo",
-        "safetensors", or several.
+        "safetensors", "webapp", or several.
       checkpoint: "best", "latest" or a step; None: that of the network, or the best. Of a list of
         runs also several.
       max_loss: How much the accuracy may fall in formats of fewer bits, in 0..1.

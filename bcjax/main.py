@@ -30,6 +30,7 @@ COMMANDS = {
     "explain": "Draw which parts of a picture a network's answer depends on.",
     "export": "Write a trained network for other runtimes, each file checked there.",
     "serve": "Answer pictures over HTTP with trained runs.",
+    "app": "Serve a trained network as an app for telephones, on the local network.",
     "import-weights": "Turn published weights of PyTorch or Keras into the folder of a run.",
     "configs": "List the configs that come with bcjax, which --config takes by name.",
     "models": "List the networks: parameters, FLOPs, input size, paper.",

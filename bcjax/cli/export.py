@@ -4,7 +4,8 @@
   bcjax export --workdir=runs/a --format=onnx,litert_int8 --out=for_the_clinic/
 
 Formats: onnx; onnx_int8, in 8 bits; litert (once TensorFlow Lite), litert_float16, litert_int8;
-stablehlo, for JAX; safetensors, a folder as Hugging Face has it, which bcjax.load reads back.
+stablehlo, for JAX; safetensors, a folder as Hugging Face has it, which bcjax.load reads back;
+webapp, a page that answers in the browser (see bcjax app).
 
 A file takes uint8 RGB pictures of the run's size, any number at a time, and gives calibrated
 probabilities and, after bcjax calibrate, how strange each picture is. Each file is run on 200

@@ -125,8 +125,9 @@ class Predictor(abc.ABC):
         """Answers images.
 
         A file, its bytes, its PIL image and its array get the same answer, bit for bit. The
-        exception are JPEG files much larger than the network's images: they are decoded at a
-        fraction of their size, which is faster, and differs from their arrays by rounding.
+        exception are JPEG files larger than twice the network's images: they are decoded at a
+        fraction of their size, as in training, which is faster. Arrays of the same pictures that
+        another program decoded are other pixels, and some get another label.
 
         Args:
           images: One or many, see `collect`: paths, folders, patterns, zip files, CSV lists,

@@ -107,7 +107,7 @@ def export(
             )
             if checked.fault:
                 raise FailedCheckError(checked.fault)
-            certificates.append(checked)
+            certificates.append(form.finish(path, written, checked) if form.finish else checked)
         out.mkdir(parents=True, exist_ok=True)
         for form in FORMATS.values():
             _delete(form.top(out))

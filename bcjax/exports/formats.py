@@ -10,8 +10,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from bcjax.exports import hub_folder, litert_file, onnx_file, onnx_int8, stablehlo_file
-from bcjax.exports.certificate import Runtime
+from bcjax.exports.certificate import Certificate, Runtime
 from bcjax.exports.servable import Servable
+from bcjax.exports.webapp import folder as webapp
 
 Typical = Callable[[], UInt8[np.ndarray, "N H W 3"]]
 
@@ -27,6 +28,8 @@ class Format:
       runtime: Opens such a file to answer with it.
       exact: Whether its numbers are those of the network. If not, the accuracy counts.
       needs_pictures: Whether `write` takes typical pictures.
+      finish: Makes something else of the file once it is checked, and returns the certificate of
+        that; None: the file stays as it is.
     """
 
     file: str
@@ -34,6 +37,7 @@ class Format:
     runtime: Callable[[Path], Runtime]
     exact: bool = True
     needs_pictures: bool = False
+    finish: Callable[[Path, Servable, Certificate], Certificate] | None = None
 
     def written(self, servable: Servable, folder: Path, typical: Typical) -> Path:
         """Writes a network below a folder.
@@ -72,4 +76,7 @@ FORMATS = {
     "litert_int8": _eight_bits("model_int8.tflite", litert_file.write_int8, litert_file.Runtime),
     "stablehlo": Format("model.stablehlo", stablehlo_file.write, stablehlo_file.Runtime),
     "safetensors": Format("huggingface/model.safetensors", hub_folder.write, hub_folder.Runtime),
+    "webapp": Format(
+        f"{webapp.FOLDER}/{webapp.NAME}", webapp.write, onnx_file.Runtime, finish=webapp.finish
+    ),
 }

@@ -20,6 +20,8 @@ EXTRAS = {
     "uvicorn": "serve",
     "prometheus_client": "serve",
     "python_multipart": "serve",
+    "trustme": "app",
+    "segno": "app",
 }
 # What no extra can name, for what it asks for contradicts what others ask for, and is not needed.
 ALONE = {"litert_converter": "--no-deps litert-converter"}

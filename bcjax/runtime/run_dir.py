@@ -79,7 +79,7 @@ class RunDir(os.PathLike[str]):
     | `report.html`, `report.md` | the report                              | report                |
     | `figures/<name>.png`       | its figures, for a paper                | report                |
     | `latex/`                   | its tables and figures for LaTeX        | report --latex        |
-    | `export/`                  | files for other runtimes, certificates  | export                |
+    | `export/`                  | files for other runtimes, certificates  | export, app           |
     | `README.md`                | the model card                          | report                |
     | `member-<i>/`              | the folder of each of several members   | train                 |
     | `.lock`                    | held by the process that trains         | train                 |

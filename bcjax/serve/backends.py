@@ -1,17 +1,14 @@
 """By which runtime a run answers: ONNX Runtime with its exported file, or JAX."""
 
 import dataclasses
-import importlib
-import importlib.util
 from pathlib import Path
-from types import ModuleType
 
 from bcjax.evaluation import trained_network
 from bcjax.evaluation.predictor import Predictor
+from bcjax.exports import exported_network
 from bcjax.runtime.errors import UserError
 
 BACKENDS = ("auto", "jax", "onnx")
-_EXPORTED = "bcjax.exports.exported_network"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +53,4 @@ def _jax(workdir: Path, checkpoint: str) -> Predictor:
 
 
 def _onnx(workdir: Path, checkpoint: str) -> Predictor:
-    if importlib.util.find_spec(_EXPORTED) is None:
-        raise UserError("this version of bcjax answers by JAX alone")
-    exported: ModuleType = importlib.import_module(_EXPORTED)
-    return exported.load(workdir, checkpoint)
+    return exported_network.load(workdir, checkpoint)

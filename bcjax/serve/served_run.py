@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from bcjax.data.input_transform import InputTransform
 from bcjax.evaluation.predictions import Predictions
 from bcjax.evaluation.predictor import Outputs, Predictor
-from bcjax.exports import onnx_file
+from bcjax.exports.formats import FORMATS
 from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError, disk_faults_told
 from bcjax.runtime.run_dir import RunDir
@@ -187,5 +187,5 @@ def _written(workdir: Path, chosen: backends.Chosen) -> tuple[int, ...]:
     run = RunDir(workdir)
     made_of = [run.calibration(chosen.predictor.step)]
     if chosen.backend == "onnx":
-        made_of.append(run.exported / onnx_file.NAME)
+        made_of.append(run.exported / FORMATS["onnx"].file)
     return tuple(path.stat().st_mtime_ns if path.exists() else 0 for path in made_of)

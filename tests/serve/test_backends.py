@@ -28,7 +28,6 @@ def test_what_is_wrong_with_the_run_is_said_not_that_it_has_no_file(bcjax, calib
 
 
 def test_an_exported_run_is_answered_by_its_file(calibrated, tmp_path, serve, pictures, expected):
-    pytest.importorskip("bcjax.exports.exported_network", reason="no predictor by ONNX here")
     run = shutil.copytree(calibrated, tmp_path / "run")
     served = ServedRun("clinic", run, "best", "auto", SETTINGS)
     assert served.loaded.backend == "jax"

@@ -1,0 +1,79 @@
+// The network: its files are loaded and checked, and ONNX Runtime Web answers pictures with it.
+
+import * as ort from "../runtime/ort.js";
+import { Told } from "./strings.js";
+
+// The smallest module with a SIMD instruction: old browsers do not take it.
+const SIMD = new Uint8Array([
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15,
+  253, 98, 11,
+]);
+
+export function checkBrowser() {
+  if (typeof WebAssembly !== "object" || !WebAssembly.validate(SIMD)) throw new Told("faultOld");
+  if (typeof DecompressionStream !== "function") throw new Told("faultOld");
+  if (!window.isSecureContext) throw new Told("faultNotSecure");
+}
+
+// Returns a function of prepared pictures; see `answers`.
+export async function loadNetwork(app, progress) {
+  const [runtime, model] = await Promise.all(
+    [app.runtime, app.model].map((file) => checkedFile(file, progress)),
+  );
+  ort.env.wasm.wasmBinary = runtime;
+  ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
+  ort.env.logLevel = "error";
+  let session;
+  try {
+    session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+  } catch (error) {
+    throw new Told("faultNetwork", { reason: error.message });
+  }
+  return (picture) => answer(session, app.page, picture);
+}
+
+// Returns probabilities by class, and the distance or null.
+async function answer(session, page, picture) {
+  const { height, width, data } = picture;
+  const images = new ort.Tensor("uint8", data, [1, height, width, 3]);
+  const found = await session.run({ [page.input.name]: images });
+  return {
+    probabilities: Array.from(found.probabilities.data),
+    distance: found.distance ? found.distance.data[0] : null,
+  };
+}
+
+// Returns the content of a compressed file, checked.
+async function checkedFile({ file, sha256 }, progress) {
+  let content;
+  try {
+    const response = await fetch(file);
+    if (!response.ok) throw new Error(String(response.status));
+    content = await read(response, progress);
+  } catch {
+    throw new Told("faultOffline");
+  }
+  content = await decompressed(content).catch(() => new Uint8Array());
+  const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  const found = Array.from(digest, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (found !== sha256) throw new Told("faultDamaged", { file });
+  return content;
+}
+
+async function read(response, progress) {
+  const reader = response.body.getReader();
+  const parts = [];
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return new Uint8Array(await new Blob(parts).arrayBuffer());
+    parts.push(value);
+    progress(value.length);
+  }
+}
+
+// Some servers let the browser decompress files that end in .gz: then there is nothing left to do.
+async function decompressed(content) {
+  if (content[0] !== 0x1f || content[1] !== 0x8b) return content;
+  const stream = new Blob([content]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
