@@ -69,7 +69,7 @@ def app(options: Options) -> Any:
         run = ServedRun(name, workdir, options.checkpoint, options.backend, settings)
         return application.create(Service([run], settings))
 
-    deployment = serve.deployment(
+    deployment: Any = serve.deployment(
         serve.ingress(build)(),
         name="bcjax",
         num_replicas=options.replicas,
