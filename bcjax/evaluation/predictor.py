@@ -125,7 +125,7 @@ class Predictor(abc.ABC):
         """Answers images.
 
         A file, its bytes, its PIL image and its array get the same answer, bit for bit. The
-        exception are JPEG files larger than twice the network's images: they are decoded at a
+        exception are JPEG files larger than the network's images: they may be decoded at a
         fraction of their size, as in training, which is faster. Arrays of the same pictures that
         another program decoded are other pixels, and some get another label.
 
