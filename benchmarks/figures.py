@@ -21,7 +21,14 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 RESULTS = HERE / "results"
 DOCS = ROOT / "docs"
-SHOWING = ("app.md", "benchmarks.md", "predicting.md", "published/claims.md", "serving.md")
+SHOWING = (
+    "app.md",
+    "benchmarks.md",
+    "export.md",
+    "predicting.md",
+    "published/claims.md",
+    "serving.md",
+)
 PAGES = (*(DOCS / name for name in SHOWING), ROOT / "README.md")
 MARKS = re.compile(r"(<!-- figures:(\S+) -->\n).*?(<!-- /figures -->)", re.DOTALL)
 HEADLINES = "headlines"
