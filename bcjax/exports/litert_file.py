@@ -159,11 +159,7 @@ def converted(servable: Servable) -> bytes:
                 converter.run_convert_to_tfl_passes(module, PassManager(), settings)
                 content = converter.export_flatbuffer_to_bytes(operation)
         except Exception as error:  # MLIR's own kinds
-            reason = str(error).partition("\n")[0]
-            raise UserError(
-                f"The format litert cannot hold this network ({reason}): export it as stablehlo, "
-                "which holds every operation of JAX."
-            ) from error
+            raise _cannot_hold(error) from error
     return _of_any_batch(content)
 
 
@@ -213,14 +209,22 @@ class Runtime:
             self._runner = self._interpreter.get_signature_runner(SIGNATURE)
 
     def __call__(self, images: UInt8[np.ndarray, "B H W 3"]) -> dict[str, Float[np.ndarray, "..."]]:
-        with _silent():
-            try:
+        try:
+            with _silent():
                 return self._runner(**{INPUT: images})
-            except RuntimeError:
-                if len(images) == 1:
-                    raise
-                each = [self._runner(**{INPUT: image[None]}) for image in images]
+        except RuntimeError as error:
+            if len(images) == 1:
+                raise _cannot_hold(error) from error
+        each = [self(image[None]) for image in images]
         return {name: np.concatenate([one[name] for one in each]) for name in each[0]}
+
+
+def _cannot_hold(error: Exception) -> UserError:
+    reason = str(error).partition("\n")[0]
+    return UserError(
+        f"The format litert cannot hold this network ({reason}): export it as stablehlo, which "
+        "holds every operation of JAX."
+    )
 
 
 @contextlib.contextmanager

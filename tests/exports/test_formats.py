@@ -98,6 +98,16 @@ def test_a_litert_graph_holds_built_in_operators_in_the_layout_of_the_network(na
     assert list(graph.tensors[graph.inputs[0]].shapeSignature) == [-1, SIDE, SIDE, 3]
 
 
+def test_a_network_that_litert_cannot_run_is_one_sentence(tmp_path):
+    pytest.importorskip("litert_converter", reason="the format litert is not installed")
+    model = networks.Average(3)
+    variables = model.init(networks.key(), networks.pictures(1, SIDE))
+    path = FORMATS["litert"].written(of(model, variables), tmp_path, None)
+    runtime = FORMATS["litert"].runtime(path)
+    with pytest.raises(UserError, match=r"litert cannot hold this network .*stablehlo"):
+        runtime(np.zeros((1, SIDE, SIDE, 4), np.uint8))
+
+
 class Unusual(networks.Average):
     def __call__(self, images, train=False):
         logits = super().__call__(images, train)

@@ -1,0 +1,102 @@
+"""Every network of the table in ONNX, LiteRT and StableHLO: does it convert, and answer the same?
+
+    python benchmarks/formats.py --out=benchmarks/results/formats.json
+
+Random weights, 3 classes, random pictures, in batches of one and of three. At `--size` pixels, for
+the graph is the same at each; networks with a layer for a whole picture of its size have that.
+"""
+
+import argparse
+import gc
+import tempfile
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import page as pages
+
+from bcjax import models
+from bcjax.config import ImageSize
+from bcjax.exports.formats import FORMATS
+from bcjax.exports.servable import PROBABILITIES, Servable
+from bcjax.models import portable
+
+CLASSES = ("a", "b", "c")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", default=",".join(models.MODELS))
+    parser.add_argument("--formats", default="onnx,litert,stablehlo")
+    parser.add_argument("--size", type=int, default=64, help="of a picture's sides, px")
+    parser.add_argument("--out", type=Path, required=True)
+    options = parser.parse_args()
+    page = pages.begin()
+    page |= {"image_size": options.size, "rows": []}
+    for name in options.networks.split(","):
+        page["rows"].append(_tried(name, options))
+        print(page["rows"][-1], flush=True)
+        pages.write(page, options.out)
+        gc.collect()
+
+
+def _tried(name: str, options: argparse.Namespace) -> dict:
+    size = options.size
+    model = models.create(name, classes=len(CLASSES))
+    draw = np.random.default_rng(0)
+    batches = [draw.integers(0, 256, (n, size, size, 3), dtype=np.uint8) for n in (1, 3)]
+    pixels = jnp.zeros((1, size, size, 3))
+    init = jax.jit(lambda: model.init(jax.random.key(0), pixels, train=False))
+    variables = jax.tree.map(np.asarray, init())
+    apply = jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x / 255, train=False)))
+    expected = [np.asarray(apply(batch.astype(np.float32))) for batch in batches]
+
+    def answer(images: jax.Array) -> dict[str, jax.Array]:
+        with portable.tracing():
+            logits = model.apply(variables, images.astype(jnp.float32) / 255, train=False)
+        return {PROBABILITIES: jax.nn.softmax(logits)}
+
+    page = {"use": "", "classes": list(CLASSES)}
+    served = Servable(None, answer, ImageSize(size, size), CLASSES, (PROBABILITIES,), page)
+    row: dict = {"network": name}
+    for form in options.formats.split(","):
+        began = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                path = FORMATS[form].written(served, Path(folder), lambda: batches[1])
+                runtime = FORMATS[form].runtime(path)
+                found = [runtime(batch)[PROBABILITIES] for batch in batches]
+            except Exception as error:  # told in the table, not here
+                row[form] = {"failed": str(error).partition("\n")[0][:200]}
+                continue
+            row[form] = {
+                "difference": float(
+                    max(np.abs(a - b).max() for a, b in zip(found, expected, strict=True))
+                ),
+                "bytes": path.stat().st_size,
+                "seconds": time.perf_counter() - began,
+            }
+    return row
+
+
+def table(page: dict) -> str:
+    """The page as Markdown."""
+    formats = [key for key in page["rows"][0] if key != "network"]
+    head = ["network", *(f"{form}: differs by" for form in formats), "size of the ONNX file"]
+    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    for row in page["rows"]:
+        cells = [row["network"]]
+        cells += [row[form].get("failed") or f"{row[form]['difference']:.0e}" for form in formats]
+        cells.append(f"{row['onnx']['bytes'] / 1e6:.1f} MB" if "bytes" in row["onnx"] else "-")
+        lines.append(f"| {' | '.join(cells)} |")
+    told = (
+        f"The largest difference of a probability from the network's own, random weights, "
+        f"{page['image_size']} px, batches of one and three."
+    )
+    return "\n".join([*lines, "", f"{told} {pages.measured(page)}"])
+
+
+if __name__ == "__main__":
+    main()
