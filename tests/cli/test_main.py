@@ -56,7 +56,7 @@ FLAGS = {
     "prepare": {"config", "out", "data.source", "canary", "allow-leaks"},
     "predict": {
         "data.max_pixels", "workdir", "checkpoint", "batch_size", "json", "csv", "with",
-        "prevalence", "out",
+        "prevalence", "out", "backend",
     },
 }  # fmt: skip
 
