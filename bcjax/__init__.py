@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # for editors and type checkers; the same names as in `_NAMES
     from bcjax.evaluation.predictions import Predictions as Predictions
     from bcjax.evaluation.trained_ensemble import TrainedEnsemble as TrainedEnsemble
     from bcjax.evaluation.trained_network import TrainedNetwork as TrainedNetwork
-    from bcjax.exports.export import Exported as Exported
+    from bcjax.exports.exported import Exported as Exported
     from bcjax.reports.comparison import Comparison as Comparison
     from bcjax.reports.run import Report as Report
     from bcjax.runtime.errors import UserError as UserError
@@ -66,7 +66,7 @@ _NAMES = {
     "Embeddings": "bcjax.evaluation.predictions",
     "Evaluation": "bcjax.evaluation.evaluation",
     "Explanation": "bcjax.evaluation.explanation.explanation",
-    "Exported": "bcjax.exports.export",
+    "Exported": "bcjax.exports.exported",
     "Outcome": "bcjax.training.loop",
     "Prediction": "bcjax.evaluation.predictions",
     "Predictions": "bcjax.evaluation.predictions",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from bcjax.evaluation.evaluation import Evaluation
     from bcjax.evaluation.trained_ensemble import TrainedEnsemble
     from bcjax.evaluation.trained_network import TrainedNetwork
-    from bcjax.exports.export import Exported
+    from bcjax.exports.exported import Exported
     from bcjax.exports.exported_network import ExportedNetwork
     from bcjax.reports.comparison import Comparison
     from bcjax.reports.dataset import Exploration
@@ -374,6 +374,7 @@ def export(
       FailedCheckError: If a file answers otherwise than the network, or loses more accuracy than
         `max_loss`; nothing is written then.
     """
+    out = None if out is None else files.user_path(out)
     from bcjax.exports import export as exporting
 
     net: TrainedNetwork | TrainedEnsemble
@@ -387,7 +388,7 @@ def export(
     else:
         raise UserError(f"Several checkpoints are an ensemble: write export([{shown(run)}], ...).")
     names = (formats,) if isinstance(formats, str) else tuple(formats)
-    return exporting.export(net, files.user_path(out), names, max_loss)
+    return exporting.export(net, out, names, max_loss)
 
 
 @disk_faults_told()

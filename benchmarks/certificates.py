@@ -14,7 +14,7 @@ from pathlib import Path
 import page as pages
 
 import bcjax
-from bcjax.exports.certificate import Certificate
+from bcjax.exports.exported import Certificate
 from bcjax.exports.formats import FORMATS
 
 

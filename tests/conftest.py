@@ -88,3 +88,15 @@ def train(bcjax, tmp_path):
     if (tmp_path / "new").exists():  # a test that ought to leave a run gives its own workdir
         assert contents(tmp_path / "new") == {}
     assert not list((Path(os.environ["BCJAX_CACHE"]) / "data").glob(".*"))
+
+
+@pytest.fixture(scope="session")
+def playwright():
+    """What drives browsers, of which a process has one."""
+    from playwright.sync_api import sync_playwright
+    from webpage import CHROMIUM
+
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on this machine")
+    with sync_playwright() as driver:
+        yield driver

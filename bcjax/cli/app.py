@@ -64,7 +64,7 @@ def run(arguments: Arguments) -> None:
 
 def _folder(arguments: Arguments) -> Path:
     from bcjax.evaluation import trained_network
-    from bcjax.exports.export import FailedCheckError
+    from bcjax.exports.certificate import FailedCheckError
     from bcjax.exports.webapp import app
     from bcjax.exports.webapp.folder import FOLDER
     from bcjax.runtime import compilation

@@ -31,7 +31,7 @@ from bcjax.cli.flags import CHECKPOINT, Arguments, Flag
 from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from bcjax.exports.export import Exported
+    from bcjax.exports.exported import Exported
     from bcjax.metrics.resampling import Difference
 
 FLAGS = (
@@ -49,7 +49,7 @@ FLAGS = (
 def run(arguments: Arguments) -> None:
     from bcjax import api
     from bcjax.cli import tables
-    from bcjax.exports.export import FailedCheckError
+    from bcjax.exports.certificate import FailedCheckError
 
     workdirs, checkpoint = [arguments.workdir, *getattr(arguments, "with")], arguments.checkpoint
     several = len(workdirs) > 1 or "," in checkpoint or RunDir(arguments.workdir).members()

@@ -15,17 +15,15 @@ from bcjax.data.prepared import PreparedSet
 from bcjax.evaluation.answer_times import time_calls
 from bcjax.evaluation.trained_ensemble import TrainedEnsemble
 from bcjax.evaluation.trained_network import TrainedNetwork
+from bcjax.exports.exported import TOLERANCE, Certificate
 from bcjax.exports.servable import DISTANCE, PROBABILITIES
 from bcjax.metrics import resampling
-from bcjax.metrics.intervals import Estimate, proportion
+from bcjax.metrics.intervals import proportion
 from bcjax.metrics.predictions import checked
-from bcjax.metrics.resampling import Difference, ResampledMetrics
+from bcjax.metrics.resampling import ResampledMetrics
 from bcjax.runtime import environment
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.result import Result
 
-TOLERANCE = 1e-4  # of a probability
-DISTANCE_TOLERANCE = 1e-2  # of a distance, relative: a float32 sum of many squares
 PICTURES = 200
 MANY = 1000  # where it is the accuracy that counts
 _BATCH = 32
@@ -42,81 +40,6 @@ class Runtime(Protocol):
     name: str
 
     def __call__(self, images: UInt8[np.ndarray, "B H W 3"]) -> dict[str, np.ndarray]: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Certificate(Result):
-    """What was checked of an exported file.
-
-    Attributes:
-      file: The file's name.
-      format: The format's name.
-      sha256: The digest of the file.
-      bytes: Its size.
-      runtime: What answered, with its version.
-      split: The split of the pictures, on which the network was not trained.
-      n: The number of pictures.
-      same_label: How many have the same most probable class as by the network itself, or one that
-        the network finds as probable up to twice the tolerance.
-      difference: The largest difference of a probability.
-      distance_difference: The largest relative difference of a distance; None: the file has none.
-      tolerance: The most that `difference` may be; None: the file has other numbers than the
-        network, and it is the accuracy that counts.
-      max_loss: The most that the accuracy may fall.
-      accuracy: The accuracy of the file's answers on these pictures.
-      loss: How much higher the network's own accuracy is, with an interval over pictures.
-      calibration_error: The expected calibration error of the file's answers.
-      own_calibration_error: The same of the network's own.
-      p50_ms: Median of the time of one picture's answer, in milliseconds.
-      p99_ms: Its 99th percentile.
-      hardware: The machine that this was measured on.
-    """
-
-    file: str
-    format: str
-    sha256: str
-    bytes: int
-    runtime: str
-    split: str
-    n: int
-    same_label: int
-    difference: float
-    distance_difference: float | None
-    tolerance: float | None
-    max_loss: float
-    accuracy: Estimate | None
-    loss: Difference
-    calibration_error: float
-    own_calibration_error: float
-    p50_ms: float
-    p99_ms: float
-    hardware: str
-
-    @property
-    def fault(self) -> str:
-        """What is wrong with the file, as a sentence; "" if nothing is."""
-        if self.tolerance is not None:
-            if (self.distance_difference or 0) > DISTANCE_TOLERANCE:
-                return (
-                    f"{self.file} judges otherwise how strange a picture is: distances differ by "
-                    f"up to {self.distance_difference:.1%}, where {DISTANCE_TOLERANCE:.0%} is "
-                    "allowed."
-                )
-            if self.same_label == self.n and self.difference <= self.tolerance:
-                return ""
-            return (
-                f"{self.file} answers otherwise than the network: {self.n - self.same_label} of "
-                f"{self.n} pictures get another class, and probabilities differ by up to "
-                f"{self.difference:.1e}, where {self.tolerance:.0e} is allowed."
-            )
-        lost, low, high = self.loss.value, self.loss.low, self.loss.high
-        if lost is None or lost <= self.max_loss:
-            return ""
-        interval = "" if low is None or high is None else f" ({low:.1%} to {high:.1%})"
-        return (
-            f"{self.file} loses {lost:.1%} of the accuracy{interval}, where {self.max_loss:.1%} is "
-            "allowed: export it in another format, or allow more."
-        )
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

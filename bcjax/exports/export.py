@@ -1,56 +1,20 @@
 """`bcjax.export`: writes a run for other runtimes, each file checked before it is kept."""
 
-import dataclasses
 import shutil
 import tempfile
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
-from typing import Self
 
 from bcjax.evaluation.trained_ensemble import TrainedEnsemble
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.exports import certificate
-from bcjax.exports.certificate import Certificate, FailedCheckError
+from bcjax.exports.certificate import FailedCheckError
+from bcjax.exports.exported import CERTIFICATE, PAGE, Exported
 from bcjax.exports.formats import FORMATS
 from bcjax.exports.servable import in_float32, servable
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
-from bcjax.runtime.result import Result
-
-PAGE, CERTIFICATE = "model.json", "certificate.json"
-
-
-@dataclasses.dataclass(frozen=True)
-class Exported(Result):
-    """The files that an export wrote.
-
-    Attributes:
-      checkpoint: The step of the network's checkpoint; of several the first one's.
-      certificates: What was checked of each file.
-      cautions: Sentences that whoever uses the files must know.
-      folder: Their folder.
-    """
-
-    checkpoint: int
-    certificates: tuple[Certificate, ...]
-    cautions: tuple[str, ...]
-    folder: Path = dataclasses.field(default=Path(), compare=False)
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files that answer, in the order of `certificates`."""
-        return tuple(self.folder / each.file for each in self.certificates)
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Reads what an earlier export wrote to a folder.
-
-        Raises:
-          UserError: If its certificates are missing or damaged.
-        """
-        found = cls.read_file(folder / CERTIFICATE, "export the run anew")
-        return dataclasses.replace(found, folder=folder)
 
 
 def export(

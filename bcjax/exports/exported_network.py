@@ -13,7 +13,7 @@ from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.predictor import Outputs, Pixels, Predictor
 from bcjax.exports import onnx_file
-from bcjax.exports.export import PAGE, Exported
+from bcjax.exports.exported import PAGE, Exported
 from bcjax.exports.formats import FORMATS
 from bcjax.exports.servable import DISTANCE, LOGITS, fitted
 from bcjax.runtime import extras, files

@@ -10,7 +10,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from bcjax.exports import hub_folder, litert_file, onnx_file, onnx_int8, stablehlo_file
-from bcjax.exports.certificate import Certificate, Runtime
+from bcjax.exports.certificate import Runtime
+from bcjax.exports.exported import Certificate
 from bcjax.exports.servable import Servable
 from bcjax.exports.webapp import folder as webapp
 

@@ -16,7 +16,7 @@ from bcjax.evaluation.evaluation import Evaluation, check_together
 from bcjax.evaluation.explanation.summary import ExplanationSummary
 from bcjax.evaluation.guards import cautions
 from bcjax.evaluation.inference_cost import InferenceCost
-from bcjax.exports.export import CERTIFICATE, Exported
+from bcjax.exports.exported import CERTIFICATE, Exported
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.files import read_json_lines
 from bcjax.runtime.run_dir import RunDir, TrainedOn

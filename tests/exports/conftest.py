@@ -6,8 +6,6 @@ from typing import NamedTuple
 import pytest
 from commandline import TINY, run_bcjax
 from phone import chromium, opened, served
-from playwright.sync_api import sync_playwright
-from webpage import CHROMIUM
 
 import bcjax as library
 
@@ -30,15 +28,6 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> App:
     library.calibrate(workdir, coverage=0.8)
     exported = library.export(workdir, formats="webapp")
     return App(workdir, exported.folder / "webapp")
-
-
-@pytest.fixture(scope="session")
-def playwright():
-    """What drives browsers, of which a process has one."""
-    if CHROMIUM is None:
-        pytest.skip("there is no Chromium on this machine")
-    with sync_playwright() as driver:
-        yield driver
 
 
 @pytest.fixture(scope="session")

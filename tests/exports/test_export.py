@@ -18,7 +18,7 @@ import bcjax as library
 from bcjax import config as configs
 from bcjax.engine import weights
 from bcjax.exports import onnx_file
-from bcjax.exports.export import FailedCheckError
+from bcjax.exports.certificate import FailedCheckError
 from bcjax.exports.formats import FORMATS
 from bcjax.runtime.errors import UserError
 

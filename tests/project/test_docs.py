@@ -82,7 +82,7 @@ def test_a_name_of_the_library_on_a_page_exists(page):
             found = getattr(found, attribute)
 
 
-ENDINGS = (".json", ".md", ".onnx", ".py", ".stablehlo")
+ENDINGS = (".json", ".md", ".onnx", ".py", ".stablehlo", ".tflite")
 
 
 @each_page

@@ -32,8 +32,7 @@ from bcjax.evaluation.explanation.summary import (
     RandomisationTest,
 )
 from bcjax.evaluation.member_summary import summarise_members
-from bcjax.exports.certificate import Certificate
-from bcjax.exports.export import Exported
+from bcjax.exports.exported import Certificate, Exported
 from bcjax.metrics import Estimate
 from bcjax.metrics.intervals import proportion
 from bcjax.metrics.resampling import Difference, Resampled

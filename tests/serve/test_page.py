@@ -1,19 +1,12 @@
 """The page at / in a browser: it answers, and asks nothing of other hosts."""
 
-import shutil
-
-import pytest
-
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+from phone import chromium
 
 
-def test_a_picture_is_labelled_in_a_browser(threads, pictures, expected):
+def test_a_picture_is_labelled_in_a_browser(playwright, threads, pictures, expected):
     url = "http://{}:{}/".format(*threads(token="secret"))
     asked, faults = [], []
-    with playwright.sync_playwright() as browsers:
-        browser = browsers.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium(playwright) as browser:
         page = browser.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: faults.append(str(error)))
@@ -31,7 +24,6 @@ def test_a_picture_is_labelled_in_a_browser(threads, pictures, expected):
         answers = page.inner_text("#answers")
         said = page.inner_text("#said")
         roads = page.inner_text("#roads")
-        browser.close()
     assert expected[0].label in answers
     assert "<b>.png" in answers
     assert "cannot be read" in answers

@@ -19,7 +19,7 @@ import numpy as np
 
 from bcjax.exports import onnx_file, small_distance
 from bcjax.exports import servable as servables
-from bcjax.exports.certificate import Certificate
+from bcjax.exports.exported import Certificate
 from bcjax.exports.servable import Servable
 from bcjax.exports.webapp import onnxruntime_web
 from bcjax.runtime import files
