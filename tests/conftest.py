@@ -93,8 +93,10 @@ def train(bcjax, tmp_path):
 @pytest.fixture(scope="session")
 def playwright():
     """What drives browsers, of which a process has one."""
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
     from webpage import CHROMIUM
+
+    expect.set_options(timeout=60_000)  # milliseconds: both cores may be busy with other tests
 
     if CHROMIUM is None:
         pytest.skip("there is no Chromium on this machine")

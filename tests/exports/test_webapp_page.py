@@ -26,7 +26,11 @@ def choose(page, *pictures):
         "#files",
         [{"name": n, "mimeType": "image/png", "buffer": content} for n, content in pictures],
     )
-    expect(page.locator("#said")).not_to_have_text(re.compile(r"^$|^Picture \d"))
+    said = expect(page.locator("#said"))
+    if len(pictures) > 1:  # each of them is told, too, before the sentence about all
+        said.to_have_text(re.compile(r"pictures were answered"))
+    else:
+        said.not_to_have_text(re.compile(r"^$|^Picture \d"))
 
 
 @pytest.fixture(scope="module")
