@@ -7,7 +7,7 @@ import pydantic
 from fastapi import APIRouter, Header, Request
 from starlette.concurrency import run_in_threadpool
 
-from bcjax.serve import tensors
+from bcjax.serve import health_api, tensors
 from bcjax.serve.answers import Json
 from bcjax.serve.documented import refusals
 from bcjax.serve.health_api import Alive, Ready, check_ready
@@ -108,20 +108,13 @@ async def server() -> Json:
     return Json({"name": "bcjax", "version": version, "extensions": ["binary_tensor_data"]})
 
 
-@router.get("/health/live", summary="Whether it runs", response_model=Alive)
-async def live() -> Json:
-    return Json({"live": True})
-
-
-@router.get(
+router.get("/health/live", summary="Whether it runs", response_model=Alive)(health_api.live)
+router.get(
     "/health/ready",
     summary="Whether it takes requests",
     response_model=Ready,
     responses=refusals(503),
-)
-async def ready(request: Request) -> Json:
-    check_ready(request.app.state.service)
-    return Json({"ready": True})
+)(health_api.ready)
 
 
 @router.get(
