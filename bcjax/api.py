@@ -344,6 +344,7 @@ def export(
     formats: str | Sequence[str] = ("onnx",),
     checkpoint: Checkpoint | Sequence[Checkpoint] | None = None,
     max_loss: float = 0.02,
+    views: str | None = None,
 ) -> "Exported":
     """Writes a trained network for other runtimes, and checks each file there before it is kept.
 
@@ -364,13 +365,15 @@ def export(
       checkpoint: "best", "latest" or a step; None: that of the network, or the best. Of a list of
         runs also several.
       max_loss: How much the accuracy may fall in formats of fewer bits, in 0..1.
+      views: Views of each image that the file averages: "flip", "turn" or "flip, turn". They cost
+        so many times the time, and no calibration is of them. None: the image as it is.
 
     Returns:
       The files, and what was checked of each.
 
     Raises:
-      UserError: If there is no such format or checkpoint, the format's extra is not installed, or
-        there are no held-out pictures to check it with.
+      UserError: If there is no such format, checkpoint or view, the format's extra is not
+        installed, or there are no held-out pictures to check it with.
       FailedCheckError: If a file answers otherwise than the network, or loses more accuracy than
         `max_loss`; nothing is written then.
     """
@@ -388,7 +391,7 @@ def export(
     else:
         raise UserError(f"Several checkpoints are an ensemble: write export([{shown(run)}], ...).")
     names = (formats,) if isinstance(formats, str) else tuple(formats)
-    return exporting.export(net, out, names, max_loss)
+    return exporting.export(net, out, names, max_loss, views)
 
 
 @disk_faults_told()

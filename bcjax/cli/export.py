@@ -42,6 +42,7 @@ FLAGS = (
     Flag("with", "Further runs, by comma, to average with --workdir.", [], list, path=True),
     Flag("format", "Formats, by comma; see above.", ["onnx"], list),
     Flag("max-loss", "How much the accuracy may fall in formats with fewer bits.", 0.02, float),
+    Flag("views", "Views of each picture that the file averages: flip, turn."),
     Flag("out", "The folder to write to; default: export/ in the workdir.", kind=Path),
 )
 
@@ -60,6 +61,7 @@ def run(arguments: Arguments) -> None:
             formats=arguments.format,
             checkpoint=checkpoint,
             max_loss=arguments.max_loss,
+            views=arguments.views,
         )
     except FailedCheckError as error:
         sys.exit(f"{error} Nothing was written.")

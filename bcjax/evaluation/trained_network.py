@@ -27,6 +27,7 @@ from bcjax.runtime.errors import UserError
 if TYPE_CHECKING:
     from bcjax.evaluation.explanation.explainer import Explainer
     from bcjax.evaluation.explanation.explanation import Explanation
+    from bcjax.exports.exported import Exported
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -158,6 +159,23 @@ class TrainedNetwork(RestoredNetwork, Predictor):
         if key not in self._explainers:
             self._explainers[key] = Explainer(self, methods, stage)
         return explain(self._explainers[key], self, shown, targets(target, shown, self.classes))[0]
+
+    def export(self, out: str | Path | None = None, **options: Any) -> "Exported":
+        """Writes the network for other runtimes, as `bcjax.export` does.
+
+        Examples:
+          >>> net.export("clinic/", formats=["onnx", "webapp"])      # doctest: +SKIP
+
+        Args:
+          out: The folder to write to; None: `export/` in the run's folder.
+          **options: Those of `bcjax.export`.
+
+        Raises:
+          UserError: As `bcjax.export`, as the other errors.
+        """
+        import bcjax  # its export is above this room
+
+        return bcjax.export(self, out, **options)
 
     def logits(self, images: UInt8[Array, "B height width 3"]) -> Float[Array, "B C"]:
         """Returns the logits of preprocessed images: a pure function, to be used within `jax.jit`.

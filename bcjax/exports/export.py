@@ -9,6 +9,7 @@ from pathlib import Path
 from bcjax.evaluation.trained_ensemble import TrainedEnsemble
 from bcjax.evaluation.trained_network import TrainedNetwork
 from bcjax.exports import certificate
+from bcjax.exports.averaged_views import averaged
 from bcjax.exports.certificate import FailedCheckError
 from bcjax.exports.exported import CERTIFICATE, PAGE, Exported
 from bcjax.exports.formats import FORMATS
@@ -22,6 +23,7 @@ def export(
     out: Path,
     formats: Sequence[str] = ("onnx",),
     max_loss: float = 0.02,
+    views: str | None = None,
 ) -> Exported:
     """Writes a network in formats of other runtimes, and what must be known to use the files.
 
@@ -36,10 +38,11 @@ def export(
         that are not asked for now are deleted, for `model.json` would no longer be about them.
       formats: Names of formats.
       max_loss: How much the accuracy may fall in formats with other numbers than the network's.
+      views: Views of each picture whose answers are averaged in the file: "flip", "turn" or both.
 
     Raises:
-      UserError: If there is no such format, its extra is not installed, the format cannot hold the
-        network, or there are no pictures to check it with.
+      UserError: If there is no such format or view, its extra is not installed, the format cannot
+        hold the network, or there are no pictures to check it with.
       FailedCheckError: If a file answers otherwise than the network, or its accuracy is lower by
         more than `max_loss`.
     """
@@ -52,7 +55,11 @@ def export(
     if not 0 <= max_loss <= 1:
         raise UserError(f"max_loss={max_loss:g} is no share of the pictures: give one in 0..1.")
     chosen = {name: FORMATS[name] for name in formats}
-    written, net = servable(net), in_float32(net)
+    if views is None:
+        written, net = servable(net), in_float32(net)
+    else:
+        net = averaged(in_float32(net), views)
+        written = servable(net)
     all_exact = all(each.exact for each in chosen.values())
     held = certificate.held_out(net, certificate.PICTURES if all_exact else certificate.MANY)
     typical = cache(lambda: certificate.typical(net))

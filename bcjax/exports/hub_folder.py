@@ -43,7 +43,9 @@ def write(servable: Servable, path: Path) -> None:
     """
     net, folder = servable.net, path.parent
     if net is None:
-        raise UserError("The format safetensors holds one network: export each of them for itself.")
+        raise UserError(
+            "The format safetensors holds one network, without views: export each of them for itself."
+        )
     published.write(folder, net.config, net.classes, net.variables, net.step)
     run = RunDir(net.workdir)
     calibration = run.calibration(net.step)

@@ -18,6 +18,7 @@ from bcjax.evaluation.calibration.calibration import Calibration
 from bcjax.evaluation.calibration.outliers import Outliers
 from bcjax.evaluation.trained_ensemble import TrainedEnsemble
 from bcjax.evaluation.trained_network import TrainedNetwork
+from bcjax.exports.averaged_views import AveragedViews, log_mean
 from bcjax.models import portable
 from bcjax.runtime.errors import UserError
 
@@ -33,7 +34,7 @@ class Servable:
     """A trained network for other runtimes.
 
     Attributes:
-      net: The network as its run has it; None: it is several networks, or was made otherwise.
+      net: The network as its run has it; None: it is several networks, or averages views.
       answer: The function (B, height, width, 3) uint8 -> outputs by name, to be traced: calibrated
         probabilities (B, C) float32, the logits that they are made of, (B, C) float32, and, if
         outliers can be told, distances (B,) float32. Its constants are NumPy arrays, batch norm is
@@ -68,6 +69,8 @@ def in_float32(net: Trained) -> Trained:
     """Returns a network, or several, that compute in float32, whatever their runs did."""
     if isinstance(net, TrainedEnsemble):
         return dataclasses.replace(net, networks=tuple(map(in_float32, net.networks)))
+    if net.config.model.dtype == "float32":
+        return net
     config = configs.replaced(net.config, {"model.dtype": "float32"})
     return dataclasses.replace(net, config=config, model=network.build(config, len(net.classes)))
 
@@ -80,7 +83,8 @@ def servable(net: TrainedNetwork | TrainedEnsemble) -> Servable:
     """
     if isinstance(net, TrainedEnsemble):
         return _together(net)
-    trained, net = net, in_float32(net)
+    several_views = isinstance(net.model, AveragedViews)
+    trained, net = None if several_views else net, in_float32(net)
     temperature = net.calibration.temperature if net.calibration else 1.0
     outliers = net.calibration.outliers if net.calibration else None
     method = _methods(net)
@@ -115,8 +119,7 @@ def _together(ensemble: TrainedEnsemble) -> Servable:
 
     def answer(images: UInt8[Array, "B height width 3"]) -> Outputs:
         with portable.tracing():
-            each = [jax.nn.softmax(method(images, "__call__")) for method in methods]
-            logits = jnp.log(sum(each[1:], each[0]) / len(each))
+            logits = log_mean([method(images, "__call__") for method in methods])
             return {PROBABILITIES: jax.nn.softmax(logits / temperature), LOGITS: logits}
 
     outputs = (PROBABILITIES, LOGITS)
@@ -173,12 +176,19 @@ def _page(net: TrainedNetwork, outputs: tuple[str, ...]) -> dict[str, Any]:
     }
     height, width = net.image_size
     cautions = [*(calibration.cautions if calibration else ())]
-    if not calibration:
+    if isinstance(net.model, AveragedViews):
+        cautions.append(
+            f"The answers are means over {len(net.model.views)} views of each picture, which no "
+            "calibration is of: the probabilities are surer or less sure than they should be, and "
+            "nothing says which pictures the network cannot judge."
+        )
+    elif not calibration:
         cautions.append(
             f"Checkpoint {net.step} is not calibrated: its probabilities are surer or less sure "
             "than they should be, and nothing says which pictures it cannot judge. Run bcjax "
             "calibrate, and export it anew."
         )
+    views = [view.name for view in net.model.views] if isinstance(net.model, AveragedViews) else []
     return {
         "format_version": FORMAT_VERSION,
         "made_by": f"bcjax {metadata.version('bcjax')}",
@@ -193,6 +203,7 @@ def _page(net: TrainedNetwork, outputs: tuple[str, ...]) -> dict[str, Any]:
             "meaning": "Decoded pictures of this size. Normalisation is inside the file.",
         },
         "outputs": {name: meanings[name] for name in outputs},
+        "views": views,
         "preparation": {
             "resize": data.resize, "crop_fraction": data.crop_fraction,
             "pad_colour": list(data.pad_colour), "grey": data.grey,
