@@ -89,6 +89,12 @@ _DATA = {
         PATH,
         fixed=_JUDGED,
     ),
+    "licence": _key(
+        None,
+        'The licence of the pictures, such as "CC BY 4.0", for the model card and exported files; '
+        "not set: unknown.",
+        TEXT, may_change=True,
+    ),
     "classes": _key(
         None, "The names of the classes and their order; not set: as found in the data.", TEXTS,
     ),

@@ -70,8 +70,8 @@ def load(
       max_pixels: The most pixels that an image may have; None: as the run's `data.max_pixels` says.
 
     Raises:
-      UserError: If there is no such file, it is of another checkpoint or calibration, or it is not
-        as it was written.
+      UserError: If there is no such file, it is of another checkpoint or calibration, it averages
+        several answers, or it is not as it was written.
     """
     extras.check("onnxruntime", "Answering by ONNX")
     workdir = Path(workdir)
@@ -84,6 +84,8 @@ def load(
     page = files.read_json(run.exported / PAGE, f"{mend} anew")
     if page["checkpoint"] != step:
         raise UserError(f"{path} is of checkpoint {page['checkpoint']}, not of {step}: {mend}.")
+    if page.get("views") or page.get("networks"):
+        raise UserError(f"{path} averages several views or networks, unlike the run: {mend}.")
     calibration = calibrations.read(workdir, step)
     if page["calibration"] != json.loads(json.dumps(fitted(calibration))):
         raise UserError(f"{path} was written with another calibration: {mend} anew.")

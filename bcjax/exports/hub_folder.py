@@ -44,7 +44,7 @@ def write(servable: Servable, path: Path) -> None:
     net, folder = servable.net, path.parent
     if net is None:
         raise UserError(
-            "The format safetensors holds one network, without views: export each of them for itself."
+            "The format safetensors holds one network, without views: export each for itself."
         )
     published.write(folder, net.config, net.classes, net.variables, net.step)
     run = RunDir(net.workdir)

@@ -213,5 +213,8 @@ def _page(net: TrainedNetwork, outputs: tuple[str, ...]) -> dict[str, Any]:
         },
         "calibration": fitted(calibration),
         "cautions": cautions,
-        "data": {"source": str(data.source).rstrip("/").rsplit("/", 1)[-1], "licence": "unknown"},
+        "data": {
+            "source": str(data.source).rstrip("/").rsplit("/", 1)[-1],
+            "licence": data.licence or "unknown",
+        },
     }  # fmt: skip

@@ -232,6 +232,21 @@ def test_pictures_that_are_cropped_are_cropped_once(calibrated, tmp_path):
     assert certificate.difference < 1e-5
 
 
+def test_the_licence_of_the_pictures_goes_with_the_file(calibrated, tmp_path):
+    stated = shutil.copytree(calibrated, tmp_path / "run")
+    assert read(library.export(stated).folder, "model.json")["data"]["licence"] == "unknown"
+    config = json.loads((stated / "config.json").read_text())
+    config["data"]["licence"] = "CC BY 4.0"
+    (stated / "config.json").write_text(json.dumps(config))
+    assert read(library.export(stated).folder, "model.json")["data"]["licence"] == "CC BY 4.0"
+
+
+def test_an_average_of_views_in_the_folder_of_a_run_does_not_answer_as_the_run(own_run):
+    library.load(own_run).export(views="flip")
+    with pytest.raises(UserError, match="averages several views"):
+        library.load(own_run, backend="onnx")
+
+
 def test_files_of_an_earlier_export_do_not_stay_beside_the_page_of_another(calibrated, tmp_path):
     library.export(calibrated, tmp_path, formats=("onnx", "stablehlo"))
     library.export(calibrated, tmp_path, formats="onnx", checkpoint="latest")
