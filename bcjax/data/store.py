@@ -54,22 +54,31 @@ class DiskStore:
         Raises:
           UserError: If a picture cannot be decoded, or is too large.
         """
-        examples = self._examples[index]
-        images = np.empty((len(examples), *self._transform.size, 3), np.uint8)
+        images = np.empty((len(index), *self._transform.size, 3), np.uint8)
+        labels = np.empty(len(index), np.int32)
+        parts = range(0, len(index), _PART)
+        next_parts, bad = iter(parts), dict[int, BadImageError]()
 
-        def decode(start: int) -> None:
-            for i, example in enumerate(examples[start : start + _PART], start):
-                try:
-                    images[i] = self._transform(example.image)
-                except BadImageError as error:
-                    raise UserError(
-                        f"Picture {index[i]} of a prepared split cannot be decoded: {error}."
-                    ) from error
+        def decode() -> None:
+            for start in next_parts:
+                for i, example in enumerate(self._examples[index[start : start + _PART]], start):
+                    labels[i] = example.label
+                    try:
+                        images[i] = self._transform(example.image)
+                    except BadImageError as error:
+                        bad[i] = error
 
         # The threads share the pictures of a batch, not the batches: so the first batch is ready as
         # early as possible, and more threads than batches loaded ahead have work too.
-        list(_decoding_threads(self._threads).map(decode, range(0, len(examples), _PART)))
-        return {"image": images, "label": np.array([e.label for e in examples], np.int32)}
+        threads = _decoding_threads(self._threads)
+        for done in [threads.submit(decode) for _ in range(min(self._threads, len(parts)))]:
+            done.result()
+        if bad:
+            first = min(bad)
+            raise UserError(
+                f"Picture {index[first]} of a prepared split cannot be decoded: {bad[first]}."
+            ) from bad[first]
+        return {"image": images, "label": labels}
 
 
 @functools.cache

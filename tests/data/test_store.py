@@ -112,6 +112,28 @@ def test_a_picture_that_cannot_be_decoded_is_said_by_whoever_reads(prepared):
         DiskStore(prepared.examples("train"), Broken(), threads=2).read(np.arange(20))
 
 
+def test_of_several_pictures_that_cannot_be_decoded_the_first_is_named(prepared):
+    class Broken:
+        """The first picture fails long after the last one has."""
+
+        size = ImageSize.of(SIZE)
+
+        def __init__(self):
+            self._late = threading.Event()
+
+        def __call__(self, encoded):
+            if encoded == last:
+                self._late.set()
+            else:
+                self._late.wait(timeout=PATIENCE)
+            raise BadImageError("half a picture")
+
+    examples = prepared.examples("train")
+    last = examples[[9]][0].image
+    with pytest.raises(UserError, match=r"Picture 3 of"):
+        DiskStore(examples, Broken(), threads=2).read(np.array([3] * 8 + [9] * 8))
+
+
 def test_a_disk_store_that_has_read_can_be_sent_to_a_worker(prepared, stores):
     index = np.arange(9, dtype=np.int32)
     read = stores["disk"].read(index)
