@@ -4,10 +4,11 @@ The three give the same pictures bit for bit, since one `InputTransform` makes t
 """
 
 import functools
+import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import psutil
@@ -23,7 +24,7 @@ Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 
 _PART = 8  # pictures that a thread decodes in one go
-_CHUNK = 256  # pictures whose encoded bytes are held while a whole split is decoded
+_ALIGNED = 64  # bytes
 
 
 class DiskStore:
@@ -54,8 +55,8 @@ class DiskStore:
         Raises:
           UserError: If a picture cannot be decoded, or is too large.
         """
-        images = np.empty((len(index), *self._transform.size, 3), np.uint8)
-        labels = np.empty(len(index), np.int32)
+        images = _empty((len(index), *self._transform.size, 3), np.uint8)
+        labels = _empty((len(index),), np.int32)
         parts = range(0, len(index), _PART)
         next_parts, bad = iter(parts), dict[int, BadImageError]()
 
@@ -67,18 +68,33 @@ class DiskStore:
                         images[i] = self._transform(example.image)
                     except BadImageError as error:
                         bad[i] = error
+                        list(next_parts)  # begins no other: those before this one are under way
 
         # The threads share the pictures of a batch, not the batches: so the first batch is ready as
         # early as possible, and more threads than batches loaded ahead have work too.
         threads = _decoding_threads(self._threads)
-        for done in [threads.submit(decode) for _ in range(min(self._threads, len(parts)))]:
-            done.result()
+        try:
+            for done in [threads.submit(decode) for _ in range(min(self._threads, len(parts)))]:
+                done.result()
+        finally:
+            list(next_parts)  # whoever is interrupted in a whole split waits for no more of it
         if bad:
             first = min(bad)
             raise UserError(
                 f"Picture {index[first]} of a prepared split cannot be decoded: {bad[first]}."
             ) from bad[first]
         return {"image": images, "label": labels}
+
+
+def _empty(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Returns an array at such an address that JAX on a CPU takes it as it is, and copies nothing.
+
+    numpy's own large arrays never lie there, so a device store would hold its pictures twice.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    space = np.empty(size + _ALIGNED, np.uint8)
+    start = -space.ctypes.data % _ALIGNED
+    return space[start : start + size].view(dtype).reshape(shape)
 
 
 @functools.cache
@@ -92,7 +108,7 @@ class HostStore:
 
     kind = "host"
 
-    def __init__(self, arrays: Batch):
+    def __init__(self, arrays: Mapping[str, Any]):
         self.arrays = arrays
 
     def __len__(self) -> int:
@@ -115,17 +131,6 @@ class DeviceStore(HostStore):
 
 
 Store: TypeAlias = DiskStore | HostStore  # the pictures of one split, by position
-
-
-def decode_all(disk: DiskStore) -> Batch:
-    """Returns `image` uint8 (N, height, width, 3) and `label` int32 (N,) of all pictures."""
-    whole: Batch = {}
-    for start in range(0, len(disk), _CHUNK):
-        part = disk.read(np.arange(start, min(start + _CHUNK, len(disk)), dtype=np.int32))
-        for name, rows in part.items():
-            array = whole.setdefault(name, np.empty((len(disk), *rows.shape[1:]), rows.dtype))
-            array[start : start + len(rows)] = rows
-    return whole
 
 
 def choose_store(kind: str, needed: int, device_memory: int | None) -> tuple[str, str]:
@@ -162,7 +167,8 @@ def open_store(
     disk = DiskStore(prepared.examples(split), transform, threads)
     if kind == "disk":
         return disk
-    return (HostStore if kind == "host" else DeviceStore)(decode_all(disk))
+    whole = disk.read(np.arange(len(disk), dtype=np.int32))
+    return (HostStore if kind == "host" else DeviceStore)(whole)
 
 
 def load_ahead(
