@@ -24,6 +24,7 @@ Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 
 _PART = 8  # pictures that a thread decodes in one go
+_CHUNK = 256  # pictures whose encoded bytes are held at a time
 _ALIGNED = 64  # bytes
 
 
@@ -57,33 +58,36 @@ class DiskStore:
         """
         images = _empty((len(index), *self._transform.size, 3), np.uint8)
         labels = _empty((len(index),), np.int32)
+        for start in range(0, len(index), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            self._decode(index[chunk], images[chunk], labels[chunk])
+        return {"image": images, "label": labels}
+
+    def _decode(self, index: np.ndarray, images: np.ndarray, labels: np.ndarray) -> None:
+        # Here and not by the decoding threads, which would wait for each other at the files.
+        examples = self._examples[index]
+        labels[:] = [example.label for example in examples]
         parts = range(0, len(index), _PART)
         next_parts, bad = iter(parts), dict[int, BadImageError]()
 
         def decode() -> None:
             for start in next_parts:
-                for i, example in enumerate(self._examples[index[start : start + _PART]], start):
-                    labels[i] = example.label
+                for i, example in enumerate(examples[start : start + _PART], start):
                     try:
                         images[i] = self._transform(example.image)
                     except BadImageError as error:
                         bad[i] = error
-                        list(next_parts)  # begins no other: those before this one are under way
 
         # The threads share the pictures of a batch, not the batches: so the first batch is ready as
         # early as possible, and more threads than batches loaded ahead have work too.
         threads = _decoding_threads(self._threads)
-        try:
-            for done in [threads.submit(decode) for _ in range(min(self._threads, len(parts)))]:
-                done.result()
-        finally:
-            list(next_parts)  # whoever is interrupted in a whole split waits for no more of it
+        for done in [threads.submit(decode) for _ in range(min(self._threads, len(parts)))]:
+            done.result()
         if bad:
             first = min(bad)
             raise UserError(
                 f"Picture {index[first]} of a prepared split cannot be decoded: {bad[first]}."
             ) from bad[first]
-        return {"image": images, "label": labels}
 
 
 def _empty(shape: tuple[int, ...], dtype: type) -> np.ndarray:
