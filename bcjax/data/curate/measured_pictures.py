@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import itertools
 import os
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Float32, Int, Int32, UInt8, UInt64
 
 from bcjax.data import decode
 from bcjax.data.curate import near_duplicates
-from bcjax.data.curate.near_duplicates import PictureHashes
+from bcjax.data.curate.near_duplicates import SimilarHashes
 from bcjax.data.records import Record
 
 BINS = 32  # of each channel's histogram
@@ -82,37 +83,50 @@ class MeasuredPictures:
     Attributes:
       records: The records of the pictures.
       measures: Their measures.
+      similar: Which of those that are not blank have similar hashes.
       near_pairs: Positions of pairs that are nearly the same, or equal.
     """
 
     records: Sequence[Record]
     measures: Measures
+    similar: SimilarHashes
     near_pairs: Int[np.ndarray, "P 2"]
 
     @classmethod
-    def from_measures(cls, records: Sequence[Record], measures: Measures) -> Self:
-        """Finds the near duplicates among measured records; see `near_duplicates` for the cost."""
-        pictures = cls(records, measures, np.empty((0, 2), np.int64))
-        coloured = np.flatnonzero(~pictures.blank)
-        hashes = PictureHashes(measures.perceptual[coloured], measures.thumbnail[coloured])
-        return cls(records, measures, coloured[near_duplicates.find_near_duplicates(hashes)])
+    def from_measures(
+        cls, records: Sequence[Record], measures: Measures, similar: SimilarHashes | None = None
+    ) -> Self:
+        """Finds the near duplicates among measured records.
+
+        Args:
+          records: The pictures.
+          measures: Their measures.
+          similar: As above; None: it is searched for, see `near_duplicates` for the cost.
+        """
+        coloured = np.flatnonzero(~_blank(measures))
+        if similar is None:
+            similar = near_duplicates.similar_hashes(measures.perceptual[coloured])
+        pairs = near_duplicates.agreeing_pairs(similar, measures.thumbnail[coloured])
+        return cls(records, measures, similar, coloured[pairs])
 
     def __len__(self) -> int:
         return len(self.records)
 
     def without(self, removed: Collection[str]) -> "MeasuredPictures":
         """Returns the pictures whose ids are not `removed`."""
-        left = [i for i, record in enumerate(self.records) if record.id not in removed]
-        if len(left) == len(self):
+        stays = np.array([record.id not in removed for record in self.records], bool)
+        if stays.all():
             return self
         return MeasuredPictures.from_measures(
-            [self.records[i] for i in left], self.measures[np.array(left, int)]
+            list(itertools.compress(self.records, stays)),
+            self.measures[stays],
+            self.similar.of(stays[~self.blank]),
         )
 
     @property
     def blank(self) -> Bool[np.ndarray, "N"]:
         """Whether each picture is of one colour; that two such are similar means nothing."""
-        return self.measures.std < _BLANK
+        return _blank(self.measures)
 
     def equal_clusters(self) -> list[Positions]:
         """Returns clusters of two and more pictures with equal pixels."""
@@ -122,6 +136,10 @@ class MeasuredPictures:
         """Returns clusters of two and more pictures that are nearly the same, not all equal."""
         linked = clusters_of_equal(near_duplicates.connected_labels(len(self), self.near_pairs))
         return [c for c in linked if len(set(self.measures.pixel_sha256[c])) > 1]
+
+
+def _blank(measures: Measures) -> Bool[np.ndarray, "N"]:
+    return measures.std < _BLANK
 
 
 def clusters_of_equal(numbers: Int[np.ndarray, "N"]) -> list[Positions]:
