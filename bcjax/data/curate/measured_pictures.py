@@ -27,7 +27,7 @@ _MANY = 5000  # pictures from which on processes are worth the second in which t
 _MOST_PROCESSES = 8  # of small pictures, more are not kept busy by this one
 _BLANK = 2.0  # standard deviation of the luma; an empty field of a smear has 4 and more
 
-_DTYPES: tuple[tuple[Any, tuple[int, ...]], ...] = (
+_COLUMNS: tuple[tuple[Any, tuple[int, ...]], ...] = (
     (object, ()), ("S64", ()), ("S64", ()), (np.int32, ()), (np.int32, ()), (np.float32, ()),
     (np.float32, ()), (np.float32, ()), (np.float32, ()), (np.float32, (3 * BINS,)),
     (np.uint64, ()), (np.int32, ()), (np.uint8, (*_THUMBNAIL, 3)),
@@ -78,6 +78,16 @@ class Measures:
     def __getitem__(self, positions: np.ndarray) -> "Measures":
         """Returns the measures of the pictures at `positions`."""
         return Measures(*(column[positions] for column in vars(self).values()))
+
+    @classmethod
+    def empty(cls, count: int) -> Self:
+        """Returns the measures of `count` pictures, which are still to be set."""
+        return cls(*(np.empty((count, *shape), dtype) for dtype, shape in _COLUMNS))
+
+    def set(self, start: int, part: "Measures") -> None:
+        """Sets the measures of the pictures from `start` on to those of `part`."""
+        for whole, column in zip(vars(self).values(), vars(part).values(), strict=True):
+            whole[start : start + len(part)] = column
 
     @classmethod
     def joined(cls, parts: Iterable[Self]) -> Self:
@@ -192,7 +202,10 @@ def _measured(
         parts = pool.map(lambda start: measured(records[start : start + _PART]), starts)
         try:
             told = progress_log.told(parts, len(records), "measured", len)
-            return Measures.joined([measures_of([]), *told])
+            whole = Measures.empty(len(records))
+            for start, part in zip(starts, told, strict=True):
+                whole.set(start, part)
+            return whole
         except BaseException:
             pool.shutdown(cancel_futures=True)  # or the other parts would be waited for
             raise
@@ -234,11 +247,11 @@ def _in_batches(pictures: Iterable[EncodedPicture]) -> Iterator[list[EncodedPict
 def measures_of(pictures: Iterable[EncodedPicture]) -> Measures:
     """Decodes and measures pictures one after the other."""
     rows = [_measure_picture(*picture) for picture in pictures]
-    columns = zip(*rows, strict=True) if rows else ((),) * len(_DTYPES)
+    columns = zip(*rows, strict=True) if rows else ((),) * len(_COLUMNS)
     return Measures(
         *(
             np.array(column, dtype).reshape(-1, *shape)
-            for column, (dtype, shape) in zip(columns, _DTYPES, strict=True)
+            for column, (dtype, shape) in zip(columns, _COLUMNS, strict=True)
         )
     )
 
