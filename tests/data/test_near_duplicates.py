@@ -222,3 +222,14 @@ def test_of_real_cells_only_the_same_are_near():
     expected = {(i, len(files) + i) for i in range(len(copies))}
     assert expected <= found
     assert all(files[i] == files[j] for i, j in found - expected)
+
+
+def test_coarse_thumbnails_never_tell_apart_what_fine_ones_do_not(cells):
+    small = np.stack([cv2.resize(c, (16, 16), interpolation=cv2.INTER_AREA) for c in cells])
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(0, 14, (64, 1, 1, 1)) * rng.normal(0, 1, small.shape)
+    noisy = np.clip(small + rng.uniform(-28, 28, (64, 1, 1, 1)) + noise, 0, 255).astype(np.uint8)
+    turned = np.ascontiguousarray(noisy[:, ::-1].swapaxes(1, 2))
+    agree = near_duplicates._agree(small, turned, 5.0, near_duplicates._BRIGHTER)
+    assert 8 < agree.sum() < 56
+    np.testing.assert_array_equal(near_duplicates._thumbnails_agree(small, turned, 5.0), agree)

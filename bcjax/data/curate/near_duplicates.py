@@ -18,6 +18,7 @@ _SIDE = 32  # pixels of the grey picture that is hashed
 _KEPT = 8  # lowest frequencies, each way, that a hash holds
 _FAINT = 1.0  # a wave of 1/16 of a grey level: the noise of a flat picture
 _BRIGHTER = 24  # grey levels between the means of what may still be one picture
+_ROUNDING = 0.01  # grey levels that sums of float32 may be wrong by, and far more
 _MOST_RADIUS = 11
 _AT_ONCE = 1 << 15  # hashes that are compared with others of their buckets together
 _CROWD = 4096  # hashes of a bucket, above which other keys are cheaper than to compare them all
@@ -293,10 +294,19 @@ def _packed(bits: np.ndarray) -> np.ndarray:
 
 def _thumbnails_agree(one: np.ndarray, other: np.ndarray, tolerance: float) -> np.ndarray:
     """Returns bool (M,): whether thumbnails agree in one of 8 layouts, apart from brightness."""
+    # Means of 4 x 4 pixels are no further apart than the pixels are on average, and are a tenth of
+    # the work: of drawn cells with similar hashes, they tell all but 1 in 100 apart.
+    means = [t.reshape(-1, 4, 4, 4, 4, 3).mean((2, 4), np.float32) for t in (one, other)]
+    same = _agree(means[0], means[1], tolerance + _ROUNDING, _BRIGHTER + _ROUNDING)
+    same[same] = _agree(one[same], other[same], tolerance, _BRIGHTER)
+    return same
+
+
+def _agree(one: np.ndarray, other: np.ndarray, tolerance: float, brighter: float) -> np.ndarray:
     one, other = one.astype(np.float32), other.astype(np.float32)
     means = one.mean((1, 2), keepdims=True), other.mean((1, 2), keepdims=True)
     one, other = one - means[0], other - means[1]
     sides = (other, other.transpose(0, 2, 1, 3))
     turned = [side[:, ::y, ::x] for side in sides for y in (1, -1) for x in (1, -1)]
     apart = np.min([np.abs(one - side).mean((1, 2, 3)) for side in turned], axis=0)
-    return (apart <= tolerance) & (np.abs(means[0] - means[1]).max((1, 2, 3)) <= _BRIGHTER)
+    return (apart <= tolerance) & (np.abs(means[0] - means[1]).max((1, 2, 3)) <= brighter)
