@@ -4,7 +4,7 @@ A picture is compared with all others, whatever their labels: a cell of a rare c
 like a cell. Nothing is learned, no network is needed, and the thumbnails that find near duplicates
 are enough. Measured with 40 everyday photographs among 300 cells of each of eight sets from four
 laboratories: 37 or more are found, and no more than 1.4 % of the cells are accused. To look at
-10,000 pictures takes a sixth of the time of the rest of their preparation.
+10,000 pictures takes a second or two of one core.
 """
 
 from collections.abc import Callable
