@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import os
+import re
 import signal
 import time
 import types
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -270,6 +272,25 @@ def test_predict_prints_the_same_as_a_table_and_as_csv(
         (line,) = [text for text in shown.splitlines() if os.path.basename(filename) in text]
         assert row["label"] in line
         assert f"{max(row['probabilities'].values()):.1%}" in line
+
+
+def test_predict_counts_the_answers_to_many_pictures_and_still_prints_all_rows_for_programs(
+    bcjax, trained, cells, tmp_path, monkeypatch
+):
+    (tmp_path / "cells" / "5.jpg").write_text("not a picture")
+    monkeypatch.setattr("bcjax.cli.predict._MANY", 7)
+    ran, rows = predict(bcjax, trained.workdir, *cells, "--batch_size=3")
+    assert len(rows) == 7
+    assert ran.out == json.dumps(list(rows.values()), indent=2) + "\n"
+    counted = bcjax("predict", f"--workdir={trained.workdir}", *cells, "--batch_size=3")
+    assert counted.err == ran.err
+    answers = Counter(
+        "uncertain" if row.get("uncertain") else row["label"] for row in rows.values()
+    )
+    for name, count in {**answers, "unreadable": 1, "all": 8}.items():
+        assert re.search(rf"{name}\W+{count}\W+{100 * count / 8:.1f}%", counted.out), name
+    assert "0.jpg" not in counted.out
+    assert "--out=FILE" in counted.out
 
 
 def test_predict_reads_pictures_of_any_size_and_mode(bcjax, trained, tmp_path):

@@ -29,7 +29,7 @@ from bcjax.reports.dataset.gallery import (
     farthest_clusters,
     found_clusters,
 )
-from bcjax.reports.dataset.pictures import ExploredPictures, Told, open_pictures
+from bcjax.reports.dataset.pictures import ExploredPictures, open_pictures
 from bcjax.reports.datasheet import datasheet, verdicts
 from bcjax.reports.pages.charts import SPLIT_COLOURS, class_colours
 from bcjax.reports.pages.page import (
@@ -46,6 +46,7 @@ from bcjax.reports.pages.page import (
     to_html,
 )
 from bcjax.runtime import files
+from bcjax.runtime.stages import Told
 
 _SEED = 0  # of everything that is chosen at random, so that the same set makes the same page
 _POINTS = 2000  # pictures on the map

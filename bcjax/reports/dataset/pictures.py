@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from bcjax.data.prepared import EncodedExamples, PreparedSet
 from bcjax.data.records import SPLITS, Record, Source
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.stages import Told
 
 _CHUNK = 512  # pictures held encoded at a time
 # Keys of the config's `data` branch that choose other pictures, or other splits, of a source.
@@ -32,8 +33,6 @@ _RULES = (
     "exclude", "keep", "drop", "group_by", "resplit", "val_fraction", "test_fraction",
     "split_seed", "folds", "canary",
 )  # fmt: skip
-
-Told = Callable[[str], None]  # is told what is being done
 
 
 @dataclasses.dataclass(frozen=True)
