@@ -149,7 +149,7 @@ def _print_table(
     if total <= (_SCREENFUL if console.is_terminal else _MANY):
         console.print(tables.table(joined(list(parts)), caption))
         return
-    console.print(tables.summary(parts, caption))
+    console.print(tables.summary(parts), caption, highlight=False)
     print("--out=FILE writes the answer to each picture; --csv and --json print it.")
 
 
