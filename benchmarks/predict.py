@@ -180,7 +180,7 @@ def buffer_mb(net: Predictor) -> float | None:
     if not isinstance(net, TrainedNetwork):
         return None
     batch = np.zeros((BATCH, SIZE, SIZE, 3), np.uint8)
-    compiled = net._answer.lower(net.variables, batch).compile()
+    compiled = net._answer.jitted.lower(net.variables, batch).compile()
     return round(compiled.memory_analysis().temp_size_in_bytes / 1e6, 1)
 
 
