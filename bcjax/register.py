@@ -120,7 +120,7 @@ def augmentation(
             del augment.OPS[name]
         op = augment.Op(function, magnitude, draw, paper, geometric, options=options or {})
         augment.register(name, op)
-        _registered.add(("augmentation", name))
+        _note("augmentation", name)
         return function
 
     return register
@@ -282,7 +282,7 @@ def source(
         if ("source", name) in _registered:
             del SOURCES[name]
         register_source(name, recognises, boxes=boxes)(function)
-        _registered.add(("source", name))
+        _note("source", name)
         return function
 
     return register
@@ -304,7 +304,14 @@ def _add(kind: str, name: str, value: Any, table: MutableMapping[str, Any]) -> N
         article = "an" if kind[0] in "aeiou" else "a"
         raise UserError(f"bcjax has {article} {kind} {name!r} itself: choose another name.")
     table[name] = value
+    _note(kind, name)
+
+
+def _note(kind: str, name: str) -> None:
+    from bcjax.runtime import program_cache
+
     _registered.add((kind, name))
+    program_cache.foreign_code()
 
 
 def _allow(name: str, *keys: str) -> None:

@@ -136,7 +136,7 @@ def measure_prediction(run: TimedRun, peaks: Peaks, sizes: Sequence[int]) -> Pre
       sizes: The batch sizes.
     """
     config = run.config
-    compiled = answer_times.answering(network.build(config, len(run.run.classes)), config)
+    compiled = answer_times.answering(network.build(config, len(run.run.classes)), config).jitted
     variables = jax.device_put(jax.device_get(run.state.best_variables), jax.local_devices()[0])
     shape = (max(sizes), *ImageSize.of(config.data.image_size), 3)
     pixels = np.random.default_rng(0).integers(0, 256, shape, np.uint8)

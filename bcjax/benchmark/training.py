@@ -149,7 +149,9 @@ def lowered(run: TimedRun, steps: int) -> Lowered:
     """
     loader = run.loader("train")
     batches = next(loader.training([Call(0, steps)], run.run.order))
-    return run.phase.train_call.jitted.lower(run.state, batches, loader.stored, run.run.values)
+    return run.phase.train_call.program.jitted.lower(
+        run.state, batches, loader.stored, run.run.values
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

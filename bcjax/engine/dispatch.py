@@ -1,6 +1,6 @@
 """How the pure steps are compiled and dispatched: several at a time, each array on its devices."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from bcjax.engine.state import State
 from bcjax.runtime import mesh as meshes
+from bcjax.runtime.program_cache import CachedProgram
 
 # `index` int32 (B,); for an evaluation `mask` bool (B,); and, unless the pictures are stored on the
 # devices, `image` uint8 (B, H, W, C) and `label` int32 (B,).
@@ -89,26 +90,30 @@ class TrainCall:
     would take that much longer to compile.
 
     Attributes:
-      jitted: The jitted function of one dispatch. The state is donated and keeps its shardings;
-        the metrics are replicated.
+      program: The function of one dispatch. The state is donated and keeps its shardings; the
+        metrics are replicated.
     """
 
-    def __init__(self, call: TrainStep, mesh: Mesh, abstract: State):
+    def __init__(
+        self, call: TrainStep, mesh: Mesh, abstract: State, about: Mapping[str, Any] | None = None
+    ):
         """Compiles nothing yet.
 
         Args:
           call: The pure function, from `several`.
           mesh: The devices that it runs on.
           abstract: The state as shapes with shardings.
+          about: What it was made from, see `CachedProgram`.
         """
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
         over, everywhere = meshes.batch_sharding(mesh, leading=1), meshes.replicated_sharding(mesh)
-        self.jitted: Any = jax.jit(
+        jitted = jax.jit(
             call,
             donate_argnums=0,
             in_shardings=(shardings, over, everywhere, everywhere),
             out_shardings=(shardings, everywhere),
         )
+        self.program = CachedProgram(jitted, about)
         self._in_turn = jax.default_backend() == "cpu"
         self._split = jax.jit(_divide, out_shardings=over)
         self._join = jax.jit(jnp.concatenate, out_shardings=everywhere)
@@ -122,10 +127,10 @@ class TrainCall:
     ) -> tuple[State, Array]:
         """Takes the steps; returns the new state and the metrics of each step, (steps, metrics)."""
         if not self._in_turn:
-            return cast(tuple[State, Array], self.jitted(state, batches, stored, values))
+            return cast(tuple[State, Array], self.program(state, batches, stored, values))
         rows = []
         for batch in self._split(batches):
-            state, row = self.jitted(state, batch, stored, values)
+            state, row = self.program(state, batch, stored, values)
             rows.append(row)
         return state, self._join(rows)
 
@@ -135,11 +140,18 @@ def _divide(batches: Batch) -> list[Batch]:
     return [{name: a[i : i + 1] for name, a in batches.items()} for i in range(steps)]
 
 
-def compile_predict(step: Callable, mesh: Mesh) -> Callable:
+def compile_predict(
+    step: Callable, mesh: Mesh, about: Mapping[str, Any] | None = None
+) -> CachedProgram:
     """Jits `predict_step` over a leading axis of the batch.
 
     Every process gets all outputs and labels. Nothing is computed for a batch that is padding
     alone, so splits of any size share one program.
+
+    Args:
+      step: The step.
+      mesh: The devices that it runs on.
+      about: What the step was made from, see `CachedProgram`.
     """
 
     def call(variables: Any, batches: Batch, stored: StoredArrays) -> Any:
@@ -158,7 +170,7 @@ def compile_predict(step: Callable, mesh: Mesh) -> Callable:
 
         return scan(body, None, batches)[1]
 
-    return jax.jit(
+    jitted = jax.jit(
         call,
         in_shardings=(
             None,
@@ -167,3 +179,4 @@ def compile_predict(step: Callable, mesh: Mesh) -> Callable:
         ),
         out_shardings=meshes.replicated_sharding(mesh),
     )
+    return CachedProgram(jitted, about)

@@ -5,7 +5,8 @@ The step, the order of the pictures and the checkpoints run on from one phase to
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import optax
@@ -86,6 +87,7 @@ def create(
     mesh: Mesh,
     *,
     examples: int,
+    about: Mapping[str, Any],
 ) -> tuple[Phase, ...]:
     """Returns the phases of a run in turn; nothing is computed yet.
 
@@ -96,6 +98,7 @@ def create(
       recipe: How a training step works.
       mesh: The devices that the steps run on.
       examples: Training pictures in an epoch.
+      about: What the run's programs are made from, see `CachedProgram`.
 
     Raises:
       UserError: If a phase would train nothing, or its optimizer or schedule is refused.
@@ -131,7 +134,7 @@ def create(
             begin=begin,
             abstract=abstract,
             call=call,
-            train_call=TrainCall(call, mesh, abstract),
+            train_call=TrainCall(call, mesh, abstract, {**about, "phase": position}),
         )
 
     first, *later = _configs(config, examples)

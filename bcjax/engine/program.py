@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import optax
 from flax import linen as nn
@@ -9,6 +10,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
+from bcjax import config as configs
 from bcjax.augment import policy as policies
 from bcjax.augment.policy import Policy
 from bcjax.engine import dispatch, losses, network, phases
@@ -19,6 +21,7 @@ from bcjax.engine.state import State, Variables
 from bcjax.engine.step import Recipe, mean_loss, predict_step, step_key
 from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.program_cache import CachedProgram
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +37,8 @@ class Program:
 
     phases: tuple[Phase, ...]
     start: Callable[[int], State]
-    predict: Callable
-    backbone: Callable
+    predict: CachedProgram
+    backbone: CachedProgram
 
 
 def build(
@@ -55,15 +58,34 @@ def build(
     """
     model = network.build(config, classes)
     init = states.initializer(model, config, mesh)
-    made = phases.create(config, model, init, recipe(config, policy), mesh, examples=examples)
-    first = made[0]
     pixels = (model, config.model.mean, config.model.std)
+    about = {"pixels": pixels}
+    whole = about | {"config": _about_config(config), "examples": examples}
+    made = phases.create(
+        config, model, init, recipe(config, policy), mesh, examples=examples, about=whole
+    )
+    first = made[0]
+
+    def start(seed: Array) -> State:
+        return first.begin(init(seed))
+
     return Program(
         phases=made,
-        start=states.compile_init(lambda seed: first.begin(init(seed)), first.abstract),
-        predict=dispatch.compile_predict(predict_step(*pixels), mesh),
-        backbone=dispatch.compile_predict(predict_step(*pixels, "features"), mesh),
+        start=states.compile_init(start, first.abstract, whole | {"gives": "start"}),
+        predict=dispatch.compile_predict(predict_step(*pixels), mesh, about),
+        backbone=dispatch.compile_predict(
+            predict_step(*pixels, "features"), mesh, about | {"gives": "features"}
+        ),
     )
+
+
+# These say where things are, and what does not reach a device.
+_IN_NO_PROGRAM = ("workdir", "data.source", "data.cache_dir", "data.tfds_dir", "seed", "track.")
+
+
+def _about_config(config: ConfigDict) -> dict[str, Any]:
+    leaves = configs.flatten(config).items()
+    return {key: value for key, value in leaves if not key.startswith(_IN_NO_PROGRAM)}
 
 
 def training_loss(model: nn.Module, config: ConfigDict) -> Callable:

@@ -1,6 +1,6 @@
 """The whole state of a run as one pytree, which is exactly what a checkpoint holds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -20,6 +20,7 @@ from bcjax.engine.trainable import NOTHING_FROZEN, Frozen
 from bcjax.models import initialisers
 from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
+from bcjax.runtime.program_cache import CachedProgram
 
 Variables = dict[str, Any]
 
@@ -165,10 +166,18 @@ def shapes(init: Callable[[], State], mesh: Mesh, fsdp_min_size: int) -> State:
     )
 
 
-def compile_init(init: Callable[[Array], State], abstract: State) -> Callable[[int], State]:
+def compile_init(
+    init: Callable[[Array], State], abstract: State, about: Mapping[str, Any] | None = None
+) -> Callable[[int], State]:
     """Jits a function from a seed to a state, each part of which is made where it will live.
 
     All seeds share one program.
+
+    Args:
+      init: The function.
+      abstract: The state, as shapes with shardings.
+      about: What the function was made from, see `CachedProgram`.
     """
-    made = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract))
+    jitted = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract))
+    made = CachedProgram(jitted, about)
     return lambda seed: made(np.uint32(seed))

@@ -219,8 +219,9 @@ class Evaluator:
             found = state(self._stated, self.workdir, trained.config, trained.classes)
         if self._predict is None:  # compiled once, whatever number of checkpoints follows
             model = self.config.model
-            step = predict_step(trained.model, model.mean, model.std)
-            self._predict = dispatch.compile_predict(step, self.mesh)
+            pixels = (trained.model, model.mean, model.std)
+            step = predict_step(*pixels)
+            self._predict = dispatch.compile_predict(step, self.mesh, {"pixels": pixels})
         logits, labels = predict_split(
             self._predict, trained.variables, self.feed, self.mesh, self._batch_size, view
         )

@@ -23,6 +23,7 @@ from bcjax.evaluation.predictor import Outputs, Pixels, Predictor
 from bcjax.runtime import jax_settings
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.program_cache import CachedProgram
 
 if TYPE_CHECKING:
     from bcjax.evaluation.explanation.explainer import Explainer
@@ -218,11 +219,10 @@ class TrainedNetwork(RestoredNetwork, Predictor):
         return {}
 
     @cached_property
-    def _answer(self) -> Any:
+    def _answer(self) -> CachedProgram:
         """Compiled (variables, images) -> logits and, if outliers are judged by them, features."""
         needs_features = bool(self.calibration and self.calibration.outliers)
 
-        @jax.jit
         def answer(variables: Variables, images: Array) -> tuple[Array, Array | None]:
             if not needs_features:
                 return self._apply(variables, images, "__call__"), None
@@ -230,17 +230,20 @@ class TrainedNetwork(RestoredNetwork, Predictor):
             logits = self.model.apply(variables, features, train=False, method="classify")
             return cast(Array, logits), features.astype(jnp.float32)
 
-        return answer
+        return self._cached(answer, "answer with features" if needs_features else "answer")
 
     @cached_property
-    def _features(self) -> Any:
+    def _features(self) -> CachedProgram:
         """Compiled (variables, images) -> features and nothing else."""
 
-        @jax.jit
         def features(variables: Variables, images: Array) -> Array:
             return self._apply(variables, images, "features").astype(jnp.float32)
 
-        return features
+        return self._cached(features, "features alone")
+
+    def _cached(self, function: Callable, gives: str) -> CachedProgram:
+        pixels = (self.model, self.config.model.mean, self.config.model.std)
+        return CachedProgram(jax.jit(function), {"pixels": pixels, "gives": gives})
 
 
 def load(

@@ -1,4 +1,4 @@
-"""The cache of compiled programs, and compilation in the background."""
+"""JAX's cache of compiled programs, and compilation in the background."""
 
 import contextlib
 import functools
@@ -8,7 +8,8 @@ from typing import Any
 
 import jax
 
-from bcjax.runtime import files, jax_settings, memory
+from bcjax.runtime import environment, files, jax_settings, memory
+from bcjax.runtime.program_cache import CachedProgram
 
 _LONG = 2.0  # seconds of compilation after which the heap is tidied
 
@@ -46,23 +47,26 @@ class BackgroundCompiler:
     """
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(thread_name_prefix="bcjax-compile")
+        # The first program that is asked for is needed first: the next may not take its cores.
+        at_once = max(1, (environment.usable_cores() or 1) // 2)
+        self._pool = ThreadPoolExecutor(at_once, "bcjax-compile")
         self._compiling: dict[Hashable, Future] = {}
 
-    def compile(self, name: Hashable, jitted: Any, *abstract: Any) -> None:
-        """Begins to compile a function.
+    def compile(self, name: Hashable, program: CachedProgram, *abstract: Any) -> None:
+        """Begins to compile a function, or to read what was compiled earlier; once for a name.
 
         Args:
           name: The name to wait for.
-          jitted: The function, made by `jax.jit`.
+          program: The function.
           *abstract: Its arguments, as arrays or `jax.ShapeDtypeStruct`s with shardings.
         """
 
         @jax_settings.fixed()  # of the thread, which has none of this one's settings
-        def work() -> Any:
-            return jitted.lower(*abstract).compile()
+        def work() -> None:
+            program.compile(*abstract)
 
-        self._compiling[name] = self._pool.submit(work)
+        if name not in self._compiling:
+            self._compiling[name] = self._pool.submit(work)
 
     def wait(self, name: Hashable) -> None:
         """Waits until the function is compiled, if `compile` was called for it.

@@ -200,7 +200,7 @@ def train(
         resuming.check_there_is_a_run(RunDir(config.workdir), permissions)
         all_members, states, resumed = open_runs(config, stack, permissions)
         first, start = all_members[0], all_members[0].step
-        first.run.compile_ahead(states[0])
+        first.run.compile_ahead(first.run.phase_of(states[0]), start)
         print_summary(first.run, states[0], resumed, first.changes, console)
         if len(all_members) > 1:
             console.print(f"members     {len(all_members)}, which differ in {config.train.vary}")

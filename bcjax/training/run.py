@@ -204,6 +204,8 @@ class Run:
         restored = self.checkpoints.restore_latest([phase.abstract for phase in self.phases])
         if restored is not None:
             return restored, True
+        if self._weights is None:  # which may be refused below
+            self.compile_ahead(self.phases[0], 0)
         state = self.program.start(self.config.seed)
         return weights.initial_state(state, self.config, self.classes, self._weights), False
 
@@ -240,17 +242,21 @@ class Run:
 
     # What is done with it.
 
-    def compile_ahead(self, state: State) -> None:
-        """Starts to compile the programs of the state's phase while its pictures are decoded."""
-        phase = self.phase_of(state)
+    def compile_ahead(self, phase: Phase, step: int) -> None:
+        """Starts to compile the programs of a phase while its pictures are decoded.
+
+        Args:
+          phase: The phase.
+          step: The step at which training goes on.
+        """
         if phase.caches_features:  # their shape is not known yet
             return
-        call, step = phase.train_call, int(jax.device_get(state.step))
+        call = phase.train_call
         first_calls = itertools.islice(phase.plan.calls(step), 1000)  # there may be a billion
         for steps in {call.together(each.steps) for each in first_calls}:
             shapes = self._loaders.abstract("train", steps, self.config.train.batch_size)
             self._compiler.compile(
-                ("train", steps), call.jitted, phase.abstract, *shapes, self.values
+                ("train", steps), call.program, phase.abstract, *shapes, self.values
             )
         split = self.config.eval.split
         batch_size = min(self.eval_batch_size, self.prepared.size(split))

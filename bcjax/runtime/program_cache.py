@@ -1,0 +1,262 @@
+"""Compiled programs on disk, ready to run: found there, a function is neither traced nor compiled.
+
+JAX's own cache spares the compiler alone, and needs the traced function to know what it looks for.
+Tracing a network takes seconds, so whole executables lie here, each named by a digest of all that
+it follows from: what its maker says of it, the shapes of its arguments, the source code of bcjax,
+the versions of packages, the processor and the settings of the compiler.
+
+That is known of bcjax's own code alone. Once anything else is registered, nothing is read or
+written in this process; nor is it on other devices than a CPU, or with several processes.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import logging
+import math
+import os
+import pickle
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import serialize_executable
+
+from bcjax.runtime import environment, files, jax_settings
+
+log = logging.getLogger("bcjax")
+
+MOST = 2_000_000_000  # bytes in the folder
+_SHA256 = 32  # bytes
+
+_own_code_alone = True
+
+
+def foreign_code() -> None:
+    """Says that functions may now be made of code that is not bcjax's."""
+    global _own_code_alone
+    _own_code_alone = False
+
+
+def folder() -> Path:
+    """Returns where the programs lie."""
+    return files.cache_folder() / "programs"
+
+
+class CachedProgram:
+    """A jitted function whose compiled programs are kept on disk.
+
+    It is called as the jitted function is. Whatever is wrong with the folder, it works without it.
+
+    Attributes:
+      jitted: The function, made by `jax.jit`.
+    """
+
+    _about: str | None = None
+
+    def __init__(self, jitted: Any, about: Mapping[str, Any] | None = None):
+        """Reads and compiles nothing yet.
+
+        Args:
+          jitted: The function.
+          about: All that the function was made from, apart from bcjax's code: numbers, texts,
+            networks, ...; None: that is not known, and nothing is kept. Nor is it if something in
+            it has no name, such as a lambda, or is not bcjax's.
+        """
+        self.jitted = jitted
+        with contextlib.suppress(_NamelessError):
+            self._about = None if about is None else json.dumps(_named(about), sort_keys=True)
+        self._programs: dict[Any, Any] = {}
+
+    def compile(self, *arguments: Any) -> Any:
+        """Reads or compiles the program for arguments of these shapes, dtypes and shardings.
+
+        Args:
+          *arguments: The arguments, as arrays or `jax.ShapeDtypeStruct`s with shardings.
+
+        Returns:
+          The program, a `jax.stages.Compiled`; later calls use it.
+        """
+        if not self._is_kept():
+            return self.jitted.lower(*arguments).compile()
+        signature = _signature(arguments)
+        if signature not in self._programs:
+            self._programs[signature] = self._read_or_compiled(arguments)
+        return self._programs[signature]
+
+    def __call__(self, *arguments: Any) -> Any:
+        """Calls the function, whose program is read or compiled if it is not there."""
+        call = self.compile(*arguments) if self._is_kept() else self.jitted
+        return call(*arguments)
+
+    def _is_kept(self) -> bool:
+        return (
+            _own_code_alone
+            and self._about is not None
+            and jax.process_count() == 1
+            and jax.default_backend() == "cpu"
+            and bool(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
+            and bool(jax.config.jax_enable_compilation_cache)  # type: ignore[attr-defined]
+        )
+
+    def _read_or_compiled(self, arguments: Any) -> Any:
+        described = [
+            str(jax.tree.structure(arguments)),
+            *map(_described, jax.tree.leaves(arguments)),
+        ]
+        parts = (self._about or "", environment_digest(), *described)
+        path = folder() / hashlib.sha256("\n".join(parts).encode()).hexdigest()
+        program = _read(path)
+        if program is None:
+            lowered = self.jitted.lower(*arguments)
+            with _without_jax_cache() as was_used:
+                program = lowered.compile()
+            if not was_used():
+                _WRITER.submit(_write, path, program)
+        return program
+
+
+# Serialising takes half a second, which the first step need not wait for.
+_WRITER = ThreadPoolExecutor(1, "bcjax-programs")
+
+
+_THREAD = threading.local()
+
+
+@contextlib.contextmanager
+def _without_jax_cache() -> Iterator[Callable[[], bool]]:
+    """Writes nothing to JAX's cache meanwhile; yields what says whether a program came from there.
+
+    Serialised again, such a program has lost its functions (XLA of JAX 0.10: "Function ... not
+    found" when it is called).
+    """
+    from jax._src.config import config_states
+
+    _listen()
+    _THREAD.hits = 0
+    with config_states["jax_persistent_cache_min_compile_time_secs"](math.inf):
+        yield lambda: _THREAD.hits > 0
+
+
+@functools.cache
+def _listen() -> None:
+    def heard(event: str, **_: Any) -> None:
+        if event == "/jax/compilation_cache/cache_hits":
+            _THREAD.hits = getattr(_THREAD, "hits", 0) + 1
+
+    jax.monitoring.register_event_listener(heard)
+
+
+class _NamelessError(Exception):
+    """Something cannot be told to another process."""
+
+
+def _named(value: Any) -> Any:
+    """Returns what JSON can hold of a value and another process would make the same from.
+
+    Raises:
+      _NamelessError: If that is not possible.
+    """
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _named(each) for key, each in value.items()}
+    if isinstance(value, Sequence):
+        return [_named(each) for each in value]
+    kind = type(value)
+    if dataclasses.is_dataclass(kind):
+        fields = [field.name for field in dataclasses.fields(value) if field.name not in _LINEN]
+        return {"": _named(kind)} | {name: _named(getattr(value, name)) for name in fields}
+    name = f"{getattr(value, '__module__', '')}.{getattr(value, '__qualname__', '<nameless>')}"
+    if "<" in name or not name.startswith(_KNOWN):
+        raise _NamelessError(repr(value))
+    return name
+
+
+_KNOWN = ("bcjax.", "jax.", "jaxlib.", "flax.", "numpy.", "ml_dtypes.", "builtins.")
+_LINEN = ("parent", "name")  # fields of each module, which say where it is
+
+
+def _signature(arguments: Any) -> Any:
+    leaves, tree = jax.tree.flatten(arguments)
+    return tree, tuple((np.shape(leaf), leaf.dtype) for leaf in leaves)
+
+
+def _described(leaf: Any) -> str:
+    return f"{np.shape(leaf)} {leaf.dtype} {getattr(leaf, 'sharding', '')}"
+
+
+@functools.cache  # reading the source takes 20 ms
+def environment_digest() -> str:
+    """Returns a digest of all outside a function that decides which program is made of it."""
+    facts = {
+        "code": environment.code_digest("bcjax"),
+        "versions": environment.versions(),
+        "processor": [environment.processor(), environment.processor_features()],
+        "cores": environment.usable_cores(),  # loops are divided among them
+        "devices": [str(device) for device in jax.devices()],
+        "settings": environment.compiler_settings(),
+        "fixed": {name: str(value) for name, value in jax_settings.FIXED.items()},
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _read(path: Path) -> Any:
+    """Returns the program in a file; None if there is none that can be used."""
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content[_SHA256:]).digest() != content[:_SHA256]:
+            raise ValueError("it is damaged")
+        program = serialize_executable.deserialize_and_load(*pickle.loads(content[_SHA256:]))
+        os.utime(path)  # the longest unused are deleted first
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # of whatever wrote or reads it
+        _say(error)
+        return None
+    return program
+
+
+def _write(path: Path, program: Any) -> None:
+    try:
+        content = pickle.dumps(serialize_executable.serialize(program))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        files.write_bytes(path, hashlib.sha256(content).digest() + content)
+        shrink(path.parent, MOST)
+    except Exception as error:
+        _say(error)
+
+
+@functools.cache
+def _say_once(folder: Path, reason: str) -> None:
+    log.warning(
+        "Compiled programs cannot be kept in %s (%s): they are compiled anew each time.",
+        folder, reason,
+    )  # fmt: skip
+
+
+def _say(error: Exception) -> None:
+    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    _say_once(folder(), reason)
+
+
+def shrink(folder: Path, most: int) -> None:
+    """Deletes the longest unused files of a folder until the rest has no more bytes than `most`."""
+    there = []
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):  # another process may have deleted it
+            about = path.stat()
+            there.append((about.st_mtime, about.st_size, path))
+    left = sum(size for _, size, _ in there)
+    for _, size, path in sorted(there):
+        if left <= most:
+            break
+        with contextlib.suppress(OSError):
+            path.unlink()
+        left -= size
