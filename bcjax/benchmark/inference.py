@@ -3,7 +3,6 @@
 import dataclasses
 import statistics
 from collections.abc import Sequence
-from typing import cast
 
 import jax
 import numpy as np
@@ -62,7 +61,7 @@ def measure_evaluation(run: TimedRun, peaks: Peaks, repeats: int) -> EvaluationT
     wanted = run.config.eval.batch_size or run.config.train.batch_size
     batch_size = whole_batches(run.run.mesh, min(wanted, loader.examples))
     one, _ = next(loader.once(batch_size, 1))
-    predict = cast(jax.stages.Wrapped, run.run.program.predict)
+    predict = run.run.program.predict.jitted
 
     def evaluation() -> None:
         run.run.predict(split, run.phase, run.state)

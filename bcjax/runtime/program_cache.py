@@ -233,17 +233,17 @@ def _write(path: Path, program: Any) -> None:
         _say(error)
 
 
-@functools.cache
-def _say_once(folder: Path, reason: str) -> None:
-    log.warning(
-        "Compiled programs cannot be kept in %s (%s): they are compiled anew each time.",
-        folder, reason,
-    )  # fmt: skip
+_SAID: set[Path] = set()  # folders; one sentence about each is enough
 
 
 def _say(error: Exception) -> None:
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-    _say_once(folder(), reason)
+    if folder() in _SAID:
+        return
+    _SAID.add(folder())
+    log.warning(
+        "Compiled programs cannot be kept in %s (%s): they are compiled anew each time.",
+        folder(), getattr(error, "strerror", None) or str(error).partition("\n")[0],
+    )  # fmt: skip
 
 
 def shrink(folder: Path, most: int) -> None:
