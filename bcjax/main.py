@@ -34,6 +34,7 @@ COMMANDS = {
     "import-weights": "Turn published weights of PyTorch or Keras into the folder of a run.",
     "configs": "List the configs that come with bcjax, which --config takes by name.",
     "models": "List the networks: parameters, FLOPs, input size, paper.",
+    "cache": "Show what is kept to save time, and how large it is, or delete it.",
     "benchmark": "Time each part of training and compare it with what the device can do.",
 }
 
