@@ -6,6 +6,7 @@ resized. One `InputTransform`, made from the config that is saved with a run, se
 """
 
 import dataclasses
+import functools
 import hashlib
 from pathlib import Path
 from typing import Self
@@ -142,7 +143,7 @@ class InputTransform:
             pixels = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
         return pixels
 
-    @property
+    @functools.cached_property
     def _filled(self) -> tuple[int, ...]:
         """Height and width that the resized picture fills, before a part is cut out of it."""
         share = self.crop_fraction if self.resize == "crop" else 1
@@ -150,6 +151,8 @@ class InputTransform:
 
     def _resize(self, pixels: np.ndarray) -> np.ndarray:
         before, filled = pixels.shape[:2], self._filled
+        if before == filled:
+            return pixels
         scales = [goal / side for goal, side in zip(filled, before, strict=True)]
         after = filled
         if self.resize == "crop":
@@ -165,6 +168,8 @@ class InputTransform:
 
     def _place(self, pixels: np.ndarray) -> np.ndarray:
         """Cuts the result out of the middle, or puts the picture there."""
+        if pixels.shape[:2] == self.size:
+            return pixels
         top, left = (abs(a - b) // 2 for a, b in zip(pixels.shape[:2], self.size, strict=True))
         if self.resize != "pad":
             height, width = self.size

@@ -4,10 +4,11 @@ The three give the same pictures bit for bit, since one `InputTransform` makes t
 """
 
 import functools
+import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import psutil
@@ -23,7 +24,8 @@ Item = TypeVar("Item")
 Loaded = TypeVar("Loaded")
 
 _PART = 8  # pictures that a thread decodes in one go
-_CHUNK = 256  # pictures whose encoded bytes are held while a whole split is decoded
+_CHUNK = 256  # pictures whose encoded bytes are held at a time
+_ALIGNED = 64  # bytes
 
 
 class DiskStore:
@@ -54,22 +56,49 @@ class DiskStore:
         Raises:
           UserError: If a picture cannot be decoded, or is too large.
         """
-        examples = self._examples[index]
-        images = np.empty((len(examples), *self._transform.size, 3), np.uint8)
+        images = _empty((len(index), *self._transform.size, 3), np.uint8)
+        labels = _empty((len(index),), np.int32)
+        for start in range(0, len(index), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            self._decode(index[chunk], images[chunk], labels[chunk])
+        return {"image": images, "label": labels}
 
-        def decode(start: int) -> None:
-            for i, example in enumerate(examples[start : start + _PART], start):
-                try:
-                    images[i] = self._transform(example.image)
-                except BadImageError as error:
-                    raise UserError(
-                        f"Picture {index[i]} of a prepared split cannot be decoded: {error}."
-                    ) from error
+    def _decode(self, index: np.ndarray, images: np.ndarray, labels: np.ndarray) -> None:
+        # In one go: a record takes 28 us of a core if 8 are asked for, and 12 us if 256 are.
+        examples = self._examples[index]
+        labels[:] = [example.label for example in examples]
+        parts = range(0, len(index), _PART)
+        next_parts, bad = iter(parts), dict[int, BadImageError]()
+
+        def decode() -> None:
+            for start in next_parts:
+                for i, example in enumerate(examples[start : start + _PART], start):
+                    try:
+                        images[i] = self._transform(example.image)
+                    except BadImageError as error:
+                        bad[i] = error
 
         # The threads share the pictures of a batch, not the batches: so the first batch is ready as
         # early as possible, and more threads than batches loaded ahead have work too.
-        list(_decoding_threads(self._threads).map(decode, range(0, len(examples), _PART)))
-        return {"image": images, "label": np.array([e.label for e in examples], np.int32)}
+        threads = _decoding_threads(self._threads)
+        for done in [threads.submit(decode) for _ in range(min(self._threads, len(parts)))]:
+            done.result()
+        if bad:
+            first = min(bad)
+            raise UserError(
+                f"Picture {index[first]} of a prepared split cannot be decoded: {bad[first]}."
+            ) from bad[first]
+
+
+def _empty(shape: tuple[int, ...], dtype: type) -> np.ndarray:
+    """Returns an array at such an address that JAX on a CPU takes it as it is, and copies nothing.
+
+    numpy's own large arrays never lie there, so a device store would hold its pictures twice.
+    """
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    space = np.empty(size + _ALIGNED, np.uint8)
+    start = -space.ctypes.data % _ALIGNED
+    return space[start : start + size].view(dtype).reshape(shape)
 
 
 @functools.cache
@@ -83,7 +112,7 @@ class HostStore:
 
     kind = "host"
 
-    def __init__(self, arrays: Batch):
+    def __init__(self, arrays: Mapping[str, Any]):
         self.arrays = arrays
 
     def __len__(self) -> int:
@@ -106,17 +135,6 @@ class DeviceStore(HostStore):
 
 
 Store: TypeAlias = DiskStore | HostStore  # the pictures of one split, by position
-
-
-def decode_all(disk: DiskStore) -> Batch:
-    """Returns `image` uint8 (N, height, width, 3) and `label` int32 (N,) of all pictures."""
-    whole: Batch = {}
-    for start in range(0, len(disk), _CHUNK):
-        part = disk.read(np.arange(start, min(start + _CHUNK, len(disk)), dtype=np.int32))
-        for name, rows in part.items():
-            array = whole.setdefault(name, np.empty((len(disk), *rows.shape[1:]), rows.dtype))
-            array[start : start + len(rows)] = rows
-    return whole
 
 
 def choose_store(kind: str, needed: int, device_memory: int | None) -> tuple[str, str]:
@@ -153,7 +171,8 @@ def open_store(
     disk = DiskStore(prepared.examples(split), transform, threads)
     if kind == "disk":
         return disk
-    return (HostStore if kind == "host" else DeviceStore)(decode_all(disk))
+    whole = disk.read(np.arange(len(disk), dtype=np.int32))
+    return (HostStore if kind == "host" else DeviceStore)(whole)
 
 
 def load_ahead(

@@ -82,13 +82,14 @@ class Loader:
           data: The config's `data` branch, which says with how many threads to load.
           mesh: The devices that the batches go to.
         """
+        self.stored: StoredArrays = {}
+        if isinstance(store, DeviceStore):
+            self.stored = meshes.replicate(mesh, store.arrays)
+            store = DeviceStore(self.stored)  # the host's own arrays can go
         self._store = store
         self._data = data
         self._mesh = mesh
         self.examples = len(store)
-        self.stored: StoredArrays = {}
-        if isinstance(store, DeviceStore):
-            self.stored = meshes.replicate(mesh, store.arrays)
 
     def training(self, calls: Iterable[Call], order: Order) -> Generator[Batch, None, None]:
         """Yields for each call its batches, arrays of shape (steps, B, ...), in an order.

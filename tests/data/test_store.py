@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -110,6 +111,51 @@ def test_a_picture_that_cannot_be_decoded_is_said_by_whoever_reads(prepared):
 
     with pytest.raises(UserError, match=r"Picture 0 .* cannot be decoded: half a picture"):
         DiskStore(prepared.examples("train"), Broken(), threads=2).read(np.arange(20))
+
+
+def test_of_several_pictures_that_cannot_be_decoded_the_first_is_named(prepared):
+    class Broken:
+        """The first picture fails long after the last one has."""
+
+        size = ImageSize.of(SIZE)
+
+        def __init__(self):
+            self._late = threading.Event()
+
+        def __call__(self, encoded):
+            if encoded == last:
+                self._late.set()
+            else:
+                self._late.wait(timeout=PATIENCE)
+            raise BadImageError("half a picture")
+
+    examples = prepared.examples("train")
+    last = examples[[9]][0].image
+    with pytest.raises(UserError, match=r"Picture 3 of"):
+        DiskStore(examples, Broken(), threads=2).read(np.array([3] * 8 + [9] * 8))
+
+
+def test_nothing_more_is_decoded_after_a_picture_that_cannot_be(prepared):
+    class Broken:
+        size = ImageSize.of(SIZE)
+
+        def __init__(self):
+            self.first, self.decoded = threading.Event(), 0
+
+        def __call__(self, encoded):
+            if encoded == bad:
+                self.first.set()
+                raise BadImageError("half a picture")
+            self.first.wait(timeout=PATIENCE)
+            time.sleep(0.001)
+            self.decoded += 1
+            return np.zeros((SIZE, SIZE, 3), np.uint8)
+
+    examples, broken = prepared.examples("train"), Broken()
+    bad = examples[[0]][0].image
+    with pytest.raises(UserError, match=r"Picture 0 of"):
+        DiskStore(examples, broken, threads=2).read(np.array([0] + [1] * 3000))
+    assert broken.decoded < 3000
 
 
 def test_a_disk_store_that_has_read_can_be_sent_to_a_worker(prepared, stores):

@@ -1,7 +1,9 @@
 """From stores to batches on the devices: shapes, order, masks, and each host its own rows."""
 
 import dataclasses
+import gc
 import time
+import weakref
 
 import jax
 import numpy as np
@@ -14,7 +16,7 @@ from bcjax.data import preparation
 from bcjax.data.input_transform import InputTransform
 from bcjax.data.order import Order
 from bcjax.data.sources import synthetic
-from bcjax.data.store import load_ahead, open_store
+from bcjax.data.store import DeviceStore, load_ahead, open_store
 from bcjax.engine.loader import Loader, bytes_needed, whole_batches
 from bcjax.engine.plan import Call
 from bcjax.engine.step import gather
@@ -90,6 +92,24 @@ def test_only_the_device_store_keeps_pictures_on_the_devices(prepared, mesh):
     assert batch.keys() == {"index"}
     assert loader(prepared, mesh, "host").stored == {}
     assert loader(prepared, mesh, "disk").stored == {}
+
+
+def test_a_device_that_shares_the_hosts_memory_holds_the_pictures_once(prepared):
+    data = configs.default().data
+    store = open_store(prepared, "train", "device", ENTRY)
+    stored = Loader(store, data, jax.make_mesh((1, 1), ("data", "fsdp"))).stored
+    for name, array in store.arrays.items():
+        assert np.shares_memory(np.asarray(stored[name]), array)
+
+
+def test_a_device_store_leaves_no_pictures_on_the_host(prepared, mesh):
+    store = DeviceStore({"label": np.zeros(100, np.int32)[1:]})  # which no device takes as it is
+    left = weakref.ref(store.arrays["label"])
+    kept = Loader(store, configs.default().data, mesh)
+    del store
+    gc.collect()
+    assert left() is None
+    assert kept.examples == 99
 
 
 def test_a_later_start_gives_what_an_unbroken_run_would_get(prepared, mesh):
