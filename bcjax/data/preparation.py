@@ -9,6 +9,7 @@ import dataclasses
 import glob
 import hashlib
 import io
+import itertools
 import logging
 import os
 import shutil
@@ -27,7 +28,7 @@ from bcjax.data.decode import MAX_PIXELS
 from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
 from bcjax.data.records import SPLITS, ReadCache, Record, Source
 from bcjax.data.sources import open_source, synthetic
-from bcjax.runtime import files, scratch
+from bcjax.runtime import files, progress_log, scratch
 from bcjax.runtime.errors import UserError, disk_faults_told
 
 log = logging.getLogger("bcjax")
@@ -36,6 +37,7 @@ log = logging.getLogger("bcjax")
 FORMAT = 3
 _NAMED = 5  # unlabelled entries listed in a message; the rest are counted
 _CHUNK = 256  # pictures that the threads read at a time
+_PART = 16  # pictures that one of them reads: to ask for one costs more than to read it
 
 
 class _OwnInfo(tfds.core.DatasetInfo):
@@ -83,22 +85,30 @@ class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
         records = [record for record in self.records if record.split == split]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            for start in range(0, len(records), _CHUNK):  # bounds what is held in memory
-                chunk = records[start : start + _CHUNK]
-                images = pool.map(lambda record: record.read(), chunk)
-                for position, (record, encoded) in enumerate(
-                    zip(chunk, images, strict=True), start
-                ):
-                    yield (
-                        position,
-                        {
-                            "image": io.BytesIO(encoded),
-                            "label": record.label,
-                            "id": record.id,
-                            "group": record.group,
-                        },
-                    )
+        for position, (record, encoded) in enumerate(
+            progress_log.told(_read_ahead(records), len(records), f"written to {split}")
+        ):
+            yield (
+                position,
+                {
+                    "image": io.BytesIO(encoded),
+                    "label": record.label,
+                    "id": record.id,
+                    "group": record.group,
+                },
+            )
+
+
+def _read_ahead(records: Sequence[Record]) -> Iterator[tuple[Record, bytes]]:
+    """Yields records with what threads have read of them, in parts that bound the memory."""
+
+    def read(start: int) -> list[tuple[Record, bytes]]:
+        return [(record, record.read()) for record in records[start : start + _PART]]
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(records), _CHUNK):
+            parts = range(start, min(start + _CHUNK, len(records)), _PART)
+            yield from itertools.chain.from_iterable(pool.map(read, parts))
 
 
 class SyntheticCells(Cells):

@@ -140,7 +140,7 @@ class ReadCache:
     Pictures beyond the budget are read again each time. Threads may read at the same time.
     """
 
-    def __init__(self, budget: int = 256 << 20):
+    def __init__(self, budget: int = 64 << 20):
         """Makes an empty cache of at most `budget` bytes."""
         self._left = budget
         self._encoded: dict[str, bytes] = {}

@@ -77,6 +77,49 @@ def test_the_search_finds_what_comparing_all_pairs_finds(seed, radius):
     assert {tuple(pair) for pair in found.tolist()} == brute_force(different, radius)
 
 
+@settings(max_examples=12)
+@given(seed=st.integers(0, 2**32), flips=st.integers(1, 20), crowd=st.integers(1, 40))
+def test_crowded_buckets_are_searched_without_loss(seed, flips, crowd):
+    rng = np.random.default_rng(seed)
+    cloud = np.full(150, rng.integers(0, 2**64, 1, np.uint64))  # share many keys
+    for _ in range(flips):
+        cloud ^= np.uint64(1) << rng.integers(0, 64, len(cloud), np.uint64)
+    hashes = np.unique(np.concatenate([cloud, neighbourhoods(seed)]))
+    _, first = np.unique(near_duplicates.hashes_in_all_layouts(hashes).min(1), return_index=True)
+    different = hashes[np.sort(first)]
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(near_duplicates, "_CROWD", crowd)
+        found = near_duplicates.pairs_within_radius(different, 7)
+    assert {tuple(pair) for pair in found.tolist()} == brute_force(different, 7)
+
+
+@settings(max_examples=20)
+@given(
+    radius=st.integers(0, 11),
+    parts=st.sampled_from([1, 2]),
+    changed=st.sets(st.integers(0, 63), max_size=11),
+)
+def test_some_key_holds_none_of_as_many_bits_as_may_differ(radius, parts, changed):
+    keys = near_duplicates._keys(radius, parts)
+    differing = sum(1 << bit for bit in [*changed][:radius])
+    assert (np.uint64(differing) & keys == 0).any()
+    twins = np.array([8 * v + u for u in range(8) for v in range(8)])
+    bits = np.unpackbits(keys.astype(">u8")[:, None].view(np.uint8), axis=1)
+    np.testing.assert_array_equal(bits, bits[:, twins])  # the same in a transposed picture
+
+
+@settings(max_examples=12)
+@given(seed=st.integers(0, 2**32), share=st.floats(0, 1))
+def test_what_is_similar_is_known_of_any_part(seed, share):
+    hashes = neighbourhoods(seed)
+    hashes = np.concatenate([hashes, hashes[::3]])
+    stays = np.random.default_rng(seed).random(len(hashes)) < share
+    part = near_duplicates.similar_hashes(hashes).of(stays)
+    np.testing.assert_array_equal(
+        part.pairs(np.arange(stays.sum())), near_duplicates.pairs_within_radius(hashes[stays], 7)
+    )
+
+
 @pytest.mark.parametrize("radius", [0, 5])
 def test_equal_hashes_link_all_that_are_near(radius):
     hashes = neighbourhoods(3)
@@ -179,3 +222,14 @@ def test_of_real_cells_only_the_same_are_near():
     expected = {(i, len(files) + i) for i in range(len(copies))}
     assert expected <= found
     assert all(files[i] == files[j] for i, j in found - expected)
+
+
+def test_coarse_thumbnails_never_tell_apart_what_fine_ones_do_not(cells):
+    small = np.stack([cv2.resize(c, (16, 16), interpolation=cv2.INTER_AREA) for c in cells])
+    rng = np.random.default_rng(0)
+    noise = rng.uniform(0, 14, (64, 1, 1, 1)) * rng.normal(0, 1, small.shape)
+    noisy = np.clip(small + rng.uniform(-28, 28, (64, 1, 1, 1)) + noise, 0, 255).astype(np.uint8)
+    turned = np.ascontiguousarray(noisy[:, ::-1].swapaxes(1, 2))
+    agree = near_duplicates._agree(small, turned, 5.0, near_duplicates._BRIGHTER)
+    assert 8 < agree.sum() < 56
+    np.testing.assert_array_equal(near_duplicates._thumbnails_agree(small, turned, 5.0), agree)

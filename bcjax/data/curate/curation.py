@@ -1,11 +1,11 @@
 """From a source to pictures that can be trusted: measured, cleaned, grouped, split and checked."""
 
 import dataclasses
+import itertools
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
 from ml_collections import ConfigDict
 
 from bcjax.data.curate import findings, leaks, mends, splitting
@@ -120,17 +120,7 @@ def _clean(
     source: Source, data: ConfigDict, given: set[str], *, complete: bool
 ) -> tuple[MeasuredPictures, RemovalReasons, Sequence[Finding]]:
     """Returns the pictures that the rules leave, why the others go, and what was found."""
-    measures = measure(source.records, data.threads)
-    faults = {
-        record.id: fault
-        for record, fault in zip(source.records, measures.fault, strict=True)
-        if fault
-    }
-    _check_faults(source, faults, data, complete=complete)
-    whole = [i for i, fault in enumerate(measures.fault) if not fault]
-    pictures = MeasuredPictures.from_measures(
-        [source.records[i] for i in whole], measures[np.array(whole, int)]
-    )
+    pictures, faults = _readable(source, data, complete=complete)
     found = findings.find_remarkable(pictures, max_copies=data.max_copies)
 
     named = findings.removed_by_name(
@@ -150,6 +140,21 @@ def _clean(
             "or carve new splits with --config.data.resplit=true."
         )
     return pictures, dict(source.unlabelled) | faults | named | dropped, found
+
+
+def _readable(
+    source: Source, data: ConfigDict, *, complete: bool
+) -> tuple[MeasuredPictures, RemovalReasons]:
+    """Returns the pictures that can be decoded, and why the others cannot."""
+    measures = measure(source.records, data.threads)
+    whole = measures.fault == ""
+    faulty = itertools.compress(source.records, ~whole)
+    faults = {r.id: why for r, why in zip(faulty, measures.fault[~whole], strict=True)}
+    _check_faults(source, faults, data, complete=complete)
+    if faults:
+        records = list(itertools.compress(source.records, whole))
+        return MeasuredPictures.from_measures(records, measures[whole]), faults
+    return MeasuredPictures.from_measures(source.records, measures), faults
 
 
 def _divide(

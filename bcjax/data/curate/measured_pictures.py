@@ -2,10 +2,11 @@
 
 import dataclasses
 import hashlib
+import itertools
 import os
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 import cv2
 import numpy as np
@@ -13,14 +14,24 @@ from jaxtyping import Bool, Float32, Int, Int32, UInt8, UInt64
 
 from bcjax.data import decode
 from bcjax.data.curate import near_duplicates
-from bcjax.data.curate.near_duplicates import PictureHashes
+from bcjax.data.curate.near_duplicates import SimilarHashes
 from bcjax.data.records import Record
+from bcjax.runtime import progress_log, worker_processes
 
 BINS = 32  # of each channel's histogram
 _THUMBNAIL = (16, 16)
 _BLACK = np.zeros((1, 1, 3), np.uint8)
-_CHUNK = 256  # pictures that the threads work on at a time
+_PART = 64  # pictures that a thread works on at a time
+_BATCH = 4 << 20  # bytes that are sent to a process together
+_MANY = 5000  # pictures from which on processes are worth the second in which they start
+_MOST_PROCESSES = 8  # of small pictures, more are not kept busy by this one
 _BLANK = 2.0  # standard deviation of the luma; an empty field of a smear has 4 and more
+
+_COLUMNS: tuple[tuple[Any, tuple[int, ...]], ...] = (
+    (object, ()), ("S64", ()), ("S64", ()), (np.int32, ()), (np.int32, ()), (np.float32, ()),
+    (np.float32, ()), (np.float32, ()), (np.float32, ()), (np.float32, (3 * BINS,)),
+    (np.uint64, ()), (np.int32, ()), (np.uint8, (*_THUMBNAIL, 3)),
+)  # fmt: skip
 
 Positions = Int[np.ndarray, "n"]
 
@@ -69,6 +80,16 @@ class Measures:
         return Measures(*(column[positions] for column in vars(self).values()))
 
     @classmethod
+    def empty(cls, count: int) -> Self:
+        """Returns the measures of `count` pictures, which are still to be set."""
+        return cls(*(np.empty((count, *shape), dtype) for dtype, shape in _COLUMNS))
+
+    def set(self, start: int, part: "Measures") -> None:
+        """Sets the measures of the pictures from `start` on to those of `part`."""
+        for whole, column in zip(vars(self).values(), vars(part).values(), strict=True):
+            whole[start : start + len(part)] = column
+
+    @classmethod
     def joined(cls, parts: Iterable[Self]) -> Self:
         """Returns the measures of the pictures of all parts, one part or more."""
         columns = zip(*(vars(part).values() for part in parts), strict=True)
@@ -82,37 +103,50 @@ class MeasuredPictures:
     Attributes:
       records: The records of the pictures.
       measures: Their measures.
+      similar: Which of those that are not blank have similar hashes.
       near_pairs: Positions of pairs that are nearly the same, or equal.
     """
 
     records: Sequence[Record]
     measures: Measures
+    similar: SimilarHashes
     near_pairs: Int[np.ndarray, "P 2"]
 
     @classmethod
-    def from_measures(cls, records: Sequence[Record], measures: Measures) -> Self:
-        """Finds the near duplicates among measured records; see `near_duplicates` for the cost."""
-        pictures = cls(records, measures, np.empty((0, 2), np.int64))
-        coloured = np.flatnonzero(~pictures.blank)
-        hashes = PictureHashes(measures.perceptual[coloured], measures.thumbnail[coloured])
-        return cls(records, measures, coloured[near_duplicates.find_near_duplicates(hashes)])
+    def from_measures(
+        cls, records: Sequence[Record], measures: Measures, similar: SimilarHashes | None = None
+    ) -> Self:
+        """Finds the near duplicates among measured records.
+
+        Args:
+          records: The pictures.
+          measures: Their measures.
+          similar: As above; None: it is searched for, see `near_duplicates` for the cost.
+        """
+        coloured = np.flatnonzero(~_blank(measures))
+        if similar is None:
+            similar = near_duplicates.similar_hashes(measures.perceptual[coloured])
+        pairs = near_duplicates.agreeing_pairs(similar, measures.thumbnail[coloured])
+        return cls(records, measures, similar, coloured[pairs])
 
     def __len__(self) -> int:
         return len(self.records)
 
     def without(self, removed: Collection[str]) -> "MeasuredPictures":
         """Returns the pictures whose ids are not `removed`."""
-        left = [i for i, record in enumerate(self.records) if record.id not in removed]
-        if len(left) == len(self):
+        stays = np.array([record.id not in removed for record in self.records], bool)
+        if stays.all():
             return self
         return MeasuredPictures.from_measures(
-            [self.records[i] for i in left], self.measures[np.array(left, int)]
+            list(itertools.compress(self.records, stays)),
+            self.measures[stays],
+            self.similar.of(stays[~self.blank]),
         )
 
     @property
     def blank(self) -> Bool[np.ndarray, "N"]:
         """Whether each picture is of one colour; that two such are similar means nothing."""
-        return self.measures.std < _BLANK
+        return _blank(self.measures)
 
     def equal_clusters(self) -> list[Positions]:
         """Returns clusters of two and more pictures with equal pixels."""
@@ -122,6 +156,10 @@ class MeasuredPictures:
         """Returns clusters of two and more pictures that are nearly the same, not all equal."""
         linked = clusters_of_equal(near_duplicates.connected_labels(len(self), self.near_pairs))
         return [c for c in linked if len(set(self.measures.pixel_sha256[c])) > 1]
+
+
+def _blank(measures: Measures) -> Bool[np.ndarray, "N"]:
+    return measures.std < _BLANK
 
 
 def clusters_of_equal(numbers: Int[np.ndarray, "N"]) -> list[Positions]:
@@ -134,54 +172,124 @@ def clusters_of_equal(numbers: Int[np.ndarray, "N"]) -> list[Positions]:
 def measure(records: Sequence[Record], threads: int | None = None) -> Measures:
     """Reads, decodes and measures every picture once; how long it takes grows with their pixels.
 
-    A picture that cannot be read or decoded is marked with its fault.
+    A picture that cannot be read or decoded is marked with its fault. Many pictures are measured by
+    several processes: small ones take less time in OpenCV than between its functions, where they
+    wait for Python's lock. The measures do not depend on it.
 
     Args:
       records: N pictures.
-      threads: Reading and decoding threads; None: one for each core.
+      threads: Reading and decoding threads, or processes; None: one for each core.
     """
-    parts = [_measure_pixels(_BLACK, b"")[np.arange(0)]]
+    count = min(threads or os.cpu_count() or 1, _MOST_PROCESSES)
+    if len(records) < _MANY or count == 1 or not worker_processes.possible():
+        return _measured(records, lambda part: measures_of(map(_read, part)), threads)
+    mend = "set config.data.threads=1, which needs no other process"
+    with worker_processes.WorkerProcesses(measures_of, count, mend) as processes:
+
+        def measured(part: Sequence[Record]) -> Measures:
+            return Measures.joined(map(processes, _in_batches(map(_read, part))))
+
+        return _measured(records, measured, 2 * count)  # one reads while the other waits
+
+
+def _measured(
+    records: Sequence[Record],
+    measured: Callable[[Sequence[Record]], Measures],
+    threads: int | None,
+) -> Measures:
+    starts = range(0, len(records), _PART)
     with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
-        for start in range(0, len(records), _CHUNK):  # bounds what is held in memory
-            chunk = records[start : start + _CHUNK]
-            parts.append(Measures.joined(pool.map(_measure_record, chunk)))
-    return Measures.joined(parts)
+        parts = pool.map(lambda start: measured(records[start : start + _PART]), starts)
+        try:
+            told = progress_log.told(parts, len(records), "measured", len)
+            whole = Measures.empty(len(records))
+            for start, part in zip(starts, told, strict=True):
+                whole.set(start, part)
+            return whole
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # or the other parts would be waited for
+            raise
 
 
-def _measure_record(record: Record) -> Measures:
+class EncodedPicture(NamedTuple):
+    """A picture that was read.
+
+    Attributes:
+      encoded: The bytes; none if it has a fault.
+      max_pixels: The most pixels that it may have.
+      fault: Why it could not be read; "" if it was.
+    """
+
+    encoded: bytes
+    max_pixels: int
+    fault: str = ""
+
+
+def _read(record: Record) -> EncodedPicture:
     try:
-        encoded = record.read()
-        pixels = decode.decode(encoded, max_pixels=record.max_pixels)
-        return _measure_pixels(pixels, encoded)
+        return EncodedPicture(record.read(), record.max_pixels)
     except (decode.BadImageError, OSError) as error:
-        return _measure_pixels(_BLACK, b"", str(error))
+        return EncodedPicture(b"", record.max_pixels, str(error))
+
+
+def _in_batches(pictures: Iterable[EncodedPicture]) -> Iterator[list[EncodedPicture]]:
+    """Yields pictures together that are small: what is sent to a process is in memory twice."""
+    batch: list[EncodedPicture] = []
+    for picture in pictures:
+        batch.append(picture)
+        if sum(len(each.encoded) for each in batch) >= _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def measures_of(pictures: Iterable[EncodedPicture]) -> Measures:
+    """Decodes and measures pictures one after the other."""
+    rows = [_measure_picture(*picture) for picture in pictures]
+    columns = zip(*rows, strict=True) if rows else ((),) * len(_COLUMNS)
+    return Measures(
+        *(
+            np.array(column, dtype).reshape(-1, *shape)
+            for column, (dtype, shape) in zip(columns, _COLUMNS, strict=True)
+        )
+    )
+
+
+def _measure_picture(encoded: bytes, max_pixels: int, fault: str) -> tuple[Any, ...]:
+    if not fault:
+        try:
+            return _measure_pixels(decode.decode(encoded, max_pixels=max_pixels), encoded)
+        except (decode.BadImageError, OSError) as error:
+            fault = str(error)
+    return _measure_pixels(_BLACK, b"", fault)
 
 
 def _measure_pixels(
     pixels: UInt8[np.ndarray, "H W 3"], encoded: bytes, fault: str = ""
-) -> Measures:
-    """Returns the measures of one picture."""
+) -> tuple[Any, ...]:
+    """Returns the measures of one picture, in the order of `Measures`."""
     luma = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     mean, std = cv2.meanStdDev(luma)
-    red, green, blue = cv2.split(pixels)
+    channels = red, green, blue = cv2.split(pixels)
     spread = cv2.subtract(cv2.max(cv2.max(red, green), blue), cv2.min(cv2.min(red, green), blue))
     height, width = luma.shape
-    counts = [cv2.calcHist([pixels], [i], None, [BINS], [0, 256]) for i in range(3)]
+    counts = [cv2.calcHist(channels, [i], None, [BINS], [0, 256]) for i in range(3)]
     sharpness = cv2.meanStdDev(cv2.Laplacian(luma, cv2.CV_16S))[1][0, 0] ** 2
-    return Measures(
-        fault=np.array([fault], object),
-        file_sha256=np.array([hashlib.sha256(encoded).hexdigest()], "S64"),
-        pixel_sha256=np.array([pixel_sha256(pixels).encode()], "S64"),
-        width=np.array([width], np.int32),
-        height=np.array([height], np.int32),
-        mean=np.array(mean[0], np.float32),
-        std=np.array(std[0], np.float32),
-        colour=np.array([cv2.mean(spread)[0]], np.float32),
-        sharpness=np.array([sharpness], np.float32),
-        histogram=np.concatenate(counts).reshape(1, -1) / (width * height),
-        perceptual=np.array([near_duplicates.perceptual_hash(pixels)], np.uint64),
-        frames=np.array([decode.count_frames(encoded)], np.int32),
-        thumbnail=cv2.resize(pixels, _THUMBNAIL, interpolation=cv2.INTER_AREA)[None],
+    return (
+        fault,
+        hashlib.sha256(encoded).hexdigest(),
+        pixel_sha256(pixels),
+        width,
+        height,
+        mean[0, 0],
+        std[0, 0],
+        cv2.mean(spread)[0],
+        sharpness,
+        np.concatenate(counts).ravel() / (width * height),
+        near_duplicates.perceptual_hash(pixels),
+        decode.count_frames(encoded),
+        cv2.resize(pixels, _THUMBNAIL, interpolation=cv2.INTER_AREA),
     )
 
 
