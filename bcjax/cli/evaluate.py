@@ -30,6 +30,7 @@ from bcjax.cli import flags
 from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, PREVALENCE, Arguments, Flag
 from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.stages import Stages
 
 if TYPE_CHECKING:
     from bcjax.evaluation.evaluation import Evaluation
@@ -99,26 +100,29 @@ def run(arguments: Arguments) -> int | None:
         "split": arguments.split, "other": other, "batch_size": arguments.batch_size,
     }  # fmt: skip
     workdir, checkpoint, console = arguments.workdir, arguments.checkpoint, Console()
+    stages = Stages(Console(stderr=True), f"evaluating the {arguments.split} split")
     if arguments.corruptions:
-        corrupted = robustness.evaluate(
-            Evaluator(workdir, **pictures), checkpoint, strict=arguments.strict
-        )
+        with stages:
+            corrupted = robustness.evaluate(
+                Evaluator(workdir, **pictures), checkpoint, strict=arguments.strict
+            )
         console.print(tables.corruptions(corrupted))
         print(f"written to {corrupted.path}")
         return None
     if arguments.watch:
         return _watch(Evaluator(workdir, **pictures), console, arguments.strict)
-    evaluation = evaluate.evaluate(
-        workdir,
-        checkpoint=checkpoint,
-        views=arguments.views,
-        runs=runs,
-        soup=arguments.soup,
-        out=arguments.out,
-        strict=arguments.strict,
-        prevalence=arguments.prevalence,
-        **pictures,
-    )
+    with stages:
+        evaluation = evaluate.evaluate(
+            workdir,
+            checkpoint=checkpoint,
+            views=arguments.views,
+            runs=runs,
+            soup=arguments.soup,
+            out=arguments.out,
+            strict=arguments.strict,
+            prevalence=arguments.prevalence,
+            **pictures,
+        )
     _show(console, evaluation)
     if arguments.out:
         print(f"the soup is the run {arguments.out}")

@@ -12,11 +12,13 @@ the pictures on the map, and the run's own pictures are shown unless others are 
 from pathlib import Path
 
 from ml_collections import ConfigDict
+from rich.console import Console
 
 from bcjax import config as configs
 from bcjax.cli.flags import CHECKPOINT, CONFIG, Arguments, Flag, read_config
 from bcjax.runtime import jax_settings
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.stages import Stages
 
 FLAGS = (
     CONFIG,
@@ -39,9 +41,15 @@ def run(arguments: Arguments) -> None:
         raise UserError(f"{out} is a folder: give the file to write, such as --out=explore.html.")
     from bcjax.reports.dataset import explore
 
-    written = explore(
-        config, out, workdir=arguments.workdir, checkpoint=arguments.checkpoint, as_trained=own
-    )
+    with Stages(Console(stderr=True), "listing the pictures") as told:
+        written = explore(
+            config,
+            out,
+            workdir=arguments.workdir,
+            checkpoint=arguments.checkpoint,
+            as_trained=own,
+            told=told,
+        )
     print(f"written to {out} ({written.html.stat().st_size / 1e6:.1f} MB)")
 
 

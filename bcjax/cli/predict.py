@@ -6,8 +6,10 @@
   bcjax predict --workdir=runs/a --with=runs/b,runs/c cell.jpg
   bcjax predict --workdir=runs/a --prevalence=neutrophil=0.6,lymphocyte=0.4 cell.jpg
 
-Prints a table; --json a list of objects, --csv comma-separated lines with a header. After `bcjax
-calibrate`, probabilities are calibrated, and pictures that are uncertain or not cells are marked.
+Prints a table: of each picture, or, where there are more than 50 on a terminal or 1,000 elsewhere,
+of how many got each label. --json prints a list of objects, --csv comma-separated lines with a
+header, both of all pictures as they come. After `bcjax calibrate`, probabilities are calibrated,
+and pictures that are uncertain or not cells are marked.
 
 Pictures are files, folders, patterns, CSV lists (a column filename, file, path or image), zip files
 and prepared sets. With --out they are written to a file as they come: .parquet, .csv or .jsonl. The
@@ -21,13 +23,14 @@ probabilities. For each picture stands how much they disagree: the mutual inform
 import contextlib
 import csv
 import dataclasses
+import itertools
 import json
 import sys
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
 
 from bcjax.cli import flags
 from bcjax.cli.flags import BATCH_SIZE, CHECKPOINT, JSON, PREVALENCE, Arguments, Flag
@@ -36,12 +39,13 @@ from bcjax.runtime.live_line import LiveLine
 from bcjax.runtime.run_dir import RunDir
 
 if TYPE_CHECKING:
-    from bcjax.evaluation.calibration.calibration import Calibration
     from bcjax.evaluation.picture_stream import Pictures
-    from bcjax.evaluation.predictions import Predictions
+    from bcjax.evaluation.predictions import Predictions, Unreadable
     from bcjax.evaluation.predictor import Predictor
-    from bcjax.evaluation.prevalence import Prevalence
     from bcjax.evaluation.trained_ensemble import TrainedEnsemble
+
+_SCREENFUL = 50  # pictures of which a terminal shows each
+_MANY = 1000  # pictures of which anything else, such as a log, is told each
 
 TAKES_WORDS = True
 FLAGS = (
@@ -86,18 +90,88 @@ def run(arguments: Arguments) -> None:
     if arguments.out:
         _write(network, pictures, arguments)
         return
-    predictions = network.predict(pictures, arguments.batch_size, prevalence=arguments.prevalence)
-    if arguments.json:
-        print(json.dumps([each.to_dict() for each in predictions], indent=2))
-    elif arguments.csv:
-        _print_csv(predictions)
-    else:
-        caption = _caption(arguments, network.calibration, predictions.prevalence)
-        Console().print(_table(predictions, caption))
-    if bad := predictions.unreadable:
-        reasons = "; ".join(f"{each.name}: {each.reason}" for each in bad)
-        total = len(predictions) + len(bad)
-        raise UserError(f"{len(bad)} of {total} pictures cannot be read ({reasons}).")
+    total = sum(1 for _ in pictures.found())
+    stdout, bad = Console(), list["Unreadable"]()
+    answers = _followed(
+        network.stream(pictures, arguments.batch_size, prevalence=arguments.prevalence),
+        total,
+        bad,
+        # A line that is drawn anew would be mixed with rows on the same terminal.
+        quiet=stdout.is_terminal and (arguments.json or arguments.csv or total <= _SCREENFUL),
+    )
+    with contextlib.closing(answers):
+        if arguments.json:
+            _print_json(answers)
+        elif arguments.csv:
+            _print_csv(answers)
+        else:
+            _print_table(answers, total, stdout, arguments, network)
+    if bad:
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in bad[:_SCREENFUL])
+        more = f"; and {len(bad) - _SCREENFUL:,} more" if len(bad) > _SCREENFUL else ""
+        raise UserError(f"{len(bad)} of {total} pictures cannot be read ({reasons}{more}).")
+
+
+def _followed(
+    answers: "Generator[Predictions, None, None]",
+    total: int,
+    bad: "list[Unreadable]",
+    *,
+    quiet: bool,
+) -> "Generator[Predictions, None, None]":
+    """Yields predictions as they come, lists what is unreadable, and says how far they are."""
+    line, done = _PicturesLine(Console(stderr=True)), 0
+    with contextlib.closing(answers), contextlib.closing(line):
+        if not quiet:
+            line.show(0, total)
+        for each in answers:
+            bad += each.unreadable
+            done += len(each) + len(each.unreadable)
+            if not quiet and done < total:  # that all are done is seen by what is printed
+                line.show(done, total)
+            yield each
+
+
+def _print_table(
+    answers: "Iterable[Predictions]",
+    total: int,
+    console: Console,
+    arguments: Arguments,
+    network: "Predictor | TrainedEnsemble",
+) -> None:
+    """Prints a row for each picture, or of many how often there is each answer."""
+    from bcjax.cli import predictions as tables
+    from bcjax.evaluation.predictions import joined
+
+    first = next(iter(answers))  # there is one: a place without pictures is refused
+    parts = itertools.chain([first], answers)
+    caption = tables.caption(arguments, network.calibration, first.prevalence)
+    if total <= (_SCREENFUL if console.is_terminal else _MANY):
+        console.print(tables.table(joined(list(parts)), caption))
+        return
+    console.print(tables.summary(parts), caption, highlight=False)
+    print("--out=FILE writes the answer to each picture; --csv and --json print it.")
+
+
+def _print_json(answers: "Iterable[Predictions]") -> None:
+    """Prints the list that `json.dumps` would make of all, row by row as they come."""
+    before = "["
+    for part in answers:
+        for each in part:
+            row = json.dumps(each.to_dict(), indent=2).replace("\n", "\n  ")
+            print(f"{before}\n  {row}", end="")
+            before = ","
+    print("[]" if before == "[" else "\n]")
+
+
+def _print_csv(answers: "Iterable[Predictions]") -> None:
+    from bcjax.evaluation import prediction_formats
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    for number, part in enumerate(answers):
+        if number == 0:
+            writer.writerow(prediction_formats.csv_header(part))
+        writer.writerows(prediction_formats.csv_rows(part))
 
 
 def _write(
@@ -151,74 +225,3 @@ class _PicturesLine:
     def close(self) -> None:
         if self._line:
             self._line.close()
-
-
-def _print_csv(predictions: "Predictions") -> None:
-    from bcjax.evaluation import prediction_formats
-
-    writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(prediction_formats.csv_header(predictions))
-    writer.writerows(prediction_formats.csv_rows(predictions))
-
-
-def _table(predictions: "Predictions", caption: str) -> Table:
-    table = Table(caption=caption, caption_justify="left")
-    table.add_column("picture", overflow="fold")  # a name is never cut
-    table.add_column("label")
-    table.add_column("probability", justify="right")
-    table.add_column("then")
-    calibrated = predictions.sets is not None
-    if calibrated:
-        table.add_column("set")
-        # Several networks have no features in common to know an outlier by.
-        if predictions.entropy is None:
-            table.add_column("outlier")
-    if predictions.entropy is not None:
-        table.add_column("mutual information", justify="right")
-    for each in predictions:
-        ranked = sorted(each.probabilities.items(), key=lambda item: -item[1])
-        # The most probable class, where it is not the label, is among the others.
-        others = ranked[0:3] if each.uncertain else ranked[1:3]
-        calibration = [", ".join(each.set or ()) or "none"]
-        calibration += ["yes" if each.outlier else ""] if each.entropy is None else []
-        table.add_row(
-            each.name,
-            "uncertain" if each.uncertain else each.label,
-            f"{ranked[0][1]:.1%}",
-            ", ".join(f"{name} {value:.1%}" for name, value in others),
-            *(calibration if calibrated else []),
-            *([] if each.entropy is None else [f"{each.mutual_information:.4f}"]),
-        )
-    return table
-
-
-def _caption(
-    arguments: Arguments, calibration: "Calibration | None", prevalence: "Prevalence | None"
-) -> str:
-    """Returns the sentences below the table: what the probabilities are worth."""
-    stated = f"{prevalence.sentence} " if prevalence else ""
-    if calibration is None:
-        given = [f"--workdir={arguments.workdir}"]
-        if runs := getattr(arguments, "with"):
-            given.append(f"--with={','.join(map(str, runs))}")
-        if arguments.checkpoint != CHECKPOINT.default:
-            given.append(f"--checkpoint={arguments.checkpoint}")
-        return f"{stated}Not calibrated: bcjax calibrate {' '.join(given)} would do that."
-    sets, abstention = calibration.conformal, calibration.abstention
-    if prevalence and abstention.threshold is not None:
-        promise = "How many answers that are not uncertain are wrong is not known at it"
-    elif abstention.threshold is None:
-        promise = f"Nothing is called uncertain, for that takes {abstention.needed:,} pictures"
-    elif abstention.threshold == 1:
-        promise = f"All is uncertain, for no confidence keeps errors to {abstention.error_rate:.1%}"
-    else:
-        promise = (
-            f"Of what is not uncertain {abstention.error_rate:.1%} or less is wrong "
-            f"({abstention.confidence:.0%} sure)"
-        )
-    if calibration.fitted and calibration.fitted.why_not:
-        promise += f". {calibration.fitted.why_not.rstrip('.')}"
-    return (
-        f"{stated}Calibrated on {calibration.n:,} pictures ({calibration.split}), and true of "
-        f"pictures like these: {sets.coverage:.0%} of the sets hold the true class. {promise}."
-    )

@@ -36,6 +36,7 @@ from bcjax.evaluation.guards.pictures import EvaluatedSplit
 from bcjax.evaluation.prevalence import Stated, state
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
+from bcjax.runtime.stages import Told
 
 
 @dataclasses.dataclass(frozen=True)
@@ -318,6 +319,7 @@ def evaluate_final(
     also: Sequence[AugmentedView] = (),
     *,
     writes: bool = True,
+    told: Told = lambda doing: None,
 ) -> tuple[Evaluation, Answers]:
     """Ends a training run: evaluates its best checkpoint on `eval.final_split`, and calibrates it.
 
@@ -332,6 +334,7 @@ def evaluate_final(
       answer: Returns the answers of that checkpoint to a split, or to a view of its pictures.
       also: Augmentations under which `eval.final_split` is evaluated, too.
       writes: Whether this process writes the evaluations, the answers and the calibration.
+      told: Is told what is being done.
 
     Returns:
       The evaluation on `eval.final_split`, and its answers.
@@ -339,9 +342,12 @@ def evaluate_final(
     settings = config.eval
     split, watched = settings.final_split, settings.split
     calibrates = watched not in ("train", split)
-    answers = {name: answer(name, None) for name in ((watched, split) if calibrates else (split,))}
+    names = (watched, split) if calibrates else (split,)
+    told(f"final evaluation: answers to {' and '.join(names)}")
+    answers = {name: answer(name, None) for name in names}
     calibration = calibrations.read(workdir, checkpoint) if calibrates else None
     if calibrates and calibration is None:
+        told(f"final evaluation: calibration on {watched}")
         calibration = calibrations.fit(
             answers[watched],
             step=checkpoint,
@@ -356,6 +362,7 @@ def evaluate_final(
             calibrations.write(calibration, workdir)
 
     def evaluated(name: str, split: str, answers: Answers, line: str = "") -> Evaluation:
+        told(f"final evaluation: metrics of {name}")
         evaluation = evaluate_answers(
             answers,
             EvaluatedSplit.of_run(workdir, config, prepared, split),

@@ -2,15 +2,19 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import Float, Int
+from scipy import sparse
 
 from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.predictions import Predictions, checked
 from bcjax.metrics.resampling import ResampledMetrics, resample
 from bcjax.metrics.scores import COVERAGES, PER_CLASS, answered, overall
 from bcjax.runtime.result import Result
+
+_WHOLE = 100  # classes up to which a file holds the whole confusion matrix
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +62,8 @@ class Measurements(Result):
         `brier`, `ece`, `ace`, `mce`, `macro_auc`, `macro_average_precision`, `aurc`,
         `selective_accuracy_80`, `_90` and `_95`.
       per_class: The metrics of each class.
-      confusion_matrix: Number of pictures, `[true class][predicted class]`.
+      confusion_matrix: Number of pictures, `[true class][predicted class]`. In a file of more than
+        100 classes: the positions `true` and `predicted` and the `count` of each pair that occurs.
       undefined: For each metric of a class, the names of the classes for which it is undefined.
     """
 
@@ -71,6 +76,32 @@ class Measurements(Result):
     per_class: tuple[ClassMetrics, ...]
     confusion_matrix: tuple[tuple[int, ...], ...]
     undefined: Mapping[str, tuple[str, ...]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns plain values; of many classes, the pairs alone that were confused.
+
+        The whole matrix of 1,000 classes is a million numbers, all but a few of them 0: 10 MB.
+        """
+        page = super().to_dict()
+        if len(self.classes) > _WHOLE:
+            pairs = sparse.coo_array(np.array(self.confusion_matrix))
+            page["confusion_matrix"] = {
+                "true": pairs.row.tolist(),
+                "predicted": pairs.col.tolist(),
+                "count": pairs.data.tolist(),
+            }
+        return page
+
+    @classmethod
+    def from_dict(cls, page: Mapping[str, Any]) -> Self:
+        """Returns the measurements that `to_dict` turned into plain values, in either form."""
+        pairs = page["confusion_matrix"]
+        if isinstance(pairs, Mapping):
+            shape = (len(page["classes"]), len(page["classes"]))
+            positions = (pairs["true"], pairs["predicted"])
+            matrix = sparse.coo_array((pairs["count"], positions), shape).toarray()
+            page = {**page, "confusion_matrix": matrix.tolist()}
+        return super().from_dict(page)
 
     @property
     def average(self) -> ClassMetrics:

@@ -13,6 +13,7 @@ from bcjax.reports.pages.formatting import enumeration, setting
 from bcjax.reports.pages.page import Block, Chart, Charts, Details, Table, Text
 
 _ROWS = 200  # pictures that a folded list names
+_DRAWN = 40  # classes
 _RELATIONS = {"same": "equal", "near": "nearly the same", "group": "of one group"}
 
 
@@ -78,16 +79,22 @@ def datasheet(sheet: Datasheet) -> list[Block]:
 def _cleaning(sheet: Datasheet) -> Chart:
     """Draws how many pictures each class had as it was found, and has now."""
     before, after = (_totals(sheet.counts[when]) for when in ("before", "after"))
-    figure, axes = charts.figure_with_rows(list(before))
-    rows = np.arange(len(before))
-    kept = [after.get(name, 0) for name in before]
-    axes.barh(rows - 0.2, list(before.values()), 0.36, color=charts.INK, alpha=0.3, label="found")
+    lost = {name: count - after.get(name, 0) for name, count in before.items()}
+    names, caption = list(before), ""
+    if len(names) > _DRAWN:
+        names = sorted(names, key=lambda name: -lost[name])[:_DRAWN]
+        caption = f"Of {len(before):,} classes, the {_DRAWN} that lost the most pictures."
+    figure, axes = charts.figure_with_rows(names)
+    rows = np.arange(len(names))
+    found, kept = ([each.get(name, 0) for name in names] for each in (before, after))
+    axes.barh(rows - 0.2, found, 0.36, color=charts.INK, alpha=0.3, label="found")
     axes.barh(rows + 0.2, kept, 0.36, color=charts.ACCENT, label="prepared")
     axes.set_xlabel("pictures")
     axes.xaxis.set_major_locator(ticker.MaxNLocator(5, integer=True))
     axes.xaxis.set_major_formatter("{x:,.0f}")
     figure.legend(ncols=2, loc="outside upper right", borderpad=0, handlelength=1)
-    return Chart("cleaning", "Pictures of each class before and after cleaning", figure)
+    title = "Pictures of each class before and after cleaning"
+    return Chart("cleaning", title, figure, caption)
 
 
 def _totals(by_split: Mapping[str, Mapping[str, int]]) -> dict[str, int]:

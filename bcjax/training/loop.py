@@ -39,6 +39,7 @@ from bcjax.runtime import peers
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
 from bcjax.runtime.signals import EXIT_STATUS, Interrupts, name_of
+from bcjax.runtime.stages import Stages, Told
 from bcjax.runtime.training_sessions import Changes, Ending
 from bcjax.training import loggers, members, resuming
 from bcjax.training.loggers import Logger
@@ -218,13 +219,14 @@ def train(
                 finish_record(member.run.workdir, member.ending(0))
         if all(member.fault for member in all_members):
             raise UserError(first.fault)
-        if len(all_members) > 1:
-            together = evaluate_members(config, all_members, states)
-            return Outcome(workdir, first.step, None, together, ending=ending)
-        if first.step == start:
+        if len(all_members) == 1 and first.step == start:
             console.print(f"Step {start} is already the end of this run.")
             console.print("A longer config.train.length with --extend goes on.")
-        return dataclasses.replace(evaluate_best(first.run, states[0]), ending=ending)
+        with Stages(console, "final evaluation") as told:
+            if len(all_members) > 1:
+                together = evaluate_members(config, all_members, states, told)
+                return Outcome(workdir, first.step, None, together, ending=ending)
+            return dataclasses.replace(evaluate_best(first.run, states[0], told), ending=ending)
 
 
 def _with_callbacks(config: ConfigDict, on_evaluation: OnEvaluation) -> OnEvaluation:
@@ -554,17 +556,17 @@ def _print_stopped(all_members: list[MemberProgress], signal: int, console: Cons
 # The end of a run.
 
 
-def evaluate_best(run: Run, state: State) -> Outcome:
+def evaluate_best(run: Run, state: State, told: Told = lambda doing: None) -> Outcome:
     """Evaluates the best checkpoint on the final split, if that split has pictures."""
     step, best = int(state.step), run.checkpoints.best()
     if not run.prepared.size(run.config.eval.final_split):
         return Outcome(run.workdir, step, best, None)
-    final, _ = evaluate_best_checkpoint(run, state)
+    final, _ = evaluate_best_checkpoint(run, state, told)
     return Outcome(run.workdir, step, best, final)
 
 
 def evaluate_members(
-    config: ConfigDict, all_members: list[MemberProgress], states: States
+    config: ConfigDict, all_members: list[MemberProgress], states: States, told: Told
 ) -> Evaluation | None:
     """Evaluates the best checkpoint of each member, and all members together."""
     split = config.eval.final_split
@@ -572,16 +574,17 @@ def evaluate_members(
     for i, member in enumerate(all_members):
         run = member.run
         if run.prepared.size(split) and run.checkpoints.best() is not None:
-            results[run.workdir] = evaluate_best_checkpoint(run, states[i])
+            results[run.workdir] = evaluate_best_checkpoint(run, states[i], told)
     if not results:
         return None
+    told("final evaluation: all members together")
     final, answers = member_summary.evaluate_together(config, results)
     if all_members[0].run.lead:
         final = evaluations.write(final, answers, Path(config.workdir), split)
     return final
 
 
-def evaluate_best_checkpoint(run: Run, state: State) -> tuple[Evaluation, Answers]:
+def evaluate_best_checkpoint(run: Run, state: State, told: Told) -> tuple[Evaluation, Answers]:
     """Evaluates the final split with the best checkpoint, which is calibrated on the way."""
     best = run.checkpoints.best()
     if best is not None and best != int(state.step):
@@ -595,6 +598,7 @@ def evaluate_best_checkpoint(run: Run, state: State) -> tuple[Evaluation, Answer
         lambda split, view: run.predict(split, phase, state, view),
         run.also,
         writes=run.lead,
+        told=told,
     )
     if run.lead:
         loggers.archive(run.config)

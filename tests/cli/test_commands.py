@@ -1,12 +1,15 @@
 """The commands, end to end, as a person types them."""
 
 import csv
+import functools
 import io
 import json
 import os
+import re
 import signal
 import time
 import types
+from collections import Counter
 from pathlib import Path
 
 import cv2
@@ -23,6 +26,7 @@ from bcjax.data.prepared import PreparedSet
 from bcjax.data.sources import synthetic
 from bcjax.evaluation import answers
 from bcjax.evaluation import evaluate as evaluate_command
+from bcjax.runtime.live_line import LiveLine
 
 
 def read_json(path):
@@ -270,6 +274,34 @@ def test_predict_prints_the_same_as_a_table_and_as_csv(
         (line,) = [text for text in shown.splitlines() if os.path.basename(filename) in text]
         assert row["label"] in line
         assert f"{max(row['probabilities'].values()):.1%}" in line
+
+
+def test_predict_counts_the_answers_to_many_pictures_and_still_prints_all_rows_for_programs(
+    bcjax, trained, cells, tmp_path, monkeypatch
+):
+    (tmp_path / "cells" / "5.jpg").write_text("not a picture")
+    monkeypatch.setattr("bcjax.cli.predict._MANY", 7)
+    ran, rows = predict(bcjax, trained.workdir, *cells, "--batch_size=3")
+    assert len(rows) == 7
+    assert ran.out == json.dumps(list(rows.values()), indent=2) + "\n"
+    counted = bcjax("predict", f"--workdir={trained.workdir}", *cells, "--batch_size=3")
+    assert counted.err == ran.err
+    answers = Counter(row["label"] for row in rows.values())
+    unsure = sum(bool(row["uncertain"]) for row in rows.values())
+    assert not unsure or re.search(rf"all\W+8\W+100.0%\W+{unsure}\W", counted.out)
+    for name, count in {**answers, "unreadable": 1, "all": 8}.items():
+        assert re.search(rf"{name}\W+{count}\W+{100 * count / 8:.1f}%", counted.out), name
+    assert "0.jpg" not in counted.out
+    assert "--out=FILE" in counted.out
+
+
+def test_predict_says_in_a_log_how_far_it_is(bcjax, trained, cells, monkeypatch):
+    every_time = functools.partial(LiveLine, seconds=0)
+    monkeypatch.setattr("bcjax.cli.predict.LiveLine", every_time)
+    ran = bcjax("predict", f"--workdir={trained.workdir}", *cells, "--batch_size=3", "--csv")
+    told = [line.split(" pictures")[0] for line in ran.err.splitlines()]
+    assert told == ["3/8", "6/8"]
+    assert len(ran.out.splitlines()) == 9
 
 
 def test_predict_reads_pictures_of_any_size_and_mode(bcjax, trained, tmp_path):

@@ -228,3 +228,17 @@ def test_a_class_with_few_groups_has_no_grouped_score():
     few = scored(histograms, units, labels, np.where(np.arange(600) % 4, "train", "val"))
     assert few.split == "val"
     assert few.grouped is None
+
+
+def test_the_canary_looks_at_some_of_many_classes_with_all_their_pictures():
+    """A forest over 1,000 classes takes gigabytes, and a thin sample would hold no copies."""
+    rng = np.random.default_rng(0)
+    originals = rng.integers(0, 256, (150, 96)).astype(np.float32)
+    units = np.repeat(np.arange(150), 10)
+    histograms = originals[units] + rng.normal(0, 2, (1500, 96)).astype(np.float32)
+    split = np.where(np.arange(1500) % 5, "train", "test")
+    found = scored(histograms, units, units, split)  # a class is ten copies of one picture
+    assert found.n == 200
+    assert found.accuracy > 0.97
+    assert found.suspicious
+    assert "100 of 150 classes" in found.sentence

@@ -1,6 +1,7 @@
 """Properties of the splits: exact, undivided groups, by class, and the same in any order."""
 
 import random
+import tracemalloc
 from collections import Counter, defaultdict
 
 import pytest
@@ -196,3 +197,14 @@ def test_splits_are_recognised_by_their_usual_names():
         "test",
         None,
     ]
+
+
+def test_what_is_counted_grows_with_the_pictures_and_not_with_the_classes_too():
+    """A table of each picture by each class would take 72 MB here."""
+    records = pictures([3] * 3000)
+    tracemalloc.start()
+    out = splitting.assign_splits(records, val_fraction=0.3, test_fraction=0.3, seed=0)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert Counter(record.split for record in out) == dict.fromkeys(("train", "val", "test"), 3000)
+    assert peak < 30e6

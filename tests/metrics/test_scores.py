@@ -256,3 +256,21 @@ def test_any_labels_give_strict_json(labels, seed, resamples, grouped):
 def test_bad_arrays_are_refused(probabilities, labels, message):
     with pytest.raises(ValueError, match=message):
         measure(np.array(probabilities), np.array(labels), ["a", "b"])
+
+
+@pytest.mark.parametrize("count", [100, 101])
+def test_a_file_of_many_classes_holds_the_confused_pairs_alone_and_is_read_as_any_other(count):
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet(np.ones(count), 40)
+    names = [f"class {i}" for i in range(count)]
+    labels = rng.integers(0, count, 40)
+    result = measure(probabilities, labels, names, resamples=0)
+    page = json.loads(json.dumps(result.to_dict()))
+    held = page["confusion_matrix"]
+    if count == 100:
+        assert held == [list(row) for row in result.confusion_matrix]
+    else:
+        assert len(held["count"]) <= sum(held["count"]) == 40
+        whole = {**page, "confusion_matrix": [list(row) for row in result.confusion_matrix]}
+        assert Measurements.from_dict(whole) == result  # as an earlier version wrote it
+    assert Measurements.from_dict(page) == result

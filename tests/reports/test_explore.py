@@ -11,8 +11,11 @@ import pytest
 import webpage
 from commandline import contents, refused, run_bcjax
 from PIL import Image
+from places import ROOT
 from webpage import CHROMIUM
 
+from bcjax import config as configs
+from bcjax.data.preparation import prepare
 from bcjax.data.sources import synthetic
 from bcjax.reports.dataset.embedding import layout
 from bcjax.reports.dataset.explore import sample
@@ -125,6 +128,55 @@ def test_a_run_places_the_pictures_by_its_features(trained, tmp_path):
     assert {"train", "val", "test"} == set(page.points["splits"])  # the run's own
 
 
+def test_other_fractions_show_other_splits_and_leave_no_copy_of_the_pictures(
+    folder, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("BCJAX_CACHE", str(tmp_path / "cache"))
+    flags = ("--config.data.resplit=true", "--config.data.drop=conflicts,duplicates")
+    config = f"--config={ROOT / 'configs' / 'elu_cnn.py'}"
+    for fraction in (0.1, 0.3):
+        page = explore(
+            config,
+            *flags,
+            f"--config.data.val_fraction={fraction}",
+            f"--data.source={folder}",
+            out=tmp_path / "page.html",
+        )
+        shown = page.points["splits"].count("val") / len(page.points["splits"])
+        assert shown == pytest.approx(fraction, abs=0.08)
+    assert not list(tmp_path.rglob("*.array_record*"))
+
+
+def test_a_prepared_set_makes_the_page_of_its_source(folder, tmp_path):
+    data = configs.default().data
+    data.update({"source": str(folder), "val_fraction": 0.0, "test_fraction": 0.0})
+    held = prepare(data, tmp_path / "set", complete=False)
+    there = explore(f"--data.source={folder}", out=tmp_path / "there.html")
+    here = explore(f"--data.source={held.path}", out=tmp_path / "here.html")
+    assert here.html.split("<main>")[1] == there.html.split("<main>")[1]
+
+
+def test_of_many_classes_the_most_frequent_and_the_rarest_are_drawn(tmp_path):
+    cells = tmp_path / "cells"
+    pictures = synthetic.source(150, size=24, seed=3).records
+    for i, record in enumerate(pictures):
+        label = i % 48 if i < 144 else 7  # class 7 has nine, and class 5 loses two below
+        path = cells / f"kind {label:02}" / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(record.read())
+    for spare in sorted((cells / "kind 05").iterdir())[1:]:
+        spare.unlink()
+    page = explore(f"--data.source={cells}", out=tmp_path / "page.html")
+    cards = [attrs["alt"] for attrs in page.all("img") if attrs["alt"].startswith("Mean of")]
+    assert len(cards) == 40
+    assert cards[0] == "Mean of 9 pictures of kind 07"
+    assert cards[-1] == "Mean of 1 pictures of kind 05"
+    text = page.text()
+    assert "Of 48 classes, the 20 with the most pictures and the 20 with the fewest" in text
+    for label in range(48):
+        assert text.count(f"kind {label:02}") >= 2  # in the table and on the map
+
+
 def test_mistakes_end_with_one_sentence(folder, tmp_path):
     out = f"--out={tmp_path / 'page.html'}"
     refused(run_bcjax("explore", out), "--data.source")
@@ -151,6 +203,12 @@ def test_pointing_at_the_map_shows_the_picture_without_an_error(page, tmp_path):
     shown = f"{points['classes'][points['labels'][5]]}: {points['ids'][5]}"
     marked = points["labels"].count(1)
     assert webpage.console_messages(page.html, tmp_path, script) == [f"shown {shown} of {marked}"]
+
+
+def test_a_sample_of_many_classes_stays_small():
+    labels = np.repeat(np.arange(500), 10)
+    chosen = sample(labels, 1000, np.random.default_rng(0))
+    assert np.bincount(labels[chosen]).tolist() == [2] * 500
 
 
 def test_a_sample_has_some_of_every_class_and_no_picture_twice():

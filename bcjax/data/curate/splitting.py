@@ -7,6 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+from jaxtyping import Float, Int
+from scipy import sparse
 
 from bcjax.config import nearest
 from bcjax.data.curate import mends, near_duplicates
@@ -266,11 +268,15 @@ def _carve(
     keys = sorted(units)
     labels = sorted({record.label for unit in units.values() for record in unit})
     column = {label: k for k, label in enumerate(labels)}
-    counts = np.zeros((len(keys), len(labels)), np.int64)
-    for row, key in zip(counts, keys, strict=True):
-        np.add.at(row, [column[record.label] for record in units[key]], 1)
+    rows = np.repeat(np.arange(len(keys)), [len(units[key]) for key in keys])
+    columns = [column[record.label] for key in keys for record in units[key]]
+    # Sparse: a unit has pictures of few classes, and a table of a million by 1,000 takes 8 GB.
+    counts = sparse.csr_array(
+        (np.ones(len(rows), np.int64), (rows, columns)), (len(keys), len(labels))
+    )
+    counts.sum_duplicates()
 
-    units_with = (counts > 0).sum(0)
+    units_with = np.bincount(counts.indices, minlength=len(labels))
     # Groups of several classes can be dealt out in an order that leaves a split without a class.
     for attempt in range(20 if units_with.min() >= len(shares) else 1):
         order = random.Random(f"{seed}/{attempt}").sample(range(len(keys)), len(keys))
@@ -280,7 +286,7 @@ def _carve(
     else:
         k = int((have == 0).any(0).argmax())
         name = classes[labels[k]] if classes else str(labels[k])
-        pictures = int(counts[:, k].sum())
+        pictures = int(counts.sum(0)[k])
         ways = [
             "add pictures",
             *mends.dropping(name, (*classes, *dropped), dropped),
@@ -312,7 +318,9 @@ def _fewer_parts(parts: Sequence[str], units: int) -> list[str]:
     return [f"set {join.join(fractions)} to 0"]
 
 
-def _deal(counts: np.ndarray, shares: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+def _deal(
+    counts: "sparse.csr_array", shares: Sequence[float]
+) -> tuple[Int[np.ndarray, "U"], Float[np.ndarray, "S K"]]:
     """Deals units of pictures out to splits, so that each split gets its share of each class.
 
     Iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, "On the stratification of
@@ -327,18 +335,21 @@ def _deal(counts: np.ndarray, shares: Sequence[float]) -> tuple[np.ndarray, np.n
     Returns:
       The split of each unit, int (U,), and the pictures of each class in each split, (S, K).
     """
-    left = (counts > 0).sum(0)  # units with each class that are still to be dealt out
-    rarity = np.where(counts > 0, left, len(counts)).min(1)
+    classes, starts = counts.indices, counts.indptr
+    left = np.bincount(classes, minlength=counts.shape[1])  # units that are still to be dealt out
+    rarity = np.minimum.reduceat(left[classes], starts[:-1])
     wanted = np.outer(shares, counts.sum(0))
     have = np.zeros_like(wanted)
-    dealt = np.zeros(len(counts), np.int64)
+    dealt = np.zeros(counts.shape[0], np.int64)
     for i in np.argsort(rarity, kind="stable"):
-        inside = counts[i] > 0
-        fullness = ((have + counts[i]) / wanted)[:, inside].max(1)
+        own = slice(starts[i], starts[i + 1])
+        inside, pictures = classes[own], counts.data[own]
+        has = have[:, inside]
+        fullness = ((has + pictures) / wanted[:, inside]).max(1)
         # The last units with a class are kept for the splits that still lack it.
-        lacking = have == 0
-        due = lacking[:, inside & (left <= lacking.sum(0))].any(1)
+        lacking = has == 0
+        due = lacking[:, left[inside] <= lacking.sum(0)].any(1)
         dealt[i] = np.where(due | ~due.any(), fullness, np.inf).argmin()
-        have[dealt[i]] += counts[i]
-        left -= inside
+        have[dealt[i], inside] += pictures
+        left[inside] -= 1
     return dealt, have

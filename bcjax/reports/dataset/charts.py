@@ -33,7 +33,10 @@ def count_chart(by_split: Mapping[str, Sequence[int]], classes: Sequence[str]) -
 
 
 def range_charts(
-    measures: Measures, labels: Int[np.ndarray, "N"], classes: Sequence[str]
+    measures: Measures,
+    labels: Int[np.ndarray, "N"],
+    classes: Sequence[str],
+    drawn: Sequence[int],
 ) -> list[Chart]:
     """Draws where width, height (if they differ between pictures) and sharpness lie in each class.
 
@@ -41,14 +44,15 @@ def range_charts(
       measures: Of N pictures.
       labels: Their labels.
       classes: Names of the classes.
+      drawn: The labels of the classes that are drawn.
     """
     quantities = {"width": "px", "height": "px", "sharpness": "variance of the Laplacian"}
     values = {name: getattr(measures, name) for name in quantities}
     return [
         _ranges(
             name,
-            [values[name][labels == label] for label in range(len(classes))],
-            classes,
+            [values[name][labels == label] for label in drawn],
+            [classes[label] for label in drawn],
             f"{name} ({unit})",
         )
         for name, unit in quantities.items()

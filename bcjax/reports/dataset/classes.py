@@ -17,6 +17,7 @@ from bcjax.reports.dataset.charts import level_chart
 from bcjax.reports.pages.page import Chart
 from bcjax.reports.pages.pictures import contact_sheet, data_uri
 
+_DRAWN = 40  # classes; one card takes a second
 _AVERAGED = 200  # pictures of each class
 _SAMPLES = 24  # pictures shown of each class; fewer if there are many classes
 _SAMPLES_IN_ALL = 480
@@ -59,20 +60,23 @@ def class_cards(
     pictures: MeasuredPictures,
     labels: Int[np.ndarray, "N"],
     classes: Sequence[str],
+    drawn: Sequence[int],
     data: ConfigDict,
     rng: np.random.Generator,
 ) -> list[ClassCard]:
-    """Returns a card for each class that has pictures.
+    """Returns a card for each class that is drawn and has pictures.
 
     Args:
       pictures: All pictures.
       labels: Their labels.
       classes: Names in label order.
+      drawn: The labels of the classes that are drawn.
       data: The config's `data` branch, for the mask.
       rng: Chooses the pictures that are shown.
     """
-    each = max(_COLUMNS, min(_SAMPLES, _SAMPLES_IN_ALL // len(classes)))
-    members = {label: rng.permutation(own) for label, own in positions_by_class(labels).items()}
+    each = max(_COLUMNS, min(_SAMPLES, _SAMPLES_IN_ALL // len(drawn)))
+    by_class = positions_by_class(labels)
+    members = {label: rng.permutation(by_class[label]) for label in drawn if label in by_class}
     averages = {
         label: _average([pictures.records[i] for i in own[:_AVERAGED]])
         for label, own in members.items()
@@ -110,9 +114,28 @@ def class_cards(
     return cards
 
 
+def drawn_classes(labels: Int[np.ndarray, "N"], classes: int) -> list[int]:
+    """Returns the labels of the classes that are drawn, from the most frequent of many.
+
+    All of them up to 40. Of more, the 20 with the most pictures and the 20 with the fewest, where
+    most of what is wrong with a set can be seen: a chart or a card of each of 1,000 would take
+    many minutes, and nobody would look at it.
+
+    Args:
+      labels: The labels of all pictures.
+      classes: How many classes there are.
+    """
+    if classes <= _DRAWN:
+        return list(range(classes))
+    order = np.argsort(-np.bincount(labels, minlength=classes), kind="stable")
+    return [*order[: _DRAWN // 2].tolist(), *order[-_DRAWN // 2 :].tolist()]
+
+
 def positions_by_class(labels: Int[np.ndarray, "N"]) -> dict[int, Int[np.ndarray, "n"]]:
     """Returns the positions of each label's pictures."""
-    return {int(label): np.flatnonzero(labels == label) for label in np.unique(labels)}
+    order = np.argsort(labels, kind="stable")
+    present, starts = np.unique(labels[order], return_index=True)
+    return dict(zip(present.tolist(), np.split(order, starts[1:]), strict=False))
 
 
 def _mask(data: ConfigDict) -> CellMask | None:

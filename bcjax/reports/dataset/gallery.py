@@ -59,28 +59,36 @@ def farthest_clusters(
     """Returns the pictures farthest from the others of their class, if there are any."""
     labels = np.array([record.label for record in records])[features.positions]
     each = max(1, min(_FAR, _FAR_IN_ALL // len(classes)))
-    clusters: list[Cluster] = []
+    found: list[list[tuple[int, float]]] = []  # positions and distances, of each class
     for members in positions_by_class(labels).values():
         if len(members) < _FEWEST:
             continue
         distance = log_distances(features.values[members])
-        pictures = [
-            _captioned(
-                records[features.positions[members[i]]],
-                classes,
-                f", {np.exp(distance[i]):.1f} times",
-            )
-            for i in np.argsort(-distance, kind="stable")[:each]
-        ]
-        clusters.append(Cluster(pictures, len(pictures)))
-    if not clusters:
+        far = np.argsort(-distance, kind="stable")[:each]
+        found.append([(int(members[i]), float(distance[i])) for i in far])
+    if not found:
         return []
+    shown = found
+    if len(found) > _FAR_IN_ALL:
+        shown = sorted(found, key=lambda far: -far[0][1])[:_FAR_IN_ALL]
+    clusters = [
+        Cluster(
+            [
+                _captioned(
+                    records[features.positions[i]], classes, f", {np.exp(distance):.1f} times"
+                )
+                for i, distance in far
+            ],
+            len(far),
+        )
+        for far in shown
+    ]
     title = (
         f"Farthest from the others of their own class in {features.about}: how many times the "
         "usual distance"
     )
     ids = [picture.id for cluster in clusters for picture in cluster.pictures]
-    return [Clusters(title, clusters, len(clusters)), _folded(mends.setting("exclude", ids))]
+    return [Clusters(title, clusters, len(found)), _folded(mends.setting("exclude", ids))]
 
 
 def _folded(flag: str) -> Details:
