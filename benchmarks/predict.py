@@ -3,16 +3,17 @@
     python benchmarks/predict.py --out=benchmarks/results/predict.json
 
 100,000 pictures of 96 px are written to a temporary folder: copies of those in `--data`, or random
-ones where there is no such folder. MobileNetV2 0.35 answers them (random weights: what an answer
-costs does not depend on them). The whole is timed from the first 5,000 pictures on, to the joined
-file, and its memory is read after each batch. Before it and after it, in turns, its halves are
-timed alone: decoding, by the same threads with nothing computed; and the bare forward pass, by the
-same compiled program on a batch that is on the device already. The rate is held against that of the
-slower half, the median of its turns. `--pictures=10000` gives a quick look.
+ones where there is no such folder. Several networks answer them, or the first of them (random
+weights: what an answer costs does not depend on them), in JAX or by the exported ONNX file. The
+whole is timed from the first 5,000 pictures on, or the first tenth, to the joined file, and its
+memory is read after each batch. Before it and after it, in turns, its halves are timed alone:
+decoding, by the same threads with nothing computed; and the bare forward pass, by the same compiled
+program on a batch that is on the device already, or by ONNX Runtime alone. The rate is held against
+that of the slower half, the median of its turns. `--runs=mobilenet_v2_035:jax:10000` gives a quick
+look.
 
 Processor time is told as well, which others on the machine disturb less: on a CPU both halves want
-the same cores. There the whole takes what its halves take together and a tenth more: three quarters
-are the network, a sixth is decoding.
+the same cores.
 """
 
 import argparse
@@ -39,44 +40,61 @@ from bcjax.engine import network
 from bcjax.engine.state import Variables
 from bcjax.evaluation import prediction_file, trained_network
 from bcjax.evaluation.decode_ahead import decode_ahead
-from bcjax.evaluation.picture_stream import NamedImage, open_pictures
+from bcjax.evaluation.picture_stream import NamedImage, Pictures, open_pictures
+from bcjax.evaluation.predictor import Predictor
 from bcjax.evaluation.trained_network import TrainedNetwork
+from bcjax.exports import onnx_file
+from bcjax.exports.exported_network import ExportedNetwork
+from bcjax.exports.servable import servable
 from bcjax.runtime import jax_settings, memory
 
 CLASSES = tuple(f"class {i}" for i in range(8))
 SIZE, BATCH = 96, 64
-WARM = 5_000  # pictures until compiled programs, threads and buffers are there
+WARM = 5_000  # pictures until compiled programs, threads and buffers are there, at most
+RUNS = "mobilenet_v2_035:jax:100000,mobilenet_v2_035:onnx:30000,mobilenet_v2:jax:20000,"
+RUNS += "resnet50:jax:4000"
+IN_FOLDER = 1_000
 DISTINCT = 2_000  # random pictures, where there are no real ones
 TURNS = 4
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--pictures", type=int, default=100_000)
+    parser.add_argument("--runs", default=RUNS, help="network:backend:pictures, by comma")
     parser.add_argument("--data", type=Path, default=Path("../shared/data/pbc96"))
     parser.add_argument("--format", choices=("parquet", "csv", "jsonl"), default="parquet")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     memory.keep_freed()  # as the program does
     page = pages.begin()
+    runs = [tuple(run.split(":")) for run in options.runs.split(",")]
     with tempfile.TemporaryDirectory() as folder:
-        page |= measure(Path(folder), options)
-        if options.out:  # before 100,000 files are deleted, which takes minutes on some disks
-            pages.write(page, options.out)
+        pictures, most = Path(folder) / "pictures", max(int(count) for *_, count in runs)
+        page |= write_pictures(pictures, most, options.data)
+        page |= {"image_size": SIZE, "batch_size": BATCH, "threads": os.cpu_count()}
+        page |= {"format": options.format, "rows": []}
+        for number, (network_name, backend, count) in enumerate(runs):
+            workdir = Path(folder) / f"run{number}"
+            net = untrained(network_name, workdir)
+            answering = exported(net) if backend == "onnx" else net
+            row = measure(answering, pictures, int(count), workdir / f"labels.{options.format}")
+            page["rows"].append({"network": network_name, "backend": backend} | row)
+            if options.out:  # before 100,000 files are deleted, which takes minutes on some disks
+                pages.write(page, options.out)
         print(table(page), flush=True)
 
 
-def measure(folder: Path, options: argparse.Namespace) -> dict:
-    """Returns the figures; see above."""
-    kinds = write_pictures(folder / "pictures", options.pictures, options.data)
-    net = untrained(folder / "run")
-    some = list(itertools.islice(open_pictures([folder / "pictures"]), min(WARM, options.pictures)))
+def measure(net: Predictor, pictures: Path, count: int, out: Path) -> dict:
+    """Returns the figures of one network; see above."""
+    folders = sorted(pictures.iterdir())[: -(-count // IN_FOLDER)]
+    chosen, warm = open_pictures(folders), min(WARM, count // 10)
+    some = list(itertools.islice(chosen, warm))
     halves = {"decoding": lambda: decode(net, some), "forward": lambda: forward(net, len(some))}
     for half in halves.values():
         half()  # compiles
     turns = in_turns(halves, len(some))
     before = machine.processors()
-    whole = write(net, folder / "pictures", folder / f"labels.{options.format}")
+    whole = write(net, chosen, out, warm)
     stolen = machine.stolen_share(before)
     turns += in_turns(halves, len(some))
     alone = {
@@ -88,14 +106,10 @@ def measure(folder: Path, options: argparse.Namespace) -> dict:
     }
     slower = min(half["images_per_s"] for half in alone.values())
     return {
-        "network": net.config.model.name,
-        "image_size": SIZE,
-        "batch_size": BATCH,
-        "threads": os.cpu_count(),
-        "format": options.format,
-        "pictures": options.pictures,
-        **kinds,
+        "pictures": count,
+        "warm": warm,
         **whole,
+        "buffer_mb": buffer_mb(net),
         "stolen_share": round(stolen, 3),
         "alone": alone,
         "turns": turns,
@@ -122,7 +136,7 @@ def write_pictures(folder: Path, count: int, data: Path) -> dict:
     """Writes that many pictures into folders of a thousand; returns what they are."""
     known = [read_file(path) for path in sorted(data.rglob("*.jpg"))] or list(random_pictures())
     for position in range(count):
-        path = folder / f"{position // 1000:04}" / f"{position:07}.jpg"
+        path = folder / f"{position // IN_FOLDER:04}" / f"{position:07}.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(known[position % len(known)])
     return {
@@ -140,11 +154,9 @@ def random_pictures() -> Iterator[bytes]:
         yield cv2.imencode(".jpg", pixels)[1].tobytes()
 
 
-def untrained(workdir: Path) -> TrainedNetwork:
-    """Returns MobileNetV2 0.35 as a run whose weights are random."""
-    config = configs.replaced(
-        configs.default(), {"data.image_size": SIZE, "model.name": "mobilenet_v2_035"}
-    )
+def untrained(name: str, workdir: Path) -> TrainedNetwork:
+    """Returns a network as a run whose weights are random."""
+    config = configs.replaced(configs.default(), {"data.image_size": SIZE, "model.name": name})
     config = network.resolve(config)
     pixels = np.zeros((1, SIZE, SIZE, 3), np.float32)
     model = network.build(config, len(CLASSES))
@@ -155,17 +167,38 @@ def untrained(workdir: Path) -> TrainedNetwork:
     return trained_network.load(workdir, "latest")
 
 
-def decode(net: TrainedNetwork, pictures: list[NamedImage]) -> None:
+def exported(net: TrainedNetwork) -> ExportedNetwork:
+    """Returns the network by its ONNX file, unchecked."""
+    path = net.workdir / "model.onnx"
+    onnx_file.write(servable(net), path)
+    runtime = onnx_file.Runtime(path)
+    return ExportedNetwork(net.config, net.classes, net.step, net.workdir, None, runtime)
+
+
+def buffer_mb(net: Predictor) -> float | None:
+    """Returns how much memory one call of the compiled program takes for a while."""
+    if not isinstance(net, TrainedNetwork):
+        return None
+    batch = np.zeros((BATCH, SIZE, SIZE, 3), np.uint8)
+    compiled = net._answer.lower(net.variables, batch).compile()
+    return round(compiled.memory_analysis().temp_size_in_bytes / 1e6, 1)
+
+
+def decode(net: Predictor, pictures: list[NamedImage]) -> None:
     """Decodes as a stream does, and throws the pixels away."""
     for _ in decode_ahead(pictures, net.transform, net.image_size, BATCH):
         pass
 
 
 @jax_settings.fixed()
-def forward(net: TrainedNetwork, pictures: int) -> None:
+def forward(net: Predictor, pictures: int) -> None:
     """Computes a batch that is on the device already, again and again, two of them under way."""
-    device, variables = net._copies[0]
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, SIZE, SIZE, 3), np.uint8)
+    if isinstance(net, ExportedNetwork):
+        for _ in range(-(-pictures // BATCH)):
+            net.runtime(pixels)
+        return
+    device, variables = net._copies[0]
     batch, begun = jax.device_put(pixels, device), deque()
     for _ in range(-(-pictures // BATCH)):
         begun.append(net._answer(variables, batch))
@@ -174,8 +207,8 @@ def forward(net: TrainedNetwork, pictures: int) -> None:
     jax.block_until_ready(list(begun))
 
 
-def write(net: TrainedNetwork, pictures: Path, out: Path) -> dict:
-    """Labels all pictures; returns the rate and the memory, from `WARM` pictures on."""
+def write(net: Predictor, pictures: Pictures, out: Path, after: int) -> dict:
+    """Labels all pictures; returns the rate and the memory, from so many pictures on."""
     process = psutil.Process()
     seen: list[tuple[int, float, float, int]] = []  # pictures done, when, CPU time, bytes
 
@@ -185,9 +218,9 @@ def write(net: TrainedNetwork, pictures: Path, out: Path) -> dict:
             print(f"{done:,} of {total:,} pictures, {memory / 1e6:,.0f} MB", file=sys.stderr)
         seen.append((done, time.perf_counter(), time.process_time(), memory))
 
-    written = prediction_file.write(net, open_pictures([pictures]), out, BATCH, progress=progress)
+    written = prediction_file.write(net, pictures, out, BATCH, progress=progress)
     end, cpu = time.perf_counter(), time.process_time()
-    warm = next((each for each in seen if each[0] >= WARM), seen[0])
+    warm = next((each for each in seen if each[0] >= after), seen[0])
     used = [rss for done, _, _, rss in seen if done >= warm[0]]
     every = max(1, len(seen) // 50)
     return {
@@ -202,28 +235,29 @@ def write(net: TrainedNetwork, pictures: Path, out: Path) -> dict:
 
 def table(page: dict) -> str:
     """Returns the page as Markdown."""
-    decoding, forward = page["alone"]["decoding"], page["alone"]["forward"]
-    rates = (
-        ("`bcjax predict --out`", page),
-        ("decoding alone", decoding),
-        ("the bare forward pass alone", forward),
-    )
     lines = [
-        f"| {page['pictures']:,} pictures of {page['image_size']} px | pictures/s "
-        "| processor time a picture |",
-        "|---|---|---|",
+        "| network | pictures | `bcjax predict --out` | decoding alone | forward pass alone "
+        "| share of the slower | memory grew by | processor time a picture: whole (its halves) |",
+        "|---|--:|--:|--:|--:|--:|--:|--:|",
     ]
-    lines += [
-        f"| {what} | {each['images_per_s']:,.0f} | {each['cpu_ms']:.2f} ms |"
-        for what, each in rates
-    ]
+    for row in page["rows"]:
+        decoding, forward = row["alone"]["decoding"], row["alone"]["forward"]
+        backend = {"jax": "", "onnx": ", ONNX"}[row["backend"]]
+        halves = decoding["cpu_ms"] + forward["cpu_ms"]
+        lines.append(
+            f"| {row['network']}{backend} | {row['pictures']:,} | {row['images_per_s']:,.0f}/s "
+            f"| {decoding['images_per_s']:,.0f}/s | {forward['images_per_s']:,.0f}/s "
+            f"| {row['share_of_slower']:.0%} | {row['rss_growth_mb']:,.0f} MB "
+            f"| {row['cpu_ms']:.2f} ms ({halves:.2f}) |"
+        )
+    buffer = next(row["buffer_mb"] for row in page["rows"] if row["buffer_mb"])
     said = (
-        f"That is {page['share_of_slower']:.0%} of the slower half's rate. After {WARM:,} pictures "
-        f"the process held {page['rss_mb']:,.0f} MB of memory, and until the last never more than "
-        f"{page['rss_growth_mb']:,.1f} MB above that. {page['network']}, {page['batch_size']} "
-        f"pictures at a time, {page['bytes'] / 1000:.1f} kB each, written as .{page['format']}. On "
-        "a CPU both halves want the same cores, and the whole has to do both. "
-        f"{pages.measured(page)}"
+        f"Pictures of {page['image_size']} px, {page['bytes'] / 1000:.1f} kB each, "
+        f"{page['batch_size']} at a time, written as .{page['format']}. Memory is counted from the "
+        f"first {WARM:,} pictures or the first tenth on; it grows, if it does, by buffers of the "
+        f"compiled program, {buffer:.0f} MB each in the first row, of which there are a few. "
+        "On a CPU both halves want the same cores, so that the whole comes near the slower half "
+        f"where that is the slower by much. {pages.measured(page)}"
     )
     return "\n".join([*lines, "", said])
 
