@@ -42,7 +42,7 @@ FLAGS = (
     Flag("with", "Further runs, by comma, to average with --workdir.", [], list, path=True),
     Flag("format", "Formats, by comma; see above.", ["onnx"], list),
     Flag("max-loss", "How much the accuracy may fall in formats with fewer bits.", 0.02, float),
-    Flag("views", "Views of each picture that the file averages: flip, turn."),
+    Flag("views", "Views of each picture to average within it: flip, turn."),
     Flag("out", "The folder to write to; default: export/ in the workdir.", kind=Path),
 )
 
