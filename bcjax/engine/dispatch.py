@@ -107,13 +107,13 @@ class TrainCall:
         """
         shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
         over, everywhere = meshes.batch_sharding(mesh, leading=1), meshes.replicated_sharding(mesh)
-        jitted = jax.jit(
+        self.program = CachedProgram(
             call,
+            about,
             donate_argnums=0,
             in_shardings=(shardings, over, everywhere, everywhere),
             out_shardings=(shardings, everywhere),
         )
-        self.program = CachedProgram(jitted, about)
         self._in_turn = jax.default_backend() == "cpu"
         self._split = jax.jit(_divide, out_shardings=over)
         self._join = jax.jit(jnp.concatenate, out_shardings=everywhere)
@@ -170,8 +170,9 @@ def compile_predict(
 
         return scan(body, None, batches)[1]
 
-    jitted = jax.jit(
+    return CachedProgram(
         call,
+        about,
         in_shardings=(
             None,
             meshes.batch_sharding(mesh, leading=1),
@@ -179,4 +180,3 @@ def compile_predict(
         ),
         out_shardings=meshes.replicated_sharding(mesh),
     )
-    return CachedProgram(jitted, about)

@@ -178,6 +178,6 @@ def compile_init(
       abstract: The state, as shapes with shardings.
       about: What the function was made from, see `CachedProgram`.
     """
-    jitted = jax.jit(init, out_shardings=jax.tree.map(lambda leaf: leaf.sharding, abstract))
-    made = CachedProgram(jitted, about)
+    shardings = jax.tree.map(lambda leaf: leaf.sharding, abstract)
+    made = CachedProgram(init, about, out_shardings=shardings)
     return lambda seed: made(np.uint32(seed))

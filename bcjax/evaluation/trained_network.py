@@ -243,7 +243,7 @@ class TrainedNetwork(RestoredNetwork, Predictor):
 
     def _cached(self, function: Callable, gives: str) -> CachedProgram:
         pixels = (self.model, self.config.model.mean, self.config.model.std)
-        return CachedProgram(jax.jit(function), {"pixels": pixels, "gives": gives})
+        return CachedProgram(function, {"pixels": pixels, "gives": gives})
 
 
 def load(

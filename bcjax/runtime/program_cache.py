@@ -6,7 +6,7 @@ it follows from: what its maker says of it, the shapes of its arguments, the sou
 the versions of packages, the processor and the settings of the compiler.
 
 That is known of bcjax's own code alone. Once anything else is registered, nothing is read or
-written in this process; nor is it on other devices than a CPU, or with several processes.
+written in this process; nor is it on anything but one CPU device.
 """
 
 import contextlib
@@ -55,21 +55,24 @@ class CachedProgram:
     It is called as the jitted function is. Whatever is wrong with the folder, it works without it.
 
     Attributes:
-      jitted: The function, made by `jax.jit`.
+      jitted: The function, made by `jax.jit`; its own programs are not kept.
     """
 
     _about: str | None = None
 
-    def __init__(self, jitted: Any, about: Mapping[str, Any] | None = None):
+    def __init__(self, function: Callable, about: Any = None, **options: Any):
         """Reads and compiles nothing yet.
 
         Args:
-          jitted: The function.
+          function: The function.
           about: All that the function was made from, apart from bcjax's code: numbers, texts,
             networks, ...; None: that is not known, and nothing is kept. Nor is it if something in
             it has no name, such as a lambda, or is not bcjax's.
+          **options: Those of `jax.jit`.
         """
-        self.jitted = jitted
+        self._function, self._options = function, options
+        self.jitted = jax.jit(function, **options)
+        self._lock = threading.Lock()
         with contextlib.suppress(_NamelessError):
             self._about = None if about is None else json.dumps(_named(about), sort_keys=True)
         self._programs: dict[Any, Any] = {}
@@ -86,8 +89,9 @@ class CachedProgram:
         if not self._is_kept():
             return self.jitted.lower(*arguments).compile()
         signature = _signature(arguments)
-        if signature not in self._programs:
-            self._programs[signature] = self._read_or_compiled(arguments)
+        with self._lock:  # who asks while another thread compiles waits for its program
+            if signature not in self._programs:
+                self._programs[signature] = self._read_or_compiled(arguments)
         return self._programs[signature]
 
     def __call__(self, *arguments: Any) -> Any:
@@ -99,7 +103,7 @@ class CachedProgram:
         return (
             _own_code_alone
             and self._about is not None
-            and jax.process_count() == 1
+            and jax.device_count() == 1
             and jax.default_backend() == "cpu"
             and bool(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
             and bool(jax.config.jax_enable_compilation_cache)  # type: ignore[attr-defined]
@@ -114,7 +118,9 @@ class CachedProgram:
         path = folder() / hashlib.sha256("\n".join(parts).encode()).hexdigest()
         program = _read(path)
         if program is None:
-            lowered = self.jitted.lower(*arguments)
+            # Of its own: what JAX has compiled for `jitted` it may have read from its cache.
+            own = jax.jit(functools.partial(self._function), **self._options)
+            lowered = own.lower(*arguments)
             with _without_jax_cache() as was_used:
                 program = lowered.compile()
             if not was_used():

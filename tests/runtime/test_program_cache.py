@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import jax
 import numpy as np
@@ -40,7 +41,7 @@ def counted(about, factor=2.0):
         traces.append(x.shape)
         return factor * x
 
-    return CachedProgram(jax.jit(function), about), traces
+    return CachedProgram(function, about), traces
 
 
 def test_a_program_that_is_found_is_not_traced(folder):
@@ -66,7 +67,7 @@ def test_each_shape_and_each_thing_it_is_made_of_has_its_program(folder):
 
 def test_arguments_are_donated_as_before(folder):
     for _ in range(2):
-        program = CachedProgram(jax.jit(lambda x: x + 1, donate_argnums=0), "donated")
+        program = CachedProgram(lambda x: x + 1, "donated", donate_argnums=0)
         x = jax.device_put(X)
         np.testing.assert_array_equal(program(x), X + 1)
         assert x.is_deleted()
@@ -150,6 +151,26 @@ class Used:
 
     def __exit__(self, *_):
         return None
+
+
+def test_a_program_that_jax_has_compiled_before_is_whole(folder):
+    for _ in range(2):  # the second time, JAX finds it in its own cache
+        program, _ = counted("doubled")
+        program.jitted(X)
+        np.testing.assert_array_equal(program(X), 2 * X)
+        _written()
+        if folder.exists():
+            found, _ = counted("doubled")
+            np.testing.assert_array_equal(found(X), 2 * X)
+            program_cache.shrink(folder, most=0)
+
+
+def test_threads_that_ask_at_once_wait_for_one_compilation(folder):
+    program, traces = counted("doubled")
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(program, [X] * 8):
+            np.testing.assert_array_equal(found, 2 * X)
+    assert len(traces) == 1
 
 
 def test_the_longest_unused_are_deleted_first(tmp_path):
