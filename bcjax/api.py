@@ -180,12 +180,13 @@ def load(
     if backend not in ("jax", "onnx"):
         raise UserError(f"{backend!r} is no backend: choose jax or onnx.")
     workdirs = [_workdir(each) for each in (run if isinstance(run, list | tuple) else [run])]
-    from bcjax.evaluation import evaluate as evaluating
-    from bcjax.evaluation import trained_ensemble, trained_network
     from bcjax.runtime import compilation
 
     compilation.use_cache()
     if isinstance(run, list | tuple):
+        from bcjax.evaluation import evaluate as evaluating
+        from bcjax.evaluation import trained_ensemble
+
         if backend == "onnx":
             raise UserError("Several networks answer by JAX alone: leave out the backend.")
         checkpoints = evaluating.listed(checkpoint)
@@ -198,6 +199,8 @@ def load(
         from bcjax.exports import exported_network
 
         return exported_network.load(workdirs[0], checkpoint, max_pixels=max_pixels)
+    from bcjax.evaluation import trained_network
+
     return trained_network.load(workdirs[0], checkpoint, max_pixels=max_pixels)
 
 

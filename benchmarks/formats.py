@@ -4,10 +4,13 @@
 
 Random weights, 3 classes, random pictures, in batches of one and of three. At `--size` pixels, for
 the graph is the same at each; networks with a layer for a whole picture of its size have that.
+Logits are divided by the largest, or probabilities of 0 and 1 would hide what they differ by. The
+same command goes on where it was interrupted.
 """
 
 import argparse
 import gc
+import json
 import tempfile
 import time
 from pathlib import Path
@@ -33,9 +36,13 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=64, help="of a picture's sides, px")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    page = pages.begin()
-    page |= {"image_size": options.size, "rows": []}
-    for name in options.networks.split(","):
+    page = pages.begin() | {"image_size": options.size, "rows": []}
+    if options.out.exists():
+        before = json.loads(options.out.read_text())
+        if before["command"] == page["command"]:
+            page["rows"] = before["rows"]
+    done = [row["network"] for row in page["rows"]]
+    for name in [name for name in options.networks.split(",") if name not in done]:
         page["rows"].append(_tried(name, options))
         print(page["rows"][-1], flush=True)
         pages.write(page, options.out)
@@ -50,13 +57,15 @@ def _tried(name: str, options: argparse.Namespace) -> dict:
     pixels = jnp.zeros((1, size, size, 3))
     init = jax.jit(lambda: model.init(jax.random.key(0), pixels, train=False))
     variables = jax.tree.map(np.asarray, init())
-    apply = jax.jit(lambda x: jax.nn.softmax(model.apply(variables, x / 255, train=False)))
-    expected = [np.asarray(apply(batch.astype(np.float32))) for batch in batches]
+    apply = jax.jit(lambda x: model.apply(variables, x / 255, train=False))
+    logits = [np.asarray(apply(batch.astype(np.float32))) for batch in batches]
+    largest = max(np.abs(each).max() for each in logits)
+    expected = [np.asarray(jax.nn.softmax(each / largest)) for each in logits]
 
     def answer(images: jax.Array) -> dict[str, jax.Array]:
         with portable.tracing():
             logits = model.apply(variables, images.astype(jnp.float32) / 255, train=False)
-        return {PROBABILITIES: jax.nn.softmax(logits)}
+        return {PROBABILITIES: jax.nn.softmax(logits / largest)}
 
     page = {"use": "", "classes": list(CLASSES)}
     served = Servable(None, answer, ImageSize(size, size), CLASSES, (PROBABILITIES,), page)

@@ -75,10 +75,11 @@ def run(arguments: Arguments) -> None:
     if arguments.out and (arguments.json or arguments.csv):
         raise UserError("--out writes the format that its ending says: leave out --json and --csv.")
     from bcjax import api
-    from bcjax.evaluation import prediction_file
     from bcjax.evaluation.picture_stream import open_pictures
 
     if arguments.out:
+        from bcjax.evaluation import prediction_file
+
         prediction_file.check(arguments.out)
     pictures = open_pictures(arguments.words)  # before the checkpoint is read, which takes longer
     workdirs, checkpoint = [arguments.workdir, *getattr(arguments, "with")], arguments.checkpoint

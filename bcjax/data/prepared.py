@@ -13,9 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 from jaxtyping import UInt64
-from tensorflow_datasets.proto import tf_example_pb2
 
 from bcjax.data import decode
 from bcjax.data.curate.datasheet import Datasheet
@@ -27,6 +25,7 @@ from bcjax.runtime.run_dir import TrainedOn
 
 if TYPE_CHECKING:
     import pandas as pd
+    import tensorflow_datasets as tfds
 
 MANIFEST = "splits.csv"  # filename, label, split, group of each picture, in the order written
 SKIPPED = "skipped.csv"  # the pictures that were left out, and why; missing if there are none
@@ -55,7 +54,7 @@ class EncodedExample(NamedTuple):
 class EncodedExamples:
     """The pictures of one split, still encoded, by position."""
 
-    def __init__(self, builder: tfds.core.DatasetBuilder, split: str):
+    def __init__(self, builder: "tfds.core.DatasetBuilder", split: str):
         self._path = builder.data_path
         info = builder.info.splits[split]
         self._shards = [_Shard(str(path)) for path in info.filepaths]
@@ -83,6 +82,8 @@ class EncodedExamples:
 
 
 def _parsed(record: bytes) -> EncodedExample:
+    from tensorflow_datasets.proto import tf_example_pb2  # imported here, as TFDS is below
+
     feature = tf_example_pb2.Example.FromString(record).features.feature
     return EncodedExample(
         feature["image"].bytes_list.value[0], feature["label"].int64_list.value[0]
@@ -143,6 +144,8 @@ class PreparedSet:
         Raises:
           UserError: If it is damaged.
         """
+        import tensorflow_datasets as tfds  # here, for it takes 0.2 s, and much needs no set
+
         self.path = path
         try:
             self._builder = tfds.builder_from_directory(path)

@@ -24,7 +24,7 @@ from bcjax.data.input_transform import InputTransform, reference_sha256
 from bcjax.engine import checkpoint, patience, published
 from bcjax.engine.checkpoint import Checkpoints
 from bcjax.engine.state import State, Variables
-from bcjax.runtime import jax_settings
+from bcjax.runtime import jax_settings, program_cache
 from bcjax.runtime import mesh as meshes
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.run_dir import RunDir
@@ -194,7 +194,8 @@ def variable_shapes(model: nn.Module, size: ImageSize, channels: int) -> Variabl
         pictures = jnp.zeros((1, *size, channels))
         return {"batch_stats": {}} | dict(model.init(jax.random.key(0), pictures, train=False))
 
-    return jax.eval_shape(init)
+    about = {"model": model, "size": [size.height, size.width], "channels": channels}
+    return program_cache.kept(about, lambda: jax.eval_shape(init))
 
 
 @jax_settings.fixed()

@@ -32,6 +32,7 @@ from bcjax.engine.trainable import (
     scale_by_path,
     select,
 )
+from bcjax.runtime import program_cache
 from bcjax.runtime.errors import UserError
 
 
@@ -103,7 +104,10 @@ def create(
     Raises:
       UserError: If a phase would train nothing, or its optimizer or schedule is refused.
     """
-    layers = layers_of(lambda: init(0).variables)
+    # The network is traced once for all phases.
+    layers, variables = program_cache.kept(
+        {**about, "gives": "layers"}, lambda: layers_of(lambda: init(0).variables)
+    )
     paths = tuple(itertools.chain(*layers))
 
     def frozen_in(config: ConfigDict) -> Frozen:
@@ -121,7 +125,12 @@ def create(
         def begin(state: State) -> State:
             return states.begin(state, position, optimizer, config.checkpoint.best, frozen)
 
-        abstract = states.shapes(lambda: begin(init(0)), mesh, config.mesh.fsdp_min_size)
+        abstract = states.shapes(
+            lambda variables: begin(states.initial(variables, config)),
+            mesh,
+            config.mesh.fsdp_min_size,
+            variables,
+        )
         step = train_step(model, optimizer, recipe, frozen, waited=frozen_in(before))
         call = dispatch.several(step)
         return Phase(

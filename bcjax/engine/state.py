@@ -80,19 +80,25 @@ def initializer(
         variables = initialisers.variables(
             model, jax.random.key(seed), pictures, sharding=drawn, train=False
         )
-        params, batch_stats = variables["params"], variables.get("batch_stats", {})
-        return State(
-            step=jnp.zeros((), jnp.int32),
-            phase=jnp.zeros((), jnp.int32),
-            began=jnp.zeros((), jnp.int32),
-            params=params,
-            batch_stats=batch_stats,
-            opt_state=(),
-            ema={"params": params, "batch_stats": batch_stats} if config.optim.ema else {},
-            patience=jax.tree.map(jnp.asarray, patiences.init(config.checkpoint.best)),
-        )
+        return initial(variables, config)
 
     return init
+
+
+@jax_settings.fixed()
+def initial(variables: Variables, config: ConfigDict) -> State:
+    """Returns the state before the first phase begins, of a network with these variables."""
+    params, batch_stats = variables["params"], variables.get("batch_stats", {})
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        phase=jnp.zeros((), jnp.int32),
+        began=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=batch_stats,
+        opt_state=(),
+        ema={"params": params, "batch_stats": batch_stats} if config.optim.ema else {},
+        patience=jax.tree.map(jnp.asarray, patiences.init(config.checkpoint.best)),
+    )
 
 
 @jax_settings.fixed()
@@ -155,9 +161,12 @@ def not_finite(tree: Any) -> str:
     return ""
 
 
-def shapes(init: Callable[[], State], mesh: Mesh, fsdp_min_size: int) -> State:
-    """Returns the state as abstract arrays with their shardings; nothing is computed."""
-    abstract = jax.eval_shape(init)
+def shapes(init: Callable[..., State], mesh: Mesh, fsdp_min_size: int, *arguments: Any) -> State:
+    """Returns the state that a function makes of arguments (or of their shapes) as shapes.
+
+    They have the shardings that the state will have; nothing is computed.
+    """
+    abstract = jax.eval_shape(init, *arguments)
     shardings = meshes.parameter_shardings(mesh, abstract, fsdp_min_size)
     return jax.tree.map(
         lambda leaf, sharding: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding),

@@ -29,8 +29,8 @@ _BLOCK = re.compile(r"[^/]+/block(\d+)/")
 # What trains.
 
 
-def layers_of(init: Callable[[], dict[str, Any]]) -> tuple[Layer, ...]:
-    """Returns the layers of a network in forward order.
+def layers_of(init: Callable[[], dict[str, Any]]) -> tuple[tuple[Layer, ...], dict[str, Any]]:
+    """Returns the layers of a network in forward order, and the shapes of its variables.
 
     A layer is a module that holds a kernel (a convolution, a dense layer), together with the
     modules after it that hold none, such as norms and layer scales.
@@ -48,7 +48,8 @@ def layers_of(init: Callable[[], dict[str, Any]]) -> tuple[Layer, ...]:
 
     with nn.intercept_methods(note):
         # A new function each time: JAX does not trace a function again that it has traced before.
-        params = jax.eval_shape(lambda: init())["params"]
+        variables = jax.eval_shape(lambda: init())
+    params = variables["params"]
     order = {path: position for position, path in enumerate(finished)}
     paths = sorted(traverse_util.flatten_dict(params, sep="/"), key=lambda p: order[_module_of(p)])
     layers: list[Layer] = []
@@ -58,7 +59,7 @@ def layers_of(init: Callable[[], dict[str, Any]]) -> tuple[Layer, ...]:
             layers.append(held)
         else:
             layers[-1] += held
-    return tuple(layers)
+    return tuple(layers), variables
 
 
 def select(pattern: str, layers: tuple[Layer, ...]) -> tuple[str, ...]:

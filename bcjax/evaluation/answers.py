@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Self
 
 import numpy as np
-import pyarrow as pa
 from jaxtyping import Float, Float32, Int
-from pyarrow import parquet
-from scipy.special import softmax
 
 from bcjax import metrics
 from bcjax.data.prepared import PreparedSet
+from bcjax.evaluation.calibration import temperature as temperatures
 from bcjax.evaluation.disagreement import Disagreement
 from bcjax.evaluation.prevalence import Prevalence
 from bcjax.metrics.measurements import Measurements
@@ -80,7 +78,7 @@ class Answers:
         """
         if self.prevalence:
             return self.prevalence.probabilities(self.logits, self.classes, temperature)
-        return softmax(self.logits.astype(np.float64) / temperature, axis=1)
+        return temperatures.probabilities(self.logits, temperature)
 
     def predictions(self) -> Predictions:
         """Returns the probabilities with the labels, as the metrics take them."""
@@ -122,6 +120,9 @@ def write(answers: Answers, path: Path, cautions: Sequence[str] = ()) -> None:
       path: The file.
       cautions: What a reader of figures that are made from them must know; see `guards`.
     """
+    import pyarrow as pa
+    from pyarrow import parquet
+
     logits = pa.array(answers.logits.astype(np.float32).ravel())
     columns = {
         "id": pa.array(answers.ids, pa.string()),
@@ -145,6 +146,8 @@ def read(path: Path) -> Answers:
     Raises:
       UserError: If there is no such file, it holds something else, or an answer is not finite.
     """
+    import pyarrow as pa
+
     if not path.exists():
         raise UserError(
             f"There are no answers at {path}: run bcjax evaluate --workdir={path.parent.parent}."
@@ -161,6 +164,8 @@ def read(path: Path) -> Answers:
 
 
 def _read(path: Path) -> Answers:
+    from pyarrow import parquet
+
     table = parquet.read_table(path)
     classes = tuple(json.loads(table.schema.metadata[b"classes"]))
     logits = table["logits"].combine_chunks().flatten().to_numpy()

@@ -12,8 +12,8 @@ import dataclasses
 from typing import Self
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy.special import logsumexp
 
 from bcjax.runtime.result import Result
 
@@ -75,7 +75,7 @@ class MeanDisagreement(Result):
 
 def log_mean(each: Float[np.ndarray, "M N C"]) -> Float[np.ndarray, "N C"]:
     """Returns the logarithms of the mean of probabilities that are given as logarithms."""
-    return logsumexp(each, axis=0) - np.log(len(each))
+    return scipy.special.logsumexp(each, axis=0) - np.log(len(each))
 
 
 def _entropy(logs: Float[np.ndarray, "*M N C"]) -> Float[np.ndarray, "*M N"]:

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Int
 from ml_collections import ConfigDict
-from scipy.special import softmax
 
 from bcjax.config import nearest
 from bcjax.data.order import shown_per_class
+from bcjax.evaluation.calibration import temperature as temperatures
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.result import Result
 from bcjax.runtime.run_dir import RunDir
@@ -78,7 +78,7 @@ class Prevalence(Result):
           temperature: What the logits are divided by first.
         """
         scaled = logits.astype(np.float64) / temperature
-        return softmax(scaled + self.log_ratios(classes), axis=1)
+        return temperatures.probabilities(scaled + self.log_ratios(classes), 1.0)
 
     def weights(
         self, labels: Int[np.ndarray, "N"], classes: Sequence[str]

@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import sparse
 
 from bcjax.metrics.intervals import Estimate
 from bcjax.metrics.predictions import Predictions, checked
@@ -84,7 +84,7 @@ class Measurements(Result):
         """
         page = super().to_dict()
         if len(self.classes) > _WHOLE:
-            pairs = sparse.coo_array(np.array(self.confusion_matrix))
+            pairs = scipy.sparse.coo_array(np.array(self.confusion_matrix))
             page["confusion_matrix"] = {
                 "true": pairs.row.tolist(),
                 "predicted": pairs.col.tolist(),
@@ -99,7 +99,7 @@ class Measurements(Result):
         if isinstance(pairs, Mapping):
             shape = (len(page["classes"]), len(page["classes"]))
             positions = (pairs["true"], pairs["predicted"])
-            matrix = sparse.coo_array((pairs["count"], positions), shape).toarray()
+            matrix = scipy.sparse.coo_array((pairs["count"], positions), shape).toarray()
             page = {**page, "confusion_matrix": matrix.tolist()}
         return super().from_dict(page)
 

@@ -5,8 +5,8 @@ import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy import sparse
 
 # How often each of N pictures counts (a whole number), for each of R resamples.
 Weights = Float[np.ndarray, "N R"]
@@ -89,7 +89,7 @@ def checked(probabilities: np.ndarray, labels: np.ndarray, classes: Sequence[str
 
 def sum_by(
     keys: Int[np.ndarray, " N"], size: int, values: np.ndarray | None = None
-) -> sparse.csr_array:
+) -> "scipy.sparse.csr_array":
     """Returns a (size, N) matrix whose product with weights sums them by key.
 
     Args:
@@ -99,7 +99,7 @@ def sum_by(
     """
     n = len(keys)
     values = np.ones(n) if values is None else values.astype(np.float64)
-    return sparse.csr_array((values, (keys, np.arange(n))), shape=(size, n))
+    return scipy.sparse.csr_array((values, (keys, np.arange(n))), shape=(size, n))
 
 
 def partial_sums(

@@ -3,8 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import sparse
 
 from bcjax.metrics.predictions import Predictions, WeightedMetrics, Weights, macro
 
@@ -46,8 +46,8 @@ class _Sorted(NamedTuple):
       positive: (U, N): the positives with each value.
     """
 
-    everyone: sparse.csr_array
-    positive: sparse.csr_array
+    everyone: "scipy.sparse.csr_array"
+    positive: "scipy.sparse.csr_array"
 
 
 def _sorted(scores: Float[np.ndarray, " N"], positive: np.ndarray) -> _Sorted:
@@ -59,10 +59,12 @@ def _sorted(scores: Float[np.ndarray, " N"], positive: np.ndarray) -> _Sorted:
     return _Sorted(_slices(order, np.stack(cuts, axis=1).ravel(), n), _slices(own, first[1:], n))
 
 
-def _slices(order: Int[np.ndarray, " K"], cuts: Int[np.ndarray, " S"], n: int) -> sparse.csr_array:
+def _slices(
+    order: Int[np.ndarray, " K"], cuts: Int[np.ndarray, " S"], n: int
+) -> "scipy.sparse.csr_array":
     """Returns an (S + 1, N) matrix that sums weights over each part of an order, cut."""
     bounds = np.concatenate([[0], cuts, [len(order)]])
-    return sparse.csr_array((np.ones(len(order)), order, bounds), shape=(len(bounds) - 1, n))
+    return scipy.sparse.csr_array((np.ones(len(order)), order, bounds), shape=(len(bounds) - 1, n))
 
 
 def _areas(

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import sparse
 
 from bcjax.metrics.predictions import (
     Predictions,
@@ -128,7 +128,7 @@ def mean_scores(predictions: Predictions) -> WeightedMetrics:
         "log_loss": -np.log(np.maximum(likelihood, np.finfo(np.float64).eps)),
         "brier": (probabilities**2).sum(axis=1) - 2 * of_truth + 1,
     }
-    stacked = sparse.csr_array(np.stack(list(each.values())).astype(np.float64))
+    stacked = scipy.sparse.csr_array(np.stack(list(each.values())).astype(np.float64))
 
     def metrics(weights: Weights) -> dict[str, np.ndarray]:
         return dict(zip(each, stacked @ weights / weights.sum(axis=0), strict=True))

@@ -3,7 +3,8 @@
 JAX's own cache spares the compiler alone, and needs the traced function to know what it looks for.
 Tracing a network takes seconds, so whole executables lie here, each named by a digest of all that
 it follows from: what its maker says of it, the shapes of its arguments, the source code of bcjax,
-the versions of packages, the processor and the settings of the compiler.
+the versions of packages, the processor and the settings of the compiler. Beside them lies what else
+is found by tracing, such as the shapes of a network's variables.
 
 That is known of bcjax's own code alone. Once anything else is registered, nothing is read or
 written in this process; nor is it on anything but one CPU device.
@@ -22,7 +23,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -31,6 +32,8 @@ from jax.experimental import serialize_executable
 from bcjax.runtime import environment, files, jax_settings
 
 log = logging.getLogger("bcjax")
+
+T = TypeVar("T")
 
 MOST = 2_000_000_000  # bytes in the folder
 _SHA256 = 32  # bytes
@@ -73,8 +76,7 @@ class CachedProgram:
         self._function, self._options = function, options
         self.jitted = jax.jit(function, **options)
         self._lock = threading.Lock()
-        with contextlib.suppress(_NamelessError):
-            self._about = None if about is None else json.dumps(_named(about), sort_keys=True)
+        self._about = _text(about)
         self._programs: dict[Any, Any] = {}
 
     def compile(self, *arguments: Any) -> Any:
@@ -100,23 +102,15 @@ class CachedProgram:
         return call(*arguments)
 
     def _is_kept(self) -> bool:
-        return (
-            _own_code_alone
-            and self._about is not None
-            and jax.device_count() == 1
-            and jax.default_backend() == "cpu"
-            and bool(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
-            and bool(jax.config.jax_enable_compilation_cache)  # type: ignore[attr-defined]
-        )
+        return self._about is not None and _is_used()
 
     def _read_or_compiled(self, arguments: Any) -> Any:
         described = [
             str(jax.tree.structure(arguments)),
             *map(_described, jax.tree.leaves(arguments)),
         ]
-        parts = (self._about or "", environment_digest(), *described)
-        path = folder() / hashlib.sha256("\n".join(parts).encode()).hexdigest()
-        program = _read(path)
+        path = _path(self._about or "", *described)
+        program = _read(path, serialize_executable.deserialize_and_load)
         if program is None:
             # Of its own: what JAX has compiled for `jitted` it may have read from its cache.
             own = jax.jit(functools.partial(self._function), **self._options)
@@ -124,8 +118,42 @@ class CachedProgram:
             with _without_jax_cache() as was_used:
                 program = lowered.compile()
             if not was_used():
-                _WRITER.submit(_write, path, program)
+                _WRITER.submit(_write, path, lambda: serialize_executable.serialize(program))
         return program
+
+
+def kept(about: Any, trace: Callable[[], T]) -> T:
+    """Returns what is found by tracing a function, and keeps it on disk beside the programs.
+
+    Args:
+      about: All that it follows from, as of `CachedProgram`.
+      trace: Finds it, such as the shapes of a network's variables: something that can be pickled.
+    """
+    text = _text(about)
+    if text is None or not _is_used():
+        return trace()
+    path = _path("traced", text)
+    found = _read(path, lambda kept: kept)
+    if found is None:
+        found = trace()
+        _WRITER.submit(_write, path, lambda: (found,))
+    return found
+
+
+def _is_used() -> bool:
+    return (
+        _own_code_alone
+        and jax.device_count() == 1
+        and jax.default_backend() == "cpu"
+        and bool(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
+        and bool(jax.config.jax_enable_compilation_cache)  # type: ignore[attr-defined]
+    )
+
+
+def _path(*parts: str) -> Path:
+    """Returns where lies what was made, here and by this version, from what the parts say."""
+    text = "\n".join((environment_digest(), *parts))
+    return folder() / hashlib.sha256(text.encode()).hexdigest()
 
 
 # Serialising takes half a second, which the first step need not wait for.
@@ -161,6 +189,14 @@ def _listen() -> None:
 
 class _NamelessError(Exception):
     """Something cannot be told to another process."""
+
+
+def _text(about: Any) -> str | None:
+    """Returns the JSON of all that something was made from; None if it is not known."""
+    try:
+        return None if about is None else json.dumps(_named(about), sort_keys=True)
+    except _NamelessError:
+        return None
 
 
 def _named(value: Any) -> Any:
@@ -213,25 +249,25 @@ def environment_digest() -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _read(path: Path) -> Any:
-    """Returns the program in a file; None if there is none that can be used."""
+def _read(path: Path, load: Callable[..., Any]) -> Any:
+    """Returns what is loaded from the parts in a file; None if there is none that can be used."""
     try:
         content = path.read_bytes()
         if hashlib.sha256(content[_SHA256:]).digest() != content[:_SHA256]:
             raise ValueError("it is damaged")
-        program = serialize_executable.deserialize_and_load(*pickle.loads(content[_SHA256:]))
+        loaded = load(*pickle.loads(content[_SHA256:]))
         os.utime(path)  # the longest unused are deleted first
     except FileNotFoundError:
         return None
     except Exception as error:  # of whatever wrote or reads it
         _say(error)
         return None
-    return program
+    return loaded
 
 
-def _write(path: Path, program: Any) -> None:
+def _write(path: Path, parts: Callable[[], tuple]) -> None:
     try:
-        content = pickle.dumps(serialize_executable.serialize(program))
+        content = pickle.dumps(parts())
         path.parent.mkdir(parents=True, exist_ok=True)
         files.write_bytes(path, hashlib.sha256(content).digest() + content)
         shrink(path.parent, MOST)

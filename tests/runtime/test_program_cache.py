@@ -54,6 +54,24 @@ def test_a_program_that_is_found_is_not_traced(folder):
     assert len(list(folder.iterdir())) == 1
 
 
+def test_what_tracing_found_is_found_again(folder):
+    traces = []
+
+    def trace():
+        traces.append(1)
+        return ("layer1", "layer2"), jax.eval_shape(lambda: {"kernel": X})
+
+    for expected in (1, 1):
+        layers, shapes = program_cache.kept({"model": "a"}, trace)
+        assert (layers, shapes["kernel"].shape) == (("layer1", "layer2"), X.shape)
+        assert len(traces) == expected
+        _written()
+    program_cache.kept({"model": "b"}, trace)
+    program_cache.kept({"model": lambda: 1}, trace)  # has no name, and is never kept
+    program_cache.kept({"model": lambda: 1}, trace)
+    assert len(traces) == 4
+
+
 def test_each_shape_and_each_thing_it_is_made_of_has_its_program(folder):
     counted({"factor": 2.0})[0](X)
     _written()

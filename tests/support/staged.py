@@ -64,7 +64,7 @@ class Staged(nn.Module):
 
 def layers_of_model(model, size=8):
     pictures = jnp.zeros((1, size, size, 3))
-    return layers_of(lambda: model.init(jax.random.key(0), pictures))
+    return layers_of(lambda: model.init(jax.random.key(0), pictures))[0]
 
 
 def frozen_but(pattern):

@@ -63,7 +63,7 @@ def test_of_the_norms_batch_norm_alone_uses_its_batch(norm):
 
 def test_a_frozen_batch_norm_does_not_use_its_batch():
     model = models.create("resnet18", classes=3)
-    layers = layers_of(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
+    layers, _ = layers_of(lambda: model.init(jax.random.key(0), jnp.zeros((1, 32, 32, 3))))
     paths = [path for layer in layers for path in layer]
     head = [path for path in paths if path.startswith("head/")]
     assert not uses_batch_statistics(model, freeze_all_but(head, paths), (1, 32, 32, 3))

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import cv2
 import numpy as np
+import scipy
 from jaxtyping import Bool, Int64, UInt8, UInt64
-from scipy import sparse
 
 _SIDE = 32  # pixels of the grey picture that is hashed
 _KEPT = 8  # lowest frequencies, each way, that a hash holds
@@ -192,8 +192,8 @@ def connected_labels(count: int, pairs: Pairs) -> Int64[np.ndarray, "N"]:
 
     The numbers are 0, 1, ... in the order in which they appear.
     """
-    graph = sparse.coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), (count, count))
-    labels = sparse.csgraph.connected_components(graph, directed=False)[1]
+    graph = scipy.sparse.coo_array((np.ones(len(pairs), bool), tuple(pairs.T)), (count, count))
+    labels = scipy.sparse.csgraph.connected_components(graph, directed=False)[1]
     return labels.astype(np.int64)
 
 

@@ -7,8 +7,8 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy import sparse
 
 from bcjax.config import nearest
 from bcjax.data.curate import mends, near_duplicates
@@ -271,7 +271,7 @@ def _carve(
     rows = np.repeat(np.arange(len(keys)), [len(units[key]) for key in keys])
     columns = [column[record.label] for key in keys for record in units[key]]
     # Sparse: a unit has pictures of few classes, and a table of a million by 1,000 takes 8 GB.
-    counts = sparse.csr_array(
+    counts = scipy.sparse.csr_array(
         (np.ones(len(rows), np.int64), (rows, columns)), (len(keys), len(labels))
     )
     counts.sum_duplicates()
@@ -319,7 +319,7 @@ def _fewer_parts(parts: Sequence[str], units: int) -> list[str]:
 
 
 def _deal(
-    counts: "sparse.csr_array", shares: Sequence[float]
+    counts: "scipy.sparse.csr_array", shares: Sequence[float]
 ) -> tuple[Int[np.ndarray, "U"], Float[np.ndarray, "S K"]]:
     """Deals units of pictures out to splits, so that each split gets its share of each class.
 

@@ -4,8 +4,8 @@ import dataclasses
 import math
 
 import numpy as np
+import scipy
 from jaxtyping import Bool, Float, Int
-from scipy.special import betaincinv
 
 from bcjax.runtime.result import Result
 
@@ -68,7 +68,7 @@ def fit(
     below = np.append(highest[1:], 0.0)  # thresholds that answer the first 1, 2, ... n
     possible = np.flatnonzero(highest > below)  # the equally sure are answered together
     answered, errors = possible + 1, errors[possible]
-    bound = betaincinv(errors + 1, answered - errors, 1 - _level(confidence))
+    bound = scipy.special.betaincinv(errors + 1, answered - errors, 1 - _level(confidence))
     # NaN, where all are errors, is not below the rate either.
     failing = np.append(np.flatnonzero(~(bound <= error_rate)), len(answered))
     starts = np.searchsorted(answered, n / 2.0 ** np.arange(_STARTS))

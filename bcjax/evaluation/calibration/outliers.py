@@ -5,8 +5,6 @@ import math
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.spatial.distance import cdist
-from scipy.special import logsumexp
 
 from bcjax.metrics.intervals import Estimate, proportion
 from bcjax.runtime.result import Result
@@ -54,7 +52,7 @@ class Outliers(Result):
 
 def energy(logits: Float[np.ndarray, "N C"]) -> Float[np.ndarray, "N"]:
     """Returns the free energy of raw logits at temperature 1 (Liu et al., NeurIPS 2020)."""
-    return -logsumexp(logits.astype(np.float64), axis=1)
+    return -np.logaddexp.reduce(logits.astype(np.float64), axis=1)
 
 
 def fit(
@@ -100,7 +98,8 @@ def fit(
 
 
 def _distance(features: np.ndarray, means: np.ndarray, whitening: np.ndarray) -> np.ndarray:
-    return cdist(features.astype(np.float64) @ whitening, means @ whitening).min(axis=1)
+    white = features.astype(np.float64) @ whitening
+    return np.min([np.linalg.norm(white - mean, axis=1) for mean in means @ whitening], axis=0)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,9 +3,8 @@
 import dataclasses
 
 import numpy as np
+import scipy
 from jaxtyping import Float, Int
-from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp, softmax
 
 from bcjax.metrics import intervals
 from bcjax.metrics.intervals import Estimate
@@ -114,7 +113,7 @@ def fit(logits: Float[np.ndarray, "N C"], labels: Int[np.ndarray, "N"]) -> float
     if (np.take_along_axis(logits, labels[:, None], axis=1)[:, 0] == highest).all():
         return 1.0
     end = float(np.log(_HIGHEST))
-    best = minimize_scalar(
+    best = scipy.optimize.minimize_scalar(
         lambda log: log_loss(logits, labels, float(np.exp(log))),
         bounds=(-end, end),
         method="bounded",
@@ -136,9 +135,13 @@ def _losses(
     """Returns the log loss of each picture at a temperature, in nats."""
     scaled = logits.astype(np.float64) / temperature
     true = np.take_along_axis(scaled, labels[:, None], axis=1)
-    return logsumexp(scaled - true, axis=1)
+    return scipy.special.logsumexp(scaled - true, axis=1)
 
 
 def probabilities(logits: Float[np.ndarray, "N C"], temperature: float) -> Float[np.ndarray, "N C"]:
     """Returns the softmax of the logits divided by the temperature, float64."""
-    return softmax(logits.astype(np.float64) / temperature, axis=1)
+    # As `scipy.special.softmax`, to the bit: importing that takes a tenth of the time in which
+    # `bcjax predict` answers for one picture.
+    scaled = logits.astype(np.float64) / temperature
+    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return powers / powers.sum(axis=1, keepdims=True)
