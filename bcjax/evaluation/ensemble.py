@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+import scipy
 from jaxtyping import Float
-from scipy.special import log_softmax
 
 from bcjax.engine.network import RestoredNetwork
 from bcjax.evaluation.answers import Answers
@@ -178,7 +178,7 @@ def _log_probabilities(
         both = (names[0], names[position]) if names else ("the first", "another")
         logits.append(_reordered_logits(first, other, *both))
     # In logarithms, where no probability is 0.
-    return log_softmax(np.stack(logits).astype(np.float64), axis=-1)
+    return scipy.special.log_softmax(np.stack(logits).astype(np.float64), axis=-1)
 
 
 def _reordered_logits(

@@ -6,7 +6,7 @@ from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.special import log_softmax
+import scipy
 
 from bcjax.evaluation.calibration import calibration as calibrations
 from bcjax.evaluation.calibration.calibration import Calibration
@@ -115,7 +115,7 @@ class TrainedEnsemble:
     ) -> Predictions:
         """Returns the answers to a batch, for which each network has computed its own."""
         logits = np.stack([each.outputs.logits for each in computed])
-        each = log_softmax(logits.astype(np.float64), axis=-1)
+        each = scipy.special.log_softmax(logits.astype(np.float64), axis=-1)
         mean, first = log_mean(each).astype(np.float32), computed[0]
         predictions = calibrated(mean, first.names, self.classes, first.unreadable, calibration, at)
         return dataclasses.replace(predictions, **vars(Disagreement.of(each)))

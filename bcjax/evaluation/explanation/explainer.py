@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
+import scipy
 from jaxtyping import Array, Float, UInt8
-from scipy.special import softmax
 
 from bcjax.config import ImageSize
 from bcjax.engine.network import RestoredNetwork
@@ -160,7 +160,7 @@ def explain(
     """
     explanations = []
     for image, asked in zip(images, targets, strict=True):
-        probabilities = softmax(
+        probabilities = scipy.special.softmax(
             explainer.logits(network.variables, image.pixels).astype(np.float64)
         )
         predicted = int(probabilities.argmax())
