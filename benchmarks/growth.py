@@ -174,12 +174,30 @@ def table(page: dict) -> str:
         ]
         if len(rows) > 1:
             said.append(f"{exponent(*rows[-2:]):.2f} ({name})")
-    grows = f" Time grows with the number to the power of {', '.join(said)}." if said else ""
+            lines.append(million(name, *rows[-2:]))
+    grows = (
+        f" Time grows with the number to the power of {', '.join(said)}. What a million pictures "
+        "would take follows from the last two counts: time by that power, memory in a line."
+        if said
+        else ""
+    )
     return "\n".join([
         *lines, "",
         f"Drawn cells of {page['image_size']} px, no two alike; predict with {page['network']}."
         f"{grows} {pages.measured(page)}",
     ])  # fmt: skip
+
+
+def million(name: str, one: Mapping, other: Mapping) -> str:
+    """Returns the row of a million pictures, extrapolated from two rows."""
+    count = 1_000_000
+    seconds = other["seconds"] * (count / other["pictures"]) ** exponent(one, other)
+    slope = (other["peak_mb"] - one["peak_mb"]) / (other["pictures"] - one["pictures"])
+    memory = other["peak_mb"] + max(slope, 0) * (count - other["pictures"])
+    return (
+        f"| {name} | {count:,}, extrapolated | {seconds / 60:,.0f} min "
+        f"| {count / seconds:,.0f} | {memory:,.0f} MB |"
+    )
 
 
 def exponent(one: Mapping, other: Mapping) -> float:

@@ -3,7 +3,6 @@
 Training always reads such a set: `prepare` writes a source into a cache on first use.
 """
 
-import contextlib
 import csv
 import dataclasses
 import glob
@@ -37,6 +36,7 @@ log = logging.getLogger("bcjax")
 FORMAT = 3
 _NAMED = 5  # unlabelled entries listed in a message; the rest are counted
 _CHUNK = 256  # pictures that the threads read at a time
+_SHARD = 20_000  # pictures in a file
 _PART = 16  # pictures that one of them reads: to ask for one costs more than to read it
 
 
@@ -79,24 +79,24 @@ class Cells(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: i
             disable_shuffling=True,
         )
 
-    def _split_generators(self, dl_manager):
+    def examples(self) -> dict[str, Iterator[dict]]:
+        """Returns the examples of each split that there is; they are read as they are drawn."""
         present = {record.split for record in self.records}
         return {name: self._generate_examples(name) for name in SPLITS if name in present}
 
-    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict]]:
+    def _split_generators(self, dl_manager):
+        return {name: enumerate(examples) for name, examples in self.examples().items()}
+
+    def _generate_examples(self, split: str) -> Iterator[dict]:
         records = [record for record in self.records if record.split == split]
-        for position, (record, encoded) in enumerate(
-            progress_log.told(_read_ahead(records), len(records), f"written to {split}")
-        ):
-            yield (
-                position,
-                {
-                    "image": io.BytesIO(encoded),
-                    "label": record.label,
-                    "id": record.id,
-                    "group": record.group,
-                },
-            )
+        read = progress_log.told(_read_ahead(records), len(records), f"written to {split}")
+        for record, encoded in read:
+            yield {
+                "image": io.BytesIO(encoded),
+                "label": record.label,
+                "id": record.id,
+                "group": record.group,
+            }
 
 
 def _read_ahead(records: Sequence[Record]) -> Iterator[tuple[Record, bytes]]:
@@ -256,11 +256,9 @@ def write_set(
         curated = curation.curate(source, data, complete=complete)
         records = curated.pictures.records
         builder = Cells(records=records, classes=curated.classes, data_dir=unfinished)
-        tfds.disable_progress_bar()
-        # TFDS prints about downloads.
-        with disk_faults_told(out), contextlib.redirect_stdout(io.StringIO()):
-            builder.download_and_prepare()
         folder = Path(builder.data_dir)
+        with disk_faults_told(out):
+            _write_examples(builder, folder)
         _write_csv(
             folder / MANIFEST,
             ("filename", "label", "split", "group"),
@@ -279,6 +277,22 @@ def write_set(
             out.rmdir()
         folder.rename(out)
     return _told(PreparedSet(out), "prepared")
+
+
+def _write_examples(builder: Cells, folder: Path) -> None:
+    """Writes what `builder.download_and_prepare` would, one example after the other.
+
+    That one holds a whole split in memory until its end, and above a gigabyte needs TensorFlow.
+    """
+    folder.mkdir(parents=True)
+    writer = tfds.core.SequentialWriter(
+        builder.info, max_examples_per_shard=_SHARD, file_format="array_record"
+    )
+    splits = builder.examples()
+    writer.initialize_splits(list(splits))
+    for split, examples in splits.items():
+        writer.add_examples({split: examples})
+    writer.close_all()
 
 
 def read_source(data: ConfigDict, *, complete: bool = True, own_names: bool = False) -> Source:

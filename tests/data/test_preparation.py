@@ -14,7 +14,7 @@ import pytest
 import tensorflow_datasets as tfds
 from patience import PATIENCE
 from picture_sources import KINDS, class_folder, picture, settings, source, spread
-from tensorflow_datasets.core.utils import shard_utils
+from tensorflow_datasets.core import shuffle
 
 from bcjax.data import preparation
 from bcjax.data.curate import splitting
@@ -79,12 +79,19 @@ def test_tfds_alone_reads_and_decodes_a_prepared_set(tmp_path):
 
 
 def test_the_order_is_kept_over_several_shards(tmp_path, monkeypatch):
-    monkeypatch.setattr(shard_utils.ShardConfig, "get_number_shards", lambda *args: 3)
+    monkeypatch.setattr(preparation, "_SHARD", 8)
     prepared = preparation.write_set(source(spread(train=23)), tmp_path / "cells", settings())
     assert len(list(prepared.path.glob("*-train.array_record-*"))) == 3
     images = [example.image for example in prepared.examples("train")[range(23)]]
     assert images == [picture(i) for i in range(23)]
     assert prepared.ids("train") == [f"{i}.png" for i in range(23)]
+
+
+def test_a_split_of_any_size_is_written_without_tensorflow(tmp_path, monkeypatch):
+    monkeypatch.setattr(shuffle, "MAX_MEM_BUFFER_SIZE", 100)  # bytes; a gigabyte
+    prepared = preparation.write_set(source(spread()), tmp_path / "cells", settings())
+    assert prepared.size("train")
+    assert "tensorflow" not in sys.modules
 
 
 def test_the_drawings_are_a_tfds_builder(tmp_path):
@@ -234,7 +241,7 @@ def counted(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "name", ["cells-train.array_record-00000-of-00001", "dataset_info.json", "datasheet.json"]
+    "name", ["cells-train.array_record-00000", "dataset_info.json", "datasheet.json"]
 )
 def test_a_damaged_file_of_a_prepared_set_is_told_with_the_mend(tmp_path, name):
     prepared = preparation.write_set(source(spread()), tmp_path / "cells", settings())
