@@ -177,7 +177,8 @@ def table(page: dict) -> str:
             lines.append(million(name, *rows[-2:]))
     grows = (
         f" Time grows with the number to the power of {', '.join(said)}. What a million pictures "
-        "would take follows from the last two counts: time by that power, memory in a line."
+        "would take lies on the line through the last two counts, or, for time, by that power "
+        "where it is above 1."
         if said
         else ""
     )
@@ -191,12 +192,15 @@ def table(page: dict) -> str:
 def million(name: str, one: Mapping, other: Mapping) -> str:
     """Returns the row of a million pictures, extrapolated from two rows."""
     count = 1_000_000
-    seconds = other["seconds"] * (count / other["pictures"]) ** exponent(one, other)
-    slope = (other["peak_mb"] - one["peak_mb"]) / (other["pictures"] - one["pictures"])
-    memory = other["peak_mb"] + max(slope, 0) * (count - other["pictures"])
+    along = (count - other["pictures"]) / (other["pictures"] - one["pictures"])
+    line = {
+        key: other[key] + along * max(0, other[key] - one[key]) for key in ("seconds", "peak_mb")
+    }
+    power = other["seconds"] * (count / other["pictures"]) ** exponent(one, other)
+    seconds = max(line["seconds"], power)
     return (
         f"| {name} | {count:,}, extrapolated | {seconds / 60:,.0f} min "
-        f"| {count / seconds:,.0f} | {memory:,.0f} MB |"
+        f"| {count / seconds:,.0f} | {line['peak_mb']:,.0f} MB |"
     )
 
 
