@@ -9,8 +9,9 @@ same command goes on where it was interrupted.
 """
 
 import argparse
-import gc
+import contextlib
 import json
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import page as pages
+import programs
 
 from bcjax import models
 from bcjax.config import ImageSize
@@ -34,8 +36,14 @@ def main() -> None:
     parser.add_argument("--networks", default=",".join(models.MODELS))
     parser.add_argument("--formats", default="onnx,litert,stablehlo")
     parser.add_argument("--size", type=int, default=64, help="of a picture's sides, px")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--row", action="store_true", help="print one network's row, as JSON")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    if options.row:
+        with contextlib.redirect_stdout(sys.stderr):  # converters print there
+            row = tried(options.networks, options)
+        print(json.dumps(row))
+        return
     page = pages.begin() | {"image_size": options.size, "rows": []}
     if options.out.exists():
         before = json.loads(options.out.read_text())
@@ -43,13 +51,16 @@ def main() -> None:
             page["rows"] = before["rows"]
     done = [row["network"] for row in page["rows"]]
     for name in [name for name in options.networks.split(",") if name not in done]:
-        page["rows"].append(_tried(name, options))
+        # In a process of its own: converters keep gigabytes.
+        words = [__file__, "--row", f"--networks={name}", f"--size={options.size}"]
+        page["rows"].append(
+            programs.answer([sys.executable, *words, f"--formats={options.formats}"])
+        )
         print(page["rows"][-1], flush=True)
         pages.write(page, options.out)
-        gc.collect()
 
 
-def _tried(name: str, options: argparse.Namespace) -> dict:
+def tried(name: str, options: argparse.Namespace) -> dict:
     size = options.size
     model = models.create(name, classes=len(CLASSES))
     draw = np.random.default_rng(0)
