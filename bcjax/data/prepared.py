@@ -82,7 +82,7 @@ class EncodedExamples:
 
 
 def _parsed(record: bytes) -> EncodedExample:
-    from tensorflow_datasets.proto import tf_example_pb2  # imported here, as TFDS is below
+    from tensorflow_datasets.proto import tf_example_pb2  # here, as TFDS in `PreparedSet`
 
     feature = tf_example_pb2.Example.FromString(record).features.feature
     return EncodedExample(

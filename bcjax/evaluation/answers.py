@@ -120,7 +120,7 @@ def write(answers: Answers, path: Path, cautions: Sequence[str] = ()) -> None:
       path: The file.
       cautions: What a reader of figures that are made from them must know; see `guards`.
     """
-    import pyarrow as pa
+    import pyarrow as pa  # here, for `predict` reads and writes no answers
     from pyarrow import parquet
 
     logits = pa.array(answers.logits.astype(np.float32).ravel())

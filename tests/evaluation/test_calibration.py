@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -397,3 +398,20 @@ def test_logits_that_are_not_finite_and_answers_of_other_classes_are_refused():
     logits[3, 1] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         fit(answers(logits, labels))
+
+
+def test_probabilities_energies_and_distances_are_those_of_scipy():
+    draw = np.random.default_rng(0)
+    logits = draw.normal(0, 20, (200, 8)).astype(np.float32)
+    np.testing.assert_array_equal(
+        temperature.probabilities(logits, 1.7),
+        scipy.special.softmax(logits.astype(np.float64) / 1.7, axis=1),
+    )
+    np.testing.assert_allclose(
+        outliers.energy(logits), -scipy.special.logsumexp(logits.astype(np.float64), axis=1), 1e-14
+    )
+    features, means, whitening = (draw.normal(size=shape) for shape in ((200, 5), (3, 5), (5, 4)))
+    apart = scipy.spatial.distance.cdist(features @ whitening, means @ whitening)
+    np.testing.assert_allclose(
+        outliers._distance(features, means, whitening), apart.min(axis=1), 1e-12
+    )
