@@ -39,13 +39,18 @@ from bcjax.exports.webapp.server import Server
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-PACKAGES = {
-    "onnxruntime-web": (
-        onnxruntime_web.VERSION,
+_ONNX = f"onnxruntime-web@{onnxruntime_web.VERSION}"
+RUNTIMES = {  # the npm package of each, and the files of it that a page needs
+    "ONNX Runtime Web": (
+        _ONNX,
         ["dist/ort.wasm.bundle.min.mjs", "dist/ort-wasm-simd-threaded.wasm"],
     ),
-    "@litertjs/core": (
-        "2.5.3",
+    "ONNX Runtime Web with WebGPU": (
+        _ONNX,
+        ["dist/ort.webgpu.bundle.min.mjs", "dist/ort-wasm-simd-threaded.asyncify.wasm"],
+    ),
+    "LiteRT.js": (
+        "@litertjs/core@2.5.3",
         ["dist/index.js", "wasm/litert_wasm_internal.js", "wasm/litert_wasm_internal.wasm"],
     ),
 }
@@ -93,7 +98,7 @@ def main() -> None:
         page |= measure(folder, options)
         page["certificate"] = exported.certificates[0].to_dict()
     if options.runtimes:
-        page["runtimes"] = {name: runtime(name) for name in PACKAGES}
+        page["runtimes"] = {name: runtime(name) for name in RUNTIMES}
     pages.write(page, options.out)
     print(table(page))
 
@@ -158,24 +163,24 @@ def table(page: dict[str, Any]) -> str:
     lines += [f"| {name} | {value} |" for name, value in rows]
     lines += ["", pages.measured(page)]
     if "runtimes" in page:
-        lines += ["", "| Runtime for CPUs, compressed by gzip | |", "|---|--:|"]
+        lines += ["", "| Runtime | npm package | compressed by gzip |", "|---|---|--:|"]
         lines += [
-            f"| {name} {each['version']} | {each['bytes'] / MB:.2f} MB |"
+            f"| {name} | {each['package']} | {each['bytes'] / MB:.2f} MB |"
             for name, each in page["runtimes"].items()
         ]
     return "\n".join(lines)
 
 
 def runtime(name: str) -> dict[str, Any]:
-    """Returns the compressed bytes of the files that a page needs of an npm package."""
-    version, names = PACKAGES[name]
+    """Returns the compressed bytes of the files that a page needs of a runtime."""
+    package, names = RUNTIMES[name]
     with tempfile.TemporaryDirectory() as folder:
-        command = ["npm", "pack", "--silent", f"{name}@{version}"]
+        command = ["npm", "pack", "--silent", package]
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        (package,) = Path(folder).glob("*.tgz")
-        with tarfile.open(package) as archive:
+        (packed,) = Path(folder).glob("*.tgz")
+        with tarfile.open(packed) as archive:
             contents = [archive.extractfile(f"package/{each}").read() for each in names]
-    return {"version": version, "bytes": sum(len(gzip.compress(each, 9)) for each in contents)}
+    return {"package": package, "bytes": sum(len(gzip.compress(each, 9)) for each in contents)}
 
 
 def bytes_of_first_load(browser: Any, address: str) -> int:

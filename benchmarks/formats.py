@@ -57,6 +57,7 @@ def main() -> None:
             programs.answer([sys.executable, *words, f"--formats={options.formats}"])
         )
         print(page["rows"][-1], flush=True)
+        page["rows"].sort(key=lambda row: list(models.MODELS).index(row["network"]))
         pages.write(page, options.out)
 
 
@@ -68,8 +69,9 @@ def tried(name: str, options: argparse.Namespace) -> dict:
     pixels = jnp.zeros((1, size, size, 3))
     init = jax.jit(lambda: model.init(jax.random.key(0), pixels, train=False))
     variables = jax.tree.map(np.asarray, init())
-    apply = jax.jit(lambda x: model.apply(variables, x / 255, train=False))
-    logits = [np.asarray(apply(batch.astype(np.float32))) for batch in batches]
+    # Not as constants, which take XLA many times their size.
+    apply = jax.jit(lambda variables, x: model.apply(variables, x / 255, train=False))
+    logits = [np.asarray(apply(variables, batch.astype(np.float32))) for batch in batches]
     largest = max(np.abs(each).max() for each in logits)
     expected = [np.asarray(jax.nn.softmax(each / largest)) for each in logits]
 
@@ -89,7 +91,7 @@ def tried(name: str, options: argparse.Namespace) -> dict:
                 runtime = FORMATS[form].runtime(path)
                 found = [runtime(batch)[PROBABILITIES] for batch in batches]
             except Exception as error:  # told in the table, not here
-                row[form] = {"failed": str(error).partition("\n")[0][:200]}
+                row[form] = {"failed": str(error).partition("\n")[0]}
                 continue
             row[form] = {
                 "difference": float(
@@ -102,20 +104,29 @@ def tried(name: str, options: argparse.Namespace) -> dict:
 
 
 def table(page: dict) -> str:
-    """The page as Markdown."""
+    """Returns the page as Markdown."""
     formats = [key for key in page["rows"][0] if key != "network"]
-    head = ["network", *(f"{form}: differs by" for form in formats), "size of the ONNX file"]
-    lines = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}"]
+    head = ["network", *(f"`{form}` differs by" for form in formats), "size of `model.onnx`"]
+    lines = [f"| {' | '.join(head)} |", f"|---{'|--:' * (len(head) - 1)}|"]
+    failed = []
     for row in page["rows"]:
         cells = [row["network"]]
-        cells += [row[form].get("failed") or f"{row[form]['difference']:.0e}" for form in formats]
-        cells.append(f"{row['onnx']['bytes'] / 1e6:.1f} MB" if "bytes" in row["onnx"] else "-")
+        for form in formats:
+            if "failed" in row[form]:
+                failed.append(f"`{form}` of {row['network']}: {row[form]['failed']}")
+                cells.append("fails")
+            else:
+                cells.append(f"{row[form]['difference']:.0e}")
+        cells.append(f"{row['onnx']['bytes'] / 1e6:,.1f} MB" if "bytes" in row["onnx"] else "")
         lines.append(f"| {' | '.join(cells)} |")
-    told = (
-        f"The largest difference of a probability from the network's own, random weights, "
-        f"{page['image_size']} px, batches of one and three."
-    )
-    return "\n".join([*lines, "", f"{told} {pages.measured(page)}"])
+    said = [
+        "The largest difference of a probability from the network's own: random weights, "
+        f"{len(CLASSES)} classes, random pictures of {page['image_size']} px, batches of one and "
+        "of three.",
+        *failed,
+        pages.measured(page),
+    ]
+    return "\n".join([*lines, "", " ".join(said)])
 
 
 if __name__ == "__main__":

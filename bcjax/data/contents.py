@@ -37,6 +37,7 @@ _MANY = 5000  # files that take more than a second to be read
 _CHUNK = 256  # files that a thread reads in one go
 _SAMPLED = 16  # files of which the ends are read each time
 _END = 1 << 16  # bytes at each end of such a file
+_AT_ONCE = 1 << 18  # bytes of a file that are in memory
 # A file that is written twice within one tick of its disk's clock may keep its times. FAT's ticks
 # are the longest, two seconds: what has changed since then is read again the next time.
 _TICK_NS = 2_000_000_000
@@ -136,8 +137,12 @@ def _digests(paths: Sequence[Path]) -> list[bytes]:
 
 
 def _digest(path: Path) -> bytes:
+    # Not hashlib.file_digest, which makes a buffer of 256 kB for each file.
     with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
-        return hashlib.file_digest(file, "sha256").digest()
+        digest = hashlib.sha256()
+        while part := file.read(_AT_ONCE):
+            digest.update(part)
+        return digest.digest()
     return _UNREADABLE
 
 

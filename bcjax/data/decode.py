@@ -76,8 +76,7 @@ def read_file(path: Path) -> bytes:
     Raises:
       OSError: If it is not a regular file, or cannot be read.
     """
-    files.check_regular(path)
-    return path.read_bytes()
+    return files.read_regular(path)
 
 
 def decode_file(path: Path, *, max_pixels: int = MAX_PIXELS) -> UInt8[np.ndarray, "H W 3"]:

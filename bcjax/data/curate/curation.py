@@ -162,13 +162,12 @@ def _divide(
 ) -> tuple[MeasuredPictures, list[SplitUnit]]:
     """Returns the pictures with labels in `classes`, groups and splits, and what stays together."""
     label = {old: classes.index(name) for old, name in enumerate(before) if name in classes}
+    groups = splitting.group_of_each(pictures, data.group_by, data.threads)
     records = [
-        dataclasses.replace(record, label=label[record.label], group=group)
-        for record, group in zip(
-            pictures.records,
-            splitting.group_of_each(pictures, data.group_by, data.threads),
-            strict=True,
-        )
+        record
+        if (record.label, record.group) == (label[record.label], group)
+        else dataclasses.replace(record, label=label[record.label], group=group)
+        for record, group in zip(pictures.records, groups, strict=True)
     ]
     pictures = dataclasses.replace(pictures, records=records)
     units = splitting.units_of(pictures)

@@ -335,21 +335,27 @@ def _deal(
     Returns:
       The split of each unit, int (U,), and the pictures of each class in each split, (S, K).
     """
-    classes, starts = counts.indices, counts.indptr
-    left = np.bincount(classes, minlength=counts.shape[1])  # units that are still to be dealt out
-    rarity = np.minimum.reduceat(left[classes], starts[:-1])
-    wanted = np.outer(shares, counts.sum(0))
-    have = np.zeros_like(wanted)
+    units_with = np.bincount(counts.indices, minlength=counts.shape[1])
+    rarity = np.minimum.reduceat(units_with[counts.indices], counts.indptr[:-1])
+    # Python's numbers: most units are one picture, and arrays of one number are slow.
+    classes, pictures = counts.indices.tolist(), counts.data.tolist()
+    starts, left = counts.indptr.tolist(), units_with.tolist()  # units still to be dealt out
+    wanted = np.outer(shares, counts.sum(0)).tolist()
+    have = [[0.0] * len(left) for _ in shares]
     dealt = np.zeros(counts.shape[0], np.int64)
-    for i in np.argsort(rarity, kind="stable"):
+    for i in np.argsort(rarity, kind="stable").tolist():
         own = slice(starts[i], starts[i + 1])
-        inside, pictures = classes[own], counts.data[own]
-        has = have[:, inside]
-        fullness = ((has + pictures) / wanted[:, inside]).max(1)
+        inside = list(zip(classes[own], pictures[own], strict=True))
         # The last units with a class are kept for the splits that still lack it.
-        lacking = has == 0
-        due = lacking[:, left[inside] <= lacking.sum(0)].any(1)
-        dealt[i] = np.where(due | ~due.any(), fullness, np.inf).argmin()
-        have[dealt[i], inside] += pictures
-        left[inside] -= 1
-    return dealt, have
+        lacking = {k: [row[k] == 0 for row in have] for k, _ in inside}
+        scarce = [k for k, _ in inside if left[k] <= sum(lacking[k])]
+        due = [s for s in range(len(have)) if any(lacking[k][s] for k in scarce)]
+        fullness = {
+            s: max((have[s][k] + count) / wanted[s][k] for k, count in inside)
+            for s in due or range(len(have))
+        }
+        dealt[i] = split = min(fullness, key=fullness.__getitem__)
+        for k, count in inside:
+            have[split][k] += count
+            left[k] -= 1
+    return dealt, np.array(have)

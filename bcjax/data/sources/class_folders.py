@@ -86,10 +86,10 @@ def read(folder: Path, roots: Mapping[str, Path] | None = None) -> Source:
         more = ", ..." if len(ignored) > 3 else ""
         notes.append(f"Ignored {len(ignored)}, no pictures of a class: {examples}{more}.")
     label_of = {name: label for label, name in enumerate(classes)}
-    records = []
+    records, above = [], f"{folder.as_posix().rstrip('/')}/"
     for path, name, split in found:
         files.check_regular(path)
-        id_ = path.relative_to(folder).as_posix()
+        id_ = path.as_posix().removeprefix(above)
         if id_ != id_.encode(errors="ignore").decode():  # Python keeps other bytes as surrogates
             raise UserError(f"the name {id_!r} in {folder} is not in UTF-8: rename it")
         records.append(Record(id_, label_of[name], partial(read_file, path), split=split))

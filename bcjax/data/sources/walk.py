@@ -51,13 +51,20 @@ def files_below(folder: Path) -> Iterator[Path]:
     Raises:
       OSError: If a folder cannot be listed.
     """
-    ahead = visible(folder)[::-1]
+    ahead = _entries(folder)[::-1]
     while ahead:  # no recursion, since folders may lie deeper than Python's stack
-        path = ahead.pop()
-        if path.is_dir() and not path.is_symlink():
-            ahead += visible(path)[::-1]
+        path, is_folder = ahead.pop()
+        if is_folder:
+            ahead += _entries(path)[::-1]
         else:
             yield path
+
+
+def _entries(folder: Path) -> list[tuple[Path, bool]]:
+    """Returns what is `visible`, and whether each is a folder, no link: the disk says it of all."""
+    with os.scandir(folder) as entries:
+        named = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
+    return [(folder / name, named[name]) for name in sorted(named) if not is_litter(name)]
 
 
 def subfolders(folder: Path) -> list[Path]:
@@ -70,7 +77,7 @@ def subfolders(folder: Path) -> list[Path]:
 
 def visible(folder: Path) -> list[Path]:
     """Returns what lies directly in `folder`, without litter, sorted."""
-    return sorted(path for path in folder.iterdir() if not is_litter(path.name))
+    return [folder / name for name in sorted(os.listdir(folder)) if not is_litter(name)]
 
 
 def is_litter(name: str) -> bool:
