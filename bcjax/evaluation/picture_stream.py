@@ -6,11 +6,10 @@ set. Each finds its pictures anew, in the same order, every time it is asked.
 
 import dataclasses
 import glob
-import threading
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,11 +20,8 @@ from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from bcjax.data.prepared import EncodedExamples, PreparedSet
+    from bcjax.data.prepared import OneByOne, PreparedSet
 
-# Pictures of a prepared set that are read together, for one alone takes eight times as long; and
-# how many such blocks are held, for threads ask for pictures near each other.
-_BLOCK, _BLOCKS = 32, 4
 _LARGEST = 1 << 30  # bytes of a picture in a zip file, before it is decoded
 # What the zip file of a member that is damaged, encrypted or of an unknown method raises.
 _UNZIPPABLE = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
@@ -251,7 +247,6 @@ class _Prepared:
     """The pictures of a prepared set, split after split."""
 
     path: Path
-    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock, compare=False)
 
     def each(self) -> Iterator[Found]:
         for split in self._set.counts:
@@ -260,19 +255,7 @@ class _Prepared:
 
     def read(self, key: str) -> bytes:
         split, _, position = key.partition(":")
-        block, row = divmod(int(position), _BLOCK)
-        with self.lock:  # else several threads would read the same block
-            return self._read_block(split, block)[row]
-
-    @cached_property
-    def _read_block(self) -> Callable[[str, int], list[bytes]]:
-        @lru_cache(_BLOCKS)
-        def read(split: str, block: int) -> list[bytes]:
-            start = block * _BLOCK
-            rows = range(start, min(start + _BLOCK, self._set.size(split)))
-            return [example.image for example in self._splits[split][rows]]
-
-        return read
+        return self._splits[split](int(position))
 
     @cached_property
     def _set(self) -> "PreparedSet":
@@ -281,5 +264,7 @@ class _Prepared:
         return PreparedSet(self.path)
 
     @cached_property
-    def _splits(self) -> "dict[str, EncodedExamples]":
-        return {split: self._set.examples(split) for split in self._set.counts}
+    def _splits(self) -> "dict[str, OneByOne]":
+        from bcjax.data.prepared import OneByOne
+
+        return {split: OneByOne(self._set.examples(split)) for split in self._set.counts}

@@ -6,10 +6,10 @@ made a further one, though it holds the same pictures.
 """
 
 import dataclasses
-import functools
 import itertools
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +19,14 @@ from bcjax import config as configs
 from bcjax.data import contents
 from bcjax.data.curate import curation, leaks
 from bcjax.data.curate.datasheet import Datasheet
-from bcjax.data.curate.measured_pictures import MeasuredPictures, Measures, measure
+from bcjax.data.curate.measured_pictures import MeasuredPictures, measure
 from bcjax.data.preparation import prepare, read_source
-from bcjax.data.prepared import EncodedExamples, PreparedSet
+from bcjax.data.prepared import EncodedExamples, OneByOne, PreparedSet
 from bcjax.data.records import SPLITS, Record, Source
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 from bcjax.runtime.stages import Told
 
-_CHUNK = 512  # pictures held encoded at a time
 # Keys of the config's `data` branch that choose other pictures, or other splits, of a source.
 _RULES = (
     "exclude", "keep", "drop", "group_by", "resplit", "val_fraction", "test_fraction",
@@ -124,7 +123,7 @@ def _counted(records: Sequence[Record], told: Told) -> list[Record]:
             told(f"pictures read: {done:,} of {len(records):,}")
         return record.read()
 
-    return [dataclasses.replace(each, read=functools.partial(read, each)) for each in records]
+    return [dataclasses.replace(each, read=partial(read, each)) for each in records]
 
 
 def measure_pictures(
@@ -142,35 +141,20 @@ def measure_pictures(
       UserError: If a picture cannot be decoded, or is too large.
     """
     records: list[Record] = []
-    parts: list[Measures] = []
-    total = sum(map(prepared.size, prepared.counts))
+    in_order: list[Record] = []  # the same, as they are read fastest one after the other
     for split in prepared.counts:
         examples, ids = prepared.examples(split), prepared.ids(split)
-        for start in range(0, len(ids), _CHUNK):
-            told(f"pictures read: {len(records):,} of {total:,}")
-            positions = range(start, min(start + _CHUNK, len(ids)))
-            held = examples[positions]  # together: one by one costs more than to measure them
-            chunk = [
-                Record(
-                    ids[i],
-                    each.label,
-                    functools.partial(_read, examples, i),
-                    split=split,
-                    max_pixels=max_pixels,
-                )
-                for i, each in zip(positions, held, strict=True)
-            ]
-            in_memory = [
-                dataclasses.replace(record, read=functools.partial(bytes, each.image))
-                for record, each in zip(chunk, held, strict=True)
-            ]
-            measured = measure(in_memory, threads)
-            for i, fault in zip(positions, measured.fault, strict=True):
-                if fault:
-                    raise UserError(f"{ids[i]} of {prepared.path} cannot be read: {fault}.")
-            parts.append(measured)
-            records += chunk
-    return MeasuredPictures.from_measures(records, Measures.joined(parts))
+        one_by_one = OneByOne(examples)
+        for position, (name, label) in enumerate(zip(ids, prepared.labels(split), strict=True)):
+            drawn, next_one = partial(_read, examples, position), partial(one_by_one, position)
+            record = Record(name, label, drawn, split=split, max_pixels=max_pixels)
+            records.append(record)
+            in_order.append(dataclasses.replace(record, read=next_one))
+    measured = measure(_counted(in_order, told), threads)
+    for record, fault in zip(records, measured.fault, strict=True):
+        if fault:
+            raise UserError(f"{record.id} of {prepared.path} cannot be read: {fault}.")
+    return MeasuredPictures.from_measures(records, measured)
 
 
 def _read(examples: EncodedExamples, position: int) -> bytes:
