@@ -4,6 +4,10 @@
     bcjax calibrate --workdir=RUN
     python benchmarks/certificates.py --run=RUN --out=benchmarks/results/certificates.json
 
+`certificates_fine_tuned.json` is of a run of `--config=transfer` with `--config.data.image_size=96
+--config.data.test_fraction=0.1 --config.data.drop=conflicts --config.train.length='3 epochs'` and
+MobileNetV2's ImageNet weights as `--config.model.weights`.
+
 Each file is checked on the held-out pictures of the run, in its own runtime (`bcjax export`).
 """
 
@@ -31,6 +35,7 @@ def main() -> None:
     page["run"] = {
         "network": net.config.model.name, "image_size": data.image_size, "checkpoint": net.step,
         "source": Path(data.source).name, "length": net.config.train.length,
+        "fine_tuned": net.config.model.weights is not None,
     }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         exported = bcjax.export(
@@ -62,7 +67,8 @@ def table(page: dict) -> str:
         )
     run = page["run"]
     told = (
-        f"{run['network']} at {run['image_size']} px, trained on {run['source']} for "
+        f"{run['network']} at {run['image_size']} px, "
+        f"{'fine-tuned' if run['fine_tuned'] else 'trained'} on {run['source']} for "
         f"{run['length']}, on pictures of its {found[0].split} split; the network's own "
         f"calibration error on them is {found[0].own_calibration_error:.3f}. Lost: points of "
         "accuracy."
