@@ -5,21 +5,18 @@
 
 The run's app is exported, and opened as a telephone opens it. A picture is timed from its encoded
 bytes to its answer, on one thread, as on servers that do not isolate pages; the probabilities are
-compared with those of `predict`. `--runtimes` compares the compressed sizes of two runtimes, which
-npm fetches. `--images` only draws the screenshots, of pictures that bcjax draws.
+compared with those of `predict`. `--images` only draws the screenshots, of pictures that bcjax
+draws. `app_runtimes.py` compares runtimes.
 """
 
 import argparse
 import base64
 import contextlib
 import functools
-import gzip
 import http.server
 import io
 import shutil
 import statistics
-import subprocess
-import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -32,28 +29,12 @@ from PIL import Image
 
 import bcjax
 from bcjax.data.sources import synthetic
-from bcjax.exports.webapp import onnxruntime_web
 from bcjax.exports.webapp.folder import POLICY
 from bcjax.exports.webapp.server import Server
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
-_ONNX = f"onnxruntime-web@{onnxruntime_web.VERSION}"
-RUNTIMES = {  # the npm package of each, and the files of it that a page needs
-    "ONNX Runtime Web": (
-        _ONNX,
-        ["dist/ort.wasm.bundle.min.mjs", "dist/ort-wasm-simd-threaded.wasm"],
-    ),
-    "ONNX Runtime Web with WebGPU": (
-        _ONNX,
-        ["dist/ort.webgpu.bundle.min.mjs", "dist/ort-wasm-simd-threaded.asyncify.wasm"],
-    ),
-    "LiteRT.js": (
-        "@litertjs/core@2.5.3",
-        ["dist/index.js", "wasm/litert_wasm_internal.js", "wasm/litert_wasm_internal.wasm"],
-    ),
-}
 TIMED = """async ([picture, times]) => {
   const { decode } = await import("./js/decode.js");
   const { prepare } = await import("./js/resize.js");
@@ -84,7 +65,6 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, help="folder of pictures to time, searched")
     parser.add_argument("--count", type=int, default=50, help="pictures, evenly over the folder")
     parser.add_argument("--times", type=int, default=5, help="that each is timed")
-    parser.add_argument("--runtimes", action="store_true", help="compare runtimes, by npm")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--images", type=Path, help="draw screenshots into this folder")
     options = parser.parse_args()
@@ -97,8 +77,6 @@ def main() -> None:
         page = pages.begin()
         page |= measure(folder, options)
         page["certificate"] = exported.certificates[0].to_dict()
-    if options.runtimes:
-        page["runtimes"] = {name: runtime(name) for name in RUNTIMES}
     pages.write(page, options.out)
     print(table(page))
 
@@ -162,25 +140,7 @@ def table(page: dict[str, Any]) -> str:
     lines = [f"| {page['network']}, {height} x {width} px, one thread | |", "|---|--:|"]
     lines += [f"| {name} | {value} |" for name, value in rows]
     lines += ["", pages.measured(page)]
-    if "runtimes" in page:
-        lines += ["", "| Runtime | npm package | compressed by gzip |", "|---|---|--:|"]
-        lines += [
-            f"| {name} | {each['package']} | {each['bytes'] / MB:.2f} MB |"
-            for name, each in page["runtimes"].items()
-        ]
     return "\n".join(lines)
-
-
-def runtime(name: str) -> dict[str, Any]:
-    """Returns the compressed bytes of the files that a page needs of a runtime."""
-    package, names = RUNTIMES[name]
-    with tempfile.TemporaryDirectory() as folder:
-        command = ["npm", "pack", "--silent", package]
-        subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-        (packed,) = Path(folder).glob("*.tgz")
-        with tarfile.open(packed) as archive:
-            contents = [archive.extractfile(f"package/{each}").read() for each in names]
-    return {"package": package, "bytes": sum(len(gzip.compress(each, 9)) for each in contents)}
 
 
 def bytes_of_first_load(browser: Any, address: str) -> int:
