@@ -91,22 +91,33 @@ def run(
     began = time.monotonic()
     if began > deadline.end:
         raise CutOffError("the time was up")
-    handler = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    process = subprocess.Popen(
-        command,
-        env={**os.environ, **(environment or {})},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,  # so that what it starts ends with it, and all with this process
-    )
+    process: subprocess.Popen[str] | None = None
+    told: list[int] = []  # signals that came
+
+    def end(number: int, _: object) -> None:
+        told.append(number)
+        if process is not None:  # else the program is just being started, and could not be ended
+            sys.exit(128 + number)
+
+    handler = signal.signal(signal.SIGTERM, end)
     try:
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, **(environment or {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            # So that what it starts ends with it, and all with this process.
+            start_new_session=True,
+        )
+        if told:
+            sys.exit(128 + told[0])
         left = None if math.isinf(deadline.end) else deadline.end - began
         out, err = process.communicate(timeout=left)
     except subprocess.TimeoutExpired:
         raise CutOffError("the time was up") from None
     finally:
-        if process.poll() is None:
+        if process is not None and process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()
         signal.signal(signal.SIGTERM, handler)
