@@ -45,7 +45,7 @@ def main() -> None:
         print(json.dumps(row))
         return
     page = pages.begin() | {"image_size": options.size, "rows": []}
-    if options.out.exists():
+    if options.out and options.out.exists():
         before = json.loads(options.out.read_text())
         if before["command"] == page["command"]:
             page["rows"] = before["rows"]
@@ -58,10 +58,12 @@ def main() -> None:
         )
         print(page["rows"][-1], flush=True)
         page["rows"].sort(key=lambda row: list(models.MODELS).index(row["network"]))
-        pages.write(page, options.out)
+        if options.out:
+            pages.write(page, options.out)
 
 
 def tried(name: str, options: argparse.Namespace) -> dict:
+    """Returns, for each format, how far a network's file is from it, or why there is none."""
     size = options.size
     model = models.create(name, classes=len(CLASSES))
     draw = np.random.default_rng(0)

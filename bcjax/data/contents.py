@@ -137,7 +137,7 @@ def _digests(paths: Sequence[Path]) -> list[bytes]:
 
 
 def _digest(path: Path) -> bytes:
-    # Not hashlib.file_digest, which makes a buffer of 256 kB for each file.
+    # Not hashlib.file_digest, which fills a buffer of 256 kB with zeros for each file.
     with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
         digest = hashlib.sha256()
         while part := file.read(_AT_ONCE):

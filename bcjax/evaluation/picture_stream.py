@@ -20,7 +20,7 @@ from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 if TYPE_CHECKING:
-    from bcjax.data.prepared import OneByOne, PreparedSet
+    from bcjax.data.prepared import BlockReader, PreparedSet
 
 _LARGEST = 1 << 30  # bytes of a picture in a zip file, before it is decoded
 # What the zip file of a member that is damaged, encrypted or of an unknown method raises.
@@ -264,7 +264,7 @@ class _Prepared:
         return PreparedSet(self.path)
 
     @cached_property
-    def _splits(self) -> "dict[str, OneByOne]":
-        from bcjax.data.prepared import OneByOne
+    def _splits(self) -> "dict[str, BlockReader]":
+        from bcjax.data.prepared import BlockReader
 
-        return {split: OneByOne(self._set.examples(split)) for split in self._set.counts}
+        return {split: BlockReader(self._set.examples(split)) for split in self._set.counts}

@@ -151,23 +151,26 @@ def _check_kind(path: Path, status: os.stat_result) -> os.stat_result:
 
 
 def read_regular(path: Path) -> bytes:
-    """Returns what is in a file, opened once: of a small one that takes most of the time.
+    """Returns the content of a file.
+
+    It is checked after it was opened, and so opened once: with a small file, asking the disk for it
+    takes longer than reading it.
 
     Raises:
       NotAFileError: If it is there and is not a regular file.
       OSError: If it cannot be read.
     """
     try:
-        with open(path, "rb", buffering=0, opener=_open_at_once) as file:
+        with open(path, "rb", buffering=0, opener=_open_without_waiting) as file:
             _check_kind(path, os.fstat(file.fileno()))
             return file.read()
     except OSError:
-        check_regular(path)  # a folder or a socket cannot be opened: says which it is
+        check_regular(path)  # folders and sockets cannot be opened: this says what it is
         raise
 
 
-def _open_at_once(path: str, flags: int) -> int:
-    """Opens a file; of a pipe, does not wait for its writer."""
+def _open_without_waiting(path: str, flags: int) -> int:
+    """Opens a file; a pipe is opened too, even if nobody writes to it."""
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 

@@ -8,8 +8,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from bcjax import config as configs
-from bcjax.data import preparation
-from bcjax.data.prepared import EncodedExamples
+from bcjax.data import preparation, prepared
+from bcjax.data.prepared import BlockReader, EncodedExamples
 from bcjax.data.records import Record
 from bcjax.data.sources import synthetic
 
@@ -46,6 +46,26 @@ def test_threads_that_read_at_the_same_time_get_their_own_pictures(examples):
     with ThreadPoolExecutor(len(asked)) as threads:
         for positions, read in zip(asked, threads.map(examples.__getitem__, asked), strict=True):
             assert read == [(PICTURES[i], i % 3) for i in positions]
+
+
+def test_threads_that_read_one_by_one_read_each_block_once(examples, monkeypatch):
+    monkeypatch.setattr(prepared, "_BLOCK", 5)  # the last block is not whole
+    read = []
+
+    class Watched:
+        def __len__(self):
+            return len(examples)
+
+        def __getitem__(self, positions):
+            read.append(list(positions))
+            return examples[positions]
+
+    one_by_one = BlockReader(Watched())
+    parts = [range(start, min(start + 5, COUNT)) for start in range(0, COUNT, 5)]
+    with ThreadPoolExecutor(len(parts)) as threads:
+        found = threads.map(lambda part: [one_by_one(i) for i in part], parts)
+        assert [picture for part in found for picture in part] == PICTURES
+    assert sorted(read) == [list(part) for part in parts]
 
 
 def test_another_process_can_be_given_examples_that_were_read(examples):

@@ -61,7 +61,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def _entries(folder: Path) -> list[tuple[Path, bool]]:
-    """Returns what is `visible`, and whether each is a folder, no link: the disk says it of all."""
+    """Returns what is `visible`, and for each whether it is a folder, and not a link to one."""
     with os.scandir(folder) as entries:
         named = {entry.name: entry.is_dir(follow_symlinks=False) for entry in entries}
     return [(folder / name, named[name]) for name in sorted(named) if not is_litter(name)]

@@ -21,7 +21,7 @@ from bcjax.data.curate import curation, leaks
 from bcjax.data.curate.datasheet import Datasheet
 from bcjax.data.curate.measured_pictures import MeasuredPictures, measure
 from bcjax.data.preparation import prepare, read_source
-from bcjax.data.prepared import EncodedExamples, OneByOne, PreparedSet
+from bcjax.data.prepared import BlockReader, EncodedExamples, PreparedSet
 from bcjax.data.records import SPLITS, Record, Source
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
@@ -141,15 +141,15 @@ def measure_pictures(
       UserError: If a picture cannot be decoded, or is too large.
     """
     records: list[Record] = []
-    in_order: list[Record] = []  # the same, as they are read fastest one after the other
+    in_order: list[Record] = []  # the same, read faster by whoever asks for one after the other
     for split in prepared.counts:
         examples, ids = prepared.examples(split), prepared.ids(split)
-        one_by_one = OneByOne(examples)
+        read_in_block = BlockReader(examples)
         for position, (name, label) in enumerate(zip(ids, prepared.labels(split), strict=True)):
-            drawn, next_one = partial(_read, examples, position), partial(one_by_one, position)
-            record = Record(name, label, drawn, split=split, max_pixels=max_pixels)
+            alone, in_block = partial(_read, examples, position), partial(read_in_block, position)
+            record = Record(name, label, alone, split=split, max_pixels=max_pixels)
             records.append(record)
-            in_order.append(dataclasses.replace(record, read=next_one))
+            in_order.append(dataclasses.replace(record, read=in_block))
     measured = measure(_counted(in_order, told), threads)
     for record, fault in zip(records, measured.fault, strict=True):
         if fault:
