@@ -24,7 +24,7 @@ import numpy as np
 import page as pages
 
 import bcjax
-from bcjax.exports.webapp import onnxruntime_web
+from bcjax.exports.webapp import litert_web
 
 TURNS, TIMES, WARM = 5, 200, 20
 MB = 1e6
@@ -46,8 +46,11 @@ class Runtime(NamedTuple):
     script: str = ""
 
 
-_ONNX = {f"onnxruntime-web@{onnxruntime_web.VERSION}": "onnx"}
-_LITERT = {"@litertjs/core@2.5.3": "litert", "@litertjs/wasm-utils@2.5.3": "utils"}
+_ONNX = {"onnxruntime-web@1.30.0": "onnx"}
+_LITERT = {
+    f"@litertjs/core@{litert_web.VERSION}": "litert",
+    f"@litertjs/wasm-utils@{litert_web.VERSION}": "utils",
+}
 
 
 def _litert(build: str) -> Runtime:

@@ -52,9 +52,10 @@ def command(argv: list[str]) -> str:
     return shlex.join(words)
 
 
-def write(page: dict[str, Any], out: Path) -> None:
-    """Writes a page whole or not at all."""
-    files.write_json(out, page)
+def write(page: dict[str, Any], out: Path | None) -> None:
+    """Writes a page whole or not at all; None: nowhere."""
+    if out is not None:
+        files.write_json(out, page)
 
 
 def shell(commands: Iterable[str]) -> str:

@@ -78,6 +78,6 @@ FORMATS = {
     "stablehlo": Format("model.stablehlo", stablehlo_file.write, stablehlo_file.Runtime),
     "safetensors": Format("huggingface/model.safetensors", hub_folder.write, hub_folder.Runtime),
     "webapp": Format(
-        f"{webapp.FOLDER}/{webapp.NAME}", webapp.write, onnx_file.Runtime, finish=webapp.finish
+        f"{webapp.FOLDER}/{webapp.NAME}", webapp.write, litert_file.Runtime, finish=webapp.finish
     ),
 }

@@ -9,7 +9,7 @@ import contextlib
 import os
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ def write(servable: Servable, path: Path) -> None:
     Raises:
       UserError: If the extra is not installed, or an operation of the network has no LiteRT.
     """
-    path.write_bytes(converted(servable))
+    path.write_bytes(_for_any_number(servable))
 
 
 def write_float16(servable: Servable, path: Path) -> None:
@@ -125,17 +125,33 @@ def _quantised(quantizer: Any, ranges: Any = None) -> bytes:
 def _quantizer(servable: Servable) -> Any:
     from ai_edge_quantizer.quantizer import Quantizer
 
-    return Quantizer(bytearray(converted(servable)))
+    return Quantizer(bytearray(_for_any_number(servable)))
 
 
-def converted(servable: Servable) -> bytes:
-    """Returns the bytes of a network in float32.
+def for_one_picture(servable: Servable) -> bytes:
+    """Returns the content of a file in float32 that takes one picture at a time, for LiteRT.js.
+
+    Integers that the network holds, and computes with in float32, become so once and not each time.
 
     Raises:
       UserError: As `write`.
     """
-    extras.check("litert_converter", "The format litert")
-    extras.check("ai_edge_litert", "The format litert")
+    return _edited(_converted(servable), _cast_constants_once)
+
+
+def _for_any_number(servable: Servable) -> bytes:
+    """Returns a network in float32 for any number of pictures, which its reader then sets.
+
+    With a batch of unknown size the converter would write a graph that computes shapes. So it is
+    traced with one, and each shape that begins with it begins with "whatever is left".
+    """
+    return _edited(_converted(servable), _take_any_number)
+
+
+def _converted(servable: Servable) -> bytes:
+    """Returns a network in float32, for one picture at a time."""
+    extras.check("litert_converter", "A file for LiteRT")
+    extras.check("ai_edge_litert", "A file for LiteRT")
     from jax import export
 
     def answer(images: jax.Array) -> tuple[jax.Array, ...]:
@@ -160,26 +176,28 @@ def converted(servable: Servable) -> bytes:
                 content = converter.export_flatbuffer_to_bytes(operation)
         except Exception as error:  # MLIR's own kinds
             raise _cannot_hold(error) from error
-    return _of_any_batch(content)
+    return bytes(content)
 
 
-def _of_any_batch(content: bytes) -> bytes:
-    """Returns a model of one picture as one of any number, which its reader then sets.
-
-    With a batch of unknown size the converter would write a graph that computes shapes. So it is
-    traced with one, and each shape that begins with it begins with "whatever is left".
-    """
+def _edited(content: bytes, edit: Callable[[Any], None]) -> bytes:
+    """Returns a file whose parts `edit` has changed in place."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    edit(model)
+    builder = flatbuffers.Builder(len(content))
+    builder.Finish(model.Pack(builder), _IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _take_any_number(model: Any) -> None:
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
     for graph in model.subgraphs:
         for tensor in (graph.tensors[place] for place in graph.inputs):
             tensor.shapeSignature = np.array([-1, *tensor.shape[1:]], np.int32)
-        for node in graph.operators:
-            if codes[node.opcodeIndex] != schema.BuiltinOperator.RESHAPE:
-                continue
+        for node in _nodes(model, graph, BuiltinOperator.RESHAPE):
             buffer = model.buffers[graph.tensors[node.inputs[1]].buffer]
             shape = np.frombuffer(bytes(buffer.data), np.int32).copy()
             if shape.size and shape[0] == 1:
@@ -187,9 +205,33 @@ def _of_any_batch(content: bytes) -> bytes:
                 buffer.data = np.frombuffer(shape.tobytes(), np.uint8)
                 if node.builtinOptions is not None:
                     node.builtinOptions.newShape = shape
-    builder = flatbuffers.Builder(len(content))
-    builder.Finish(model.Pack(builder), _IDENTIFIER)
-    return bytes(builder.Output())
+
+
+def _cast_constants_once(model: Any) -> None:
+    """Lets casts of constant integers be a DEQUANTIZE, whose result every runtime keeps."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    operator, kinds = schema.BuiltinOperator.DEQUANTIZE, schema.TensorType
+    for graph in model.subgraphs:
+        for node in _nodes(model, graph, schema.BuiltinOperator.CAST):
+            constant, result = graph.tensors[node.inputs[0]], graph.tensors[node.outputs[0]]
+            integers = constant.type in (kinds.INT8, kinds.INT16) and result.type == kinds.FLOAT32
+            if model.buffers[constant.buffer].data is None or not integers:
+                continue
+            constant.quantization = schema.QuantizationParametersT(scale=[1.0], zeroPoint=[0])
+            code = schema.OperatorCodeT(
+                builtinCode=operator, deprecatedBuiltinCode=operator, version=3
+            )
+            model.operatorCodes.append(code)
+            node.opcodeIndex = len(model.operatorCodes) - 1
+            node.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+            node.builtinOptions = schema.DequantizeOptionsT()
+
+
+def _nodes(model: Any, graph: Any, operator: int) -> list[Any]:
+    """Returns the nodes of a graph that have an operator."""
+    codes = [max(code.builtinCode, code.deprecatedBuiltinCode) for code in model.operatorCodes]
+    return [node for node in graph.operators if codes[node.opcodeIndex] == operator]
 
 
 class Runtime:
@@ -222,7 +264,7 @@ class Runtime:
 def _cannot_hold(error: Exception) -> UserError:
     reason = str(error).partition("\n")[0]
     return UserError(
-        f"The format litert cannot hold this network ({reason}): export it as stablehlo, which "
+        f"LiteRT cannot hold this network ({reason}): export it as stablehlo, which "
         "holds every operation of JAX."
     )
 

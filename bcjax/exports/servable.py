@@ -27,6 +27,7 @@ INPUT = "images"
 PROBABILITIES, LOGITS, DISTANCE = "probabilities", "logits", "distance"  # the outputs
 
 Outputs = dict[str, Float[Array, "B *rest"]]
+Whiten = Callable[[Float[Array, "B D"]], Float[Array, "B R"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,8 +76,13 @@ def in_float32(net: Trained) -> Trained:
     return dataclasses.replace(net, config=config, model=network.build(config, len(net.classes)))
 
 
-def servable(net: TrainedNetwork | TrainedEnsemble) -> Servable:
+def servable(net: TrainedNetwork | TrainedEnsemble, whiten: Whiten | None = None) -> Servable:
     """Returns a trained network, or several that answer together, as other runtimes can have it.
+
+    Args:
+      net: The network, or the networks.
+      whiten: Multiplies features by the whitening matrix of the network's outliers in a way of its
+        own; None: by the matrix as it is.
 
     Raises:
       UserError: If several networks read pictures otherwise than each other.
@@ -96,7 +102,7 @@ def servable(net: TrainedNetwork | TrainedEnsemble) -> Servable:
             else:
                 features = method(images, "features")
                 logits = method(features, "classify")
-                distance = {DISTANCE: _distance(features, outliers)}
+                distance = {DISTANCE: _distance(features, outliers, whiten)}
             return {PROBABILITIES: jax.nn.softmax(logits / temperature), LOGITS: logits} | distance
 
     outputs = (PROBABILITIES, LOGITS, *((DISTANCE,) if outliers else ()))
@@ -144,9 +150,15 @@ def _methods(net: TrainedNetwork) -> Callable[[Array, str], Array]:
     return method
 
 
-def _distance(features: Float[Array, "B D"], outliers: Outliers) -> Float[Array, "B"]:
+def _distance(
+    features: Float[Array, "B D"], outliers: Outliers, whiten: Whiten | None
+) -> Float[Array, "B"]:
     """Returns the distance to the nearest class, as `Outliers.distance` computes it in float64."""
-    whitened = features.astype(jnp.float32) @ outliers.whitening.astype(np.float32)
+    features = features.astype(jnp.float32)
+    if whiten is None:
+        whitened = features @ outliers.whitening.astype(np.float32)
+    else:
+        whitened = whiten(features)
     means = (outliers.means @ outliers.whitening).astype(np.float32)
     # One class after the other: a difference for all at once would take K times the memory.
     squares = [jnp.sum((whitened - mean) ** 2, axis=1, keepdims=True) for mean in means]

@@ -10,16 +10,14 @@ for 6.5.
 """
 
 import dataclasses
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Float32, Integer
+from jaxtyping import Array, Float, Float32, Integer
 
 from bcjax.evaluation.calibration.outliers import Outliers
 from bcjax.evaluation.trained_network import TrainedNetwork
-
-if TYPE_CHECKING:
-    from onnx import GraphProto, ModelProto, TensorProto
 
 _LEAST = 256  # features: of fewer, the matrix is small as it is
 # What the largest number of a column becomes, and the type that holds it: the first is tried first.
@@ -82,44 +80,10 @@ class SmallWhitening:
     def matrix(self) -> Float32[np.ndarray, "D D"]:
         return self.rounded * self.scale + np.diag(self.diagonal)
 
-    def put_into(self, model: "ModelProto") -> None:
-        """Replaces the matrix in an ONNX graph by what it is made of; a runtime puts it together.
-
-        Does nothing where the graph does not hold it as it is.
-        """
-        graph = model.graph
-        for stored in graph.initializer:
-            if list(stored.dims) == list(self.rounded.shape) and self._is(stored):
-                name = stored.name
-                graph.initializer.remove(stored)
-                self._put(graph, name)
-                return
-
-    def _is(self, stored: "TensorProto") -> bool:
-        from onnx import numpy_helper
-
-        return np.allclose(numpy_helper.to_array(stored), self.matrix, rtol=1e-5)
-
-    def _put(self, graph: "GraphProto", name: str) -> None:
-        from onnx import TensorProto, helper, numpy_helper
-
-        parts = {
-            "rounded": self.rounded,
-            "scale": self.scale,
-            "diagonal": self.diagonal,
-        }
-        for part, array in parts.items():
-            graph.initializer.append(numpy_helper.from_array(array, f"{name}_{part}"))
-        of = {part: f"{name}_{part}" for part in (*parts, "numbers", "below", "one", "on")}
-        nodes = [
-            helper.make_node("Cast", [of["rounded"]], [of["numbers"]], to=TensorProto.FLOAT),
-            helper.make_node("Mul", [of["numbers"], of["scale"]], [of["below"]]),
-            helper.make_node("EyeLike", [of["numbers"]], [of["one"]]),
-            helper.make_node("Mul", [of["one"], of["diagonal"]], [of["on"]]),
-            helper.make_node("Add", [of["below"], of["on"]], [name]),
-        ]
-        for position, node in enumerate(nodes):
-            graph.node.insert(position, node)
+    def __call__(self, features: Float32[Array, "B D"]) -> Float32[Array, "B D"]:
+        """Returns `features @ matrix`; the integers stay integers in what is traced."""
+        numbers = jnp.asarray(self.rounded).astype(jnp.float32)
+        return (features @ numbers) * self.scale + features * self.diagonal
 
 
 def with_small_distance(net: TrainedNetwork) -> tuple[TrainedNetwork, SmallWhitening | None]:

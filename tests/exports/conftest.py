@@ -21,6 +21,7 @@ class App(NamedTuple):
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> App:
+    pytest.importorskip("litert_converter", reason="LiteRT's converter is not installed")
     workdir = tmp_path_factory.mktemp("runs") / "app"
     lengths = [f"--config.{key}={STEPS} steps" for key in ("train.length", "eval.every")]
     ran = run_bcjax("train", *TINY, *lengths, f"--workdir={workdir}")

@@ -34,7 +34,7 @@ def calibrated(trained, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(calibrated):
-    formats = [name for name in FORMATS if LITERT or not name.startswith("litert")]
+    formats = [name for name in FORMATS if LITERT or not name.startswith(("litert", "webapp"))]
     return library.export(calibrated, formats=formats, max_loss=1)
 
 

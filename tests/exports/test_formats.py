@@ -84,13 +84,12 @@ def test_an_onnx_graph_holds_little_but_convolutions(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["basic", "mobilenet_v2_035", "lenet"])
-def test_a_litert_graph_holds_built_in_operators_in_the_layout_of_the_network(name):
+def test_a_litert_graph_holds_built_in_operators_in_the_layout_of_the_network(name, tmp_path):
     pytest.importorskip("litert_converter", reason="the format litert is not installed")
     from ai_edge_litert import schema_py_generated as schema
 
-    from bcjax.exports import litert_file
-
-    model = schema.ModelT.InitFromPackedBuf(litert_file.converted(of(*network(name))), 0)
+    content = FORMATS["litert"].written(of(*network(name)), tmp_path, None).read_bytes()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
     (graph,) = model.subgraphs
     names = {value: key for key, value in vars(schema.BuiltinOperator).items()}
     kinds = {names[model.operatorCodes[node.opcodeIndex].builtinCode] for node in graph.operators}
@@ -104,7 +103,7 @@ def test_a_network_that_litert_cannot_run_is_one_sentence(tmp_path):
     variables = model.init(networks.key(), networks.pictures(1, SIDE))
     path = FORMATS["litert"].written(of(model, variables), tmp_path, None)
     runtime = FORMATS["litert"].runtime(path)
-    with pytest.raises(UserError, match=r"litert cannot hold this network .*stablehlo"):
+    with pytest.raises(UserError, match=r"LiteRT cannot hold this network .*stablehlo"):
         runtime(np.zeros((1, SIDE, SIDE, 4), np.uint8))
 
 

@@ -11,10 +11,12 @@ import pytest
 from commandline import refused
 
 import bcjax as library
-from bcjax.exports import small_distance
+from bcjax.config import ImageSize
+from bcjax.exports import litert_file, small_distance
+from bcjax.exports.servable import Servable
 from bcjax.exports.small_distance import SmallWhitening
 from bcjax.exports.webapp import app as apps
-from bcjax.exports.webapp import folder, onnxruntime_web
+from bcjax.exports.webapp import folder, litert_web
 from bcjax.runtime.errors import UserError
 
 TEXTS = (".html", ".css", ".json", ".webmanifest", ".js")
@@ -47,7 +49,7 @@ def test_nothing_in_the_folder_names_another_host(app):
     written = [path for path in app.folder.rglob("*") if path.suffix in TEXTS]
     assert len(written) > 10
     for path in written:
-        if path.name != "ort.js":  # it names pages about its messages
+        if path.name != "loader.js":  # its comments name pages
             assert not re.search(r"https?://\w", path.read_text()), path
 
 
@@ -81,12 +83,16 @@ def test_an_app_is_made_anew_only_where_the_run_changed(app, tmp_path):
     assert folder.made_from(made) is None
 
 
-def test_the_runtime_is_the_pinned_one():
-    with pytest.raises(UserError, match="is not onnxruntime-web"):
-        onnxruntime_web.pack(b"another package")
-    script, program = onnxruntime_web.read().values()
-    assert f"v{onnxruntime_web.VERSION}".encode() in script[:200]
-    assert program.startswith(b"\0asm")
+def test_the_runtime_is_the_pinned_one(app):
+    packages = dict.fromkeys(["@litertjs/core", "@litertjs/wasm-utils"], b"another package")
+    with pytest.raises(UserError, match="is not @litertjs/core"):
+        litert_web.pack(packages)
+    parts = litert_web.read()
+    assert parts[litert_web.PROGRAM].startswith(b"\0asm")
+    # A script finds the others by their names in the folder.
+    assert b'from "./wasm_utils.js"' in parts["litert.js"]
+    about = json.loads((app.folder / "app.json").read_text())["runtime"]
+    assert (about["name"], about["version"]) == ("LiteRT.js", litert_web.VERSION)
 
 
 @pytest.mark.parametrize(("mixing", "smaller"), [(0.02, 5), (0.2, 2)])
@@ -104,3 +110,29 @@ def test_a_small_whitening_gives_the_same_distances(mixing, smaller):
     assert size < whitening.astype(np.float32).nbytes / smaller
     assert SmallWhitening.of(whitening[:, :200]) is None
     assert SmallWhitening.of(np.eye(small_distance._LEAST - 1)) is None
+
+
+@pytest.mark.parametrize("kind", [np.int8, np.int16])
+def test_integers_of_a_litert_file_stay_small_and_are_cast_once(kind, tmp_path):
+    pytest.importorskip("litert_converter", reason="LiteRT's converter is not installed")
+    from ai_edge_litert import schema_py_generated as schema
+
+    random = np.random.default_rng(0)
+    most = np.iinfo(kind).max
+    rounded = np.tril(random.integers(-most, most, (300, 300)), -1).astype(kind)
+    scale, diagonal = random.uniform(0.001, 0.01, (2, 300)).astype(np.float32)
+    small = SmallWhitening(rounded, scale, diagonal)
+
+    def answer(images):
+        return {"whitened": small(images.reshape(len(images), 300).astype("float32"))}
+
+    servable = Servable(None, answer, ImageSize(10, 10), (), ("whitened",), {})
+    file = tmp_path / "model.tflite"
+    file.write_bytes(litert_file.for_one_picture(servable))
+    assert file.stat().st_size < rounded.nbytes + 8000
+    model = schema.ModelT.InitFromPackedBuf(file.read_bytes(), 0)
+    operators = {code.builtinCode for code in model.operatorCodes}
+    assert schema.BuiltinOperator.DEQUANTIZE in operators
+    pictures = random.integers(0, 256, (2, 10, 10, 3), dtype=np.uint8)
+    found = litert_file.Runtime(file)(pictures)["whitened"]
+    np.testing.assert_allclose(found, pictures.reshape(2, 300) @ small.matrix, rtol=1e-4, atol=1)

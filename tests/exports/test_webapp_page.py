@@ -184,14 +184,14 @@ def test_the_app_works_offline_after_the_first_visit(app, context, pictures):
 
 
 def test_a_first_visit_that_is_cut_short_says_to_connect(app, context, tmp_path):
-    for lost in ("model.onnx.gz", "runtime/ort.wasm.gz", "app.json", "strings.en.json"):
+    for lost in ("model.tflite.gz", "runtime/litert.wasm.gz", "app.json", "strings.en.json"):
         folder = shutil.copytree(app.folder, tmp_path / lost.replace("/", "_"))
         (folder / lost).unlink()
         with phone.served(folder) as address:
             assert "connection was lost" in phone.fault_at_start(context, address), lost
 
 
-@pytest.mark.parametrize("name", ["model.onnx.gz", "runtime/ort.wasm.gz"])
+@pytest.mark.parametrize("name", ["model.tflite.gz", "runtime/litert.wasm.gz"])
 def test_a_damaged_file_is_named(app, context, tmp_path, name):
     folder = copied(app, tmp_path)
     content = bytearray(gzip.decompress((folder / name).read_bytes()))

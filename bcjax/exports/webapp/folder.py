@@ -17,18 +17,18 @@ from typing import Any
 import jax
 import numpy as np
 
-from bcjax.exports import onnx_file, small_distance
+from bcjax.exports import litert_file, small_distance
 from bcjax.exports import servable as servables
 from bcjax.exports.exported import Certificate
 from bcjax.exports.servable import Servable
-from bcjax.exports.webapp import onnxruntime_web
+from bcjax.exports.webapp import litert_web
 from bcjax.runtime import files
 from bcjax.runtime.errors import UserError
 
 FOLDER = "webapp"
-NAME = "app.onnx"  # before it is compressed
+NAME = "app.tflite"  # before it is compressed
 APP = "app.json"
-_NETWORK, _SCRIPT, _PROGRAM = "model.onnx.gz", "runtime/ort.js", "runtime/ort.wasm.gz"
+_NETWORK, _RUNTIME = "model.tflite.gz", "runtime"
 _MOST_PIXELS = 100_000_000  # a telephone has memory for so many
 # Nothing but the folder's own files; WebAssembly is compiled, and no other code is made of text.
 POLICY = (
@@ -39,15 +39,15 @@ POLICY = (
 
 
 def write(servable: Servable, path: Path) -> None:
-    """Writes the network of the app, as ONNX, whose distance takes few bytes.
+    """Writes the network of the app, for one picture at a time; its distance takes few bytes.
 
     Args:
       servable: The network as other runtimes have it.
       path: The file.
 
     Raises:
-      UserError: As `onnx_file.write`; also if pictures are prepared in a way that the app lacks, or
-        it is several networks.
+      UserError: As `litert_file.write`; also if pictures are prepared in a way that the app lacks,
+        or it is several networks.
     """
     if servable.net is None:
         raise UserError("The app holds one network: export each of them for itself.")
@@ -59,15 +59,7 @@ def write(servable: Servable, path: Path) -> None:
                 "export it as onnx, or train a network without that."
             )
     net, whitening = small_distance.with_small_distance(servable.net)
-    if whitening is None:
-        onnx_file.write(servable, path)
-        return
-    onnx_file.write(servables.servable(net), path)
-    import onnx
-
-    model = onnx.load(path)
-    whitening.put_into(model)
-    path.write_bytes(model.SerializeToString())
+    path.write_bytes(litert_file.for_one_picture(servables.servable(net, whitening)))
 
 
 def finish(network: Path, servable: Servable, certificate: Certificate) -> Certificate:
@@ -82,10 +74,8 @@ def finish(network: Path, servable: Servable, certificate: Certificate) -> Certi
       The certificate of the network's file in the folder, which is compressed.
     """
     folder, page = network.parent, servable.page
-    runtime = onnxruntime_web.read()
     _write_static(folder)
-    (folder / "runtime").mkdir()
-    (folder / _SCRIPT).write_bytes(runtime[onnxruntime_web.SCRIPT])
+    runtime = _written_runtime(folder)
     model = _compressed(folder, _NETWORK, network.read_bytes())
     network.unlink()
     compressed = (folder / _NETWORK).read_bytes()
@@ -99,11 +89,11 @@ def finish(network: Path, servable: Servable, certificate: Certificate) -> Certi
         "format_version": 1,
         "made_from": fingerprint(servable),
         "model": model | {"bits": 32},
-        "runtime": _compressed(folder, _PROGRAM, runtime[onnxruntime_web.PROGRAM])
+        "runtime": runtime
         | {
-            "name": onnxruntime_web.NAME,
-            "version": onnxruntime_web.VERSION,
-            "licence": onnxruntime_web.LICENCE,
+            "name": litert_web.NAME,
+            "version": litert_web.VERSION,
+            "licence": litert_web.LICENCE,
         },
         "most_pixels": _MOST_PIXELS,
         "page": page,
@@ -125,7 +115,7 @@ def made_from(folder: Path) -> str | None:
 def fingerprint(servable: Servable) -> str:
     """Returns a digest of all that an app is made of: the network, its page and the app's files."""
     digest = hashlib.sha256(json.dumps(servable.page, sort_keys=True).encode())
-    digest.update(onnxruntime_web.INTEGRITY.encode())
+    digest.update(litert_web.INTEGRITY.encode())
     for leaf in jax.tree.leaves(servable.net and servable.net.variables):
         digest.update(np.asarray(leaf).tobytes())
     with resources.as_file(resources.files(__package__).joinpath("static")) as static:
@@ -140,6 +130,16 @@ def _write_static(folder: Path) -> None:
     page = folder / "index.html"
     html = page.read_text().replace("@CSP@", POLICY)
     page.write_text(_in_words(html, json.loads((folder / "strings.en.json").read_text())))
+
+
+def _written_runtime(folder: Path) -> dict[str, Any]:
+    """Writes the scripts of the runtime, and its program, which the app checks."""
+    (folder / _RUNTIME).mkdir()
+    parts = litert_web.read()
+    program = parts.pop(litert_web.PROGRAM)
+    for name, content in parts.items():
+        (folder / _RUNTIME / name).write_bytes(content)
+    return _compressed(folder, f"{_RUNTIME}/{litert_web.PROGRAM}.gz", program)
 
 
 def _in_words(html: str, texts: dict[str, str]) -> str:

@@ -1,6 +1,6 @@
-// The network: its files are loaded and checked, and ONNX Runtime Web answers pictures with it.
+// The network: its files are loaded and checked, and LiteRT.js answers pictures with it.
 
-import * as ort from "../runtime/ort.js";
+import { loadAndCompile, loadLiteRt, Tensor } from "../runtime/litert.js";
 import { Told } from "./strings.js";
 
 // The smallest module with a SIMD instruction: old browsers do not take it.
@@ -15,32 +15,34 @@ export function checkBrowser() {
   if (!window.isSecureContext) throw new Told("faultNotSecure");
 }
 
-// Returns a function of prepared pictures; see `answers`.
+// Returns a function of prepared pictures; see `answer`.
 export async function loadNetwork(app, progress) {
   const [runtime, model] = await Promise.all(
     [app.runtime, app.model].map((file) => checkedFile(file, progress)),
   );
-  ort.env.wasm.wasmBinary = runtime;
-  ort.env.wasm.numThreads = crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency) : 1;
-  ort.env.logLevel = "error";
-  let session;
+  // Where the loader of the runtime looks for its program and for what its messages go to.
+  self.Module = { wasmBinary: runtime, print: () => {}, printErr: () => {} };
+  let network;
   try {
-    session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
+    await loadLiteRt("runtime/loader.js");
+    network = await loadAndCompile(model, { accelerator: "wasm" });
   } catch (error) {
     throw new Told("faultNetwork", { reason: error.message });
   }
-  return (picture) => answer(session, app.page, picture);
+  return (picture) => answer(network, app.page, picture);
 }
 
 // Returns probabilities by class, and the distance or null.
-async function answer(session, page, picture) {
-  const { height, width, data } = picture;
-  const images = new ort.Tensor("uint8", data, [1, height, width, 3]);
-  const found = await session.run({ [page.input.name]: images });
-  return {
-    probabilities: Array.from(found.probabilities.data),
-    distance: found.distance ? found.distance.data[0] : null,
+async function answer(network, page, { height, width, data }) {
+  const images = new Tensor(data, [1, height, width, 3]);
+  const found = await network.run({ [page.input.name]: images });
+  const { probabilities, distance } = found;
+  const answered = {
+    probabilities: Array.from(probabilities.toTypedArray()),
+    distance: distance ? distance.toTypedArray()[0] : null,
   };
+  for (const each of [images, ...Object.values(found)]) each.delete(); // else its memory stays taken
+  return answered;
 }
 
 // Returns the content of a compressed file, checked.
