@@ -4,8 +4,8 @@
     python benchmarks/app.py --workdir=RUN --images=docs/images
 
 The run's app is exported, and opened as a telephone opens it. A picture is timed from its encoded
-bytes to its answer, on one thread, as on servers that do not isolate pages; the probabilities are
-compared with those of `predict`. `--images` only draws the screenshots, of pictures that bcjax
+bytes to its answer, on the one thread that the app uses; the probabilities are compared with those
+of `predict`. `--images` only draws the screenshots, of pictures that bcjax
 draws. `app_runtimes.py` compares runtimes.
 """
 
@@ -93,7 +93,6 @@ def measure(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
             wire = bytes_of_first_load(browser, address)
         with plain(folder) as address:
             page = opened(browser.new_context(), address)
-            assert not page.evaluate("crossOriginIsolated")  # so there is one thread
             timed = [
                 page.evaluate(TIMED, [base64.b64encode(each).decode(), options.times])
                 for each in files

@@ -2,11 +2,11 @@
 
     python benchmarks/app_runtimes.py --workdir=RUN --out=benchmarks/results/app_runtimes.json
 
-npm fetches the packages. The run is exported as ONNX and LiteRT; a page that does nothing else
-loads a runtime and answers a random picture again and again, on one thread, turn by turn with the
-other. LiteRT.js takes no file for any number of pictures at a time, so that its file is made one
-for a single picture. Sizes are those of the files that such a page needs, compressed by gzip. There
-is no GPU in a headless browser, so that the build for WebGPU has a size alone.
+npm fetches the packages. The run is written as ONNX and for LiteRT, which LiteRT.js wants for a
+single picture; a page that does nothing else loads a runtime and answers a random picture again and
+again, on one thread, turn by turn with the other. Sizes are those of the files that such a page
+needs, compressed by gzip. There is no GPU in a headless browser, so that the build for WebGPU has a
+size alone.
 """
 
 import argparse
@@ -24,6 +24,8 @@ import numpy as np
 import page as pages
 
 import bcjax
+from bcjax.exports import litert_file, onnx_file
+from bcjax.exports.servable import servable
 from bcjax.exports.webapp import litert_web
 
 TURNS, TIMES, WARM = 5, 200, 20
@@ -36,7 +38,7 @@ class Runtime(NamedTuple):
     Attributes:
       packages: Its npm packages, with the folder that each is served from.
       files: What a page needs of them.
-      model: The exported file that it reads; "" if it is not timed.
+      model: The file of the network that it reads; "" if it is not timed.
       script: Makes `run(pixels, shape)`, which resolves to the probabilities of a picture.
     """
 
@@ -128,14 +130,11 @@ def main() -> None:
             for package, place in runtime.packages.items():
                 if not (folder / place).exists():
                     unpack(package, folder / place)
-        exported = folder / "exported"
-        bcjax.export(options.workdir, exported, formats=("onnx", "litert"))
-        for runtime in RUNTIMES.values():
-            if runtime.model:
-                shutil.copy(exported / runtime.model, folder)
-        for_one_picture(folder / "model.tflite")
         (folder / "index.html").write_text(PAGE)
         net = bcjax.load(options.workdir)
+        network = servable(net)
+        onnx_file.write(network, folder / "model.onnx")
+        (folder / "model.tflite").write_bytes(litert_file.for_one_picture(network))
         page = pages.begin()
         page |= {"network": net.config.model.name, "image_size": list(net.image_size)}
         page["runtimes"] = measured(folder, net)
@@ -152,23 +151,6 @@ def unpack(package: str, folder: Path) -> None:
         with tarfile.open(packed) as archive:
             archive.extractall(temporary, filter="data")
         shutil.move(Path(temporary) / "package", folder)
-
-
-def for_one_picture(path: Path) -> None:
-    """Makes a LiteRT file, for any number of pictures at a time, one for a single picture.
-
-    LiteRT.js cannot say how many there are.
-    """
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
-    for graph in model.subgraphs:
-        for place in graph.inputs:
-            graph.tensors[place].shapeSignature = graph.tensors[place].shape
-    builder = flatbuffers.Builder()
-    builder.Finish(model.Pack(builder), b"TFL3")
-    path.write_bytes(bytes(builder.Output()))
 
 
 def measured(folder: Path, net: Any) -> dict[str, dict[str, Any]]:

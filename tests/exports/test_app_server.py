@@ -57,7 +57,6 @@ def test_files_come_with_their_type_and_strict_headers(folder):
         assert headers["Content-Type"] == "text/html; charset=utf-8"
         assert headers["Content-Security-Policy"].startswith("default-src 'none'")
         assert headers["Cross-Origin-Opener-Policy"] == "same-origin"
-        assert headers["Cross-Origin-Embedder-Policy"] == "require-corp"
         assert headers["X-Content-Type-Options"] == "nosniff"
         assert ask(port, "/js/main.js")[1]["Content-Type"].startswith("text/javascript")
         assert ask(port, "/model.onnx.gz")[1].get("Content-Encoding") is None

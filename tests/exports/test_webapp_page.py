@@ -184,7 +184,10 @@ def test_the_app_works_offline_after_the_first_visit(app, context, pictures):
 
 
 def test_a_first_visit_that_is_cut_short_says_to_connect(app, context, tmp_path):
-    for lost in ("model.tflite.gz", "runtime/litert.wasm.gz", "app.json", "strings.en.json"):
+    runtime = ("litert.js", "wasm_utils.js", "loader.js", "litert.wasm.gz")
+    for lost in (
+        "model.tflite.gz", "app.json", "strings.en.json", *(f"runtime/{each}" for each in runtime)
+    ):  # fmt: skip
         folder = shutil.copytree(app.folder, tmp_path / lost.replace("/", "_"))
         (folder / lost).unlink()
         with phone.served(folder) as address:

@@ -123,7 +123,6 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         for name, value in (
             ("Content-Security-Policy", self.server.policy + "; frame-ancestors 'none'"),
             ("Cache-Control", "no-cache"),
-            ("Cross-Origin-Embedder-Policy", "require-corp"),
             ("Cross-Origin-Opener-Policy", "same-origin"),
             ("Cross-Origin-Resource-Policy", "same-origin"),
             ("Permissions-Policy", "camera=(self), microphone=(), geolocation=()"),

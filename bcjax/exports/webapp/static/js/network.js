@@ -1,6 +1,5 @@
 // The network: its files are loaded and checked, and LiteRT.js answers pictures with it.
 
-import { loadAndCompile, loadLiteRt, Tensor } from "../runtime/litert.js";
 import { Told } from "./strings.js";
 
 // The smallest module with a SIMD instruction: old browsers do not take it.
@@ -22,19 +21,21 @@ export async function loadNetwork(app, progress) {
   );
   // Where the loader of the runtime looks for its program and for what its messages go to.
   self.Module = { wasmBinary: runtime, print: () => {}, printErr: () => {} };
-  let network;
   try {
-    await loadLiteRt("runtime/loader.js");
-    network = await loadAndCompile(model, { accelerator: "wasm" });
+    const litert = await import("../runtime/litert.js");
+    await litert.loadLiteRt("runtime/loader.js");
+    const network = await litert.loadAndCompile(model, { accelerator: "wasm" });
+    return (picture) => answer(litert, network, app.page, picture);
   } catch (error) {
+    // So fail a module and a script that cannot be fetched.
+    if (error instanceof TypeError || error instanceof Event) throw new Told("faultOffline");
     throw new Told("faultNetwork", { reason: error.message });
   }
-  return (picture) => answer(network, app.page, picture);
 }
 
 // Returns probabilities by class, and the distance or null.
-async function answer(network, page, { height, width, data }) {
-  const images = new Tensor(data, [1, height, width, 3]);
+async function answer(litert, network, page, { height, width, data }) {
+  const images = new litert.Tensor(data, [1, height, width, 3]);
   const found = await network.run({ [page.input.name]: images });
   const { probabilities, distance } = found;
   const answered = {
