@@ -76,3 +76,8 @@ class BackgroundCompiler:
         """
         if name in self._compiling:
             self._compiling.pop(name).result()
+
+    def give_up(self) -> None:
+        """Leaves out what has not been begun: a call compiles it, if one comes yet."""
+        kept = {name: future for name, future in self._compiling.items() if not future.cancel()}
+        self._compiling = kept

@@ -167,7 +167,8 @@ class Run:
         known.trained_on(self.prepared, name, chosen_on).write(self.workdir)
 
     def close(self) -> None:
-        """Waits for the checkpoint that is being written."""
+        """Waits for the checkpoint that is being written, and compiles no more ahead."""
+        self._compiler.give_up()
         self.checkpoints.close()
 
     def write_changes(self, state: State) -> Changes:

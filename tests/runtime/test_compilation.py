@@ -1,9 +1,11 @@
 """The cache of compiled programs is a help, and never in the way."""
 
+import threading
+
 import jax
 import pytest
 
-from bcjax.runtime import compilation
+from bcjax.runtime import compilation, environment
 
 KEY = "jax_compilation_cache_dir"
 
@@ -27,3 +29,28 @@ def test_without_a_place_for_the_cache_there_is_none(no_cache, tmp_path, monkeyp
     monkeypatch.setenv("BCJAX_CACHE", str(tmp_path / "file"))
     compilation.use_cache()
     assert getattr(jax.config, KEY) is None
+
+
+class Program:
+    """What takes as long to compile as it is told to."""
+
+    def __init__(self):
+        self.begun, self.may_end = threading.Event(), threading.Event()
+
+    def compile(self):
+        self.begun.set()
+        self.may_end.wait()
+
+
+def test_what_was_not_begun_is_given_up_and_nobody_waits_for_it(monkeypatch):
+    monkeypatch.setattr(environment, "usable_cores", lambda: 2)  # one compilation at once
+    compiler = compilation.BackgroundCompiler()
+    first, second = Program(), Program()
+    compiler.compile("first", first)
+    compiler.compile("second", second)
+    first.begun.wait()
+    compiler.give_up()
+    compiler.wait("second")
+    first.may_end.set()
+    compiler.wait("first")
+    assert not second.begun.is_set()
