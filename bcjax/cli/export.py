@@ -23,6 +23,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -65,30 +66,32 @@ def run(arguments: Arguments) -> None:
         )
     except FailedCheckError as error:
         sys.exit(f"{error} Nothing was written.")
-    Console().print(*tables.cautions(exported.cautions), _table(exported), sep="\n")
-    print(f"written to {exported.folder}")
+    shown = _table(exported), "Points are of accuracy, out of 100; ms is the median of one picture."
+    Console().print(*tables.cautions(exported.cautions), *shown, sep="\n")
+    files = ", ".join(each.file for each in exported.certificates)
+    print(f"written to {exported.folder}: {files}")
 
 
 def _loss(lost: "Difference") -> str:
     if lost.value is None or lost.low is None or lost.high is None:
         return "-"
-    return f"{lost.value:.4f} ({lost.low:.4f} to {lost.high:.4f})"
+    return f"{100 * lost.value:.1f} ({100 * lost.low:.1f} to {100 * lost.high:.1f})"
 
 
 def _table(exported: "Exported") -> Table:
     first = exported.certificates[0]
     title = f"Checked on pictures of the {first.split} split, on {first.hardware}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("file", overflow="fold")  # a name is never cut
-    for name in ("size", "same class", "differs by", "accuracy lost", "one picture"):
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("format", no_wrap=True)
+    for name in ("MB", "same class", "differs by", "points lost", "ms"):
         table.add_column(name, justify="right")
     for each in exported.certificates:
         table.add_row(
-            each.file,
-            f"{each.bytes / 1e6:.2f} MB",
+            each.format,
+            f"{each.bytes / 1e6:.2f}",
             f"{each.same_label} of {each.n}",
             f"{each.difference:.1e}",
             _loss(each.loss),
-            f"{each.p50_ms:.2f} ms",
+            f"{each.p50_ms:.2f}",
         )
     return table
