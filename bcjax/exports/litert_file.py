@@ -264,8 +264,8 @@ class Runtime:
 def _cannot_hold(error: Exception) -> UserError:
     reason = str(error).partition("\n")[0]
     return UserError(
-        f"LiteRT cannot hold this network ({reason}): export it as stablehlo, which "
-        "holds every operation of JAX."
+        f"LiteRT cannot hold this network ({reason}): export it as stablehlo, which holds every "
+        "operation of JAX."
     )
 
 

@@ -89,12 +89,7 @@ def finish(network: Path, servable: Servable, certificate: Certificate) -> Certi
         "format_version": 1,
         "made_from": fingerprint(servable),
         "model": model | {"bits": 32},
-        "runtime": runtime
-        | {
-            "name": litert_web.NAME,
-            "version": litert_web.VERSION,
-            "licence": litert_web.LICENCE,
-        },
+        "runtime": runtime,
         "most_pixels": _MOST_PIXELS,
         "page": page,
         "certificate": certificate.to_dict(),
@@ -133,13 +128,18 @@ def _write_static(folder: Path) -> None:
 
 
 def _written_runtime(folder: Path) -> dict[str, Any]:
-    """Writes the scripts of the runtime, and its program, which the app checks."""
+    """Writes the runtime; returns what the app checks of its program, and says of it."""
     (folder / _RUNTIME).mkdir()
     parts = litert_web.read()
     program = parts.pop(litert_web.PROGRAM)
     for name, content in parts.items():
         (folder / _RUNTIME / name).write_bytes(content)
-    return _compressed(folder, f"{_RUNTIME}/{litert_web.PROGRAM}.gz", program)
+    about = {
+        "name": litert_web.NAME,
+        "version": litert_web.VERSION,
+        "licence": litert_web.LICENCE,
+    }
+    return about | _compressed(folder, f"{_RUNTIME}/{litert_web.PROGRAM}.gz", program)
 
 
 def _in_words(html: str, texts: dict[str, str]) -> str:
