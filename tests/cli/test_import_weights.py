@@ -179,8 +179,12 @@ def make_config(tmp_path, weights, **changes):
 
 @contextlib.contextmanager
 def run_of(config):
-    """Opens a run; yields it, its state and whether that was restored."""
-    with contextlib.closing(Run(config)) as run:
+    """Opens a run; yields it, its state and whether that was restored.
+
+    It takes no step: programs that are compiled for one would keep the cores from later tests.
+    """
+    with pytest.MonkeyPatch.context() as patch, contextlib.closing(Run(config)) as run:
+        patch.setattr(run, "compile_ahead", lambda *_: None)
         yield run, *run.restore_or_start()
 
 
