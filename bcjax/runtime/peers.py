@@ -338,6 +338,7 @@ class _Watch(threading.Thread):
         self._me, self._seconds, self._beat = job.process_id, seconds, 0
         self._last = {i: ("", time.monotonic()) for i in range(job.num_processes)}
         self._hosts: dict[int, str] = {}
+        self._saying, self._said_last = threading.Lock(), False
 
     def run(self) -> None:
         while not self.over.is_set():
@@ -352,11 +353,15 @@ class _Watch(threading.Thread):
             self.over.wait(self.interval)
 
     def say(self, state: str, status: int = 0, why: str = "") -> None:
-        """Tells the others how this process is."""
-        self._beat += 1
-        page = json.dumps([state, status, why, socket.gethostname(), self._beat])
-        with contextlib.suppress(Exception) if state != "lives" else contextlib.nullcontext():
-            self._client.key_value_set(f"{_BEATS}/{self._me}", page, allow_overwrite=True)
+        """Tells the others how this process is; that it has ended stays the last that it says."""
+        with self._saying:
+            if self._said_last:
+                return
+            self._said_last = state != "lives"
+            self._beat += 1
+            page = json.dumps([state, status, why, socket.gethostname(), self._beat])
+            with contextlib.suppress(Exception) if self._said_last else contextlib.nullcontext():
+                self._client.key_value_set(f"{_BEATS}/{self._me}", page, allow_overwrite=True)
 
     def _look(self, pages: list[tuple[str, str]], now: float) -> None:
         for key, page in pages:
