@@ -146,3 +146,32 @@ def test_what_the_camera_shows_in_the_frame_gets_the_label_of_predict(
         assert kept[0]["probability"] == pytest.approx(expected[0].probability, abs=0.03)
         page.click("#camera")
         assert page.is_hidden("#video")
+
+
+# Each time that is measured seems shorter than the one before, and all seem long.
+SHORTER = "let now = 0, step = 1e9; performance.now = () => (now += step /= 1.1)"
+
+
+@pytest.mark.parametrize("lost", [False, True], ids=["there", "lost"])
+def test_where_a_gpu_is_faster_it_gives_the_same_answers(app, playwright, address, lost):
+    """Chromium computes a GPU's answers by software."""
+    flags = ("--enable-unsafe-webgpu", "--use-webgpu-adapter=swiftshader")
+    pictures = [encoded(cell) for cell in cells(8)]
+    with phone.chromium(playwright, *flags, "--enable-features=Vulkan") as browser:
+        context = browser.new_context()
+        page = phone.opened(context, address)
+        if not page.evaluate("(async () => Boolean(await navigator.gpu?.requestAdapter()))()"):
+            pytest.skip("this Chromium has no GPU, nor software for one")
+        assert page.evaluate("bcjax.onGpu") is False  # for the network is small
+        context.add_init_script(SHORTER)
+        page = phone.opened(context, address)
+        assert page.evaluate("bcjax.onGpu") is True
+        if lost:
+            page.evaluate(
+                'import("./runtime/litert.js").then((each) => each.getWebGpuDevice().destroy())'
+            )
+        found = phone.answers(page, pictures)
+    expected = library.load(app.workdir).predict(pictures)
+    ours = np.array([each["probabilities"] for each in found])
+    assert np.abs(ours - expected.probabilities).max() < 1e-4
+    np.testing.assert_allclose([each["distance"] for each in found], expected.distance, rtol=1e-2)

@@ -3,7 +3,7 @@
 import { element, make } from "./elements.js";
 import { number, percent, text } from "./strings.js";
 
-export function aboutList(app) {
+export function aboutList(app, onGpu) {
   const { page, certificate, model, runtime } = app;
   const [height, width] = page.input.shape.slice(1, 3);
   const entries = [
@@ -22,6 +22,7 @@ export function aboutList(app) {
     ["aboutBits", text("bits", { bits: model.bits })],
     ["aboutMade", page.made_by],
     ["aboutRuntime", `${runtime.name} ${runtime.version} (${runtime.licence})`],
+    ["aboutComputes", text(onGpu ? "onGpu" : "onCpu")],
     ["aboutFile", text("file", { sha256: model.sha256 })],
   ];
   element("about-list").replaceChildren(

@@ -23,7 +23,8 @@ class App {
     this.mostPixels = app.most_pixels;
     this.shape = app.page.input.shape.slice(1, 3);
     this.atLeast = Math.max(...filled(this.shape, app.page.preparation));
-    this.network = network;
+    this.network = network.answer;
+    this.onGpu = network.onGpu;
     this.camera = new Camera(element("video"));
     this.answers = new AnswerView(app.page.classes);
     this.history = new HistoryView(new History(`bcjax-${app.model.sha256.slice(0, 12)}`));
@@ -233,7 +234,7 @@ async function start() {
       network: `${app.page.run} (${app.page.network})`,
       classes: app.page.classes.length,
     });
-    aboutList(app);
+    aboutList(app, network.onGpu);
     window.bcjax = new App(app, network); // for tests and for whoever looks under the bonnet
     element("app").hidden = false;
     element("start").hidden = true;
