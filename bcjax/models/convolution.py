@@ -9,6 +9,7 @@ products and shifted sums, which XLA compiles well. Values and gradients are tho
 
 import enum
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -20,6 +21,8 @@ from bcjax.models.windows import Geometry, Kernel, Picture, Sides, gathered, is_
 
 # With up to this many positions in a picture, a product of windows beats XLA's convolution.
 _SMALL_MAP = 16
+# With up to this many numbers in a window (3x3 of a colour picture), likewise.
+_SMALL_WINDOW = 32
 # Products of up to this many rows, as in the last stages for one picture, are computed transposed.
 _FEW_ROWS = 16
 
@@ -143,7 +146,9 @@ def cpu_forward(x: Picture, kernel: Kernel, geometry: Geometry, groups: int) -> 
             return patchify(x, kernel)
         case Way.DEPTHWISE:
             return depthwise(x, kernel, geometry)
-        case Way.WINDOWED if _small(x, kernel, geometry):
+        case Way.WINDOWED if math.prod(kernel.shape[:3]) <= _SMALL_WINDOW or _small(
+            x, kernel, geometry
+        ):
             return windowed(x, kernel, geometry)
     return xla_forward(x, kernel, geometry, groups)
 
@@ -207,18 +212,33 @@ def windowed(x: Picture, kernel: Kernel, geometry: Geometry) -> Picture:
 
 
 def windowed_kernel_gradient(x: Picture, g: Picture, taps: Sides, geometry: Geometry) -> Kernel:
-    rows = patches(x, taps, geometry)
-    product = _product(rows.T, g.reshape(-1, g.shape[-1]))
-    return product.reshape(*taps, x.shape[-1], -1)
+    # A product for each row of the kernel: their windows need not be put together.
+    g = g.reshape(-1, g.shape[-1])
+    rows = [_product(row.reshape(len(g), -1).T, g) for row in _rows_of_taps(x, taps, geometry)]
+    return jnp.concatenate(rows).reshape(*taps, x.shape[-1], -1)
 
 
 def patches(x: Picture, taps: Sides, geometry: Geometry) -> Float[Array, "positions taps*C"]:
     """Returns each window as a row, in the order of the rows of a reshaped HWIO kernel."""
-    rows = jnp.concatenate(views(x, taps, geometry), axis=-1)
+    rows = _together(_rows_of_taps(x, taps, geometry))
+    return rows.reshape(-1, rows.shape[-1])
+
+
+def _rows_of_taps(x: Picture, taps: Sides, geometry: Geometry) -> list[Picture]:
+    """Returns for each row of the kernel the pixels that its taps see, side by side.
+
+    The windows across are gathered first, and windows down of these. So there are few views: XLA
+    writes a loop for each of them.
+    """
+    (down, right), (below, beside) = geometry.stride, geometry.dilation
+    across = views(x, (1, taps[1]), Geometry((1, right), geometry.edges, (1, beside)))
+    return views(_together(across), (taps[0], 1), Geometry((down, 1), dilation=(below, 1)))
+
+
+def _together(pictures: list[Picture]) -> Picture:
     # Written to memory once. Otherwise XLA makes it part of the product's loop, which is several
     # times slower.
-    rows = lax.optimization_barrier(rows)
-    return rows.reshape(-1, rows.shape[-1])
+    return lax.optimization_barrier(jnp.concatenate(pictures, axis=-1))
 
 
 def _product(a: Float[Array, "n k"], b: Float[Array, "k m"]) -> Float[Array, "n m"]:
@@ -258,12 +278,13 @@ def depthwise_input_gradient(
 
 
 def depthwise_kernel_gradient(x: Picture, g: Picture, taps: Sides, geometry: Geometry) -> Kernel:
-    # One reduction with an operand for each tap, so that the pictures are read once.
+    # One reduction with an operand for each tap, so that the pictures are read once; picture by
+    # picture, for its loops go over all pixels for each channel, and one picture fits in the cache.
     wide = _wide(g)
     products = tuple(view * wide for view in views(_wide(x), taps, geometry))
     zeros = (jnp.zeros((), wide.dtype),) * len(products)
-    sums = lax.reduce(products, zeros, lambda a, b: tuple(map(jnp.add, a, b)), (0, 1, 2))
-    return jnp.stack(sums).reshape(*taps, 1, -1).astype(g.dtype)
+    sums = lax.reduce(products, zeros, lambda a, b: tuple(map(jnp.add, a, b)), (1, 2))
+    return jnp.stack(sums).sum(1).reshape(*taps, 1, -1).astype(g.dtype)
 
 
 def _wide(x: Array) -> Array:

@@ -37,7 +37,7 @@ class ConvNorm(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w width"]:
         x = self.conv(self.width, self.size, self.stride, name="conv")(x)
-        return self.activation(self.norm(name="norm")(x, train))
+        return self.norm(activation=self.activation, name="norm")(x, train)
 
 
 class SqueezeExcite(nn.Module):
@@ -91,7 +91,7 @@ class MBConv(nn.Module):
         y = x
         if self.expansion > 1:
             y = self.conv(expanded, 1, name="expand_conv")(y)
-            y = self.activation(self.norm(name="expand_norm")(y, train))
+            y = self.norm(activation=self.activation, name="expand_norm")(y, train)
         y = self.conv(
             expanded,
             self.size,
@@ -100,7 +100,7 @@ class MBConv(nn.Module):
             kernel_init=depthwise_init,
             name="depthwise_conv",
         )(y)
-        y = self.activation(self.norm(name="depthwise_norm")(y, train))
+        y = self.norm(activation=self.activation, name="depthwise_norm")(y, train)
         if self.squeeze:
             y = SqueezeExcite(max(1, inputs // 4), self.activation, self.conv, name="se")(y)
         y = self.conv(self.width, 1, name="project_conv")(y)

@@ -52,9 +52,9 @@ class Separable(nn.Module):
             kernel_init=depthwise_init,
             name="depthwise_conv",
         )(x)
-        x = nn.relu6(self.norm(name="depthwise_norm")(x, train))
+        x = self.norm(activation=nn.relu6, name="depthwise_norm")(x, train)
         x = self.conv(self.width, 1, name="pointwise_conv")(x)
-        return nn.relu6(self.norm(name="pointwise_norm")(x, train))
+        return self.norm(activation=nn.relu6, name="pointwise_norm")(x, train)
 
 
 class MobileNetV1(StagedClassifier, kw_only=True):

@@ -37,8 +37,10 @@ class PlainStage(nn.Module):
                 name=f"conv{number}",
             )(x)
             if self.norm:
-                x = Norm(self.norm, dtype=self.dtype, name=f"norm{number}")(x, train)
-            x = nn.relu(x)
+                norm = Norm(self.norm, dtype=self.dtype, activation=nn.relu, name=f"norm{number}")
+                x = norm(x, train)
+            else:
+                x = nn.relu(x)
         return max_pool(x, 2, 2) if self.pool else x
 
 

@@ -46,7 +46,8 @@ class _FoldedBatchNorm:
                 self._made_by[id(result)] = result, layer, args[0]
                 return result
             if isinstance(layer, Norm) and layer.kind in ("batch", "frozen-batch"):
-                return self._normalised(args[0], layer)
+                y = self._normalised(args[0], layer)
+                return layer.activation(y) if layer.activation else y
         return call(*args, **kwargs)
 
     def _normalised(self, x: Float[Array, "B *space C"], norm: Norm) -> Float[Array, "B *space C"]:

@@ -26,7 +26,7 @@ class ResNetStem(nn.Module):
         size, stride = (3, 1) if self.small else (7, 2)
         # Padded alike on both sides, in Keras's networks too.
         x = self.conv(64, size, stride, padding=size // 2, name="conv")(x)
-        x = nn.relu(self.norm(name="norm")(x, train))
+        x = self.norm(activation=nn.relu, name="norm")(x, train)
         return x if self.small else max_pool(x, 3, 2, padding=1)
 
 
@@ -73,7 +73,7 @@ class BasicBlock(ResidualBlock):
 
     def branch(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w c"]:
         y = self.conv(self.width, 3, self.stride, name="conv1")(x)
-        y = nn.relu(self.norm(name="norm1")(y, train))
+        y = self.norm(activation=nn.relu, name="norm1")(y, train)
         y = self.conv(self.width, 3, name="conv2")(y)
         return self.last_norm("norm2")(y, train)
 
@@ -88,9 +88,9 @@ class Bottleneck(ResidualBlock):
     def branch(self, x: Float[Array, "B H W C"], train: bool) -> Float[Array, "B h w c"]:
         first, second = (1, self.stride) if self.convention == "torch" else (self.stride, 1)
         y = self.conv(self.width, 1, first, name="conv1")(x)
-        y = nn.relu(self.norm(name="norm1")(y, train))
+        y = self.norm(activation=nn.relu, name="norm1")(y, train)
         y = self.conv(self.width, 3, second, name="conv2")(y)
-        y = nn.relu(self.norm(name="norm2")(y, train))
+        y = self.norm(activation=nn.relu, name="norm2")(y, train)
         y = self.conv(4 * self.width, 1, name="conv3")(y)
         return self.last_norm("norm3")(y, train)
 

@@ -42,8 +42,9 @@ class VGGStage(nn.Module):
         for i in range(1, self.depth + 1):
             x = self.conv(self.width, 3, name=f"conv{i}")(x)
             if self.norm:
-                x = self.norm(name=f"norm{i}")(x, train)
-            x = nn.relu(x)
+                x = self.norm(activation=nn.relu, name=f"norm{i}")(x, train)
+            else:
+                x = nn.relu(x)
         return max_pool(x, 2, 2) if self.pool else x
 
 

@@ -137,21 +137,46 @@ def test_a_dropout_stands_before_each_dense_layer(hidden, last, dropouts):
     assert [name for name in seen if "dropout" not in name] == [*dense, "logits"]
 
 
+@pytest.mark.parametrize("activation", [None, nn.relu, nn.relu6, nn.silu])
 @pytest.mark.parametrize("average", [False, True])
-def test_batch_norm_is_linens_with_its_gradient_and_its_running_averages(average):
-    ours, linens = Norm("frozen-batch" if average else "batch"), nn.BatchNorm(average, momentum=0.9)
+def test_batch_norm_is_linens_with_its_gradient_and_its_running_averages(average, activation):
+    ours = Norm("frozen-batch" if average else "batch", activation=activation)
+    linens = nn.BatchNorm(average, momentum=0.9)
+    after_linens = activation or (lambda y: y)
     x, wanted = 2 + 3 * jax.random.normal(jax.random.key(0), (2, 4, 5, 6, 3))
     variables = jax.tree.map(lambda v: v + 0.5, ours.init(jax.random.key(1), x, True))
 
-    def loss(layer, *train):
+    def loss(layer, *train, then=lambda y: y):
         def of(params, x):
             given = variables | {"params": params}
             y, after = layer.apply(given, x, *train, mutable=["batch_stats"])
+            y = then(y)
             return jnp.square(y - wanted).sum(), (y, after)
 
         return jax.jit(jax.grad(of, argnums=(0, 1), has_aux=True))(variables["params"], x)
 
-    for mine, theirs in zip(
-        jax.tree.leaves(loss(ours, True)), jax.tree.leaves(loss(linens)), strict=True
-    ):
+    found, expected = loss(ours, True), loss(linens, then=after_linens)
+    for mine, theirs in zip(*map(jax.tree.leaves, (found, expected)), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", NORMS)
+def test_a_norm_applies_the_activation_that_it_is_given(kind):
+    x = maps(3, 4, 4, 8)
+    y, variables = normalised(kind, x)
+    activated = Norm(kind, activation=nn.silu).apply(variables, x, True, mutable=["batch_stats"])[0]
+    np.testing.assert_allclose(activated, nn.silu(y), rtol=1e-6)
+
+
+def test_batch_norm_and_its_activation_keep_only_their_input_for_the_gradient():
+    x = maps(3, 4, 4, 8)
+    variables = normalised("batch", x)[1]
+
+    def trained(x):
+        layer = Norm("batch", activation=nn.silu)
+        return layer.apply(variables, x, True, mutable=["batch_stats"])[0]
+
+    kept = [leaf for leaf in jax.tree.leaves(jax.vjp(trained, x)[1]) if leaf.shape == x.shape]
+    assert kept
+    # Or twice the input, of which the variance's gradient is a multiple.
+    assert all(jnp.array_equal(each, x) or jnp.array_equal(each, 2 * x) for each in kept)
