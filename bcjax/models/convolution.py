@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from bcjax.models.windows import Geometry, Kernel, Picture, Sides, gathered, is_plain, views
+from bcjax.models.windows import Geometry, Kernel, Picture, Sides, gathered, is_plain, pad, views
 
 # With up to this many positions in a picture, a product of windows beats XLA's convolution.
 _SMALL_MAP = 16
@@ -212,27 +212,34 @@ def windowed(x: Picture, kernel: Kernel, geometry: Geometry) -> Picture:
 
 
 def windowed_kernel_gradient(x: Picture, g: Picture, taps: Sides, geometry: Geometry) -> Kernel:
-    # A product for each row of the kernel: their windows need not be put together.
-    g = g.reshape(-1, g.shape[-1])
-    rows = [_product(row.reshape(len(g), -1).T, g) for row in _rows_of_taps(x, taps, geometry)]
-    return jnp.concatenate(rows).reshape(*taps, x.shape[-1], -1)
+    rows = _across(x, taps, geometry)
+    tall = g.shape[1] >= 4 * (taps[0] - 1)
+    if geometry.stride[0] == 1 and tall and g.shape[-1] <= rows.shape[-1]:
+        # The windows across of the picture times the windows down of g, with zeros above and below:
+        # less to write than windows of both directions, and one product for all taps.
+        gaps = [geometry.dilation[0] * tap for tap in range(taps[0])]
+        down = _together([pad(g, (gap, gaps[-1] - gap), (0, 0)) for gap in gaps])
+        product = _product(rows.reshape(-1, rows.shape[-1]).T, down.reshape(-1, down.shape[-1]))
+        return product.reshape(taps[1], x.shape[-1], taps[0], -1).transpose(2, 0, 1, 3)
+    product = _product(patches(x, taps, geometry).T, g.reshape(-1, g.shape[-1]))
+    return product.reshape(*taps, x.shape[-1], -1)
 
 
 def patches(x: Picture, taps: Sides, geometry: Geometry) -> Float[Array, "positions taps*C"]:
     """Returns each window as a row, in the order of the rows of a reshaped HWIO kernel."""
-    rows = _together(_rows_of_taps(x, taps, geometry))
+    down = Geometry((geometry.stride[0], 1), dilation=(geometry.dilation[0], 1))
+    rows = _together(views(_across(x, taps, geometry), (taps[0], 1), down))
     return rows.reshape(-1, rows.shape[-1])
 
 
-def _rows_of_taps(x: Picture, taps: Sides, geometry: Geometry) -> list[Picture]:
-    """Returns for each row of the kernel the pixels that its taps see, side by side.
+def _across(x: Picture, taps: Sides, geometry: Geometry) -> Float[Array, "B H w taps*C"]:
+    """Returns for each row of the padded picture the windows across it.
 
-    The windows across are gathered first, and windows down of these. So there are few views: XLA
-    writes a loop for each of them.
+    Windows of both directions are then windows down of these. So there are few views, and XLA
+    writes a loop for each view.
     """
-    (down, right), (below, beside) = geometry.stride, geometry.dilation
-    across = views(x, (1, taps[1]), Geometry((1, right), geometry.edges, (1, beside)))
-    return views(_together(across), (taps[0], 1), Geometry((down, 1), dilation=(below, 1)))
+    across = Geometry((1, geometry.stride[1]), geometry.edges, (1, geometry.dilation[1]))
+    return _together(views(x, (1, taps[1]), across))
 
 
 def _together(pictures: list[Picture]) -> Picture:

@@ -90,6 +90,17 @@ def test_each_kind_of_convolution_has_its_way(size, stride, groups, expected):
     assert way(x, kernel, Geometry((stride, stride), (edge, edge)), groups) is expected
 
 
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("outputs", [4, 4 * CHANNELS])
+def test_a_kernel_has_the_same_gradient_on_a_tall_map(dilation, outputs):
+    x = numbers(0, (2, 12, 7, CHANNELS), "float32")
+    kernel = numbers(1, (3, 2, CHANNELS, outputs), "float32")
+    geometry = Geometry((1, 2), ((1, 2), (0, 1)), dilation)
+    found, expected = both(x, kernel, geometry, 1)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert apart(ours, theirs) <= 1e-5
+
+
 @pytest.mark.parametrize(("size", "sides"), [(1, (4, 4)), (3, (2, 3))])
 def test_a_product_of_few_rows_has_the_same_value_and_gradients(size, sides):
     x = numbers(0, (1, *sides, CHANNELS), "float32")
