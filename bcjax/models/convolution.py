@@ -19,6 +19,9 @@ from jaxtyping import Array, Float
 
 from bcjax.models.windows import Geometry, Kernel, Picture, Sides, gathered, is_plain, pad, views
 
+Bias = Float[Array, "o"]
+_Operands = tuple[Picture, Kernel, Bias | None]
+
 # With up to this many positions in a picture, a product of windows beats XLA's convolution.
 _SMALL_MAP = 16
 # With up to this many numbers in a window (3x3 of a colour picture), likewise.
@@ -27,7 +30,9 @@ _SMALL_WINDOW = 32
 _FEW_ROWS = 16
 
 
-def convolve(x: Picture, kernel: Kernel, geometry: Geometry, groups: int = 1) -> Picture:
+def convolve(
+    x: Picture, kernel: Kernel, geometry: Geometry, groups: int = 1, bias: Bias | None = None
+) -> Picture:
     """Computes `lax.conv_general_dilated` of NHWC pictures with an HWIO kernel.
 
     It can be differentiated in reverse mode, once.
@@ -37,35 +42,40 @@ def convolve(x: Picture, kernel: Kernel, geometry: Geometry, groups: int = 1) ->
       kernel: The kernel, (h, w, C / groups, outputs), of the same dtype.
       geometry: Stride, edges and dilation.
       groups: The number of groups into which the channels are divided.
+      bias: What is added to each output channel, of the same dtype; None for nothing.
     """
     if is_plain():
-        return xla_forward(x, kernel, geometry, groups)
-    return _convolve(x, kernel, geometry, groups)
+        y = xla_forward(x, kernel, geometry, groups)
+        return y if bias is None else y + bias
+    return _convolve(x, kernel, bias, geometry, groups)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def _convolve(x: Picture, kernel: Kernel, geometry: Geometry, groups: int) -> Picture:
-    return _by_platform(cpu_forward, xla_forward, geometry, groups, x, kernel)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(3, 4))
+def _convolve(
+    x: Picture, kernel: Kernel, bias: Bias | None, geometry: Geometry, groups: int
+) -> Picture:
+    if bias is None:
+        return _by_platform(cpu_forward, xla_forward, geometry, groups, x, kernel)
+    return _by_platform(cpu_biased, xla_biased, geometry, groups, x, kernel, bias)
 
 
 def _saved(
-    x: Picture, kernel: Kernel, geometry: Geometry, groups: int
-) -> tuple[Picture, tuple[Picture, Kernel]]:
-    return _convolve(x, kernel, geometry, groups), (x, kernel)
+    x: Picture, kernel: Kernel, bias: Bias | None, geometry: Geometry, groups: int
+) -> tuple[Picture, _Operands]:
+    return _convolve(x, kernel, bias, geometry, groups), (x, kernel, bias)
 
 
-def _gradients(
-    geometry: Geometry, groups: int, saved: tuple[Picture, Kernel], g: Picture
-) -> tuple[Picture, Kernel]:
+def _gradients(geometry: Geometry, groups: int, saved: _Operands, g: Picture) -> _Operands:
+    x, kernel, bias = saved
     # One dispatch for each gradient, so that one that nobody uses is not computed.
     of_input, of_kernel = (
-        _by_platform(on_cpu, elsewhere, geometry, groups, *saved, g)
+        _by_platform(on_cpu, elsewhere, geometry, groups, x, kernel, g)
         for on_cpu, elsewhere in (
             (cpu_input_gradient, xla_input_gradient),
             (cpu_kernel_gradient, xla_kernel_gradient),
         )
     )
-    return of_input, of_kernel
+    return of_input, of_kernel, None if bias is None else g.sum((0, 1, 2))
 
 
 # Jitted and inlined: equal convolutions are traced once, and the program is as without jit.
@@ -96,6 +106,10 @@ def xla_forward(x: Picture, kernel: Kernel, geometry: Geometry, groups: int) -> 
         dimension_numbers=("NHWC", "HWIO", "NHWC"),
         feature_group_count=groups,
     )
+
+
+def xla_biased(x: Picture, kernel: Kernel, bias: Bias, geometry: Geometry, groups: int) -> Picture:
+    return xla_forward(x, kernel, geometry, groups) + bias
 
 
 def xla_input_gradient(
@@ -151,6 +165,12 @@ def cpu_forward(x: Picture, kernel: Kernel, geometry: Geometry, groups: int) -> 
         ):
             return windowed(x, kernel, geometry)
     return xla_forward(x, kernel, geometry, groups)
+
+
+def cpu_biased(x: Picture, kernel: Kernel, bias: Bias, geometry: Geometry, groups: int) -> Picture:
+    if way(x, kernel, geometry, groups) is Way.DEPTHWISE:
+        return depthwise(x, kernel, geometry, bias)
+    return cpu_forward(x, kernel, geometry, groups) + bias
 
 
 def cpu_input_gradient(
@@ -263,7 +283,7 @@ def _product(a: Float[Array, "n k"], b: Float[Array, "k m"]) -> Float[Array, "n 
 # Depthwise convolutions and their gradients
 
 
-def depthwise(x: Picture, kernel: Kernel, geometry: Geometry) -> Picture:
+def depthwise(x: Picture, kernel: Kernel, geometry: Geometry, bias: Bias | None = None) -> Picture:
     """Computes a depthwise convolution as a sum of shifted products.
 
     It is one fused loop over the picture for all taps of the kernel and reaches 15-40 GFLOP/s on
@@ -272,7 +292,10 @@ def depthwise(x: Picture, kernel: Kernel, geometry: Geometry) -> Picture:
     taps = _wide(kernel).reshape(-1, x.shape[-1])
     seen = views(_wide(x), kernel.shape[:2], geometry)
     first, *others = (view * tap for view, tap in zip(seen, taps, strict=True))
-    return sum(others, start=first).astype(x.dtype)
+    # The bias comes first: XLA would compute a sum whose last term is a number per channel anew in
+    # each loop that reads it.
+    start = first if bias is None else first + _wide(bias)
+    return sum(others, start=start).astype(x.dtype)
 
 
 def depthwise_input_gradient(

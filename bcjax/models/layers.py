@@ -55,18 +55,21 @@ class Conv(nn.Module):
     def __call__(self, x: Float[Array, "B H W C"]) -> Float[Array, "B h w width"]:
         shape = (self.size, self.size, x.shape[-1] // self.groups, self.width)
         kernel = self.param("kernel", self.kernel_init, shape)
-        y = self.convolved(x, kernel)
-        if not self.use_bias:
-            return y
-        bias = self.param("bias", nn.initializers.zeros, (self.width,))
-        return y + bias.astype(self.dtype)
+        bias = None
+        if self.use_bias:
+            bias = self.param("bias", nn.initializers.zeros, (self.width,)).astype(self.dtype)
+        return self.convolved(x, kernel, bias)
 
     def convolved(
-        self, x: Float[Array, "B H W C"], kernel: Float[Array, "size size c width"]
+        self,
+        x: Float[Array, "B H W C"],
+        kernel: Float[Array, "size size c width"],
+        bias: Float[Array, "width"] | None = None,
     ) -> Float[Array, "B h w width"]:
-        """Computes the convolution with another kernel of the same shape, and without the bias."""
+        """Computes the convolution with another kernel of the same shape, and another bias."""
         geometry = Geometry((self.stride, self.stride), self._edges(x.shape[1:3]))
-        return convolve(x.astype(self.dtype), kernel.astype(self.dtype), geometry, self.groups)
+        x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
+        return convolve(x, kernel, geometry, self.groups, bias)
 
     def _edges(self, sides: tuple[int, ...]) -> tuple[Pair, Pair]:
         if self.padding is None and self.convention != "torch":

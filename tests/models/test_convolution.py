@@ -90,6 +90,22 @@ def test_each_kind_of_convolution_has_its_way(size, stride, groups, expected):
     assert way(x, kernel, Geometry((stride, stride), (edge, edge)), groups) is expected
 
 
+@pytest.mark.parametrize(("size", "groups"), [(1, 1), (3, 1), (3, CHANNELS)])
+def test_a_bias_is_added_and_has_its_gradient(size, groups):
+    geometry = Geometry(edges=((size // 2, size // 2),) * 2)
+    x = numbers(0, (2, 5, 6, CHANNELS), "float32")
+    kernel = numbers(1, (size, size, CHANNELS // groups, CHANNELS), "float32")
+    bias = numbers(3, (CHANNELS,), "float32")
+
+    def gradients(convolution):
+        return jit(jax.grad(lambda *of: jnp.sum(convolution(*of) ** 2), (0, 1, 2)))(x, kernel, bias)
+
+    found = gradients(lambda x, kernel, bias: convolve(x, kernel, geometry, groups, bias))
+    expected = gradients(lambda x, kernel, bias: xla_forward(x, kernel, geometry, groups) + bias)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert apart(ours, theirs) <= 1e-5
+
+
 @pytest.mark.parametrize("dilation", [(1, 1), (2, 3)])
 @pytest.mark.parametrize("outputs", [4, 4 * CHANNELS])
 def test_a_kernel_has_the_same_gradient_on_a_tall_map(dilation, outputs):
