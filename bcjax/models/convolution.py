@@ -9,7 +9,6 @@ products and shifted sums, which XLA compiles well. Values and gradients are tho
 
 import enum
 import functools
-import math
 from collections.abc import Callable
 
 import jax
@@ -24,8 +23,6 @@ _Operands = tuple[Picture, Kernel, Bias | None]
 
 # With up to this many positions in a picture, a product of windows beats XLA's convolution.
 _SMALL_MAP = 16
-# With up to this many numbers in a window (3x3 of a colour picture), likewise.
-_SMALL_WINDOW = 32
 # Products of up to this many rows, as in the last stages for one picture, are computed transposed.
 _FEW_ROWS = 16
 
@@ -160,9 +157,7 @@ def cpu_forward(x: Picture, kernel: Kernel, geometry: Geometry, groups: int) -> 
             return patchify(x, kernel)
         case Way.DEPTHWISE:
             return depthwise(x, kernel, geometry)
-        case Way.WINDOWED if math.prod(kernel.shape[:3]) <= _SMALL_WINDOW or _small(
-            x, kernel, geometry
-        ):
+        case Way.WINDOWED if _small(x, kernel, geometry):
             return windowed(x, kernel, geometry)
     return xla_forward(x, kernel, geometry, groups)
 
