@@ -94,14 +94,15 @@ def maker(page: dict) -> Path:
 
 def headlines(results: Path) -> str:
     """Returns six figures for a reader in a hurry, each with the script that measured it."""
-    kept = {
-        name: json.loads((results / f"{name}.json").read_text())
-        for name in ("quickstart", "runs", "answers", "steps_cpu", "augment_cpu", "copies")
-    }
+    names = ("quickstart", "runs", "answers", "steps_cpu", "steps_xeon", "augment_cpu", "copies")
+    kept = {name: json.loads((results / f"{name}.json").read_text()) for name in names}
     runs = {run["name"]: run for run in kept["runs"]["runs"]}
     transfer, answers = runs["transfer"], kept["answers"]["questions"]
     right, lost = transfer["accuracy"], answers["compared"]["tests"][0]["difference"]
-    steps = [row["over"]["timm"]["bcjax"] for row in kept["steps_cpu"]["networks"]]
+    steps, on_xeon = (
+        [row["over"]["timm"]["bcjax"] for row in kept[name]["networks"]]
+        for name in ("steps_cpu", "steps_xeon")
+    )
     augment, copies = kept["augment_cpu"], kept["copies"]
     by_place = next(  # as `group_by=copies` groups
         each
@@ -134,7 +135,8 @@ def headlines(results: Path) -> str:
         (
             "Training steps per second on a CPU, beside PyTorch with timm, on "
             f"{len(steps)} networks",
-            f"{min(steps):.2f} to {max(steps):.2f} times as many",
+            f"{min(steps):.2f} to {max(steps):.2f} times as many; on an Intel Xeon "
+            f"{min(on_xeon):.2f} to {max(on_xeon):.2f}",
             "steps_cpu",
         ),
         (
