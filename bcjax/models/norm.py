@@ -67,38 +67,30 @@ class BatchNorm(nn.Module):
         centre = lax.stop_gradient(mean)
         shift = bias + (centre - mean) * slope
         compute = _scaled if self.average else _scaled_in_training
-        return compute(x, centre, slope, shift, self.dtype, self.activation)
+        return compute((x, centre, slope, shift), self.dtype, self.activation)
 
 
-def _scaled(
-    x: Float[Array, "B *space C"],
-    centre: Float[Array, "C"],
-    slope: Float[Array, "C"],
-    shift: Float[Array, "C"],
-    dtype: DTypeLike,
-    activation: Activation | None,
-) -> Float[Array, "B *space C"]:
-    y = ((x - centre) * slope + shift).astype(dtype)
-    return activation(y) if activation else y
-
-
-_scaled_in_training = jax.custom_vjp(_scaled, nondiff_argnums=(4, 5))
-
+# The map, and for each channel what is taken from it, its factor, and what is added.
 _Operands = tuple[
     Float[Array, "B *space C"], Float[Array, "C"], Float[Array, "C"], Float[Array, "C"]
 ]
 
 
+def _scaled(
+    operands: _Operands, dtype: DTypeLike, activation: Activation | None
+) -> Float[Array, "B *space C"]:
+    x, centre, slope, shift = operands
+    y = ((x - centre) * slope + shift).astype(dtype)
+    return activation(y) if activation else y
+
+
+_scaled_in_training = jax.custom_vjp(_scaled, nondiff_argnums=(1, 2))
+
+
 def _saved(
-    x: Float[Array, "B *space C"],
-    centre: Float[Array, "C"],
-    slope: Float[Array, "C"],
-    shift: Float[Array, "C"],
-    dtype: DTypeLike,
-    activation: Activation | None,
+    operands: _Operands, dtype: DTypeLike, activation: Activation | None
 ) -> tuple[Float[Array, "B *space C"], _Operands]:
-    operands = x, centre, slope, shift
-    return _scaled(*operands, dtype, activation), operands
+    return _scaled(operands, dtype, activation), operands
 
 
 def _gradients(
@@ -106,18 +98,18 @@ def _gradients(
     activation: Activation | None,
     saved: _Operands,
     g: Float[Array, "B *space C"],
-) -> _Operands:
+) -> tuple[_Operands]:
     x, centre, slope, shift = saved
     if activation:
         # A barrier: otherwise XLA finds that this was computed before, and stores it.
         again, slope = lax.optimization_barrier((x, slope))
-        normalised = _scaled(again, centre, slope, shift, dtype, None)
+        normalised = _scaled((again, centre, slope, shift), dtype, None)
         (g,) = jax.vjp(activation, normalised)[1](g)
     g = g.astype(jnp.float32)
     axes = tuple(range(x.ndim - 1))
     of_shift = g.sum(axes)
     of_slope = (g * x).sum(axes) - centre * of_shift
-    return g * slope, jnp.zeros_like(centre), of_slope, of_shift
+    return ((g * slope, jnp.zeros_like(centre), of_slope, of_shift),)
 
 
 _scaled_in_training.defvjp(_saved, _gradients)
