@@ -11,7 +11,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
+from jax import lax
+from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from bcjax.engine import schedules
@@ -57,6 +60,45 @@ def decay_mask(params: Any) -> Any:
     return jax.tree.map(lambda param: param.ndim > 1, params)
 
 
+def global_norm(updates: Any) -> Float[Array, ""]:
+    """Returns the square root of the sum of all squares, as `optax.tree.norm` does.
+
+    On a CPU XLA would compile a loop for the sum of each shape, and store the squares because the
+    second moments need them too: 1.6 of the 10 seconds of a MobileNetV2's step. Its library sums
+    over all axes but the last, without a loop to compile; the sums of all leaves are then one
+    vector.
+
+    Args:
+      updates: Pytree of float32 arrays.
+    """
+    leaves = jax.tree.leaves(updates)
+    # A barrier around what would be simplified: shared squares, and the sum of joined vectors.
+    columns = [
+        jnp.square(lax.optimization_barrier(leaf)).sum(range(leaf.ndim - 1))
+        for leaf in leaves
+        if leaf.ndim > 1
+    ]
+    vectors = [leaf.ravel() for leaf in leaves if leaf.ndim <= 1]
+    total = jnp.zeros((), jnp.float32)
+    if columns:
+        total += lax.optimization_barrier(jnp.concatenate(columns)).sum()
+    if vectors:
+        total += jnp.square(lax.optimization_barrier(jnp.concatenate(vectors))).sum()
+    return jnp.sqrt(total)
+
+
+def _clipped(longest: float) -> optax.GradientTransformation:
+    """Shortens a gradient whose global norm is above `longest` (0: none is), as Optax does."""
+    if not longest:
+        return optax.identity()
+
+    def clip(updates: Any, _: Any = None) -> Any:
+        norm = global_norm(updates)
+        return jax.tree.map(lambda u: jnp.where(norm < longest, u, u / norm * longest), updates)
+
+    return optax.stateless(clip)
+
+
 def create(
     config: ConfigDict, *, total_steps: int, warmup_steps: int
 ) -> optax.GradientTransformation:
@@ -92,11 +134,10 @@ def create(
       UserError: As `schedules.create` does.
     """
     direction = OPTIMIZERS[config.name](config)
-    clip = optax.clip_by_global_norm(config.clip_norm) if config.clip_norm else optax.identity()
     decay = optax.add_decayed_weights(config.weight_decay, mask=decay_mask)
     decoupled = config.name in _DECOUPLED_DECAY
     return optax.chain(
-        clip,
+        _clipped(config.clip_norm),
         *((direction, decay) if decoupled else (decay, direction)),
         optax.scale_by_learning_rate(schedules.create(config, total_steps, warmup_steps)),
     )

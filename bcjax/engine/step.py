@@ -23,6 +23,7 @@ from bcjax.augment.policy import NO_AUGMENTATION, Policy
 from bcjax.engine import averages, losses
 from bcjax.engine.averages import Ages
 from bcjax.engine.dispatch import Batch, Hyperparameters, StoredArrays, scan
+from bcjax.engine.optimizer import global_norm
 from bcjax.engine.state import State, Variables
 from bcjax.engine.trainable import NOTHING_FROZEN, Frozen, join
 from bcjax.runtime import jax_settings
@@ -156,7 +157,7 @@ def train_step(
                 else:
                     ema = optax.incremental_update(state.variables, state.ema, 1 - recipe.ema)
                 state = state.replace(ema=frozen.where(state.ema, ema))
-        return state, jnp.append(sums, optax.tree.norm(grads))
+        return state, jnp.append(sums, global_norm(grads))
 
     return step
 

@@ -118,7 +118,9 @@ class CachedProgram:
             with _without_jax_cache() as was_used:
                 program = lowered.compile()
             if not was_used():
-                _WRITER.submit(_write, path, lambda: serialize_executable.serialize(program))
+                _WRITER.submit(
+                    _write, path, lambda: serialize_executable.serialize(program), _FIRST_STEP
+                )
         return program
 
 
@@ -156,8 +158,10 @@ def _path(*parts: str) -> Path:
     return folder() / hashlib.sha256(text.encode()).hexdigest()
 
 
-# Serialising takes half a second, which the first step need not wait for.
+# Serialising takes up to half a second in which no other thread runs Python. So it waits until a
+# first step has been taken, or the process is about to end.
 _WRITER = ThreadPoolExecutor(1, "bcjax-programs")
+_FIRST_STEP = 1.0  # seconds
 
 
 _THREAD = threading.local()
@@ -265,7 +269,8 @@ def _read(path: Path, load: Callable[..., Any]) -> Any:
     return loaded
 
 
-def _write(path: Path, parts: Callable[[], tuple]) -> None:
+def _write(path: Path, parts: Callable[[], tuple], after: float = 0.0) -> None:
+    threading.main_thread().join(after)
     try:
         content = pickle.dumps(parts())
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,6 +23,7 @@ def folder(tmp_path, monkeypatch):
     """An empty cache of programs; JAX's own is left out, so that each program is compiled."""
     monkeypatch.setenv("BCJAX_CACHE", str(tmp_path))
     monkeypatch.setattr(program_cache, "_own_code_alone", True)
+    monkeypatch.setattr(program_cache, "_FIRST_STEP", 0.0)
     compilation.use_cache()
     program_cache._SAID.clear()
     yield tmp_path / "programs"
