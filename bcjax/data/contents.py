@@ -73,7 +73,7 @@ def identified(source: Source, known: Path) -> Source:
     return dataclasses.replace(source, fingerprint=digest.hexdigest()[:32])
 
 
-def digest_of_files(paths: Sequence[Path], known: Path) -> str:
+def digest_of_files(paths: Sequence[Path | str], known: Path) -> str:
     """Returns 64 hexadecimal digits that follow the bytes of files, in their order.
 
     A file that cannot be read counts as such, and is read again the next time.
@@ -102,7 +102,7 @@ def digest_of_files(paths: Sequence[Path], known: Path) -> str:
     return digest.hexdigest()
 
 
-def _state(paths: Sequence[Path]) -> tuple[str, int]:
+def _state(paths: Sequence[Path | str]) -> tuple[str, int]:
     """Returns a digest that stays as long as no file changes, and when the last one changed."""
     digest, changed = hashlib.sha256(), 0
     for path in paths:
@@ -124,19 +124,19 @@ def _few(items: Sequence[Item]) -> list[Item]:
     return [items[last * i // max(steps, 1)] for i in range(steps + 1)]
 
 
-def _ends(path: Path) -> bytes:
-    with contextlib.suppress(OSError), path.open("rb") as file:
+def _ends(path: Path | str) -> bytes:
+    with contextlib.suppress(OSError), open(path, "rb") as file:
         first = file.read(_END)
         file.seek(max(0, os.fstat(file.fileno()).st_size - _END))
         return first + file.read(_END)
     return b""
 
 
-def _digests(paths: Sequence[Path]) -> list[bytes]:
+def _digests(paths: Sequence[Path | str]) -> list[bytes]:
     return list(map(_digest, paths))
 
 
-def _digest(path: Path) -> bytes:
+def _digest(path: Path | str) -> bytes:
     # Not hashlib.file_digest, which fills a buffer of 256 kB with zeros for each file.
     with contextlib.suppress(OSError), open(path, "rb", buffering=0) as file:
         digest = hashlib.sha256()

@@ -70,7 +70,7 @@ class TooLargeError(BadImageError):
         self.width, self.height = width, height
 
 
-def read_file(path: Path) -> bytes:
+def read_file(path: Path | str) -> bytes:
     """Returns the encoded picture in a file.
 
     Raises:

@@ -25,7 +25,7 @@ from bcjax.data import contents
 from bcjax.data.curate import curation, datasheet, datasheet_page
 from bcjax.data.decode import MAX_PIXELS
 from bcjax.data.prepared import MANIFEST, SKIPPED, PreparedSet
-from bcjax.data.records import SPLITS, ReadCache, Record, Source
+from bcjax.data.records import SPLITS, Record, Source
 from bcjax.data.sources import open_source, synthetic
 from bcjax.runtime import files, progress_log, scratch
 from bcjax.runtime.errors import UserError, disk_faults_told
@@ -251,8 +251,6 @@ def write_set(
     # Beside the target, so that the last step is a rename: a killed process leaves no partial set.
     with scratch.beside(out) as unfinished:
         unfinished.mkdir()  # now: a path that cannot be written is refused before the work
-        cache = ReadCache()
-        source = dataclasses.replace(source, records=[cache.wrap(r) for r in source.records])
         curated = curation.curate(source, data, complete=complete)
         records = curated.pictures.records
         builder = Cells(records=records, classes=curated.classes, data_dir=unfinished)

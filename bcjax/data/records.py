@@ -1,7 +1,6 @@
 """What every source of pictures is turned into: labelled records, still encoded."""
 
 import dataclasses
-import functools
 import hashlib
 import re
 import unicodedata
@@ -21,7 +20,7 @@ _SPLIT_NAMES = {
 SPLITS = tuple(_SPLIT_NAMES)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)  # there may be a million
 class Record:
     """One labelled picture.
 
@@ -85,7 +84,7 @@ class Source:
     notes: tuple[str, ...] = ()
     unlabelled: Sequence[tuple[str, str]] = ()
     augmented: bool = False
-    files: Sequence[Path] = ()
+    files: Sequence[Path | str] = ()
 
 
 def split_from_name(name: str) -> str | None:
@@ -132,29 +131,3 @@ def fingerprint(*parts: object) -> str:
         there are no files to read: names, versions, checksums.
     """
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
-
-
-class ReadCache:
-    """Keeps encoded pictures in memory, so that curation and writing read each file once.
-
-    Pictures beyond the budget are read again each time. Threads may read at the same time.
-    """
-
-    def __init__(self, budget: int = 64 << 20):
-        """Makes an empty cache of at most `budget` bytes."""
-        self._left = budget
-        self._encoded: dict[str, bytes] = {}
-
-    def wrap(self, record: Record) -> Record:
-        """Returns the same record, read through this cache."""
-        return dataclasses.replace(record, read=functools.partial(self._read, record))
-
-    def _read(self, record: Record) -> bytes:
-        known = self._encoded.get(record.id)
-        if known is not None:
-            return known
-        encoded = record.read()
-        if len(encoded) <= self._left:
-            self._left -= len(encoded)
-            self._encoded[record.id] = encoded
-        return encoded

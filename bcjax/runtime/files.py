@@ -129,7 +129,7 @@ class NotAFileError(UserError, OSError):
     """What a user named as a file is a pipe, a device, a socket or a folder."""
 
 
-def check_regular(path: Path) -> os.stat_result:
+def check_regular(path: Path | str) -> os.stat_result:
     """Returns the status of a file that may be opened, links followed.
 
     Whoever opens a file of a user's asks this first: a pipe could hang for ever, a device never
@@ -139,10 +139,10 @@ def check_regular(path: Path) -> os.stat_result:
       NotAFileError: If it is there and is not a regular file.
       OSError: If it is not there.
     """
-    return _check_kind(path, path.stat())
+    return _check_kind(path, os.stat(path))
 
 
-def _check_kind(path: Path, status: os.stat_result) -> os.stat_result:
+def _check_kind(path: Path | str, status: os.stat_result) -> os.stat_result:
     if not stat.S_ISREG(status.st_mode):
         kinds = {stat.S_IFDIR: "folder", stat.S_IFIFO: "named pipe", stat.S_IFSOCK: "socket"}
         kind = kinds.get(stat.S_IFMT(status.st_mode), "device")
@@ -150,7 +150,7 @@ def _check_kind(path: Path, status: os.stat_result) -> os.stat_result:
     return status
 
 
-def read_regular(path: Path) -> bytes:
+def read_regular(path: Path | str) -> bytes:
     """Returns the content of a file.
 
     It is checked after it was opened, and so opened once: with a small file, asking the disk for it

@@ -17,7 +17,7 @@ _LIKE_A_SPLIT = re.compile("(train|val|test)", re.IGNORECASE)
 
 
 class _ClassPicture(NamedTuple):
-    path: Path
+    path: str  # a Path takes three times the memory
     class_name: str
     split: str
 
@@ -65,7 +65,7 @@ def read(folder: Path, roots: Mapping[str, Path] | None = None) -> Source:
                     f"class folder {class_folder} holds no picture "
                     f"({', '.join(sorted(PICTURE_SUFFIXES))}): add some or remove it"
                 )
-            found += [_ClassPicture(path, class_folder.name, split) for path in pictures]
+            found += [_ClassPicture(str(path), class_folder.name, split) for path in pictures]
             ignored += [path for path in below if not is_picture(path)]
 
     classes = natural_order(picture.class_name for picture in found)
@@ -89,7 +89,7 @@ def read(folder: Path, roots: Mapping[str, Path] | None = None) -> Source:
     records, above = [], f"{folder.as_posix().rstrip('/')}/"
     for path, name, split in found:
         files.check_regular(path)
-        id_ = path.as_posix().removeprefix(above)
+        id_ = Path(path).as_posix().removeprefix(above)
         if id_ != id_.encode(errors="ignore").decode():  # Python keeps other bytes as surrogates
             raise UserError(f"the name {id_!r} in {folder} is not in UTF-8: rename it")
         records.append(Record(id_, label_of[name], partial(read_file, path), split=split))
