@@ -154,7 +154,6 @@ def compare(
             for other in SIDES
             if other in batches
         },
-        "first_step_s": {side: (taken[0] | known)[side]["first_step_s"] for side in batches},
         "roof": taken[0]["bcjax"].get("roof"),
         "share_of_roof": turns.median(taken, "bcjax", "share_of_roof"),
         "trials": trials,
@@ -235,7 +234,6 @@ def markdown(rows: list[dict]) -> str:
             heading = f"augmenting over {other}"
             columns[heading] = functools.partial(_ratio, side="augmented", other=other)
     columns["bcjax of its roof"] = _roof
-    columns["first step (ours, timm's)"] = lambda row: f"{_pair(row['first_step_s'], '.0f')} s"
     lines = [list(columns), ["---"] * len(columns)]
     lines += [[cell(row) for cell in columns.values()] for row in rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -249,8 +247,7 @@ def said(setting: dict, rows: list[dict]) -> str:
     compiled = ", timm's network compiled" * setting["compile"]
     return (
         f"Whole training steps in images/s, {setting['size']} px, {DTYPES[setting['dtype']]}, AdamW"
-        f"{compiled}; medians of {' or '.join(map(str, counts))} turns{keras}. First steps with "
-        "all caches empty."
+        f"{compiled}; medians of {' or '.join(map(str, counts))} turns{keras}."
     )
 
 
