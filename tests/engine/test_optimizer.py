@@ -180,6 +180,17 @@ def test_decay_mask_takes_what_has_two_dimensions_or_more():
     }
 
 
+@pytest.mark.parametrize(
+    "shapes", [[], [()], [(5,), (3,)], [(3, 3, 2, 7)], [(4, 6), (1, 1, 5, 3), (6,), ()]]
+)
+def test_the_global_norm_is_optax_s(shapes):
+    rng = np.random.default_rng(0)
+    tree = [jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in shapes]
+    np.testing.assert_allclose(
+        jax.jit(optimizers.global_norm)(tree), optax.tree.norm(tree) if tree else 0, rtol=1e-6
+    )
+
+
 @given(scale=st.floats(1e-3, 1e6), clip_norm=st.floats(0.01, 10.0))
 @settings(max_examples=30)
 def test_clipping_bounds_the_step_and_keeps_its_direction(scale, clip_norm):
