@@ -158,10 +158,10 @@ def _path(*parts: str) -> Path:
     return folder() / hashlib.sha256(text.encode()).hexdigest()
 
 
-# Serialising takes up to half a second in which no other thread runs Python. So it waits until a
-# first step has been taken, or the process is about to end.
 _WRITER = ThreadPoolExecutor(1, "bcjax-programs")
-_FIRST_STEP = 1.0  # seconds
+# Serialising takes up to half a second in which no other thread runs Python. So it begins later by
+# these seconds, in which a first step is taken.
+_FIRST_STEP = 1.0
 
 
 _THREAD = threading.local()
@@ -270,6 +270,7 @@ def _read(path: Path, load: Callable[..., Any]) -> Any:
 
 
 def _write(path: Path, parts: Callable[[], tuple], after: float = 0.0) -> None:
+    """Writes the parts after so many seconds, or at once when the process is about to end."""
     threading.main_thread().join(after)
     try:
         content = pickle.dumps(parts())
