@@ -1,6 +1,5 @@
 """JAX's cache of compiled programs, and compilation in the background."""
 
-import contextlib
 import functools
 from collections.abc import Hashable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -8,7 +7,7 @@ from typing import Any
 
 import jax
 
-from bcjax.runtime import environment, files, jax_settings, memory
+from bcjax.runtime import environment, files, jax_settings, memory, program_cache
 from bcjax.runtime.program_cache import CachedProgram
 
 _LONG = 2.0  # seconds of compilation after which the heap is tidied
@@ -18,12 +17,15 @@ def use_cache() -> None:
     """Turns on JAX's cache of compiled programs, in $BCJAX_CACHE/xla or ~/.cache/bcjax/xla.
 
     A folder that the user set (JAX_COMPILATION_CACHE_DIR) is used instead. Where the folder cannot
-    be made, programs are compiled anew each time.
+    be made, that is said once, and programs are compiled anew each time.
     """
     if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         folder = files.cache_folder() / "xla"
-        with contextlib.suppress(OSError):
+        try:
             folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            program_cache.say_nothing_is_kept(error)
+        else:
             jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
     _tidy_memory()

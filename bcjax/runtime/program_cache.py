@@ -264,7 +264,7 @@ def _read(path: Path, load: Callable[..., Any]) -> Any:
     except FileNotFoundError:
         return None
     except Exception as error:  # of whatever wrote or reads it
-        _say(error)
+        say_nothing_is_kept(error)
         return None
     return loaded
 
@@ -278,13 +278,14 @@ def _write(path: Path, parts: Callable[[], tuple], after: float = 0.0) -> None:
         files.write_bytes(path, hashlib.sha256(content).digest() + content)
         shrink(path.parent, MOST)
     except Exception as error:
-        _say(error)
+        say_nothing_is_kept(error)
 
 
 _SAID: set[Path] = set()  # folders; one sentence about each is enough
 
 
-def _say(error: Exception) -> None:
+def say_nothing_is_kept(error: Exception) -> None:
+    """Says why compiled programs cannot be kept, once for a folder."""
     if folder() in _SAID:
         return
     _SAID.add(folder())

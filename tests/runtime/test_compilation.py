@@ -24,11 +24,18 @@ def test_programs_are_kept_where_other_things_are(no_cache, tmp_path, monkeypatc
     assert getattr(jax.config, KEY) == str(tmp_path / "xla")
 
 
-def test_without_a_place_for_the_cache_there_is_none(no_cache, tmp_path, monkeypatch):
+def test_without_a_place_for_the_cache_there_is_none_which_is_said_once(
+    no_cache, tmp_path, monkeypatch, caplog
+):
     (tmp_path / "file").write_text("mine")
     monkeypatch.setenv("BCJAX_CACHE", str(tmp_path / "file"))
-    compilation.use_cache()
+    for _ in range(2):
+        compilation.use_cache()
     assert getattr(jax.config, KEY) is None
+    assert [record.getMessage() for record in caplog.records] == [
+        f"Compiled programs cannot be kept in {tmp_path / 'file' / 'programs'} (Not a directory): "
+        "they are compiled anew each time."
+    ]
 
 
 class Program:
