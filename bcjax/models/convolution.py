@@ -25,6 +25,9 @@ _Operands = tuple[Picture, Kernel, Bias | None]
 _SMALL_MAP = 16
 # Products of up to this many rows, as in the last stages for one picture, are computed transposed.
 _FEW_ROWS = 16
+# With these numbers of channels the gradient of a kernel takes the windows as rows; with fewer or
+# more, transposing the picture first costs less than it spares.
+_WINDOWS_AS_ROWS = range(5, 64)
 
 
 def convolve(
@@ -205,8 +208,7 @@ def _small(x: Picture, kernel: Kernel, geometry: Geometry) -> bool:
 def pointwise(x: Picture, kernel: Kernel, geometry: Geometry) -> Picture:
     """Computes a convolution with a 1x1 kernel and no edges: pixels times a matrix."""
     x = x[:, :: geometry.stride[0], :: geometry.stride[1]]
-    rows = x.reshape(-1, x.shape[-1])
-    return _product(rows, kernel[0, 0]).reshape(*x.shape[:3], -1)
+    return _product(_rows(x), kernel[0, 0]).reshape(*x.shape[:3], -1)
 
 
 def patchify(x: Picture, kernel: Kernel) -> Picture:
@@ -227,24 +229,44 @@ def windowed(x: Picture, kernel: Kernel, geometry: Geometry) -> Picture:
 
 
 def windowed_kernel_gradient(x: Picture, g: Picture, taps: Sides, geometry: Geometry) -> Kernel:
-    rows = _across(x, taps, geometry)
+    if x.shape[-1] not in _WINDOWS_AS_ROWS:
+        product = _product(columns(x, taps, geometry), _rows(g))
+        return product.reshape(*taps, x.shape[-1], -1)
+    across = _across(x, taps, geometry)
     tall = g.shape[1] >= 4 * (taps[0] - 1)
-    if geometry.stride[0] == 1 and tall and g.shape[-1] <= rows.shape[-1]:
+    if geometry.stride[0] == 1 and tall and g.shape[-1] <= across.shape[-1]:
         # The windows across of the picture times the windows down of g, with zeros above and below:
         # less to write than windows of both directions, and one product for all taps.
         gaps = [geometry.dilation[0] * tap for tap in range(taps[0])]
         down = _together([pad(g, (gap, gaps[-1] - gap), (0, 0)) for gap in gaps])
-        product = _product(rows.reshape(-1, rows.shape[-1]).T, down.reshape(-1, down.shape[-1]))
+        product = _product(_rows(across).T, _rows(down))
         return product.reshape(taps[1], x.shape[-1], taps[0], -1).transpose(2, 0, 1, 3)
-    product = _product(patches(x, taps, geometry).T, g.reshape(-1, g.shape[-1]))
+    product = _product(patches(x, taps, geometry).T, _rows(g))
     return product.reshape(*taps, x.shape[-1], -1)
 
 
 def patches(x: Picture, taps: Sides, geometry: Geometry) -> Float[Array, "positions taps*C"]:
     """Returns each window as a row, in the order of the rows of a reshaped HWIO kernel."""
     down = Geometry((geometry.stride[0], 1), dilation=(geometry.dilation[0], 1))
-    rows = _together(views(_across(x, taps, geometry), (taps[0], 1), down))
-    return rows.reshape(-1, rows.shape[-1])
+    return _rows(_together(views(_across(x, taps, geometry), (taps[0], 1), down)))
+
+
+def columns(x: Picture, taps: Sides, geometry: Geometry) -> Float[Array, "taps*C positions"]:
+    """Returns each window as a column: the transpose of `patches`.
+
+    XLA hands a product to YNNPACK only if its left side is not transposed. The picture is
+    transposed before its pixels are repeated, so that less is moved.
+    """
+    x = lax.optimization_barrier(pad(x, *geometry.edges).transpose(3, 0, 1, 2))
+    for axis in (1, 0):  # windows across, then down
+        gap = geometry.dilation[axis]
+        reach = x.shape[2 + axis] - gap * (taps[axis] - 1)
+        seen = (
+            lax.slice_in_dim(x, first, first + reach, geometry.stride[axis], axis=2 + axis)
+            for first in range(0, taps[axis] * gap, gap)
+        )
+        x = lax.optimization_barrier(jnp.concatenate(list(seen)))
+    return x.reshape(len(x), -1)
 
 
 def _across(x: Picture, taps: Sides, geometry: Geometry) -> Float[Array, "B H w taps*C"]:
@@ -261,6 +283,10 @@ def _together(pictures: list[Picture]) -> Picture:
     # Written to memory once. Otherwise XLA makes it part of the product's loop, which is several
     # times slower.
     return lax.optimization_barrier(jnp.concatenate(pictures, axis=-1))
+
+
+def _rows(x: Picture) -> Float[Array, "positions C"]:
+    return x.reshape(-1, x.shape[-1])
 
 
 def _product(a: Float[Array, "n k"], b: Float[Array, "k m"]) -> Float[Array, "n m"]:

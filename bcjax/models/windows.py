@@ -124,17 +124,19 @@ def gathered(
     )
     rows, columns = (-(-sides[i] // geometry.stride[i]) for i in range(2))
     phases = [
-        _phase(results, rights, downs, taps[1], (rows, columns), share)
+        [_phase(results, rights, downs, taps[1], (rows, columns), share) for rights in right]
         for downs in down
-        for rights in right
     ]
-    if len(phases) == 1:
-        return phases[0]
+    if len(down) == len(right) == 1:
+        return phases[0][0]
+    # Side by side in memory, columns are interleaved, and then rows are, without being transposed.
     batch, *_, channels = results[0].shape
-    grid = jnp.stack(phases).reshape(len(down), len(right), batch, rows, columns, channels)
-    whole = grid.transpose(2, 3, 0, 4, 1, 5).reshape(
-        batch, rows * len(down), columns * len(right), channels
-    )
+    lines = [
+        jnp.concatenate(line, axis=-1).reshape(batch, rows, len(right) * columns, channels)
+        for line in phases
+    ]
+    whole = jnp.stack(lines, axis=2).reshape(batch, len(down) * rows, -1, channels)
+    whole = lax.optimization_barrier(whole)
     return whole[:, : sides[0], : sides[1]]
 
 
