@@ -120,6 +120,7 @@ def _ours(network: str, size: int, largest: int) -> Answer:
     settings = {
         "model.name": network,
         "data.image_size": size,
+        "data.source": "synthetic",
         "data.synthetic_images": 160,
         "eval.batch_size": largest,
         "train.batch_size": 8,

@@ -79,6 +79,16 @@ class BackgroundCompiler:
         if name in self._compiling:
             self._compiling.pop(name).result()
 
+    def wait_for_all(self) -> None:
+        """Waits until all is compiled that was asked for, and written to disk.
+
+        Raises:
+          Exception: Any error of a compilation.
+        """
+        for name in tuple(self._compiling):
+            self.wait(name)
+        program_cache.wait_until_written()
+
     def give_up(self) -> None:
         """Leaves out what has not been begun: a call compiles it, if one comes yet."""
         kept = {name: future for name, future in self._compiling.items() if not future.cancel()}

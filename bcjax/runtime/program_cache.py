@@ -142,6 +142,11 @@ def kept(about: Any, trace: Callable[[], T]) -> T:
     return found
 
 
+def wait_until_written() -> None:
+    """Waits until all that was compiled or found by tracing lies on disk."""
+    _WRITER.submit(int).result()
+
+
 def _is_used() -> bool:
     return (
         _own_code_alone

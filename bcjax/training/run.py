@@ -267,6 +267,10 @@ class Run:
         variables = phase.abstract.best_variables
         self._compiler.compile("predict", self.program.predict, variables, *shapes)
 
+    def wait_for_programs(self) -> None:
+        """Waits until nothing is compiled or written ahead any more, as one who times a run must."""
+        self._compiler.wait_for_all()
+
     def train(self, phase: Phase, state: State, batch: Batch) -> tuple[State, Array]:
         """Takes the steps of a call; returns the new state and their metrics, (steps, metrics)."""
         self._compiler.wait(("train", phase.train_call.together(len(batch["index"]))))

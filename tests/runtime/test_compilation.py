@@ -49,6 +49,16 @@ class Program:
         self.may_end.wait()
 
 
+def test_all_that_was_asked_for_is_compiled_when_it_was_waited_for():
+    compiler = compilation.BackgroundCompiler()
+    programs = [Program() for _ in range(3)]
+    for program in programs:
+        program.may_end.set()
+        compiler.compile(program, program)
+    compiler.wait_for_all()
+    assert all(program.begun.is_set() for program in programs)
+
+
 def test_what_was_not_begun_is_given_up_and_nobody_waits_for_it(monkeypatch):
     monkeypatch.setattr(environment, "usable_cores", lambda: 2)  # one compilation at once
     compiler = compilation.BackgroundCompiler()

@@ -27,11 +27,7 @@ def folder(tmp_path, monkeypatch):
     compilation.use_cache()
     program_cache._SAID.clear()
     yield tmp_path / "programs"
-    _written()
-
-
-def _written():
-    program_cache._WRITER.submit(int).result()
+    program_cache.wait_until_written()
 
 
 def counted(about, factor=2.0):
@@ -51,7 +47,7 @@ def test_a_program_that_is_found_is_not_traced(folder):
         np.testing.assert_array_equal(program(X), 2 * X)
         np.testing.assert_array_equal(program(X), 2 * X)
         assert len(traces) == expected
-        _written()
+        program_cache.wait_until_written()
     assert len(list(folder.iterdir())) == 1
 
 
@@ -66,7 +62,7 @@ def test_what_tracing_found_is_found_again(folder):
         layers, shapes = program_cache.kept({"model": "a"}, trace)
         assert (layers, shapes["kernel"].shape) == (("layer1", "layer2"), X.shape)
         assert len(traces) == expected
-        _written()
+        program_cache.wait_until_written()
     program_cache.kept({"model": "b"}, trace)
     program_cache.kept({"model": lambda: 1}, trace)  # has no name, and is never kept
     program_cache.kept({"model": lambda: 1}, trace)
@@ -75,7 +71,7 @@ def test_what_tracing_found_is_found_again(folder):
 
 def test_each_shape_and_each_thing_it_is_made_of_has_its_program(folder):
     counted({"factor": 2.0})[0](X)
-    _written()
+    program_cache.wait_until_written()
     program, traces = counted({"factor": 2.0})
     program(X[:3])
     other, other_traces = counted({"factor": 3.0}, 3.0)
@@ -90,7 +86,7 @@ def test_arguments_are_donated_as_before(folder):
         x = jax.device_put(X)
         np.testing.assert_array_equal(program(x), X + 1)
         assert x.is_deleted()
-        _written()
+        program_cache.wait_until_written()
 
 
 @dataclasses.dataclass
@@ -108,7 +104,7 @@ class OwnNetwork(nn.Module):
 def test_what_another_process_cannot_know_is_not_kept(folder, about):
     program, traces = counted(about)
     program(X)
-    _written()
+    program_cache.wait_until_written()
     assert traces == [(6,)]
     assert not folder.exists()
 
@@ -124,13 +120,13 @@ def test_every_network_can_be_named_and_differs_by_its_fields(name):
 def test_nothing_is_kept_once_other_code_is_registered(folder):
     program_cache.foreign_code()
     counted("doubled")[0](X)
-    _written()
+    program_cache.wait_until_written()
     assert not folder.exists()
 
 
 def test_a_damaged_file_is_said_once_and_compiled_anew(folder, caplog):
     counted("doubled")[0](X)
-    _written()
+    program_cache.wait_until_written()
     (path,) = folder.iterdir()
     content = path.read_bytes()
     for damaged in (content[:-9], b"", content[:-1] + bytes([content[-1] ^ 1])):
@@ -138,7 +134,7 @@ def test_a_damaged_file_is_said_once_and_compiled_anew(folder, caplog):
         program, traces = counted("doubled")
         with caplog.at_level(logging.WARNING, "bcjax"):
             np.testing.assert_array_equal(program(X), 2 * X)
-        _written()
+        program_cache.wait_until_written()
         assert len(traces) == 1
     assert caplog.text.count("cannot be kept") == 1
     program, traces = counted("doubled")
@@ -151,7 +147,7 @@ def test_without_a_place_to_write_to_it_works(folder, caplog):
     program, _ = counted("doubled")
     with caplog.at_level(logging.WARNING, "bcjax"):
         np.testing.assert_array_equal(program(X), 2 * X)
-        _written()
+        program_cache.wait_until_written()
     assert caplog.text.count("compiled anew each time") == 1
     assert folder.read_text() == "mine"
 
@@ -160,7 +156,7 @@ def test_a_program_of_jax_s_own_cache_is_not_written_again(folder, tmp_path, mon
     # Serialised a second time it would have lost its functions.
     monkeypatch.setattr(program_cache, "_without_jax_cache", Used)
     counted("doubled")[0](X)
-    _written()
+    program_cache.wait_until_written()
     assert not folder.exists()
 
 
@@ -177,7 +173,7 @@ def test_a_program_that_jax_has_compiled_before_is_whole(folder):
         program, _ = counted("doubled")
         program.jitted(X)
         np.testing.assert_array_equal(program(X), 2 * X)
-        _written()
+        program_cache.wait_until_written()
         if folder.exists():
             found, _ = counted("doubled")
             np.testing.assert_array_equal(found(X), 2 * X)
