@@ -268,7 +268,7 @@ class Run:
         self._compiler.compile("predict", self.program.predict, variables, *shapes)
 
     def wait_for_programs(self) -> None:
-        """Waits until nothing is compiled or written ahead any more, as one who times a run must."""
+        """Waits until nothing is compiled or written any more, as one who times a run must."""
         self._compiler.wait_for_all()
 
     def train(self, phase: Phase, state: State, batch: Batch) -> tuple[State, Array]:
