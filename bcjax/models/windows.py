@@ -129,7 +129,9 @@ def gathered(
     ]
     if len(down) == len(right) == 1:
         return phases[0][0]
-    # Side by side in memory, columns are interleaved, and then rows are, without being transposed.
+    # Phases side by side in the last axis are interleaved columns, and likewise rows. With a
+    # transpose, or without the barrier, XLA would find each pixel's phase anew in the loop that
+    # reads the picture.
     batch, *_, channels = results[0].shape
     lines = [
         jnp.concatenate(line, axis=-1).reshape(batch, rows, len(right) * columns, channels)

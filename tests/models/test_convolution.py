@@ -117,6 +117,17 @@ def test_a_kernel_has_the_same_gradient_on_a_tall_map(dilation, outputs):
         assert apart(ours, theirs) <= 1e-5
 
 
+@pytest.mark.parametrize("dilation", [(1, 1), (2, 3)])
+@pytest.mark.parametrize("stride", [(1, 1), (1, 2), (3, 2)])
+@pytest.mark.parametrize("channels", [1, 3, 64])
+def test_a_kernel_has_the_same_gradient_with_few_and_many_channels(channels, stride, dilation):
+    x = numbers(0, (2, 9, 8, channels), "float32")
+    kernel = numbers(1, (3, 2, channels, 5), "float32")
+    found, expected = both(x, kernel, Geometry(stride, ((1, 2), (0, 1)), dilation), 1)
+    for ours, theirs in zip(found, expected, strict=True):
+        assert apart(ours, theirs) <= 1e-5
+
+
 @pytest.mark.parametrize(("size", "sides"), [(1, (4, 4)), (3, (2, 3))])
 def test_a_product_of_few_rows_has_the_same_value_and_gradients(size, sides):
     x = numbers(0, (1, *sides, CHANNELS), "float32")
