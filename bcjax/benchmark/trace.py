@@ -42,7 +42,8 @@ class Profile(Figures):
       perfetto: The file that https://ui.perfetto.dev opens.
       xprof: The folder that `xprof --logdir=` or TensorBoard's profiler opens.
       shares: By kind, of the operations' summed time (several cores work on several at once); None
-        where the profile names no operation.
+        where the profile names no operation. On a CPU XLA records only the start of products that
+        Eigen computes, which are those with a transposed left side, as in gradients of 1x1 kernels.
       longest: The operations that take most of it.
     """
 

@@ -30,6 +30,12 @@ def test_a_ratio_is_the_median_of_the_turns_and_above_one_where_ours_is_faster()
     assert len(found["turns"]) == 3
 
 
+def test_our_side_answers_each_number_of_pictures():
+    answer = latency._ours("lenet5", 32, 8)
+    assert [each["batch_size"] for each in answer["batches"]] == [1, 8]
+    assert all(each["p50_ms"] > 0 for each in answer["batches"])
+
+
 def test_the_table_has_a_line_for_each_row_and_says_on_what_it_was_measured():
     about = {
         "device": "cpu", "cores": 2, "processor": "a processor", "date": "2026-01-02",
