@@ -109,7 +109,12 @@ def _start(figures: Starts) -> Iterator[Row]:
 def _step(figures: StepTimes) -> Iterator[Row]:
     rate, seconds = figures.images_per_s, figures.step_ms / 1e3
     yield Row("bare step", rate, seconds, _roof(figures), figures.share_of_roof)
-    yield Row("its first call", None, figures.first_step_s, "compilation, if it was not kept")
+    yield Row(
+        "its first call",
+        None,
+        figures.first_step_s,
+        "after compiling and writing all programs, if they were not kept",
+    )
 
 
 def _input(figures: InputRates) -> Iterator[Row]:

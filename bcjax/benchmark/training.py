@@ -35,7 +35,8 @@ class TimedRun:
       run: The run.
       state: Its state now.
       phase: The phase that the state is in.
-      compile_s: How long its programs were waited for; nothing is compiled beside what is timed.
+      compile_s: Seconds until its programs were compiled and written to disk. Only then is anything
+        timed, since both would slow it.
     """
 
     def __init__(self, config: ConfigDict):
@@ -95,7 +96,8 @@ class StepTimes(AgainstRoofs):
     Attributes:
       images_per_s: Median.
       step_ms: Median.
-      first_step_s: The first call, with the compilation before it.
+      first_step_s: The first call and, before it, compiling the run's programs and writing them to
+        disk.
     """
 
     images_per_s: float

@@ -138,8 +138,7 @@ def gathered(
         for line in phases
     ]
     whole = jnp.stack(lines, axis=2).reshape(batch, len(down) * rows, -1, channels)
-    whole = lax.optimization_barrier(whole)
-    return whole[:, : sides[0], : sides[1]]
+    return lax.optimization_barrier(whole)[:, : sides[0], : sides[1]]
 
 
 def _shifts(taps: int, geometry: Geometry, axis: int, phase: int) -> dict[int, int]:

@@ -49,14 +49,20 @@ class Program:
         self.may_end.wait()
 
 
-def test_all_that_was_asked_for_is_compiled_when_it_was_waited_for():
+class FailingProgram:
+    def compile(self):
+        raise ValueError("no memory")
+
+
+def test_who_waits_for_all_programs_waits_for_the_last_and_hears_of_its_error():
     compiler = compilation.BackgroundCompiler()
-    programs = [Program() for _ in range(3)]
-    for program in programs:
-        program.may_end.set()
-        compiler.compile(program, program)
-    compiler.wait_for_all()
-    assert all(program.begun.is_set() for program in programs)
+    first = Program()
+    first.may_end.set()
+    compiler.compile("first", first)
+    compiler.compile("second", FailingProgram())
+    with pytest.raises(ValueError, match="no memory"):
+        compiler.wait_for_all()
+    assert first.begun.is_set()
 
 
 def test_what_was_not_begun_is_given_up_and_nobody_waits_for_it(monkeypatch):
